@@ -1,0 +1,75 @@
+"""What a configuration file comes to once it is read: plain values that the rest of the program takes."""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+
+from exporter.core.clock import DAY
+from exporter.core.monitor import Monitor
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that never shows itself."""
+
+    _text: str = field(repr=False)
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __str__(self) -> str:
+        return "<secret>"
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    url: str = "sqlite:///heartbeats.db"
+    heartbeats_kept: int = 100
+    """Recent heartbeats kept in the log of each monitor."""
+    transitions_kept: int = 90 * DAY
+    """Milliseconds for which transitions are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    token: Secret | None = None
+    """For the page, the API and `POST /-/reload`."""
+    metrics_token: Secret | None = None
+    """For `/metrics`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    listen_address: str = "127.0.0.1:10105"
+    telemetry_path: str = "/metrics"
+    external_url: str | None = None
+    """The URL under which users reach the service, without a trailing slash; worked out from the address when None."""
+    auth: AuthSettings = AuthSettings()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Peers whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    level: str = "info"
+    format: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionedMonitor:
+    """A monitor from the file, with its secret."""
+
+    monitor: Monitor
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    storage: StorageSettings = StorageSettings()
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+    secret_key: Secret | None = None
+    """Keys the digests of secrets; made once and kept in the database when None."""
+    monitors: tuple[ProvisionedMonitor, ...] = ()

@@ -1,0 +1,133 @@
+"""Heartbeats, and what is remembered of them: the state that status is worked out from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+MAX_OPEN_RUNS = 100
+"""Open runs remembered per monitor; beyond it the oldest is forgotten."""
+
+
+class Kind(StrEnum):
+    SUCCESS = "success"
+    FAILURE = "failure"
+    START = "start"
+    LOG = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """One signal received for a monitor."""
+
+    kind: Kind
+    received_at: int
+    """Unix time in milliseconds."""
+    rid: str = ""
+    """Pairs the start and the end of a run; empty when the sender gave none."""
+    exit_code: int | None = None
+    output: str = ""
+    """The job's output: the first 10 kB of the request's body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that was started and has not ended."""
+
+    rid: str
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatState:
+    """All that the past heartbeats of one monitor leave behind. Moments are None before the first."""
+
+    received: int = 0
+    """Heartbeats of every kind, ever."""
+    failures: int = 0
+    starts: int = 0
+    last_received_at: int | None = None
+    last_success_at: int | None = None
+    last_failure_at: int | None = None
+    last_start_at: int | None = None
+    last_outcome: Kind | None = None
+    """SUCCESS or FAILURE, whichever was received last."""
+    last_exit_code: int | None = None
+    """Of the last outcome; 0 for a plain success, None for a failure that told none."""
+    last_duration: int | None = None
+    """Milliseconds, of the last run whose start was seen."""
+    runs: tuple[Run, ...] = ()
+    """Open runs, oldest start first."""
+
+
+NO_HEARTBEATS = HeartbeatState()
+
+
+def apply(state: HeartbeatState, beats: Iterable[Heartbeat], max_runtime: int | None = None) -> HeartbeatState:
+    """`state` after `beats`, in the order in which they were received.
+
+    The order decides, not the timestamps, so a clock that steps back loses nothing. A start without a `rid`
+    replaces an earlier one without; an end without a `rid` belongs to the latest start. A success also closes
+    every run that had already overrun `max_runtime`: the job has proved itself since, and a run that died
+    without a word must not hold its monitor DOWN for ever.
+    """
+    received, failures, starts = state.received, state.failures, state.starts
+    last_at, success_at = state.last_received_at, state.last_success_at
+    failure_at, start_at = state.last_failure_at, state.last_start_at
+    outcome, exit_code, duration = state.last_outcome, state.last_exit_code, state.last_duration
+    runs = state.runs
+    for beat in beats:
+        at, kind = beat.received_at, beat.kind
+        received += 1
+        last_at = at
+        if kind is Kind.SUCCESS:
+            success_at, outcome, exit_code = at, kind, 0
+        elif kind is Kind.FAILURE:
+            failures += 1
+            failure_at, outcome, exit_code = at, kind, beat.exit_code
+        elif kind is Kind.START:
+            starts += 1
+            start_at = at
+            runs = (*(run for run in runs if run.rid != beat.rid), Run(beat.rid, at))[-MAX_OPEN_RUNS:]
+            continue
+        else:
+            continue
+        if runs:
+            ended = _run_ended_by(runs, beat.rid)
+            if ended is not None:
+                duration = max(0, at - ended.started_at)
+                runs = tuple(run for run in runs if run is not ended)
+            if max_runtime is not None and kind is Kind.SUCCESS:
+                runs = tuple(run for run in runs if at - run.started_at <= max_runtime)
+    return HeartbeatState(
+        received, failures, starts, last_at, success_at, failure_at, start_at, outcome, exit_code, duration, runs
+    )
+
+
+def merge(state: HeartbeatState, delta: HeartbeatState) -> HeartbeatState:
+    """`state` with what `delta`, the outcome of `apply` on NO_HEARTBEATS and `state`'s runs, adds to it.
+
+    The database does the same to its row, so that two writers never overwrite each other's counts.
+    """
+    ended = delta.last_outcome is not None
+    return replace(
+        delta,
+        received=state.received + delta.received,
+        failures=state.failures + delta.failures,
+        starts=state.starts + delta.starts,
+        last_received_at=state.last_received_at if delta.last_received_at is None else delta.last_received_at,
+        last_success_at=state.last_success_at if delta.last_success_at is None else delta.last_success_at,
+        last_failure_at=state.last_failure_at if delta.last_failure_at is None else delta.last_failure_at,
+        last_start_at=state.last_start_at if delta.last_start_at is None else delta.last_start_at,
+        last_outcome=delta.last_outcome if ended else state.last_outcome,
+        last_exit_code=delta.last_exit_code if ended else state.last_exit_code,
+        last_duration=state.last_duration if delta.last_duration is None else delta.last_duration,
+    )
+
+
+def _run_ended_by(runs: tuple[Run, ...], rid: str) -> Run | None:
+    if not rid:
+        return runs[-1]
+    for run in runs:
+        if run.rid == rid:
+            return run
+    return None

@@ -1,0 +1,49 @@
+"""A monitor: one job being watched, as its owner described it."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Self
+
+from exporter.core.clock import MINUTE
+from exporter.core.errors import InvalidValue
+
+DEGRADED_AFTER = 5 * MINUTE
+DOWN_AFTER = 10 * MINUTE
+
+TAG_PATTERN = r"[A-Za-z0-9._-]{1,128}"
+_TAG = re.compile(TAG_PATTERN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitor:
+    """What was asked for; what arrived is in HeartbeatState. Durations in milliseconds."""
+
+    tag: str
+    """Its identity: letters, digits, `.`, `_`, `-`; at most 128; case-sensitive."""
+    name: str = ""
+    """For people; the tag when empty."""
+    group: str = ""
+    schedule: str | None = None
+    """Cron expression of five fields; None when the last success alone counts."""
+    timezone: str = "UTC"
+    """IANA name in which both cron expressions are read."""
+    degraded_after: int = DEGRADED_AFTER
+    down_after: int = DOWN_AFTER
+    max_runtime: int | None = None
+    """A run longer than this is DOWN (overrun)."""
+    evaluation_cron: str | None = None
+    """When set, the status changes only on this schedule's ticks."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """The user's own, sorted by key; `label_<key>` on heartbeat_info."""
+    paused: bool = False
+
+    def with_paused(self, paused: bool) -> Self:
+        return replace(self, paused=paused)
+
+
+def check_tag(tag: str) -> str:
+    """`tag` itself; raises InvalidValue when it cannot be one."""
+    if not _TAG.fullmatch(tag):
+        shown = tag if len(tag) <= 40 else tag[:40] + "…"
+        raise InvalidValue(f"{shown!r} is not a tag: use 1 to 128 letters, digits, '.', '_' or '-'")
+    return tag

@@ -1,0 +1,82 @@
+"""Status: one pure function of (monitor, its heartbeat state, now). Nothing else decides it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exporter.core.heartbeat import HeartbeatState, Kind
+from exporter.core.monitor import Monitor
+from exporter.core.schedule import next_tick
+
+
+class Status(StrEnum):
+    UP = "UP"
+    DEGRADED = "DEGRADED"
+    DOWN = "DOWN"
+    NO_DATA = "NO_DATA"
+    PAUSED = "PAUSED"
+    MAINTENANCE = "MAINTENANCE"
+
+
+class Reason(StrEnum):
+    """Why a monitor has its status. A new reason is a line here, its rule below, and a line in docs/metrics.md."""
+
+    ON_TIME = "on_time"
+    LATE = "late"
+    MISSED = "missed"
+    FAILED = "failed"
+    OVERRUN = "overrun"
+    NEVER_RECEIVED = "never_received"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A monitor's status at a moment."""
+
+    status: Status
+    reason: Reason
+    next_change_at: int | None
+    """The first millisecond at which the status or its reason differs if nothing more arrives; None is never."""
+
+
+def due_at(monitor: Monitor, state: HeartbeatState) -> int | None:
+    """The moment from which lateness counts; None before the first success.
+
+    The last success when there is no schedule, else the first scheduled tick after it.
+    """
+    if state.last_success_at is None:
+        return None
+    if monitor.schedule is None:
+        return state.last_success_at
+    return next_tick(monitor.schedule, monitor.timezone, state.last_success_at)
+
+
+def evaluate(monitor: Monitor, state: HeartbeatState, now: int) -> Evaluation:
+    """The status of `monitor` at `now`; the first rule that applies decides."""
+    if monitor.paused:
+        return Evaluation(Status.PAUSED, Reason.PAUSED, None)
+    if state.last_outcome is None:
+        return Evaluation(Status.NO_DATA, Reason.NEVER_RECEIVED, None)
+    if state.last_outcome is Kind.FAILURE:
+        return Evaluation(Status.DOWN, Reason.FAILED, None)
+    overrun_at = _overrun_at(monitor, state)
+    if overrun_at is not None and now >= overrun_at:
+        return Evaluation(Status.DOWN, Reason.OVERRUN, None)
+    due = due_at(monitor, state)
+    assert due is not None, "a last outcome of SUCCESS comes with its moment"
+    late_at, missed_at = due + monitor.degraded_after + 1, due + monitor.down_after + 1
+    if now >= missed_at:
+        return Evaluation(Status.DOWN, Reason.MISSED, overrun_at)
+    if now >= late_at:
+        return Evaluation(Status.DEGRADED, Reason.LATE, _earlier(missed_at, overrun_at))
+    return Evaluation(Status.UP, Reason.ON_TIME, _earlier(late_at, overrun_at))
+
+
+def _overrun_at(monitor: Monitor, state: HeartbeatState) -> int | None:
+    if monitor.max_runtime is None or not state.runs:
+        return None
+    return min(run.started_at for run in state.runs) + monitor.max_runtime + 1
+
+
+def _earlier(moment: int, other: int | None) -> int:
+    return moment if other is None else min(moment, other)

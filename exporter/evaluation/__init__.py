@@ -1,0 +1,1 @@
+"""Due monitors in, transitions out."""

@@ -1,0 +1,1 @@
+"""Requests in, heartbeats out: dialects and the receiver."""

@@ -1,0 +1,1 @@
+"""One module per dialect; a dialect turns a request into heartbeats."""

@@ -1,0 +1,1 @@
+"""Tables, group commit, queries, the lease and migrations; one code for every engine."""

@@ -1,0 +1,73 @@
+"""The fleet: all monitors in memory, for authentication, the scrape and the pages.
+
+Readers on any thread see whole objects: every part of a Watched is immutable and replaced at once, so comparing
+a part with `is` tells whether it changed. Definitions and states are written by the recorder's thread,
+standings by the evaluator's, and the order of tags is rebuilt only when a monitor comes or goes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from exporter.core.heartbeat import NO_HEARTBEATS, HeartbeatState
+from exporter.core.monitor import Monitor
+from exporter.core.timeline import Standing
+
+
+class Watched:
+    """A monitor, what its heartbeats left behind, and its status."""
+
+    __slots__ = ("digest", "id", "monitor", "provisioned", "standing", "state")
+
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - the row's id
+        monitor: Monitor,
+        digest: bytes,
+        standing: Standing,
+        state: HeartbeatState = NO_HEARTBEATS,
+        provisioned: bool = False,
+    ) -> None:
+        self.id = id
+        self.monitor = monitor
+        self.digest = digest
+        """Keyed digest of the secret."""
+        self.standing = standing
+        self.state = state
+        self.provisioned = provisioned
+        """Whether it comes from the configuration file."""
+
+
+class Fleet:
+    """Every monitor that is watched now, in the order of tags."""
+
+    def __init__(self) -> None:
+        self._by_tag: dict[str, Watched] = {}
+        self._by_id: dict[int, Watched] = {}
+        self._ordered: tuple[Watched, ...] = ()
+
+    def get(self, tag: str) -> Watched | None:
+        return self._by_tag.get(tag)
+
+    def with_id(self, id: int) -> Watched | None:  # noqa: A002 - the row's id
+        return self._by_id.get(id)
+
+    def all(self) -> Sequence[Watched]:
+        """A snapshot in the order of tags; the same object until a monitor comes or goes."""
+        return self._ordered
+
+    def __len__(self) -> int:
+        return len(self._ordered)
+
+    def __iter__(self) -> Iterator[Watched]:
+        return iter(self._ordered)
+
+    def update(self, put: Iterable[Watched] = (), removed: Iterable[int] = ()) -> None:
+        """Adds or replaces whole monitors and drops those whose ids are in `removed`."""
+        by_tag, by_id = dict(self._by_tag), dict(self._by_id)
+        for id in removed:  # noqa: A001 - the row's id
+            gone = by_id.pop(id, None)
+            if gone is not None:
+                by_tag.pop(gone.monitor.tag, None)
+        for watched in put:
+            by_tag[watched.monitor.tag] = by_id[watched.id] = watched
+        self._by_tag, self._by_id = by_tag, by_id
+        self._ordered = tuple(by_tag[tag] for tag in sorted(by_tag))
