@@ -99,7 +99,17 @@ def apply(state: HeartbeatState, beats: Iterable[Heartbeat], max_runtime: int | 
             if max_runtime is not None and kind is Kind.SUCCESS:
                 runs = tuple(run for run in runs if at - run.started_at <= max_runtime)
     return HeartbeatState(
-        received, failures, starts, last_at, success_at, failure_at, start_at, outcome, exit_code, duration, runs
+        received,
+        failures,
+        starts,
+        last_at,
+        success_at,
+        failure_at,
+        start_at,
+        outcome,
+        exit_code,
+        duration,
+        runs,
     )
 
 

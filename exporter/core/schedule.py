@@ -42,7 +42,7 @@ def check_cron(expression: str) -> str:
             f"{shown!r} has {len(fields)} field{'' if len(fields) == 1 else 's'}: a cron expression has five, "
             "minute hour day-of-month month day-of-week; seconds and years are not supported"
         )
-    # R is random and H wants a hash seed: neither is the same schedule twice. Names (THU, MAR, …) may hold both letters.
+    # R is random and H wants a hash seed: neither is the same schedule twice. Names such as THU hold the letters too.
     if any(part[:1] in "RrHh" for field in fields for part in field.split(",")):
         raise InvalidValue(f"{shown!r} uses R or H: a schedule must tick at the same moments on every machine")
     try:

@@ -33,12 +33,11 @@ def changes(
     """
     at = since
     for beat in beats:
-        for standing in _undisturbed(monitor, state, standing, at, beat.received_at - 1):
-            yield standing
+        for change in _undisturbed(monitor, state, standing, at, beat.received_at - 1):
+            yield (standing := change)
         state = apply(state, (beat,), monitor.max_runtime)
         at = max(at, beat.received_at)
-    for standing in _undisturbed(monitor, state, standing, at, until):
-        yield standing
+    yield from _undisturbed(monitor, state, standing, at, until)
 
 
 def _undisturbed(

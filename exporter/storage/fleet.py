@@ -19,7 +19,7 @@ class Watched:
 
     def __init__(
         self,
-        id: int,  # noqa: A002 - the row's id
+        id: int,
         monitor: Monitor,
         digest: bytes,
         standing: Standing,
@@ -35,6 +35,13 @@ class Watched:
         self.provisioned = provisioned
         """Whether it comes from the configuration file."""
 
+    def become(self, other: "Watched") -> None:
+        """Takes over all of `other`; parts that are equal stay the same objects, so nobody thinks they changed."""
+        for part in ("digest", "monitor", "provisioned", "standing", "state"):
+            new = getattr(other, part)
+            if getattr(self, part) != new:
+                setattr(self, part, new)
+
 
 class Fleet:
     """Every monitor that is watched now, in the order of tags."""
@@ -47,7 +54,7 @@ class Fleet:
     def get(self, tag: str) -> Watched | None:
         return self._by_tag.get(tag)
 
-    def with_id(self, id: int) -> Watched | None:  # noqa: A002 - the row's id
+    def with_id(self, id: int) -> Watched | None:
         return self._by_id.get(id)
 
     def all(self) -> Sequence[Watched]:
@@ -61,13 +68,21 @@ class Fleet:
         return iter(self._ordered)
 
     def update(self, put: Iterable[Watched] = (), removed: Iterable[int] = ()) -> None:
-        """Adds or replaces whole monitors and drops those whose ids are in `removed`."""
+        """Adds or changes whole monitors, and drops those whose ids are in `removed`; a tag never changes its id."""
         by_tag, by_id = dict(self._by_tag), dict(self._by_id)
-        for id in removed:  # noqa: A001 - the row's id
+        changed = False
+        for id in removed:
             gone = by_id.pop(id, None)
             if gone is not None:
-                by_tag.pop(gone.monitor.tag, None)
+                del by_tag[gone.monitor.tag]
+                changed = True
         for watched in put:
-            by_tag[watched.monitor.tag] = by_id[watched.id] = watched
-        self._by_tag, self._by_id = by_tag, by_id
-        self._ordered = tuple(by_tag[tag] for tag in sorted(by_tag))
+            known = by_id.get(watched.id)
+            if known is not None:
+                known.become(watched)
+            else:
+                by_tag[watched.monitor.tag] = by_id[watched.id] = watched
+                changed = True
+        if changed:
+            self._by_tag, self._by_id = by_tag, by_id
+            self._ordered = tuple(by_tag[tag] for tag in sorted(by_tag))

@@ -1,1 +1,15 @@
-"""One module per dialect; a dialect turns a request into heartbeats."""
+"""The dialects. A new one is a module here and a line in DIALECTS; others' come in by entry point."""
+
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+
+from exporter.ingest.dialect import Dialect
+from exporter.ingest.dialects.heartbeat import HeartbeatDialect
+
+DIALECTS: tuple[type[Dialect], ...] = (HeartbeatDialect,)
+ENTRY_POINT = "heartbeat_exporter.dialects"
+
+
+def all_dialects() -> Sequence[Dialect]:
+    """Our own dialects, then those that installed packages bring."""
+    return [make() for make in (*DIALECTS, *(point.load() for point in entry_points(group=ENTRY_POINT)))]

@@ -1,0 +1,161 @@
+"""The evaluator: while it holds the lease, judges every monitor at the very moment its status may change."""
+
+import logging
+import threading
+
+from exporter.core.clock import HOUR, SECOND, Clock
+from exporter.core.errors import StorageUnavailable
+from exporter.core.telemetry import Telemetry
+from exporter.evaluation.judgement import judge, starts_from
+from exporter.storage.database import Database
+from exporter.storage.evaluations import Due, Evaluations, Outcome
+from exporter.storage.fleet import Watched
+from exporter.storage.history import History
+from exporter.storage.leases import Lease, LeaseLost
+from exporter.storage.snapshot import load
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+"""Monitors judged in one transaction."""
+LOG_READ = 1000
+"""Heartbeats of the log read to replay a monitor's past."""
+QUARANTINE = HOUR
+"""How long a monitor is set aside whose evaluation failed."""
+_LONGEST_WAIT = 0.5
+"""Seconds between two looks at the database: other processes do not wake us."""
+_STEP = 2 * SECOND
+"""A wall clock that falls behind the monotonic one by this much has been set back."""
+
+
+class Evaluator:
+    """`evaluate_due` does the work, on the caller's thread; `start` runs it on one of its own."""
+
+    def __init__(
+        self,
+        database: Database,
+        evaluations: Evaluations,
+        history: History,
+        lease: Lease,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._db = database
+        self._evaluations = evaluations
+        self._history = history
+        self._lease = lease
+        self._clock = clock
+        self._telemetry = telemetry
+        self._offset = clock.now() - clock.monotonic()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(timeout)
+
+    def attend(self) -> None:
+        """Something arrived that may change a status now. Called from any thread."""
+        self._wake.set()
+
+    def evaluate_due(self) -> int:
+        """Judges what is due, if this process holds the lease; how many monitors were judged.
+
+        Raises StorageUnavailable, and LeaseLost when another process took over meanwhile.
+        """
+        held = self._lease.hold()
+        self._telemetry.lease_held(held)
+        if not held:
+            return 0
+        self._notice_clock_step()
+        judged = 0
+        while not self._stopping:
+            now = self._clock.now()
+            due = self._evaluations.due(now, BATCH)
+            if not due:
+                break
+            self._judge(due, now)
+            judged += len(due)
+            if len(due) < BATCH or not self._lease.hold():
+                break
+        return judged
+
+    def _judge(self, due: list[Due], now: int) -> None:
+        found = {watched.id: watched for watched in load(self._db, [one.monitor_id for one in due])}
+        outcomes = []
+        for one in due:
+            watched = found.get(one.monitor_id)
+            if watched is None:  # removed since: nobody is there to be evaluated
+                self._evaluations.set_aside(one, None)
+                continue
+            try:
+                outcomes.append(self._judge_one(watched, one, now))
+            except StorageUnavailable:
+                raise
+            except Exception:  # one monitor that cannot be judged must not stop the others
+                log.exception("evaluation of %s failed; it is set aside for an hour", watched.monitor.tag)
+                self._telemetry.evaluation_failed()
+                self._evaluations.set_aside(one, now + QUARANTINE)
+        settled = self._evaluations.settle(outcomes, self._lease.check)
+        self._report(settled, now)
+
+    def _judge_one(self, watched: Watched, due: Due, now: int) -> Outcome:
+        last = watched.state.last_received_at
+        arrived = last is not None and last > starts_from(watched, due)
+        recent = self._history.heartbeats(watched.id, LOG_READ) if arrived else ()
+        return judge(watched, due, recent[::-1], now)
+
+    def _report(self, settled: list[Outcome], now: int) -> None:
+        if not settled:
+            return
+        self._telemetry.evaluated(len(settled), max(0, now - min(one.due.since for one in settled)) / SECOND)
+        for outcome in settled:
+            for transition in outcome.transitions:
+                self._telemetry.transition(transition.status)
+
+    def _notice_clock_step(self) -> None:
+        offset = self._clock.now() - self._clock.monotonic()
+        if offset < self._offset - _STEP:
+            log.warning(
+                "the clock was set back by %d s: every monitor is evaluated anew", (self._offset - offset) // SECOND
+            )
+            self._evaluations.reconsider_all(self._clock.now())
+        self._offset = offset
+
+    # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                self.evaluate_due()
+                wait = self._until_next()
+            except LeaseLost as error:
+                log.warning("%s", error)
+                self._telemetry.lease_held(False)
+                wait = _LONGEST_WAIT
+            except StorageUnavailable as error:
+                log.error("evaluation waits for the database: %s", error)
+                self._telemetry.storage_up(False)
+                wait = _LONGEST_WAIT
+            self._wake.wait(wait)
+        try:
+            self._lease.release()
+        except StorageUnavailable as error:
+            log.warning("the lease is left to expire: %s", error)
+        self._telemetry.lease_held(False)
+        self._db.close()
+
+    def _until_next(self) -> float:
+        """Seconds to the next deadline, at most _LONGEST_WAIT."""
+        if not self._lease.held:
+            return _LONGEST_WAIT
+        next_due = self._evaluations.next_due()
+        if next_due is None:
+            return _LONGEST_WAIT
+        return min(_LONGEST_WAIT, max(0.0, (next_due - self._clock.now()) / SECOND))

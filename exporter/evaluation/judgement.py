@@ -1,0 +1,96 @@
+"""Judges one monitor: which transitions it went through since it was judged last, and when to look again. Pure."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, apply
+from exporter.core.monitor import Monitor
+from exporter.core.schedule import next_tick
+from exporter.core.status import Status, evaluate
+from exporter.core.timeline import Standing, changes
+from exporter.storage.evaluations import Due, Outcome
+from exporter.storage.fleet import Watched
+from exporter.storage.history import Transition
+
+MAX_TICKS = 1000
+"""Ticks of `evaluation_cron` looked at after a stall; older ones are passed over."""
+
+
+def starts_from(watched: Watched, due: Due) -> int:
+    """The moment from which the past of this monitor matters: heartbeats after it have to be replayed."""
+    return due.since if watched.monitor.evaluation_cron is None else due.evaluated_at
+
+
+def judge(watched: Watched, due: Due, log: Sequence[Heartbeat], now: int) -> Outcome:
+    """`log` is what is kept of the monitor's heartbeats, oldest first; it is needed only if any came after
+    `starts_from`. When it no longer reaches back that far, the present state stands for the past as well.
+    """
+    monitor, since = watched.monitor, starts_from(watched, due)
+    state, beats = watched.state, [beat for beat in log if beat.received_at > since]
+    if beats:
+        earlier = apply(NO_HEARTBEATS, [beat for beat in log if beat.received_at <= since], monitor.max_runtime)
+        if earlier.last_outcome is not None or len(log) == state.received:
+            state = earlier
+        else:
+            beats, since = [], now
+    if monitor.evaluation_cron is not None and not monitor.paused and watched.standing.status is not Status.PAUSED:
+        return _at_ticks(watched, due, state, beats, since, now)
+    standing = watched.standing
+    transitions: list[Transition] = []
+    for change in changes(monitor, state, standing, since, now, beats):
+        if change.status is not standing.status:
+            transitions.append(Transition(change.since, change.status, change.reason, now))
+        standing = change
+    return _outcome(watched, due, standing, transitions, now, _look_again(monitor, watched.state, now))
+
+
+def _at_ticks(
+    watched: Watched, due: Due, state: HeartbeatState, beats: Sequence[Heartbeat], since: int, now: int
+) -> Outcome:
+    """With `evaluation_cron`, what happened between two ticks shows only in what the later one finds."""
+    monitor = watched.monitor
+    standing, evaluated_at = watched.standing, due.evaluated_at
+    transitions: list[Transition] = []
+    for tick in _ticks(monitor, due.evaluated_at, now):
+        arrived = [beat for beat in beats if since < beat.received_at <= tick]
+        found = list(changes(monitor, state, standing, min(since, tick), tick, arrived))
+        state, since, evaluated_at = apply(state, arrived, monitor.max_runtime), tick, tick
+        if not found:
+            continue
+        last = found[-1]
+        if last.status is standing.status:
+            standing = Standing(last.status, last.reason, standing.since)
+        else:
+            transitions.append(Transition(last.since, last.status, last.reason, tick))
+            standing = last
+    return _outcome(watched, due, standing, transitions, evaluated_at, _look_again(monitor, watched.state, now))
+
+
+def _ticks(monitor: Monitor, after: int, until: int) -> list[int]:
+    """The ticks of `evaluation_cron` after one moment and up to another, the last MAX_TICKS of them."""
+    assert monitor.evaluation_cron is not None
+    found: deque[int] = deque(maxlen=MAX_TICKS)
+    tick = next_tick(monitor.evaluation_cron, monitor.timezone, after)
+    while tick <= until:
+        found.append(tick)
+        tick = next_tick(monitor.evaluation_cron, monitor.timezone, tick)
+    return list(found)
+
+
+def _look_again(monitor: Monitor, state: HeartbeatState, now: int) -> int | None:
+    if monitor.evaluation_cron is not None and not monitor.paused:
+        return next_tick(monitor.evaluation_cron, monitor.timezone, now)
+    return evaluate(monitor, state, now).next_change_at
+
+
+def _outcome(
+    watched: Watched,
+    due: Due,
+    standing: Standing,
+    transitions: Sequence[Transition],
+    evaluated_at: int,
+    next_evaluation_at: int | None,
+) -> Outcome:
+    return Outcome(
+        due, watched.state.received, watched.standing, standing, transitions, evaluated_at, next_evaluation_at
+    )

@@ -1,0 +1,65 @@
+"""What a dialect is: one small module that turns a request into heartbeats, and their fate into an answer."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from exporter.core.errors import HeartbeatExporterError
+from exporter.core.heartbeat import Heartbeat
+from exporter.core.telemetry import Rejection
+from exporter.storage.fleet import Watched
+
+
+class Refused(HeartbeatExporterError):
+    """A request that brings no heartbeat; `reason` is counted, the text is for the log and names no secret."""
+
+    def __init__(self, reason: Rejection, text: str, hint: str | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.hint = hint
+        """For the sender, once it has shown the right secret."""
+
+
+@dataclass(slots=True)
+class Request:
+    """An HTTP request, as much of it as dialects may look at."""
+
+    rest: str
+    """The path after the dialect's prefix, percent-decoded."""
+    query: str
+    """The raw query string, without the question mark."""
+    authorization: str | None
+    received_at: int
+    """Unix time in milliseconds."""
+    body: Callable[[], Awaitable[bytes]]
+    """The first 10 kB of the body; the rest is read and dropped. Never raises."""
+    authenticate: Callable[[str, str], Watched | None]
+    """The monitor with this tag, if that is its secret; the same time is spent whatever is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A heartbeat for a monitor, and what of the request could not be used."""
+
+    watched: Watched
+    beat: Heartbeat
+    warnings: Sequence[str] = ()
+
+
+class Dialect(Protocol):
+    """Ours live in `exporter.ingest.dialects`; others come in by the entry point `heartbeat_exporter.dialects`."""
+
+    name: str
+    """For metrics and logs."""
+    route: str
+    """Falcon URI template; what its last field `rest` matches reaches `read`."""
+    methods: Sequence[str]
+    """HTTP methods that are heartbeats; any other is answered 405."""
+
+    async def read(self, request: Request) -> Sequence[Signal]:
+        """The heartbeats in `request`; raises Refused."""
+        ...
+
+    def answer(self, signals: Sequence[Signal]) -> bytes:
+        """The JSON body of the 200 that says they are all committed."""
+        ...

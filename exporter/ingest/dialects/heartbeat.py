@@ -1,0 +1,92 @@
+"""The native dialect, Kener's URLs and more: `/ext/heartbeat/{tag}:{secret}[/suffix][?rid=…]`."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import parse_qsl
+
+from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.telemetry import Rejection
+from exporter.ingest.dialect import Refused, Request, Signal
+
+_RID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_EXIT_CODE = re.compile(r"-?[0-9]{1,300}")
+_LARGEST_EXIT_CODE = 2**63 - 1
+_SUFFIXES = {"": Kind.SUCCESS, "start": Kind.START, "fail": Kind.FAILURE, "log": Kind.LOG}
+_BEARER = "bearer "
+_OK = b'{"status":"OK"}'
+
+
+class HeartbeatDialect:
+    name = "heartbeat"
+    route = "/ext/heartbeat/{rest:path}"
+    methods: Sequence[str] = ("GET", "POST", "HEAD")
+
+    async def read(self, request: Request) -> Sequence[Signal]:
+        for tag, secret, suffix in _claims(request.rest, request.authorization):
+            watched = request.authenticate(tag, secret)
+            if watched is None:
+                continue
+            warnings: list[str] = []
+            kind, exit_code = _kind(suffix, warnings)
+            rid = _rid(request.query, warnings) if request.query else ""
+            output = await request.body()
+            beat = Heartbeat(kind, request.received_at, rid, exit_code, _text(output))
+            return (Signal(watched, beat, warnings),)
+        raise Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
+
+    def answer(self, signals: Sequence[Signal]) -> bytes:
+        warnings = signals[0].warnings
+        return json.dumps({"status": "OK", "warning": "; ".join(warnings)}).encode() if warnings else _OK
+
+
+def _claims(rest: str, authorization: str | None) -> Iterator[tuple[str, str, str]]:
+    """What the path may mean, as (tag, secret, suffix).
+
+    With a Bearer header the part after the tag is the suffix; but some proxies add such a header to a URL that holds
+    the secret, so that is tried as well: no header makes a good heartbeat fail.
+    """
+    rest = rest.removesuffix("/")
+    head, _, tail = rest.partition("/")
+    tag, colon, secret = head.partition(":")
+    if colon:
+        yield tag, secret, tail
+        return
+    if authorization is not None and authorization[:7].lower() == _BEARER:
+        yield head, authorization[7:].strip(), tail
+    secret, _, suffix = tail.partition("/")
+    yield head, secret, suffix
+
+
+def _kind(suffix: str, warnings: list[str]) -> tuple[Kind, int | None]:
+    kind = _SUFFIXES.get(suffix)
+    if kind is not None:
+        return kind, None
+    if not _EXIT_CODE.fullmatch(suffix):
+        # Not taken as a success: a mistyped /fail must not be good news.
+        hint = "unknown suffix after the secret: use /start, /fail, /log or an exit code"
+        raise Refused(Rejection.UNKNOWN_SUFFIX, "unknown suffix", hint)
+    exit_code = int(suffix)
+    if exit_code == 0:
+        return Kind.SUCCESS, 0
+    if abs(exit_code) > _LARGEST_EXIT_CODE:
+        warnings.append("the exit code is out of range: counted as a failure without one")
+        return Kind.FAILURE, None
+    return Kind.FAILURE, exit_code
+
+
+def _rid(query: str, warnings: list[str]) -> str:
+    given = [value for key, value in parse_qsl(query, keep_blank_values=True, errors="replace") if key == "rid"]
+    if not given:
+        return ""
+    if len(given) > 1:
+        warnings.append("rid is given more than once: the first one counts")
+    if not _RID.fullmatch(given[0]):
+        warnings.append("rid is not 1 to 64 of letters, digits, '.', '_' and '-': it was left out")
+        return ""
+    return given[0]
+
+
+def _text(body: bytes) -> str:
+    """What a job printed, whatever it printed; NUL is more than some databases can store."""
+    return body.decode("utf-8", "replace").replace("\0", "\ufffd") if body else ""

@@ -1,0 +1,168 @@
+"""The receiver: an HTTP request comes in, and its heartbeat is committed before it is answered."""
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import falcon
+import falcon.asgi
+
+from exporter.core.clock import SECOND, Clock
+from exporter.core.telemetry import Rejection, Telemetry
+from exporter.ingest.authentication import Authenticator
+from exporter.ingest.body import read_body
+from exporter.ingest.dialect import Dialect, Refused, Request
+from exporter.storage.commit import Pending
+from exporter.storage.fleet import Watched
+from exporter.storage.recorder import Recorder
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 4 * SECOND
+"""How long a heartbeat may wait for its commit before the sender is told to come again."""
+RETRY_AFTER = "5"
+_SWEEP = 0.25
+_NOT_FOUND = b'{"error":"there is no monitor with this tag and secret"}'
+_UNAVAILABLE = b'{"error":"the heartbeat could not be stored: send it again"}'
+_JSON = "application/json"
+
+
+class Waiters:
+    """Requests that wait for their commit. Lives on the event loop; only `settled` is called from another thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._order: deque[tuple[int, Pending]] = deque()
+        self._timer = loop.call_later(_SWEEP, self._sweep)
+
+    def wait_for(self, pending: Pending) -> asyncio.Future[bool]:
+        """Resolves to whether the heartbeat was committed; False at the latest after PATIENCE."""
+        future: asyncio.Future[bool] = self._loop.create_future()
+        pending.context = future
+        self._order.append((self._clock.monotonic() + PATIENCE, pending))
+        return future
+
+    def settled(self, batch: Sequence[Pending]) -> None:
+        """The recorder's word on a group; one wake-up of the loop for all of it."""
+        self._loop.call_soon_threadsafe(self._resolve, batch)
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+    @staticmethod
+    def _resolve(batch: Sequence[Pending]) -> None:
+        for pending in batch:
+            if not pending.context.done():
+                pending.context.set_result(pending.error is None)
+
+    def _sweep(self) -> None:
+        # One timer for all requests: a timeout of its own for each would cost a third of the hot path.
+        now = self._clock.monotonic()
+        while self._order and (self._order[0][0] <= now or self._order[0][1].context.done()):
+            pending = self._order.popleft()[1]
+            if not pending.context.done():
+                pending.abandoned = True
+                pending.context.set_result(False)
+        self._timer = self._loop.call_later(_SWEEP, self._sweep)
+
+
+class Receiver:
+    """The Falcon resource of one dialect."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        clock: Clock,
+        telemetry: Telemetry,
+        ingest: Callable[[], "Ingest | None"],
+        client_address: Callable[[falcon.asgi.Request], str],
+    ) -> None:
+        self._dialect = dialect
+        self._clock = clock
+        self._telemetry = telemetry
+        self._ingest = ingest
+        self._client_address = client_address
+        for method in falcon.HTTP_METHODS:
+            setattr(self, f"on_{method.lower()}", self._receive if method in dialect.methods else self._refuse_method)
+
+    @property
+    def route(self) -> str:
+        return self._dialect.route
+
+    async def _refuse_method(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, **_: Any) -> None:
+        raise falcon.HTTPMethodNotAllowed(list(self._dialect.methods))
+
+    async def _receive(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, rest: str = "") -> None:
+        resp.content_type = _JSON
+        ingest = self._ingest()
+        if ingest is None:
+            self._unavailable(resp, Rejection.STORAGE)
+            return
+        reason = Rejection.UNKNOWN_TAG
+
+        def authenticate(tag: str, secret: str) -> Watched | None:
+            nonlocal reason
+            found = ingest.authenticator.check(tag, secret)
+            if isinstance(found, Watched):
+                return found
+            # Of several readings of one path, a known tag is the telling one.
+            if reason is Rejection.UNKNOWN_TAG:
+                reason = found
+            return None
+
+        async def body() -> bytes:
+            if req.content_length or req.get_header("Transfer-Encoding") is not None:
+                return await read_body(req.stream)
+            return b""
+
+        request = Request(
+            rest, req.query_string, req.get_header("Authorization"), self._clock.now(), body, authenticate
+        )
+        try:
+            signals = await self._dialect.read(request)
+        except Refused as refused:
+            self._refuse(req, resp, reason if refused.hint is None else refused.reason, refused)
+            return
+        waits = []
+        for signal in signals:
+            pending = Pending(signal.watched, signal.beat)
+            wait = ingest.waiters.wait_for(pending)
+            if not ingest.recorder.record(pending):
+                wait.set_result(False)
+                self._unavailable(resp, Rejection.OVERLOADED)
+                return
+            waits.append(wait)
+        for wait in waits:
+            if not await wait:
+                self._unavailable(resp, Rejection.STORAGE)
+                return
+        resp.data = self._dialect.answer(signals)
+
+    def _refuse(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, reason: Rejection, refused: Refused
+    ) -> None:
+        self._telemetry.heartbeat_rejected(reason)
+        log.info("heartbeat refused: %s, from %s", reason.value.replace("_", " "), self._client_address(req))
+        resp.status = falcon.HTTP_404
+        resp.data = _NOT_FOUND if refused.hint is None else json.dumps({"error": refused.hint}).encode()
+
+    def _unavailable(self, resp: falcon.asgi.Response, reason: Rejection) -> None:
+        self._telemetry.heartbeat_rejected(reason)
+        resp.status = falcon.HTTP_503
+        resp.set_header("Retry-After", RETRY_AFTER)
+        resp.data = _UNAVAILABLE
+
+
+class Ingest:
+    """What the receiver needs once storage is there."""
+
+    __slots__ = ("authenticator", "recorder", "waiters")
+
+    def __init__(self, authenticator: Authenticator, recorder: Recorder, waiters: Waiters) -> None:
+        self.authenticator = authenticator
+        self.recorder = recorder
+        self.waiters = waiters

@@ -1,0 +1,55 @@
+"""The engines: how a storage URL becomes a peewee database. The only place that knows one from another."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import peewee
+
+from exporter.core.errors import InvalidValue
+
+BUSY_SECONDS = 3.0
+"""How long SQLite waits for another program's lock; the sender is answered 503 within five seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    database: Any
+    """The peewee database, not connected yet."""
+    errors: tuple[type[Exception], ...]
+    """What it raises when it cannot do its work."""
+
+
+def open_engine(url: str) -> Engine:
+    """The engine for `url`, unconnected. Raises InvalidValue, which does not quote the URL's password."""
+    scheme = urlsplit(url).scheme
+    opener = _ENGINES.get(scheme)
+    if opener is None:
+        known = ", ".join(f"{name}://" for name in sorted(_ENGINES))
+        raise InvalidValue(f"storage.url: {scheme or 'no'} engine: this version knows {known}")
+    return opener(url)
+
+
+def _open_sqlite(url: str) -> Engine:
+    path = url.removeprefix("sqlite:///")
+    if path == url or not path:
+        raise InvalidValue("storage.url: write sqlite:///relative/path.db or sqlite:////absolute/path.db")
+    database = peewee.SqliteDatabase(
+        str(Path(path)),
+        # Deferred transactions that turn into writers fail with "database is locked" at once, whatever the timeout.
+        lock_type="IMMEDIATE",
+        timeout=BUSY_SECONDS,
+        pragmas={
+            "journal_mode": "wal",
+            "synchronous": "full",
+            "cache_size": -16_000,
+            "wal_autocheckpoint": 2000,
+        },
+    )
+    return Engine(database, (peewee.PeeweeException, sqlite3.Error))
+
+
+_ENGINES: dict[str, Callable[[str], Engine]] = {"sqlite": _open_sqlite}

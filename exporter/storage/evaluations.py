@@ -1,0 +1,161 @@
+"""Which monitors are due for evaluation, and how an evaluation's outcome is written down: at most once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from exporter.core.timeline import Standing
+from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.fleet import Fleet
+from exporter.storage.history import Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A monitor whose status may have changed."""
+
+    monitor_id: int
+    since: int
+    """`next_evaluation_at`: the earliest moment at which it may have."""
+    evaluated_at: int
+    """The moment up to which it was evaluated last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one evaluation found. It is written only if nothing arrived and nobody else wrote meanwhile."""
+
+    due: Due
+    received: int
+    """Heartbeats that the monitor had received when it was read."""
+    before: Standing
+    after: Standing
+    transitions: Sequence[Transition]
+    evaluated_at: int
+    next_evaluation_at: int | None
+
+
+class Evaluations:
+    """Queries and the one conditional write; all methods block and raise StorageUnavailable."""
+
+    def __init__(self, database: Database, fleet: Fleet, replica: str) -> None:
+        self._db = database
+        self._fleet = fleet
+        self._replica = replica
+        states, transitions = database.tables.states, database.tables.transitions
+        self._settle = Prepared(
+            database,
+            states.update(
+                {
+                    "status": param("status"),
+                    "reason": param("reason"),
+                    "status_since": param("status_since"),
+                    "evaluated_at": param("evaluated_at"),
+                    "next_evaluation_at": param("next_evaluation_at"),
+                }
+            ).where(
+                (states.monitor_id == param("monitor_id"))
+                & (states.status == param("old_status"))
+                & (states.received == param("received"))
+                & (states.next_evaluation_at == param("due"))
+            ),
+        )
+        self._transition = Prepared(
+            database,
+            transitions.insert(
+                {column: param(column) for column in ("monitor_id", "at", "status", "reason", "observed_at", "replica")}
+            ),
+        )
+
+    def due(self, now: int, limit: int) -> list[Due]:
+        """The monitors to evaluate by `now`, the longest due first."""
+        states = self._db.tables.states
+        query = (
+            states.select(states.monitor_id, states.next_evaluation_at, states.evaluated_at)
+            .where(states.next_evaluation_at <= now)
+            .order_by(states.next_evaluation_at)
+            .limit(limit)
+        )
+        with self._db.read("find due monitors"):
+            return [Due(*row) for row in query.tuples()]
+
+    def next_due(self) -> int | None:
+        """The moment at which the next monitor comes due; None when none ever does."""
+        states = self._db.tables.states
+        query = (
+            states.select(states.next_evaluation_at)
+            .where(states.next_evaluation_at.is_null(False))
+            .order_by(states.next_evaluation_at)
+            .limit(1)
+        )
+        with self._db.read("find next due"):
+            return next((int(row[0]) for row in query.tuples()), None)
+
+    def settle(self, outcomes: Sequence[Outcome], check: Callable[[], None]) -> list[Outcome]:
+        """Writes all in one transaction and returns those that took effect.
+
+        `check` is called inside it and raises to undo everything: this is where a lost lease stops a late writer.
+        """
+        settled: list[Outcome] = []
+        with self._db.write("record evaluations") as transaction:
+            check()
+            for outcome in outcomes:
+                if self._write(transaction, outcome):
+                    settled.append(outcome)
+            transaction.after_commit.append(lambda: self._tell_fleet(settled))
+        return settled
+
+    def set_aside(self, due: Due, until: int | None) -> None:
+        """Puts off a monitor that cannot be evaluated, for ever when None, so that it holds up nobody else."""
+        states = self._db.tables.states
+        with self._db.write("set monitor aside"):
+            states.update({"next_evaluation_at": until}).where(states.monitor_id == due.monitor_id).execute()
+
+    def reconsider_all(self, now: int) -> None:
+        """Has every monitor evaluated anew: after the clock stepped back, deadlines lie in a future that is gone."""
+        states = self._db.tables.states
+        with self._db.write("reconsider all monitors"):
+            states.update({"next_evaluation_at": now}).where(states.next_evaluation_at > now).execute()
+
+    def _write(self, transaction: Transaction, outcome: Outcome) -> bool:
+        due, after = outcome.due, outcome.after
+        changed = transaction.execute(
+            self._settle,
+            self._settle.row(
+                {
+                    "status": after.status.value,
+                    "reason": after.reason.value,
+                    "status_since": after.since,
+                    "evaluated_at": outcome.evaluated_at,
+                    "next_evaluation_at": outcome.next_evaluation_at,
+                    "monitor_id": due.monitor_id,
+                    "old_status": outcome.before.status.value,
+                    "received": outcome.received,
+                    "due": due.since,
+                }
+            ),
+        )
+        if changed != 1:
+            return False
+        transaction.execute_many(
+            self._transition,
+            [
+                self._transition.row(
+                    {
+                        "monitor_id": due.monitor_id,
+                        "at": transition.at,
+                        "status": transition.status.value,
+                        "reason": transition.reason.value,
+                        "observed_at": transition.observed_at,
+                        "replica": self._replica,
+                    }
+                )
+                for transition in outcome.transitions
+            ],
+        )
+        return True
+
+    def _tell_fleet(self, settled: Sequence[Outcome]) -> None:
+        for outcome in settled:
+            watched = self._fleet.with_id(outcome.due.monitor_id)
+            if watched is not None and watched.standing != outcome.after:
+                watched.standing = outcome.after

@@ -1,0 +1,65 @@
+"""What happened: transitions and the log of recent heartbeats."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from peewee import fn
+
+from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.status import Reason, Status
+from exporter.storage.database import Database
+from exporter.storage.snapshot import chunks
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A change of status. Moments are Unix time in milliseconds."""
+
+    at: int
+    """When the status changed."""
+    status: Status
+    reason: Reason
+    observed_at: int
+    """When the change was noticed and written down."""
+
+
+class History:
+    """Queries; all methods block and raise StorageUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def transitions(self, monitor_ids: Sequence[int], since: int) -> Mapping[int, Sequence[Transition]]:
+        """Per monitor, oldest first: all after `since`, and before them the last one that came earlier."""
+        table = self._db.tables.transitions
+        found: dict[int, list[Transition]] = {monitor_id: [] for monitor_id in monitor_ids}
+        with self._db.read("read transitions"):
+            for chunk in chunks(monitor_ids):
+                earlier = (
+                    table.select(fn.MAX(table.id))
+                    .where(table.monitor_id.in_(chunk) & (table.at <= since))
+                    .group_by(table.monitor_id)
+                )
+                query = (
+                    table.select(table.monitor_id, table.at, table.status, table.reason, table.observed_at)
+                    .where((table.monitor_id.in_(chunk) & (table.at > since)) | table.id.in_(earlier))
+                    .order_by(table.id)
+                )
+                for monitor_id, at, status, reason, observed_at in query.tuples():
+                    found[monitor_id].append(Transition(at, Status(status), Reason(reason), observed_at))
+        return found
+
+    def heartbeats(self, monitor_id: int, limit: int) -> Sequence[Heartbeat]:
+        """The newest `limit` heartbeats in the log, newest first."""
+        table = self._db.tables.heartbeats
+        query = (
+            table.select(table.kind, table.received_at, table.rid, table.exit_code, table.output)
+            .where(table.monitor_id == monitor_id)
+            .order_by(table.id.desc())
+            .limit(limit)
+        )
+        with self._db.read("read heartbeats"):
+            return [
+                Heartbeat(Kind(kind), received_at, rid, exit_code, output)
+                for kind, received_at, rid, exit_code, output in query.tuples()
+            ]

@@ -1,0 +1,29 @@
+"""The key with which secrets are digested."""
+
+import secrets
+
+from exporter.core.errors import InvalidValue
+from exporter.storage.database import Database
+
+_NAME = "secret_key"
+LONGEST = 64
+
+
+def secret_key(database: Database, configured: str | None) -> bytes:
+    """The configured key, or else the one in the database, made at the first call.
+
+    Raises InvalidValue for a key that BLAKE2b cannot take, and StorageUnavailable.
+    """
+    if configured is not None:
+        key = configured.encode()
+        if not 16 <= len(key) <= LONGEST:
+            raise InvalidValue(f"secret_key: use 16 to {LONGEST} bytes, for example from `openssl rand -hex 32`")
+        return key
+    settings = database.tables.settings
+    with database.write("read secret key"):
+        rows = list(settings.select(settings.value).where(settings.key == _NAME).tuples())
+        if not rows:
+            made = secrets.token_hex(32)
+            settings.insert({"key": _NAME, "value": made}).execute()
+            return made.encode()
+    return str(rows[0][0]).encode()

@@ -1,0 +1,182 @@
+"""The recorder: ONE thread that commits heartbeats in groups, and only then lets them be acknowledged.
+
+Requests put heartbeats in; the thread takes all that wait, commits them in one transaction, and hands them back
+settled. While it waits for the disk, the next group gathers. That is what makes an fsync per acknowledgement cheap.
+"""
+
+import logging
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+
+from exporter.core.clock import SECOND, Clock
+from exporter.core.errors import StorageUnavailable
+from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Run, apply, merge
+from exporter.core.monitor import Monitor
+from exporter.core.status import Status
+from exporter.core.telemetry import Telemetry
+from exporter.storage.commit import WAKE_IF_NOT_UP, WAKE_NEVER, WAKE_NOW, CommitStatements, Pending
+from exporter.storage.database import Database, Transaction
+from exporter.storage.fleet import Fleet, Watched
+from exporter.storage.snapshot import chunks, load, load_runs
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 1000
+MAX_WAITING = 20_000
+"""Heartbeats that may wait; beyond it the sender is told to come again, before memory is."""
+_RETRY_PAUSE = 0.5
+"""Seconds to wait when the database has refused a group, before the next is tried."""
+
+
+class Recorder:
+    """`settled` is called on the recorder's thread with a group whose fate is known."""
+
+    def __init__(
+        self,
+        database: Database,
+        fleet: Fleet,
+        clock: Clock,
+        telemetry: Telemetry,
+        replica: str,
+        settled: Callable[[Sequence[Pending]], None],
+        attention: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._db = database
+        self._fleet = fleet
+        self._clock = clock
+        self._telemetry = telemetry
+        self._replica = replica
+        self._settled = settled
+        self._attention = attention
+        self._queue: deque[Pending] = deque()
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._work = threading.Event()
+        self._stopping = False
+        self._pause = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._statements = CommitStatements(database)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 30.0) -> None:
+        """Commits what waits, then ends the thread."""
+        self._stopping = True
+        self._pause.set()
+        self._work.set()
+        self._thread.join(timeout)
+
+    def record(self, pending: Pending) -> bool:
+        """Queues a heartbeat; False when too many wait already. Never blocks."""
+        if len(self._queue) >= MAX_WAITING:
+            return False
+        self._queue.append(pending)
+        if not self._work.is_set():
+            self._work.set()
+        return True
+
+    def reload(self, ids: Sequence[int]) -> None:
+        """Has these monitors read anew from the database, between two groups: somebody else changed them."""
+        self._jobs.append(lambda: self._reload(ids))
+        self._work.set()
+
+    # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        while True:
+            self._work.wait()
+            self._work.clear()
+            while self._queue or self._jobs:
+                if self._jobs:
+                    self._jobs.popleft()()
+                if self._queue:
+                    self._take()
+            if self._stopping:
+                self._db.close()
+                return
+
+    def _take(self) -> None:
+        batch: list[Pending] = []
+        while self._queue and len(batch) < MAX_BATCH:
+            pending = self._queue.popleft()
+            if not pending.abandoned:
+                batch.append(pending)
+        if not batch:
+            return
+        started = self._clock.monotonic()
+        try:
+            self._commit(batch)
+        except StorageUnavailable as error:
+            log.error("heartbeats not recorded: %s", error, extra={"heartbeats": len(batch)})
+            for pending in batch:
+                pending.error = error
+            self._telemetry.storage_up(False)
+            self._settled(batch)
+            self._pause.wait(_RETRY_PAUSE)
+        else:
+            self._settled(batch)
+            self._telemetry.storage_up(True)
+            self._telemetry.batch_committed(len(batch), (self._clock.monotonic() - started) / SECOND)
+
+    def _commit(self, batch: Sequence[Pending]) -> None:
+        beats: defaultdict[int, list[Heartbeat]] = defaultdict(list)
+        watched: dict[int, Watched] = {}
+        for pending in batch:
+            id = pending.watched.id
+            watched[id] = pending.watched
+            beats[id].append(pending.beat)
+        deltas: dict[int, HeartbeatState] = {}
+        with self._db.write("record heartbeats") as transaction:
+            open_runs: dict[int, tuple[Run, ...]] = {}
+            for chunk in chunks(list(beats)):
+                open_runs.update(load_runs(self._db, chunk))
+            for id, received in beats.items():
+                before = open_runs.get(id, ())
+                nothing = HeartbeatState(runs=before) if before else NO_HEARTBEATS
+                delta = deltas[id] = apply(nothing, received, watched[id].monitor.max_runtime)
+                if delta.runs != before:
+                    self._replace_runs(transaction, id, before, delta.runs)
+            self._statements.add_heartbeats(transaction, batch, self._replica)
+            self._statements.update_states(
+                transaction,
+                [
+                    (id, delta, _wake(watched[id].monitor, delta), beats[id][0].received_at)
+                    for id, delta in deltas.items()
+                ],
+            )
+            transaction.after_commit.append(lambda: self._fold(watched, deltas))
+
+    def _replace_runs(self, transaction: Transaction, id: int, before: Sequence[Run], after: Sequence[Run]) -> None:
+        runs = self._db.tables.runs
+        gone = [run.rid for run in before if run not in after]
+        if gone:
+            runs.delete().where((runs.monitor_id == id) & runs.rid.in_(gone)).execute()
+        self._statements.add_runs(transaction, id, [run for run in after if run not in before])
+
+    def _fold(self, watched: Mapping[int, Watched], deltas: Mapping[int, HeartbeatState]) -> None:
+        attention = False
+        for id, delta in deltas.items():
+            one = watched[id]
+            one.state = merge(one.state, delta)
+            attention = attention or one.standing.status is not Status.UP or _wake(one.monitor, delta) == WAKE_NOW
+        if attention:
+            self._attention()
+
+    def _reload(self, ids: Sequence[int]) -> None:
+        try:
+            # Under the writer's lock, so that no commit of ours falls between reading and putting.
+            with self._db.write("reload monitors"):
+                found = load(self._db, ids)
+                self._fleet.update(found, removed=set(ids) - {one.id for one in found})
+        except StorageUnavailable as error:
+            log.warning("changes made elsewhere not read yet: %s", error)
+
+
+def _wake(monitor: Monitor, delta: HeartbeatState) -> int:
+    """Whether what just arrived may change the status at once."""
+    if monitor.evaluation_cron is not None:
+        return WAKE_NEVER
+    if delta.failures or (delta.starts and monitor.max_runtime is not None):
+        return WAKE_NOW
+    return WAKE_IF_NOT_UP

@@ -1,0 +1,110 @@
+"""Reads whole monitors out of the database: definition, state, open runs and standing, as the fleet holds them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from sys import intern
+from typing import Any
+
+from exporter.core.heartbeat import HeartbeatState, Kind, Run
+from exporter.core.monitor import Monitor
+from exporter.core.status import Reason, Status
+from exporter.core.timeline import Standing
+from exporter.storage.database import Database
+from exporter.storage.fleet import Watched
+from exporter.storage.tables import MONITOR_COLUMNS, STANDING_COLUMNS, STATE_COLUMNS
+
+CHUNK = 400
+"""Ids in one IN (…): far below every engine's limit of parameters, and as fast as any more."""
+
+
+def chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
+
+
+def load(database: Database, ids: Sequence[int] | None = None) -> list[Watched]:
+    """The monitors with these ids, or all of them; removed ones are left out. Raises StorageUnavailable."""
+    with database.read("read monitors"):
+        if ids is None:
+            return list(_load(database, None))
+        return [watched for chunk in chunks(ids) for watched in _load(database, chunk)]
+
+
+def load_runs(database: Database, ids: Sequence[int] | None) -> Mapping[int, tuple[Run, ...]]:
+    """Open runs by monitor, oldest start first."""
+    runs = database.tables.runs
+    query = runs.select(runs.monitor_id, runs.rid, runs.started_at).order_by(runs.started_at)
+    found: dict[int, tuple[Run, ...]] = {}
+    for monitor_id, rid, started_at in (query if ids is None else query.where(runs.monitor_id.in_(ids))).tuples():
+        found[monitor_id] = (*found.get(monitor_id, ()), Run(rid, started_at))
+    return found
+
+
+def _load(database: Database, ids: Sequence[int] | None) -> Iterator[Watched]:
+    monitors, states = database.tables.monitors, database.tables.states
+    query = (
+        monitors.select(
+            monitors.id,
+            monitors.digest,
+            monitors.provisioned,
+            monitors.paused_by_hand,
+            *(getattr(monitors, column) for column in MONITOR_COLUMNS),
+            *(getattr(states, column) for column in STATE_COLUMNS),
+            *(getattr(states, column) for column in STANDING_COLUMNS),
+        )
+        .join(states, on=(states.monitor_id == monitors.id))
+        .where(monitors.removed_at.is_null())
+    )
+    runs = load_runs(database, ids)
+    first_state = 4 + len(MONITOR_COLUMNS)
+    first_standing = first_state + len(STATE_COLUMNS)
+    for row in (query if ids is None else query.where(monitors.id.in_(ids))).tuples():
+        id, digest, provisioned, by_hand = row[:4]
+        yield Watched(
+            id=id,
+            monitor=monitor_of(row[4:first_state], bool(by_hand)),
+            digest=bytes(digest),
+            standing=standing_of(*row[first_standing:]),
+            state=state_of(row[first_state:first_standing], runs.get(id, ())),
+            provisioned=bool(provisioned),
+        )
+
+
+def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
+    """From MONITOR_COLUMNS. Texts that many monitors share are kept once."""
+    tag, name, group, schedule, timezone, degraded, down, max_runtime, cron, labels, paused = row
+    return Monitor(
+        tag=tag,
+        name=name,
+        group=intern(group),
+        schedule=intern(schedule) if schedule is not None else None,
+        timezone=intern(timezone),
+        degraded_after=degraded,
+        down_after=down,
+        max_runtime=max_runtime,
+        evaluation_cron=intern(cron) if cron is not None else None,
+        labels=tuple((intern(key), intern(value)) for key, value in json.loads(labels)) if labels != "[]" else (),
+        paused=bool(paused) or paused_by_hand,
+    )
+
+
+def state_of(row: Sequence[Any], runs: tuple[Run, ...]) -> HeartbeatState:
+    """From STATE_COLUMNS."""
+    received, failures, starts, at, success, failure, start, outcome, exit_code, duration = row
+    return HeartbeatState(
+        received,
+        failures,
+        starts,
+        at,
+        success,
+        failure,
+        start,
+        Kind(outcome) if outcome is not None else None,
+        exit_code,
+        duration,
+        runs,
+    )
+
+
+def standing_of(status: str, reason: str, since: int) -> Standing:
+    """From STANDING_COLUMNS."""
+    return Standing(Status(status), Reason(reason), since)

@@ -1,0 +1,71 @@
+"""The tables as the queries see them: names and columns. What they are made of is in `migrations`.
+
+Query-builder tables rather than peewee models: they are bound to one database object each, so nothing is global.
+"""
+
+from typing import Any
+
+from peewee import Table
+
+MONITOR_COLUMNS = (
+    "tag",
+    "name",
+    "group_name",
+    "schedule",
+    "timezone",
+    "degraded_after",
+    "down_after",
+    "max_runtime",
+    "evaluation_cron",
+    "labels",
+    "paused",
+)
+STATE_COLUMNS = (
+    "received",
+    "failures",
+    "starts",
+    "last_received_at",
+    "last_success_at",
+    "last_failure_at",
+    "last_start_at",
+    "last_outcome",
+    "last_exit_code",
+    "last_duration",
+)
+STANDING_COLUMNS = ("status", "reason", "status_since")
+
+
+class Tables:
+    """Every table, bound to `database`."""
+
+    def __init__(self, database: Any) -> None:
+        def table(name: str, *columns: str, primary_key: str | None = "id") -> Any:
+            return Table(name, columns, primary_key=primary_key).bind(database)
+
+        self.settings = table("settings", "key", "value", primary_key="key")
+        self.monitors = table(
+            "monitors",
+            "id",
+            *MONITOR_COLUMNS,
+            "digest",
+            "provisioned",
+            "paused_by_hand",
+            "created_at",
+            "removed_at",
+            "revision",
+        )
+        self.states = table(
+            "states",
+            "monitor_id",
+            *STATE_COLUMNS,
+            *STANDING_COLUMNS,
+            "evaluated_at",
+            "next_evaluation_at",
+            primary_key="monitor_id",
+        )
+        self.runs = table("runs", "monitor_id", "rid", "started_at", primary_key=None)
+        self.heartbeats = table(
+            "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica"
+        )
+        self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
+        self.leases = table("leases", "name", "holder", "token", "expires_at", primary_key="name")
