@@ -6,7 +6,7 @@ from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import InvalidValue
 
 _UNITS = {"w": 7 * DAY, "d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": 1}
-_SHAPE = re.compile("".join(rf"(?:(?P<{unit}>\d{{1,15}}){unit}(?![a-z]))?" for unit in _UNITS))
+_SHAPE = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,15}}){unit}(?![a-z]))?" for unit in _UNITS))
 LONGEST = 3650 * DAY
 
 

@@ -56,7 +56,7 @@ class HeartbeatState:
     last_duration: int | None = None
     """Milliseconds, of the last run whose start was seen."""
     runs: tuple[Run, ...] = ()
-    """Open runs, oldest start first."""
+    """Open runs, in the order in which their starts were received."""
 
 
 NO_HEARTBEATS = HeartbeatState()

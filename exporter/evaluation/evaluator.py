@@ -141,7 +141,6 @@ class Evaluator:
                 wait = _LONGEST_WAIT
             except StorageUnavailable as error:
                 log.error("evaluation waits for the database: %s", error)
-                self._telemetry.storage_up(False)
                 wait = _LONGEST_WAIT
             self._wake.wait(wait)
         try:

@@ -40,7 +40,7 @@ class CommitStatements:
         self._beat = Prepared(
             database,
             beats.insert(
-                {
+                **{
                     column: param(column)
                     for column in ("exit_code", "kind", "monitor_id", "output", "received_at", "replica", "rid")
                 }
@@ -48,7 +48,7 @@ class CommitStatements:
         )
         assert self._beat.names == ("exit_code", "kind", "monitor_id", "output", "received_at", "replica", "rid")
         self._run = Prepared(
-            database, runs.insert({column: param(column) for column in ("monitor_id", "rid", "started_at")})
+            database, runs.insert(**{column: param(column) for column in ("monitor_id", "rid", "started_at")})
         )
 
         def latest(column: str) -> Any:
@@ -64,7 +64,7 @@ class CommitStatements:
         self._state = Prepared(
             database,
             states.update(
-                {
+                **{
                     "received": states.received + param("received"),
                     "failures": states.failures + param("failures"),
                     "starts": states.starts + param("starts"),

@@ -40,19 +40,35 @@ class Prepared:
     the values are `param("…")`; `row` puts a row's values in the order in which the statement wants them.
     """
 
-    __slots__ = ("names", "sql")
+    __slots__ = ("_defaults", "_places", "sql")
 
     def __init__(self, database: "Database", query: Any) -> None:
-        self.sql, names = database.sql(query)
-        self.names: tuple[str, ...] = tuple(names)
+        self.sql, values = database.sql(query)
+        self._places = [(index, value.name) for index, value in enumerate(values) if isinstance(value, _Place)]
+        self._defaults = [None if isinstance(value, _Place) else value for value in values]
 
-    def row(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple([values[name] for name in self.names])
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters in the order in which the statement wants them."""
+        return tuple(name for _, name in self._places)
+
+    def row(self, values: Mapping[str, Any]) -> list[Any]:
+        row = self._defaults.copy()
+        for index, name in self._places:
+            row[index] = values[name]
+        return row
+
+
+class _Place:
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 def param(name: str) -> Any:
-    """A place in a Prepared statement, named for whoever reads it."""
-    return peewee.Value(name, converter=False)
+    """A place in a Prepared statement, filled by `row`."""
+    return peewee.Value(_Place(name), converter=False)
 
 
 class Database:
@@ -65,6 +81,8 @@ class Database:
         # Our own threads queue here instead of in SQLite's busy handler, which sleeps up to 100 ms between tries.
         self._one_writer = threading.Lock()
         self.tables = Tables(self._peewee)
+        self.trouble: str | None = None
+        """Why the last transaction failed; None when it did not."""
 
     @property
     def peewee(self) -> Any:
@@ -88,6 +106,7 @@ class Database:
                 yield transaction
             for action in transaction.after_commit:
                 action()
+            self._works(None)
 
     @contextmanager
     def read(self, operation: str) -> Iterator[None]:
@@ -108,8 +127,14 @@ class Database:
             raise
         except self._engine.errors as error:
             self._telemetry.storage_failed(operation)
+            self._works(f"{operation}: {error}")
             self._discard()
             raise StorageUnavailable(f"{operation}: {error}") from error
+
+    def _works(self, trouble: str | None) -> None:
+        if trouble is None or self.trouble is None:
+            self._telemetry.storage_up(trouble is None)
+        self.trouble = trouble
 
     def _discard(self) -> None:
         """Drops the connection, so that the next try opens the file as it is by then."""

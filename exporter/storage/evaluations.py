@@ -45,7 +45,7 @@ class Evaluations:
         self._settle = Prepared(
             database,
             states.update(
-                {
+                **{
                     "status": param("status"),
                     "reason": param("reason"),
                     "status_since": param("status_since"),
@@ -62,7 +62,10 @@ class Evaluations:
         self._transition = Prepared(
             database,
             transitions.insert(
-                {column: param(column) for column in ("monitor_id", "at", "status", "reason", "observed_at", "replica")}
+                **{
+                    column: param(column)
+                    for column in ("monitor_id", "at", "status", "reason", "observed_at", "replica")
+                }
             ),
         )
 
@@ -108,13 +111,13 @@ class Evaluations:
         """Puts off a monitor that cannot be evaluated, for ever when None, so that it holds up nobody else."""
         states = self._db.tables.states
         with self._db.write("set monitor aside"):
-            states.update({"next_evaluation_at": until}).where(states.monitor_id == due.monitor_id).execute()
+            states.update(**{"next_evaluation_at": until}).where(states.monitor_id == due.monitor_id).execute()
 
     def reconsider_all(self, now: int) -> None:
         """Has every monitor evaluated anew: after the clock stepped back, deadlines lie in a future that is gone."""
         states = self._db.tables.states
         with self._db.write("reconsider all monitors"):
-            states.update({"next_evaluation_at": now}).where(states.next_evaluation_at > now).execute()
+            states.update(**{"next_evaluation_at": now}).where(states.next_evaluation_at > now).execute()
 
     def _write(self, transaction: Transaction, outcome: Outcome) -> bool:
         due, after = outcome.due, outcome.after

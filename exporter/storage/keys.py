@@ -24,6 +24,6 @@ def secret_key(database: Database, configured: str | None) -> bytes:
         rows = list(settings.select(settings.value).where(settings.key == _NAME).tuples())
         if not rows:
             made = secrets.token_hex(32)
-            settings.insert({"key": _NAME, "value": made}).execute()
+            settings.insert(**{"key": _NAME, "value": made}).execute()
             return made.encode()
     return str(rows[0][0]).encode()

@@ -45,7 +45,7 @@ class Lease:
         """
         leases = self._db.tables.leases
         mine = (leases.name == self._name) & (leases.holder == self._holder) & (leases.token == self._token)
-        if self._token is None or not leases.update({"token": self._token}).where(mine).execute():
+        if self._token is None or not leases.update(**{"token": self._token}).where(mine).execute():
             self._token = None
             raise LeaseLost(f"the lease {self._name!r} was taken over by another process")
 
@@ -55,7 +55,7 @@ class Lease:
         if self._token is not None:
             with self._db.write("release lease"):
                 mine = (leases.holder == self._holder) & (leases.token == self._token)
-                leases.update({"expires_at": 0}).where((leases.name == self._name) & mine).execute()
+                leases.update(**{"expires_at": 0}).where((leases.name == self._name) & mine).execute()
             self._token = None
 
     def _take(self, now: int) -> int | None:
@@ -64,7 +64,7 @@ class Lease:
         rows = list(row.tuples())
         if not rows:
             leases.insert(
-                {"name": self._name, "holder": self._holder, "token": 1, "expires_at": now + DURATION}
+                **{"name": self._name, "holder": self._holder, "token": 1, "expires_at": now + DURATION}
             ).execute()
             return 1
         holder, token, expires_at = rows[0]
@@ -74,7 +74,7 @@ class Lease:
             return None
         new = token if mine else token + 1
         changed = (
-            leases.update({"holder": self._holder, "token": new, "expires_at": now + DURATION})
+            leases.update(**{"holder": self._holder, "token": new, "expires_at": now + DURATION})
             .where((leases.name == self._name) & (leases.token == token))
             .execute()
         )

@@ -29,14 +29,18 @@ class Monitors:
         monitors, states = database.tables.monitors, database.tables.states
         definition = {column: param(column) for column in (*MONITOR_COLUMNS, "digest", "provisioned", _REVISION)}
         new = {"created_at": param("created_at"), "paused_by_hand": param("paused_by_hand")}
-        self._insert = Prepared(database, monitors.insert({**definition, **new}))
+        self._insert = Prepared(database, monitors.insert(**{**definition, **new}))
         self._update = Prepared(
             database,
-            monitors.update({**definition, "removed_at": None}).where(monitors.id == param("id")),
+            monitors.update(**{**definition, "removed_at": None}).where(monitors.id == param("id")),
         )
         self._insert_state = Prepared(
             database,
-            states.insert({column: param(column) for column in _new_state(0, 0)}),
+            states.insert(**{column: param(column) for column in _new_state(0, 0)}),
+        )
+        self._insert_transition = Prepared(
+            database,
+            database.tables.transitions.insert(**{column: param(column) for column in _first_transition(0, 0, "")}),
         )
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -74,7 +78,7 @@ class Monitors:
             row = self._existing(tag)
             if row["paused"] and not paused:
                 raise Conflict(f"{tag!r} is paused in the configuration file: resume it there and reload")
-            change = monitors.update({"paused_by_hand": paused, _REVISION: self._next_revision()})
+            change = monitors.update(**{"paused_by_hand": paused, _REVISION: self._next_revision()})
             change.where(monitors.id == row["id"]).execute()
             self._evaluate_now([row["id"]])
 
@@ -129,9 +133,9 @@ class Monitors:
         rows = list(settings.select(settings.value).where(settings.key == _REVISION).tuples())
         number = int(rows[0][0]) + 1 if rows else 1
         if rows:
-            settings.update({"value": str(number)}).where(settings.key == _REVISION).execute()
+            settings.update(**{"value": str(number)}).where(settings.key == _REVISION).execute()
         else:
-            settings.insert({"key": _REVISION, "value": str(number)}).execute()
+            settings.insert(**{"key": _REVISION, "value": str(number)}).execute()
         return number
 
     def _create(self, transaction: Transaction, new: Sequence[tuple[Monitor, bytes]], provisioned: bool) -> None:
@@ -149,27 +153,17 @@ class Monitors:
                 for monitor, digest in new
             ],
         )
-        monitors, transitions = self._db.tables.monitors, self._db.tables.transitions
+        monitors = self._db.tables.monitors
         ids = [row[0] for row in monitors.select(monitors.id).where(monitors.revision == revision).tuples()]
         transaction.execute_many(
             self._insert_state,
             [self._insert_state.row(_new_state(id, now)) for id in ids],
         )
         # History begins where the monitor does.
-        for chunk in chunks(ids):
-            transitions.insert(
-                [
-                    {
-                        "monitor_id": id,
-                        "at": now,
-                        "status": Status.NO_DATA,
-                        "reason": Reason.NEVER_RECEIVED,
-                        "observed_at": now,
-                        "replica": self._replica,
-                    }
-                    for id in chunk
-                ]
-            ).execute()
+        transaction.execute_many(
+            self._insert_transition,
+            [self._insert_transition.row(_first_transition(id, now, self._replica)) for id in ids],
+        )
 
     def _change(
         self, transaction: Transaction, changed: Sequence[tuple[int, Monitor, bytes]], provisioned: bool
@@ -188,15 +182,15 @@ class Monitors:
         monitors, states = self._db.tables.monitors, self._db.tables.states
         revision = self._next_revision()
         for chunk in chunks(ids):
-            monitors.update({"removed_at": self._clock.now(), "provisioned": False, _REVISION: revision}).where(
+            monitors.update(**{"removed_at": self._clock.now(), "provisioned": False, _REVISION: revision}).where(
                 monitors.id.in_(chunk)
             ).execute()
-            states.update({"next_evaluation_at": None}).where(states.monitor_id.in_(chunk)).execute()
+            states.update(**{"next_evaluation_at": None}).where(states.monitor_id.in_(chunk)).execute()
 
     def _evaluate_now(self, ids: Sequence[int]) -> None:
         states = self._db.tables.states
         for chunk in chunks(ids):
-            states.update({"next_evaluation_at": self._clock.now()}).where(states.monitor_id.in_(chunk)).execute()
+            states.update(**{"next_evaluation_at": self._clock.now()}).where(states.monitor_id.in_(chunk)).execute()
 
 
 def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: int) -> dict[str, Any]:
@@ -229,4 +223,15 @@ def _new_state(monitor_id: int, now: int) -> dict[str, Any]:
         "status_since": now,
         "evaluated_at": now,
         "next_evaluation_at": now,
+    }
+
+
+def _first_transition(monitor_id: int, now: int, replica: str) -> dict[str, Any]:
+    return {
+        "monitor_id": monitor_id,
+        "at": now,
+        "status": Status.NO_DATA.value,
+        "reason": Reason.NEVER_RECEIVED.value,
+        "observed_at": now,
+        "replica": replica,
     }

@@ -50,7 +50,7 @@ class Recorder:
         self._settled = settled
         self._attention = attention
         self._queue: deque[Pending] = deque()
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: deque[tuple[Sequence[int], threading.Event]] = deque()
         self._work = threading.Event()
         self._stopping = False
         self._pause = threading.Event()
@@ -76,10 +76,15 @@ class Recorder:
             self._work.set()
         return True
 
-    def reload(self, ids: Sequence[int]) -> None:
-        """Has these monitors read anew from the database, between two groups: somebody else changed them."""
-        self._jobs.append(lambda: self._reload(ids))
+    def reload(self, ids: Sequence[int]) -> threading.Event:
+        """Has these monitors read anew from the database, between two groups: somebody else changed them.
+
+        The event is set when that is done.
+        """
+        done = threading.Event()
+        self._jobs.append((ids, done))
         self._work.set()
+        return done
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -89,7 +94,9 @@ class Recorder:
             self._work.clear()
             while self._queue or self._jobs:
                 if self._jobs:
-                    self._jobs.popleft()()
+                    ids, done = self._jobs.popleft()
+                    self._reload(ids)
+                    done.set()
                 if self._queue:
                     self._take()
             if self._stopping:
@@ -111,12 +118,10 @@ class Recorder:
             log.error("heartbeats not recorded: %s", error, extra={"heartbeats": len(batch)})
             for pending in batch:
                 pending.error = error
-            self._telemetry.storage_up(False)
             self._settled(batch)
             self._pause.wait(_RETRY_PAUSE)
         else:
             self._settled(batch)
-            self._telemetry.storage_up(True)
             self._telemetry.batch_committed(len(batch), (self._clock.monotonic() - started) / SECOND)
 
     def _commit(self, batch: Sequence[Pending]) -> None:
@@ -148,11 +153,15 @@ class Recorder:
             transaction.after_commit.append(lambda: self._fold(watched, deltas))
 
     def _replace_runs(self, transaction: Transaction, id: int, before: Sequence[Run], after: Sequence[Run]) -> None:
+        """Rows keep the order of starts, so everything from the first difference on is written anew."""
         runs = self._db.tables.runs
-        gone = [run.rid for run in before if run not in after]
+        same = 0
+        while same < min(len(before), len(after)) and before[same] == after[same]:
+            same += 1
+        gone = [run.rid for run in before[same:]]
         if gone:
             runs.delete().where((runs.monitor_id == id) & runs.rid.in_(gone)).execute()
-        self._statements.add_runs(transaction, id, [run for run in after if run not in before])
+        self._statements.add_runs(transaction, id, after[same:])
 
     def _fold(self, watched: Mapping[int, Watched], deltas: Mapping[int, HeartbeatState]) -> None:
         attention = False

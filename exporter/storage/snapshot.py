@@ -30,9 +30,9 @@ def load(database: Database, ids: Sequence[int] | None = None) -> list[Watched]:
 
 
 def load_runs(database: Database, ids: Sequence[int] | None) -> Mapping[int, tuple[Run, ...]]:
-    """Open runs by monitor, oldest start first."""
+    """Open runs by monitor, in the order in which they were started, whatever the clock did."""
     runs = database.tables.runs
-    query = runs.select(runs.monitor_id, runs.rid, runs.started_at).order_by(runs.started_at)
+    query = runs.select(runs.monitor_id, runs.rid, runs.started_at).order_by(runs.id)
     found: dict[int, tuple[Run, ...]] = {}
     for monitor_id, rid, started_at in (query if ids is None else query.where(runs.monitor_id.in_(ids))).tuples():
         found[monitor_id] = (*found.get(monitor_id, ()), Run(rid, started_at))

@@ -39,7 +39,7 @@ class Tables:
     """Every table, bound to `database`."""
 
     def __init__(self, database: Any) -> None:
-        def table(name: str, *columns: str, primary_key: str | None = "id") -> Any:
+        def table(name: str, *columns: str, primary_key: str = "id") -> Any:
             return Table(name, columns, primary_key=primary_key).bind(database)
 
         self.settings = table("settings", "key", "value", primary_key="key")
@@ -63,7 +63,7 @@ class Tables:
             "next_evaluation_at",
             primary_key="monitor_id",
         )
-        self.runs = table("runs", "monitor_id", "rid", "started_at", primary_key=None)
+        self.runs = table("runs", "id", "monitor_id", "rid", "started_at")
         self.heartbeats = table(
             "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica"
         )

@@ -8,7 +8,6 @@ from peewee import (
     BlobField,
     BooleanField,
     CharField,
-    CompositeKey,
     IntegerField,
     Model,
     TextField,
@@ -75,13 +74,14 @@ def up(migrator: Any, db: Any) -> None:
             table_name = "states"
 
     class Runs(Base):
+        id = BigAutoField()
         monitor_id = BigIntegerField()
         rid = CharField(max_length=64)
         started_at = BigIntegerField()
 
         class Meta:
             table_name = "runs"
-            primary_key = CompositeKey("monitor_id", "rid")
+            indexes = ((("monitor_id", "rid"), True),)
 
     class Heartbeats(Base):
         id = BigAutoField()

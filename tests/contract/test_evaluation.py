@@ -1,0 +1,254 @@
+"""Every transition exactly once, at the right moment, by one of all processes."""
+
+import pytest
+
+from exporter.core.clock import HOUR, MINUTE, SECOND
+from exporter.core.heartbeat import Kind
+from exporter.storage import leases
+from exporter.storage.leases import LeaseLost
+from tests.conftest import START, ManualClock
+from tests.contract.conftest import Replica
+
+
+def test_a_day_in_the_life(replica: Replica, clock: ManualClock) -> None:
+    replica.add("job")
+    assert replica.status("job") == ("NO_DATA", "never_received")
+    clock.advance(MINUTE)
+    replica.beat("job")
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("UP", "on_time")
+    clock.advance(5 * MINUTE)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("UP", "on_time")
+    clock.advance(1)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("DEGRADED", "late")
+    clock.advance(5 * MINUTE)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("DOWN", "missed")
+    clock.advance(HOUR)
+    replica.beat("job")
+    replica.evaluator.evaluate_due()
+    assert replica.past("job") == [
+        ("NO_DATA", START),
+        ("UP", START + MINUTE),
+        ("DEGRADED", START + 6 * MINUTE + 1),
+        ("DOWN", START + 11 * MINUTE + 1),
+        ("UP", START + 71 * MINUTE + 1),
+    ]
+
+
+def test_beats_of_an_up_monitor_leave_its_deadline_alone_and_it_is_found_anyway(
+    replica: Replica, clock: ManualClock
+) -> None:
+    replica.add("job")
+    replica.beat("job")
+    replica.evaluator.evaluate_due()
+    for _ in range(20):
+        clock.advance(MINUTE)
+        replica.beat("job")
+        replica.evaluator.evaluate_due()
+        assert replica.status("job") == ("UP", "on_time")
+    clock.advance(5 * MINUTE + 1)
+    replica.evaluator.evaluate_due()
+    assert replica.past("job")[-1] == ("DEGRADED", START + 25 * MINUTE + 1)
+
+
+def test_a_stall_changes_nothing_in_history(replica: Replica, clock: ManualClock) -> None:
+    replica.add("job")
+    replica.beat("job")
+    replica.evaluator.evaluate_due()
+    clock.advance(7 * MINUTE)
+    replica.beat("job")  # late, and nobody has looked yet
+    clock.advance(30 * MINUTE)
+    replica.beat("job", Kind.FAILURE)
+    clock.advance(MINUTE)
+    replica.beat("job")
+    clock.advance(MINUTE)
+    replica.evaluator.evaluate_due()
+    assert replica.past("job") == [
+        ("NO_DATA", START),
+        ("UP", START),
+        ("DEGRADED", START + 5 * MINUTE + 1),
+        ("UP", START + 7 * MINUTE),
+        ("DEGRADED", START + 12 * MINUTE + 1),
+        ("DOWN", START + 17 * MINUTE + 1),
+        ("UP", START + 38 * MINUTE),
+    ]
+    assert replica.status("job") == ("UP", "on_time")
+
+
+def test_a_stall_longer_than_the_log_makes_up_nothing(replica: Replica, clock: ManualClock) -> None:
+    replica.add("job")
+    replica.beat("job")
+    replica.evaluator.evaluate_due()
+    replica.db.peewee.execute_sql("DELETE FROM heartbeats")
+    clock.advance(7 * MINUTE)
+    replica.beat("job", Kind.LOG)
+    clock.advance(SECOND)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("DEGRADED", "late")
+
+
+def test_failure_overrun_pause(replica: Replica, clock: ManualClock) -> None:
+    replica.add("job", max_runtime=MINUTE)
+    replica.beat("job", Kind.SUCCESS)
+    replica.evaluator.evaluate_due()
+    replica.beat("job", Kind.START, rid="a")
+    replica.evaluator.evaluate_due()
+    clock.advance(MINUTE + 1)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("DOWN", "overrun")
+    replica.monitors.set_paused("job", True)
+    replica.refresh()
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("PAUSED", "paused")
+    replica.beat("job", Kind.SUCCESS, rid="a")
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("PAUSED", "paused")
+    replica.monitors.set_paused("job", False)
+    replica.refresh()
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("UP", "on_time")
+    replica.beat("job", Kind.FAILURE, exit_code=3)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("DOWN", "failed")
+
+
+def test_evaluation_cron_changes_only_at_ticks(replica: Replica, clock: ManualClock) -> None:
+    clock.wall = 1_790_000_400_000  # 13:40:00
+    tick = 5 * MINUTE
+    replica.add("job", evaluation_cron="*/5 * * * *")
+    replica.evaluator.evaluate_due()
+    clock.advance(MINUTE)
+    replica.beat("job")
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("NO_DATA", "never_received")
+    clock.advance(4 * MINUTE)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("UP", "on_time")
+    assert replica.past("job")[-1] == ("UP", 1_790_000_460_000)
+    replica.beat("job", Kind.FAILURE)
+    clock.advance(MINUTE)
+    replica.beat("job")
+    clock.advance(tick - MINUTE)
+    replica.evaluator.evaluate_due()
+    assert [status for status, _ in replica.past("job")] == ["NO_DATA", "UP"]
+    clock.advance(3 * tick)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("DOWN", "missed")
+    assert replica.past("job")[-2:] == [("DEGRADED", 1_790_001_060_001), ("DOWN", 1_790_001_360_001)]
+    replica.monitors.set_paused("job", True)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("PAUSED", "paused")
+
+
+def test_two_processes_write_every_transition_once(replica: Replica, other: Replica, clock: ManualClock) -> None:
+    for number in range(20):
+        replica.add(f"job{number}")
+    other.refresh()
+    for number in range(20):
+        other.beat(f"job{number}")
+    for _ in range(40):
+        replica.evaluator.evaluate_due()
+        other.evaluator.evaluate_due()
+        clock.advance(20 * SECOND)
+    assert replica.lease.held != other.lease.held
+    for number in range(20):
+        assert [status for status, _ in replica.past(f"job{number}")] == ["NO_DATA", "UP", "DEGRADED", "DOWN"]
+
+
+def test_a_dead_holder_is_succeeded_and_fenced_out(replica: Replica, other: Replica, clock: ManualClock) -> None:
+    replica.add("job")
+    other.refresh()
+    assert replica.lease.hold()
+    assert not other.lease.hold()
+    clock.advance(leases.DURATION)
+    assert other.lease.hold()
+    replica.beat("job")
+    due = replica.evaluations.due(clock.now(), 10)
+    with pytest.raises(LeaseLost):
+        replica.evaluator._judge(due, clock.now())
+    assert replica.past("job") == [("NO_DATA", START)]
+    assert not replica.lease.hold()
+    other.evaluator.evaluate_due()
+    assert [status for status, _ in replica.past("job")] == ["NO_DATA", "UP"]
+    other.lease.release()
+    assert replica.lease.hold()
+
+
+def test_a_lease_does_not_outlive_its_holder_by_a_clock_step(
+    replica: Replica, other: Replica, clock: ManualClock
+) -> None:
+    assert replica.lease.hold()
+    clock.step(-HOUR)
+    clock.steady += leases.DURATION
+    assert other.lease.hold()
+
+
+def test_a_heartbeat_between_judgement_and_writing_wins(replica: Replica, clock: ManualClock) -> None:
+    replica.add("job")
+    replica.beat("job")
+    replica.evaluator.evaluate_due()
+    clock.advance(11 * MINUTE)
+    due = replica.evaluations.due(clock.now(), 10)
+    settle = replica.evaluations.settle
+
+    def beaten(outcomes: object, check: object) -> object:
+        replica.beat("job")
+        return settle(outcomes, check)  # type: ignore[arg-type]
+
+    replica.evaluations.settle = beaten  # type: ignore[assignment, method-assign]
+    replica.evaluator._judge(due, clock.now())
+    replica.evaluations.settle = settle  # type: ignore[method-assign]
+    assert replica.status("job") == ("UP", "on_time")
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("UP", "on_time")
+    assert [status for status, _ in replica.past("job")] == ["NO_DATA", "UP", "DEGRADED", "DOWN", "UP"]
+
+
+def test_one_bad_monitor_stops_nobody_else(replica: Replica, clock: ManualClock) -> None:
+    replica.add("bad", schedule="0 3 * * *")
+    replica.add("good")
+    replica.db.peewee.execute_sql("UPDATE monitors SET schedule = 'nonsense' WHERE tag = 'bad'")
+    replica.beat("bad")
+    replica.beat("good")
+    replica.evaluator.evaluate_due()
+    assert replica.status("good") == ("UP", "on_time")
+    assert replica.status("bad") == ("NO_DATA", "never_received")
+    assert replica.evaluations.due(clock.now(), 10) == []
+    assert len(replica.evaluations.due(clock.now() + HOUR, 10)) == 2
+
+
+def test_a_removed_monitor_is_never_due_again(replica: Replica, clock: ManualClock) -> None:
+    replica.add("job")
+    watched = replica.fleet.get("job")
+    assert watched is not None
+    replica.monitors.remove("job")
+    replica.beat("job")  # one that was on its way
+    replica.evaluator.evaluate_due()
+    assert replica.evaluations.due(clock.now() + HOUR, 10) == []
+
+
+def test_a_clock_set_back_an_hour_delays_nothing(replica: Replica, clock: ManualClock) -> None:
+    replica.add("job")
+    replica.beat("job")
+    replica.evaluator.evaluate_due()
+    clock.step(-HOUR)
+    clock.advance(SECOND)
+    replica.beat("job")
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("UP", "on_time")
+    clock.advance(11 * MINUTE)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("DOWN", "missed")
+
+
+def test_a_burst_of_deadlines(replica: Replica, clock: ManualClock) -> None:
+    from exporter.core.monitor import Monitor
+
+    replica.monitors.provision([(Monitor(tag=f"job{n}"), b"d" * 32) for n in range(1700)])
+    replica.refresh()
+    assert replica.evaluator.evaluate_due() == 1700
+    for watched in replica.fleet:
+        assert watched.standing.status.value == "NO_DATA"
