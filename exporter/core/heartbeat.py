@@ -1,8 +1,11 @@
-"""Heartbeats, and what is remembered of them: the state that status is worked out from."""
+"""Heartbeats, and what is remembered of them: the state that status is worked out from.
+
+Named tuples: thousands are made a second, and a frozen dataclass takes three times as long to make.
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 MAX_OPEN_RUNS = 100
 """Open runs remembered per monitor; beyond it the oldest is forgotten."""
@@ -15,8 +18,7 @@ class Kind(StrEnum):
     LOG = "log"
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(NamedTuple):
     """One signal received for a monitor."""
 
     kind: Kind
@@ -29,16 +31,14 @@ class Heartbeat:
     """The job's output: the first 10 kB of the request's body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A run that was started and has not ended."""
 
     rid: str
     started_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class HeartbeatState:
+class HeartbeatState(NamedTuple):
     """All that the past heartbeats of one monitor leave behind. Moments are None before the first."""
 
     received: int = 0
@@ -119,18 +119,18 @@ def merge(state: HeartbeatState, delta: HeartbeatState) -> HeartbeatState:
     The database does the same to its row, so that two writers never overwrite each other's counts.
     """
     ended = delta.last_outcome is not None
-    return replace(
-        delta,
-        received=state.received + delta.received,
-        failures=state.failures + delta.failures,
-        starts=state.starts + delta.starts,
-        last_received_at=state.last_received_at if delta.last_received_at is None else delta.last_received_at,
-        last_success_at=state.last_success_at if delta.last_success_at is None else delta.last_success_at,
-        last_failure_at=state.last_failure_at if delta.last_failure_at is None else delta.last_failure_at,
-        last_start_at=state.last_start_at if delta.last_start_at is None else delta.last_start_at,
-        last_outcome=delta.last_outcome if ended else state.last_outcome,
-        last_exit_code=delta.last_exit_code if ended else state.last_exit_code,
-        last_duration=state.last_duration if delta.last_duration is None else delta.last_duration,
+    return HeartbeatState(
+        state.received + delta.received,
+        state.failures + delta.failures,
+        state.starts + delta.starts,
+        state.last_received_at if delta.last_received_at is None else delta.last_received_at,
+        state.last_success_at if delta.last_success_at is None else delta.last_success_at,
+        state.last_failure_at if delta.last_failure_at is None else delta.last_failure_at,
+        state.last_start_at if delta.last_start_at is None else delta.last_start_at,
+        delta.last_outcome if ended else state.last_outcome,
+        delta.last_exit_code if ended else state.last_exit_code,
+        state.last_duration if delta.last_duration is None else delta.last_duration,
+        delta.runs,
     )
 
 

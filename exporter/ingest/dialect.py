@@ -1,6 +1,6 @@
 """What a dialect is: one small module that turns a request into heartbeats, and their fate into an answer."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,21 +20,28 @@ class Refused(HeartbeatExporterError):
         """For the sender, once it has shown the right secret."""
 
 
-@dataclass(slots=True)
-class Request:
-    """An HTTP request, as much of it as dialects may look at."""
+class Request(Protocol):
+    """An HTTP request, as much of it as dialects may look at. What is not asked for is not worked out."""
 
     rest: str
     """The path after the dialect's prefix, percent-decoded."""
-    query: str
-    """The raw query string, without the question mark."""
-    authorization: str | None
     received_at: int
     """Unix time in milliseconds."""
-    body: Callable[[], Awaitable[bytes]]
-    """The first 10 kB of the body; the rest is read and dropped. Never raises."""
-    authenticate: Callable[[str, str], Watched | None]
-    """The monitor with this tag, if that is its secret; the same time is spent whatever is wrong."""
+
+    @property
+    def query(self) -> str:
+        """The raw query string, without the question mark."""
+        ...
+
+    def header(self, name: str) -> str | None: ...
+
+    def authenticate(self, tag: str, secret: str) -> Watched | None:
+        """The monitor with this tag, if that is its secret; the same time is spent whatever is wrong."""
+        ...
+
+    async def body(self) -> bytes:
+        """The first 10 kB of the body; the rest is read and dropped. Never raises."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

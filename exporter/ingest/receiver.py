@@ -14,7 +14,7 @@ from exporter.core.clock import SECOND, Clock
 from exporter.core.telemetry import Rejection, Telemetry
 from exporter.ingest.authentication import Authenticator
 from exporter.ingest.body import read_body
-from exporter.ingest.dialect import Dialect, Refused, Request
+from exporter.ingest.dialect import Dialect, Refused
 from exporter.storage.commit import Pending
 from exporter.storage.fleet import Watched
 from exporter.storage.recorder import Recorder
@@ -70,6 +70,41 @@ class Waiters:
         self._timer = self._loop.call_later(_SWEEP, self._sweep)
 
 
+class HttpRequest:
+    """A dialect's view of a Falcon request."""
+
+    __slots__ = ("_authenticator", "_req", "received_at", "rest", "wrong")
+
+    def __init__(self, rest: str, req: falcon.asgi.Request, authenticator: Authenticator, now: int) -> None:
+        self.rest = rest
+        self.received_at = now
+        self.wrong = Rejection.UNKNOWN_TAG
+        """What was wrong with the last claim; of several readings of one path, a known tag is the telling one."""
+        self._req = req
+        self._authenticator = authenticator
+
+    @property
+    def query(self) -> str:
+        return self._req.query_string
+
+    def header(self, name: str) -> str | None:
+        return self._req.get_header(name)
+
+    def authenticate(self, tag: str, secret: str) -> Watched | None:
+        found = self._authenticator.check(tag, secret)
+        if isinstance(found, Watched):
+            return found
+        if self.wrong is Rejection.UNKNOWN_TAG:
+            self.wrong = found
+        return None
+
+    async def body(self) -> bytes:
+        req = self._req
+        if req.content_length or req.get_header("Transfer-Encoding") is not None:
+            return await read_body(req.stream)
+        return b""
+
+
 class Receiver:
     """The Falcon resource of one dialect."""
 
@@ -102,30 +137,11 @@ class Receiver:
         if ingest is None:
             self._unavailable(resp, Rejection.STORAGE)
             return
-        reason = Rejection.UNKNOWN_TAG
-
-        def authenticate(tag: str, secret: str) -> Watched | None:
-            nonlocal reason
-            found = ingest.authenticator.check(tag, secret)
-            if isinstance(found, Watched):
-                return found
-            # Of several readings of one path, a known tag is the telling one.
-            if reason is Rejection.UNKNOWN_TAG:
-                reason = found
-            return None
-
-        async def body() -> bytes:
-            if req.content_length or req.get_header("Transfer-Encoding") is not None:
-                return await read_body(req.stream)
-            return b""
-
-        request = Request(
-            rest, req.query_string, req.get_header("Authorization"), self._clock.now(), body, authenticate
-        )
+        request = HttpRequest(rest, req, ingest.authenticator, self._clock.now())
         try:
             signals = await self._dialect.read(request)
         except Refused as refused:
-            self._refuse(req, resp, reason if refused.hint is None else refused.reason, refused)
+            self._refuse(req, resp, request.wrong if refused.hint is None else refused.reason, refused)
             return
         waits = []
         for signal in signals:

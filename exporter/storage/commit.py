@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from peewee import Case, fn
+from peewee import EXCLUDED, Case, fn
 
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, Run
 from exporter.core.status import Status
-from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.database import Bulk, Database, Prepared, Transaction, param
 from exporter.storage.fleet import Watched
+from exporter.storage.tables import STANDING_COLUMNS, STATE_COLUMNS
 
 WAKE_NEVER, WAKE_IF_NOT_UP, WAKE_NOW = 0, 1, 2
 """Whether a heartbeat brings the monitor's next evaluation forward. For one that is UP it does not: its deadline is
 worked out anew when it comes up, and the index stays untouched on the hot path."""
+_UP, _NOT_UP = Status.UP.value, Status.DOWN.value
 
 
 class Pending:
@@ -31,54 +33,46 @@ class Pending:
         self.error: StorageUnavailable | None = None
 
 
+_BEAT_COLUMNS = ("monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica")
+_STATE_COLUMNS = (
+    "monitor_id",
+    *STATE_COLUMNS,
+    *STANDING_COLUMNS,
+    "evaluated_at",
+    "next_evaluation_at",
+)
+
+
 class CommitStatements:
     """States are changed by differences, so that two writers never overwrite each other's counts."""
 
     def __init__(self, database: Database) -> None:
         tables = database.tables
         beats, runs, states = tables.heartbeats, tables.runs, tables.states
-        self._beat = Prepared(
+        self._beats = Bulk(database, lambda rows: _insert(beats, _BEAT_COLUMNS, rows))
+        self._states = Bulk(database, lambda rows: _add_difference(states, rows))
+        self._open_runs = Bulk(
             database,
-            beats.insert(
-                **{
-                    column: param(column)
-                    for column in ("exit_code", "kind", "monitor_id", "output", "received_at", "replica", "rid")
-                }
+            lambda ids: (
+                runs.select(runs.monitor_id, runs.rid, runs.started_at)
+                .where(runs.monitor_id.in_([param("monitor_id")] * ids))
+                .order_by(runs.id)
             ),
         )
-        assert self._beat.names == ("exit_code", "kind", "monitor_id", "output", "received_at", "replica", "rid")
         self._run = Prepared(
             database, runs.insert(**{column: param(column) for column in ("monitor_id", "rid", "started_at")})
         )
 
-        def latest(column: str) -> Any:
-            return fn.COALESCE(param(column), getattr(states, column))
-
-        def of_last_outcome(column: str) -> Any:
-            return Case(None, [(param("ended") == 1, param(column))], getattr(states, column))
-
-        next_at = states.next_evaluation_at
-        brought_forward = (
-            (param("wake") == WAKE_NOW) | ((param("wake") == WAKE_IF_NOT_UP) & (states.status != Status.UP.value))
-        ) & (next_at.is_null() | (next_at > param("at")))
-        self._state = Prepared(
-            database,
-            states.update(
-                **{
-                    "received": states.received + param("received"),
-                    "failures": states.failures + param("failures"),
-                    "starts": states.starts + param("starts"),
-                    "last_received_at": latest("last_received_at"),
-                    "last_success_at": latest("last_success_at"),
-                    "last_failure_at": latest("last_failure_at"),
-                    "last_start_at": latest("last_start_at"),
-                    "last_duration": latest("last_duration"),
-                    "last_outcome": of_last_outcome("last_outcome"),
-                    "last_exit_code": of_last_outcome("last_exit_code"),
-                    "next_evaluation_at": Case(None, [(brought_forward, param("at"))], next_at),
-                }
-            ).where(states.monitor_id == param("monitor_id")),
-        )
+    def open_runs(self, transaction: Transaction, monitor_ids: Sequence[int]) -> dict[int, tuple[Run, ...]]:
+        """Open runs by monitor, in the order of their starts."""
+        found: dict[int, tuple[Run, ...]] = {}
+        for start in range(0, len(monitor_ids), Bulk.LARGEST):
+            ids = list(monitor_ids[start : start + Bulk.LARGEST])
+            size = 1 << (len(ids) - 1).bit_length()
+            statement = self._open_runs.statement(size)
+            for monitor_id, rid, started_at in transaction.query(statement, ids + ids[-1:] * (size - len(ids))):
+                found[monitor_id] = (*found.get(monitor_id, ()), Run(rid, started_at))
+        return found
 
     def add_heartbeats(self, transaction: Transaction, batch: Sequence[Pending], replica: str) -> None:
         rows = []
@@ -86,16 +80,16 @@ class CommitStatements:
             beat = pending.beat
             rows.append(
                 (
-                    beat.exit_code,
-                    beat.kind.value,
                     pending.watched.id,
-                    beat.output,
                     beat.received_at,
-                    replica,
+                    beat.kind.value,
                     beat.rid,
+                    beat.exit_code,
+                    beat.output,
+                    replica,
                 )
             )
-        transaction.execute_many(self._beat, rows)
+        self._beats.write(transaction, rows)
 
     def add_runs(self, transaction: Transaction, monitor_id: int, runs: Sequence[Run]) -> None:
         transaction.execute_many(
@@ -109,23 +103,63 @@ class CommitStatements:
         for monitor_id, delta, wake, at in changes:
             outcome = delta.last_outcome
             rows.append(
-                self._state.row(
-                    {
-                        "monitor_id": monitor_id,
-                        "received": delta.received,
-                        "failures": delta.failures,
-                        "starts": delta.starts,
-                        "last_received_at": delta.last_received_at,
-                        "last_success_at": delta.last_success_at,
-                        "last_failure_at": delta.last_failure_at,
-                        "last_start_at": delta.last_start_at,
-                        "last_duration": delta.last_duration,
-                        "last_outcome": outcome.value if outcome is not None else None,
-                        "last_exit_code": delta.last_exit_code,
-                        "ended": int(outcome is not None),
-                        "wake": wake,
-                        "at": at,
-                    }
+                (
+                    monitor_id,
+                    delta.received,
+                    delta.failures,
+                    delta.starts,
+                    delta.last_received_at,
+                    delta.last_success_at,
+                    delta.last_failure_at,
+                    delta.last_start_at,
+                    outcome.value if outcome is not None else None,
+                    delta.last_exit_code,
+                    delta.last_duration,
+                    _NOT_UP if wake == WAKE_NOW else _UP,
+                    "",
+                    at,
+                    at,
+                    None if wake == WAKE_NEVER else at,
                 )
             )
-        transaction.execute_many(self._state, rows)
+        self._states.write(transaction, rows)
+
+
+def _insert(table: Any, columns: Sequence[str], rows: int) -> Any:
+    """An insert of so many rows; the columns, and so each row's values, in the order given."""
+    places = [[param(column) for column in columns] for _ in range(rows)]
+    return table.insert(places, columns=[getattr(table, column) for column in columns])
+
+
+def _add_difference(states: Any, rows: int) -> Any:
+    """Adds differences to states that exist. An insert that always conflicts is the one statement for many rows that
+    every engine has; its row's status and next_evaluation_at only carry what `wake` says.
+    """
+
+    def latest(column: str) -> Any:
+        return fn.COALESCE(getattr(EXCLUDED, column), getattr(states, column))
+
+    def of_last_outcome(column: str) -> Any:
+        ended = EXCLUDED.last_outcome.is_null(False)
+        return Case(None, [(ended, getattr(EXCLUDED, column))], getattr(states, column))
+
+    wanted, planned = EXCLUDED.next_evaluation_at, states.next_evaluation_at
+    brought_forward = (
+        wanted.is_null(False)
+        & ((states.status != _UP) | (EXCLUDED.status != _UP))
+        & (planned.is_null() | (planned > wanted))
+    )
+    update = {
+        states.received: states.received + EXCLUDED.received,
+        states.failures: states.failures + EXCLUDED.failures,
+        states.starts: states.starts + EXCLUDED.starts,
+        states.last_received_at: latest("last_received_at"),
+        states.last_success_at: latest("last_success_at"),
+        states.last_failure_at: latest("last_failure_at"),
+        states.last_start_at: latest("last_start_at"),
+        states.last_duration: latest("last_duration"),
+        states.last_outcome: of_last_outcome("last_outcome"),
+        states.last_exit_code: of_last_outcome("last_exit_code"),
+        states.next_evaluation_at: Case(None, [(brought_forward, wanted)], planned),
+    }
+    return _insert(states, _STATE_COLUMNS, rows).on_conflict(conflict_target=[states.monitor_id], update=update)

@@ -6,10 +6,10 @@ settled. While it waits for the disk, the next group gathers. That is what makes
 
 import logging
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 
-from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Run, apply, merge
 from exporter.core.monitor import Monitor
@@ -18,7 +18,7 @@ from exporter.core.telemetry import Telemetry
 from exporter.storage.commit import WAKE_IF_NOT_UP, WAKE_NEVER, WAKE_NOW, CommitStatements, Pending
 from exporter.storage.database import Database, Transaction
 from exporter.storage.fleet import Fleet, Watched
-from exporter.storage.snapshot import chunks, load, load_runs
+from exporter.storage.snapshot import load
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ class Recorder:
         self,
         database: Database,
         fleet: Fleet,
-        clock: Clock,
         telemetry: Telemetry,
         replica: str,
         settled: Callable[[Sequence[Pending]], None],
@@ -44,7 +43,6 @@ class Recorder:
     ) -> None:
         self._db = database
         self._fleet = fleet
-        self._clock = clock
         self._telemetry = telemetry
         self._replica = replica
         self._settled = settled
@@ -111,7 +109,7 @@ class Recorder:
                 batch.append(pending)
         if not batch:
             return
-        started = self._clock.monotonic()
+        started = time.perf_counter()
         try:
             self._commit(batch)
         except StorageUnavailable as error:
@@ -122,7 +120,7 @@ class Recorder:
             self._pause.wait(_RETRY_PAUSE)
         else:
             self._settled(batch)
-            self._telemetry.batch_committed(len(batch), (self._clock.monotonic() - started) / SECOND)
+            self._telemetry.batch_committed(len(batch), time.perf_counter() - started)
 
     def _commit(self, batch: Sequence[Pending]) -> None:
         beats: defaultdict[int, list[Heartbeat]] = defaultdict(list)
@@ -133,9 +131,7 @@ class Recorder:
             beats[id].append(pending.beat)
         deltas: dict[int, HeartbeatState] = {}
         with self._db.write("record heartbeats") as transaction:
-            open_runs: dict[int, tuple[Run, ...]] = {}
-            for chunk in chunks(list(beats)):
-                open_runs.update(load_runs(self._db, chunk))
+            open_runs = self._statements.open_runs(transaction, list(beats))
             for id, received in beats.items():
                 before = open_runs.get(id, ())
                 nothing = HeartbeatState(runs=before) if before else NO_HEARTBEATS

@@ -46,7 +46,7 @@ class Replica:
         self.evaluations = Evaluations(self.db, self.fleet, name)
         self.evaluator = Evaluator(self.db, self.evaluations, self.history, self.lease, clock, Silent())
         self.settled: list[Pending] = []
-        self.recorder = Recorder(self.db, self.fleet, clock, Silent(), name, settled=self.settled.extend)
+        self.recorder = Recorder(self.db, self.fleet, Silent(), name, settled=self.settled.extend)
         self.follower = Follower(self.db, self.monitors, self.recorder, name)
         self.follower.start_here()
         self.refresh()

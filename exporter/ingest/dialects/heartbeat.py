@@ -23,13 +23,14 @@ class HeartbeatDialect:
     methods: Sequence[str] = ("GET", "POST", "HEAD")
 
     async def read(self, request: Request) -> Sequence[Signal]:
-        for tag, secret, suffix in _claims(request.rest, request.authorization):
+        for tag, secret, suffix in _claims(request):
             watched = request.authenticate(tag, secret)
             if watched is None:
                 continue
             warnings: list[str] = []
             kind, exit_code = _kind(suffix, warnings)
-            rid = _rid(request.query, warnings) if request.query else ""
+            query = request.query
+            rid = _rid(query, warnings) if query else ""
             output = await request.body()
             beat = Heartbeat(kind, request.received_at, rid, exit_code, _text(output))
             return (Signal(watched, beat, warnings),)
@@ -40,18 +41,19 @@ class HeartbeatDialect:
         return json.dumps({"status": "OK", "warning": "; ".join(warnings)}).encode() if warnings else _OK
 
 
-def _claims(rest: str, authorization: str | None) -> Iterator[tuple[str, str, str]]:
+def _claims(request: Request) -> Iterator[tuple[str, str, str]]:
     """What the path may mean, as (tag, secret, suffix).
 
     With a Bearer header the part after the tag is the suffix; but some proxies add such a header to a URL that holds
     the secret, so that is tried as well: no header makes a good heartbeat fail.
     """
-    rest = rest.removesuffix("/")
+    rest = request.rest.removesuffix("/")
     head, _, tail = rest.partition("/")
     tag, colon, secret = head.partition(":")
     if colon:
         yield tag, secret, tail
         return
+    authorization = request.header("Authorization")
     if authorization is not None and authorization[:7].lower() == _BEARER:
         yield head, authorization[7:].strip(), tail
     secret, _, suffix = tail.partition("/")

@@ -1,0 +1,51 @@
+# `make run` and `make test` do all of their own set-up; Python 3.11 or newer is all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@echo "make run     start the service with one monitor ready to ping"
+	@echo "make test    run all tests"
+	@echo "make check   format, lint, types, import contracts, docs and tests"
+	@echo "make bench   measure against the bars"
+	@echo "make clean   remove what these made"
+
+$(STAMP): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(STAMP)
+
+.PHONY: run
+run: $(STAMP)
+	@BIN=$(BIN) sh examples/run.sh
+
+.PHONY: test
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+.PHONY: format
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: check
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config setup.cfg
+	$(MAKE) --no-print-directory test
+
+.PHONY: bench
+bench: $(STAMP)
+	$(BIN)/python -m bench
+
+.PHONY: clean
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .run

@@ -1,0 +1,136 @@
+"""The command line, in the conventions of Prometheus' exporters."""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exporter import __version__
+from exporter.config.load import load_config
+from exporter.config.schema import json_schema
+from exporter.config.settings import Settings
+from exporter.console import overridden, storage_options, told_plainly
+from exporter.core.clock import SystemClock
+from exporter.core.errors import ConfigError, StorageUnavailable
+from exporter.logs import set_up_logging
+from exporter.monitor_commands import monitor
+from exporter.server import Server, gunicorn_address
+from exporter.storage.database import Database
+from exporter.storage.schema import migrate
+
+
+class Group(click.Group):
+    """Keeps the commands in the order of use instead of the alphabet's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="heartbeat-exporter")
+def main() -> None:
+    """Heartbeat monitor for Prometheus: jobs call a URL, Prometheus learns whether they ran.
+
+    \b
+    Start here:
+      heartbeat-exporter monitor add nightly-backup     make a monitor, see its curl line
+      heartbeat-exporter serve                          take heartbeats, answer scrapes
+      curl -fsS -m 10 --retry 5 http://127.0.0.1:10105/ext/heartbeat/TAG:SECRET
+    """
+
+
+@main.command()
+@storage_options
+@click.option("--web.listen-address", "listen_address", metavar="HOST:PORT", help="Default 127.0.0.1:10105.")
+@click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Where the metrics are. Default /metrics.")
+@click.option("--web.external-url", "external_url", metavar="URL", help="The URL under which people reach the service.")
+@click.option(
+    "--log.level", "log_level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default info."
+)
+@click.option("--log.format", "log_format", type=click.Choice(["text", "json"]), help="Default text.")
+def serve(config_file: Path | None, **options: str | None) -> None:
+    """Takes heartbeats, works out every monitor's status, and answers scrapes and people.
+
+    Options override the configuration file. SIGHUP or POST /-/reload reads the file anew; Ctrl-C and SIGTERM finish
+    what is in flight first.
+    """
+
+    def reread() -> Settings:
+        return overridden(load_config(config_file, os.environ).settings, **options)
+
+    settings = _load(reread)
+    set_up_logging(settings.log.level, settings.log.format)
+    _check_address(settings.web.listen_address)
+    _check_storage(settings)
+
+    def make_app() -> Any:
+        # Imported in the worker: the supervisor stays small.
+        from exporter.compose import Service
+
+        return Service(settings, reread, SystemClock()).app()
+
+    Server(settings.web, make_app).run()
+
+
+@main.command("check-config")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the file, for editors, instead.")
+def check_config(file: Path | None, schema: bool) -> None:
+    """Checks a configuration file and names every problem in it; exit status 1 if there is any."""
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
+    if file is None:
+        raise click.UsageError("name the FILE to check, or ask for its --schema")
+    try:
+        loaded = load_config(file, os.environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        count = len(error.problems)
+        click.echo(f"{file}: {count} problem{'' if count == 1 else 's'}", err=True)
+        sys.exit(1)
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    count = len(loaded.settings.monitors)
+    click.echo(f"{file}: good, {count} monitor{'' if count == 1 else 's'}")
+
+
+def _load(reread: Callable[[], Settings]) -> Settings:
+    with told_plainly():
+        return reread()
+
+
+def _check_storage(settings: Settings) -> None:
+    """A database of a newer version, or one that cannot exist, ends the start; one that is away is waited for."""
+    with told_plainly():
+        database = Database(settings.storage.url)
+        try:
+            migrate(database)
+        except StorageUnavailable as error:
+            click.echo(f"Warning: {error}; starting all the same, and trying again", err=True)
+        finally:
+            database.close()
+
+
+def _check_address(listen_address: str) -> None:
+    host, _, port = gunicorn_address(listen_address).rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+        except (OSError, ValueError) as error:
+            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+            click.echo(
+                f"Error: cannot listen on {listen_address}: {reason}; choose another --web.listen-address", err=True
+            )
+            sys.exit(1)
+
+
+main.add_command(monitor)

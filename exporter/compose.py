@@ -1,0 +1,320 @@
+"""Puts the parts together: the one place that knows them all."""
+
+import asyncio
+import gc
+import logging
+import signal
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from exporter import __version__
+from exporter.config.settings import Settings
+from exporter.core.clock import SECOND, Clock
+from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
+from exporter.core.monitor import Monitor
+from exporter.core.secret import digest
+from exporter.evaluation.evaluator import Evaluator
+from exporter.ingest.authentication import Authenticator
+from exporter.ingest.dialects import all_dialects
+from exporter.ingest.receiver import Ingest, Receiver, Waiters
+from exporter.logs import set_level
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.scrape import Scrape
+from exporter.metrics.telemetry import ExporterTelemetry
+from exporter.storage.database import Database
+from exporter.storage.evaluations import Evaluations
+from exporter.storage.fleet import Fleet
+from exporter.storage.follower import Follower
+from exporter.storage.history import History
+from exporter.storage.keys import secret_key
+from exporter.storage.leases import Lease
+from exporter.storage.monitors import Monitors
+from exporter.storage.pruning import Pruner
+from exporter.storage.recorder import Recorder
+from exporter.storage.schema import migrate
+from exporter.storage.snapshot import load
+from exporter.web.app import create_app
+from exporter.web.parts import Parts
+from exporter.web.proxies import client_address
+
+log = logging.getLogger(__name__)
+
+BOOT_PAUSE = 1.0
+"""Seconds between two tries to open a database that is not there yet."""
+GC_THRESHOLD = (10_000, 20, 50)
+"""Requests make no cycles to speak of; at the default of 700 the collector takes a tenth of the hot path."""
+FOLLOW_EVERY = 0.5
+PRUNE_EVERY = 10.0
+READ_BACK = 5.0
+"""Seconds that a change made by the API waits to be seen by this process."""
+
+
+class Periodic:
+    """Calls `action` every so often on a thread of its own; a database that is away is waited for."""
+
+    def __init__(self, name: str, seconds: float, action: Callable[[], Any]) -> None:
+        self._seconds = seconds
+        self._action = action
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(5.0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            try:
+                self._action()
+            except StorageUnavailable as error:
+                log.debug("%s waits for the database: %s", self._thread.name, error)
+
+
+class Service:
+    """One replica: every part, from the start of the event loop to its end."""
+
+    def __init__(self, settings: Settings, reread: Callable[[], Settings], clock: Clock) -> None:
+        self.settings = settings
+        self._reread = reread
+        self._clock = clock
+        self._replica = uuid.uuid4().hex[:12]
+        self._registry = CollectorRegistry()
+        self._fleet = Fleet()
+        self._telemetry = ExporterTelemetry(self._registry, self._fleet, __version__)
+        self._db = Database(settings.storage.url, self._telemetry)
+        self._monitors = Monitors(self._db, clock, self._replica)
+        self._history = History(self._db)
+        self._lease = Lease(self._db, clock, "evaluation", self._replica)
+        evaluations = Evaluations(self._db, self._fleet, self._replica)
+        self._evaluator = Evaluator(self._db, evaluations, self._history, self._lease, clock, self._telemetry)
+        self._pruner = Pruner(self._db, clock)
+        self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
+        self._reloading = threading.Lock()
+        self._ingest: Ingest | None = None
+        self._recorder: Recorder | None = None
+        self._waiters: Waiters | None = None
+        self._periodic: list[Periodic] = []
+        self._key = b""
+        self._starting: str | None = "the database is being opened"
+        self._stopping = threading.Event()
+        self._boot_thread = threading.Thread(target=self._boot, name="boot", daemon=True)
+
+    def app(self) -> Any:
+        """The ASGI application."""
+        receivers = [
+            Receiver(dialect, self._clock, self._telemetry, lambda: self._ingest, self._client_address)
+            for dialect in all_dialects()
+        ]
+        app = create_app(
+            Parts(
+                fleet=self._fleet,
+                clock=self._clock,
+                executor=self._executor,
+                readiness=self.readiness,
+                history=self._history,
+                monitors=ManagedMonitors(self),
+                scrape=Scrape(Exposition(self._fleet, self._clock), self._registry, self._telemetry),
+                reload=self.reload,
+                settings=lambda: self.settings.web,
+                version=__version__,
+                ingest=[(receiver.route, receiver) for receiver in receivers],
+                observe=self._telemetry.request_served,
+            )
+        )
+        app.add_middleware(Lifespan(self))
+        return app
+
+    def readiness(self) -> str | None:
+        """None when heartbeats can be taken, else why not."""
+        return self._starting or self._db.trouble
+
+    # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiters = Waiters(loop, self._clock)
+        self._recorder = Recorder(
+            self._db,
+            self._fleet,
+            self._telemetry,
+            self._replica,
+            settled=self._waiters.settled,
+            attention=self._evaluator.attend,
+        )
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._executor.submit(self._reload_by_signal))
+        self._boot_thread.start()
+
+    async def stop(self) -> None:
+        """Everything that was accepted is committed before this returns."""
+        self._stopping.set()
+        await asyncio.get_running_loop().run_in_executor(None, self._stop_threads)
+        if self._waiters is not None:
+            self._waiters.close()
+
+    def _stop_threads(self) -> None:
+        self._boot_thread.join(10.0)
+        for periodic in self._periodic:
+            periodic.stop()
+        if self._ingest is not None and self._recorder is not None:
+            self._recorder.stop()
+            self._evaluator.stop()
+        self._executor.shutdown(cancel_futures=True)
+
+    def _boot(self) -> None:
+        """Opens the database as soon as it lets us; until then we answer, and say that we are not ready."""
+        while not self._stopping.is_set():
+            try:
+                self._open()
+            except StorageUnavailable as error:
+                self._starting = f"the database cannot be opened: {error}"
+                log.error("%s; trying again", self._starting)
+                self._stopping.wait(BOOT_PAUSE)
+            except HeartbeatExporterError as error:
+                self._starting = str(error)
+                log.critical("cannot start: %s", error)
+                return
+            else:
+                return
+            finally:
+                self._db.close()
+
+    def _open(self) -> None:
+        assert self._recorder is not None
+        assert self._waiters is not None
+        applied = migrate(self._db)
+        if applied:
+            log.info("database migrated: %s", ", ".join(applied))
+        configured = self.settings.secret_key
+        self._key = secret_key(self._db, configured.reveal() if configured is not None else None)
+        with self._reloading:
+            self._provision(self.settings)
+        follower = Follower(self._db, self._monitors, self._recorder, self._replica)
+        follower.start_here()
+        self._fleet.update(load(self._db))
+        self._recorder.start()
+        self._ingest = Ingest(Authenticator(self._fleet, self._key), self._recorder, self._waiters)
+        self._evaluator.start()
+        self._periodic = [
+            Periodic("follower", FOLLOW_EVERY, follower.poll),
+            Periodic("pruner", PRUNE_EVERY, self._prune),
+        ]
+        for periodic in self._periodic:
+            periodic.start()
+        self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
+        # What is there now stays for as long as the process does: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
+        self._starting = None
+        log.info("ready: %d monitors on %s", len(self._fleet), self.settings.web.listen_address)
+
+    def _prune(self) -> None:
+        if self._lease.held:
+            storage = self.settings.storage
+            self._pruner.prune(storage.heartbeats_kept, storage.transitions_kept)
+
+    # ── configuration ────────────────────────────────────────────────────────────────────────────────────────
+
+    def reload(self) -> None:
+        """Reads the configuration anew and applies it whole; raises ConfigError or StorageUnavailable, and then
+        everything stays as it was.
+        """
+        with self._reloading:
+            try:
+                settings = self._reread()
+                if self._ingest is not None:
+                    self._provision(settings)
+            except (ConfigError, StorageUnavailable) as error:
+                self._telemetry.config_reloaded(False, self._clock.now() / SECOND)
+                log.error("configuration not reloaded, the old one stays:\n%s", error)
+                raise
+            for name in needs_restart(self.settings, settings):
+                log.warning("%s has changed: restart to apply it", name)
+            self.settings = settings
+            set_level(settings.log.level)
+            self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
+            log.info("configuration reloaded")
+
+    def _reload_by_signal(self) -> None:
+        try:
+            self.reload()
+        except HeartbeatExporterError:
+            return  # logged where it happened
+
+    def _provision(self, settings: Settings) -> None:
+        wanted = [(one.monitor, digest(one.secret.reveal(), self._key)) for one in settings.monitors]
+        added, changed, removed = self._monitors.provision(wanted)
+        if added or changed or removed:
+            log.info("provisioned monitors: %d added, %d changed, %d removed", added, changed, removed)
+
+    # ── for the web ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def add_monitor(self, monitor: Monitor, secret: str) -> None:
+        self._monitors.add(monitor, digest(secret, self._key))
+        self._show(monitor.tag)
+
+    def set_paused(self, tag: str, paused: bool) -> None:
+        self._monitors.set_paused(tag, paused)
+        self._show(tag)
+        self._evaluator.attend()
+
+    def remove_monitor(self, tag: str) -> None:
+        watched = self._fleet.get(tag)
+        self._monitors.remove(tag)
+        if watched is not None and self._recorder is not None:
+            self._recorder.reload([watched.id]).wait(READ_BACK)
+
+    def _show(self, tag: str) -> None:
+        """The next request sees the change; other processes within a second."""
+        if self._recorder is not None:
+            self._recorder.reload([self._monitors.find(tag)]).wait(READ_BACK)
+
+    def _client_address(self, request: Any) -> str:
+        forwarded = request.get_header("X-Forwarded-For")
+        return client_address(request.remote_addr, forwarded, self.settings.web.trusted_proxies)
+
+
+class ManagedMonitors:
+    """What the API may do to monitors; blocks."""
+
+    def __init__(self, service: Service) -> None:
+        self.add = service.add_monitor
+        self.set_paused = service.set_paused
+        self.remove = service.remove_monitor
+
+
+class Lifespan:
+    """Falcon's middleware hooks for the start and the end of the event loop."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def process_startup(self, scope: Any, event: Any) -> None:
+        await self._service.start()
+
+    async def process_shutdown(self, scope: Any, event: Any) -> None:
+        await self._service.stop()
+
+
+def needs_restart(old: Settings, new: Settings) -> list[str]:
+    """The settings that differ and take effect only at a start."""
+    pairs = {
+        "storage.url": (old.storage.url, new.storage.url),
+        "web.listen_address": (old.web.listen_address, new.web.listen_address),
+        "web.telemetry_path": (old.web.telemetry_path, new.web.telemetry_path),
+        "log.format": (old.log.format, new.log.format),
+        "secret_key": (_revealed(old), _revealed(new)),
+    }
+    return [name for name, (before, after) in pairs.items() if before != after]
+
+
+def _revealed(settings: Settings) -> str | None:
+    return settings.secret_key.reveal() if settings.secret_key is not None else None

@@ -1,0 +1,89 @@
+"""`${ENV}` and `_file`: how values, above all secrets, come into a configuration from outside of it."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from exporter.config.document import Document, Path_
+from exporter.core.errors import Problem
+
+_VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|\{([^}]*)\}?)")
+LARGEST_SECRET = 64 * 1024
+
+
+def substitute_environment(document: Document, environ: Mapping[str, str]) -> tuple[dict[Path_, str], list[Problem]]:
+    """Puts the environment's values in; `$$` is a dollar sign.
+
+    Returns what stood in the file wherever something was put in, so that messages can quote that instead.
+    """
+    originals: dict[Path_, str] = {}
+    problems: list[Problem] = []
+
+    def replaced(text: str, path: Path_) -> str:
+        def one(match: re.Match[str]) -> str:
+            name, malformed = match.groups()
+            if malformed is not None:
+                problems.append(document.problem(path, "write ${NAME} for a variable and $$ for a dollar sign"))
+            elif name is not None and name not in environ:
+                problems.append(document.problem(path, f"the environment variable {name} is not set"))
+            elif name is not None:
+                return environ[name]
+            return "$" if name is None else ""
+
+        new = _VARIABLE.sub(one, text)
+        if new != text:
+            originals[path] = text
+        return new
+
+    def walk(value: Any, path: Path_) -> Any:
+        if isinstance(value, str):
+            return replaced(value, path) if "$" in value else value
+        if isinstance(value, dict):
+            return {key: walk(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [walk(item, (*path, index)) for index, item in enumerate(value)]
+        return value
+
+    document.values = walk(document.values, ())
+    return originals, problems
+
+
+def read_files(document: Document, values: Any, path: Path_, names: tuple[str, ...]) -> list[Problem]:
+    """Replaces `name_file` by `name` with the file's content, without its last line's end."""
+    problems: list[Problem] = []
+    if not isinstance(values, dict):
+        return problems
+    for name in names:
+        twin = f"{name}_file"
+        if twin not in values:
+            continue
+        file, here = values.pop(twin), (*path, twin)
+        if name in values:
+            problems.append(document.problem(here, f"give {name} or {twin}, not both"))
+            continue
+        values[name] = None
+        if not isinstance(file, str) or not file or "\0" in file:
+            problems.append(document.problem(here, "must be the path of a file"))
+            continue
+        content, trouble = _content(Path(document.file).parent / file)
+        if trouble is not None:
+            problems.append(document.problem(here, f"{file}: {trouble}"))
+            continue
+        values[name] = content
+        document.lines[(*path, name)] = document.lines[here]
+    return problems
+
+
+def _content(file: Path) -> tuple[str, str | None]:
+    try:
+        with file.open("rb") as opened:
+            raw = opened.read(LARGEST_SECRET + 1)
+        text = raw.decode("utf-8").rstrip("\r\n")
+    except OSError as error:
+        return "", f"cannot be read: {(error.strerror or 'error').lower()}"
+    except UnicodeDecodeError:
+        return "", "is not UTF-8"
+    if len(raw) > LARGEST_SECRET:
+        return "", "is too large to be a secret"
+    return (text, None) if text else ("", "is empty")

@@ -1,0 +1,75 @@
+"""What the commands share: options, the way to the database, and how an error is told to a person."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from pydantic import ValidationError
+
+from exporter.config.load import load_config
+from exporter.config.models import WebSection, details, message_of
+from exporter.config.settings import Settings
+from exporter.core.errors import HeartbeatExporterError, InvalidValue
+from exporter.storage.database import Database
+from exporter.storage.schema import migrate
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WEB = ("listen_address", "telemetry_path", "external_url")
+CONFIG_HELP = "Configuration file (YAML). Without one, the defaults."
+STORAGE_HELP = "Database, as sqlite:///heartbeats.db or sqlite:////absolute/path.db."
+
+
+def storage_options(command: F) -> F:
+    """What every command that opens the database takes."""
+    command = click.option("--storage.url", "storage_url", metavar="URL", help=STORAGE_HELP)(command)
+    return click.option(
+        "--config.file", "config_file", type=click.Path(dir_okay=False, path_type=Path), help=CONFIG_HELP
+    )(command)
+
+
+def overridden(settings: Settings, **options: str | None) -> Settings:
+    """`settings` with what the command line says instead; raises InvalidValue naming the option."""
+    given = {name: value for name, value in options.items() if value is not None}
+    web, log, storage = settings.web, settings.log, settings.storage
+    try:
+        checked = WebSection.model_validate({name: given[name] for name in _WEB if name in given})
+    except ValidationError as error:
+        detail = details(error)[0]
+        option = str(detail["loc"][0]).replace("_", "-")
+        raise InvalidValue(f"--web.{option}: {message_of(detail)}") from None
+    return replace(
+        settings,
+        web=replace(
+            web,
+            listen_address=checked.listen_address if "listen_address" in given else web.listen_address,
+            telemetry_path=checked.telemetry_path if "telemetry_path" in given else web.telemetry_path,
+            external_url=checked.external_url if "external_url" in given else web.external_url,
+        ),
+        log=replace(log, level=given.get("log_level", log.level), format=given.get("log_format", log.format)),
+        storage=replace(storage, url=given.get("storage_url", storage.url)),
+    )
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Turns our errors into one clear line and exit status 1."""
+    try:
+        yield
+    except HeartbeatExporterError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+def open_storage(config_file: Path | None, storage_url: str | None) -> tuple[Settings, Database]:
+    """The settings, and their database migrated; for commands that work on it directly."""
+    with told_plainly():
+        settings = overridden(load_config(config_file, os.environ).settings, storage_url=storage_url)
+        database = Database(settings.storage.url)
+        migrate(database)
+        return settings, database

@@ -1,0 +1,27 @@
+"""Numbers as prometheus_client writes them: shortest repr, with Go's exponents from a million on."""
+
+
+def go_float(value: float) -> str:
+    """What prometheus_client's floatToGoString gives for a finite `value`."""
+    text = repr(float(value))
+    dot = text.find(".")
+    if value > 0 and dot > 6:
+        mantissa = f"{text[0]}.{text[1:dot]}{text[dot + 1 :]}".rstrip("0.")
+        return f"{mantissa}e+{dot - 1:02d}"
+    return text
+
+
+def go_seconds(milliseconds: int) -> str:
+    """`go_float(milliseconds / 1000)`, without the detour through a float for moments."""
+    if 1_000_000_000 <= milliseconds < 1_000_000_000_000_000:
+        digits = str(milliseconds)
+        mantissa = f"{digits[0]}.{digits[1:]}".rstrip("0.")
+        return f"{mantissa}e+{len(digits) - 4:02d}"
+    return go_float(milliseconds / 1000)
+
+
+def escape_label(value: str) -> str:
+    """A label's value between its quotes."""
+    if "\\" in value or "\n" in value or '"' in value:
+        return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return value

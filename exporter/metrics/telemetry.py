@@ -1,0 +1,123 @@
+"""The exporter's own metrics, `heartbeat_exporter_*`: what every layer reports through core.telemetry ends here."""
+
+import platform
+from collections import Counter as Tally
+from collections.abc import Iterator
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from exporter.core.status import Status
+from exporter.core.telemetry import Rejection
+from exporter.storage.fleet import Fleet
+
+PREFIX = "heartbeat_exporter_"
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_LAGS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
+
+
+class Monitors:
+    """Counts the fleet by status when it is scraped."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(f"{PREFIX}monitors", "Monitors by status.", labels=["status"])
+        tally = Tally(watched.standing.status for watched in self._fleet)
+        for status in Status:
+            family.add_metric([status.value], tally[status])
+        yield family
+
+    def describe(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(f"{PREFIX}monitors", "Monitors by status.", labels=["status"])
+
+
+class ExporterTelemetry:
+    """Implements core.telemetry.Telemetry on a registry. All methods may be called from any thread."""
+
+    def __init__(self, registry: CollectorRegistry, fleet: Fleet, version: str) -> None:
+        # A creation time beside each counter doubles the series and tells nothing that process_start_time does not.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        info = Gauge(f"{PREFIX}build_info", "Version; always 1.", ["version", "python_version"], registry=registry)
+        info.labels(version, platform.python_version()).set(1)
+        registry.register(Monitors(fleet))
+        prometheus_client.ProcessCollector(registry=registry)
+
+        def counter(name: str, help: str, *labels: str) -> Counter:
+            return Counter(PREFIX + name, help, labels, registry=registry)
+
+        def gauge(name: str, help: str) -> Gauge:
+            return Gauge(PREFIX + name, help, registry=registry)
+
+        def histogram(name: str, help: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(PREFIX + name, help, labels, buckets=buckets, registry=registry)
+
+        self._requests = counter("http_requests", "HTTP requests answered.", "handler", "method", "code")
+        self._latency = histogram("http_request_duration_seconds", "Time to the answer.", _FAST, "handler")
+        self._rejected = counter("heartbeats_rejected", "Heartbeats not taken, by reason.", "reason")
+        for reason in Rejection:
+            self._rejected.labels(reason.value)
+        self._commit = histogram("commit_duration_seconds", "Time to commit a group of heartbeats.", _FAST)
+        self._batch = histogram("commit_batch_size", "Heartbeats in a group.", _SIZES)
+        self._storage_up = gauge("storage_up", "1 while the database takes our transactions.")
+        self._storage_errors = counter("storage_errors", "Transactions that the database refused.", "operation")
+        self._evaluations = counter("evaluations", "Monitors evaluated.")
+        self._evaluation_failures = counter("evaluation_failures", "Monitors set aside: they could not be evaluated.")
+        self._lag = histogram("evaluation_lag_seconds", "From a status's moment of change to its evaluation.", _LAGS)
+        self._transitions = counter("transitions", "Changes of status written.", "status")
+        for status in Status:
+            self._transitions.labels(status.value)
+        self._lease = gauge("lease_held", "1 while this process evaluates.")
+        self._reload_ok = gauge("config_last_reload_successful", "1 if the configuration was read well last time.")
+        self._reload_at = gauge("config_last_reload_success_timestamp_seconds", "When it was last, in Unix time.")
+        self._scrape = histogram("scrape_duration_seconds", "Time to render a scrape.", _FAST)
+        self._served: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def request_served(self, handler: str, method: str, code: int, seconds: float) -> None:
+        key = (handler, method, code)
+        found = self._served.get(key)
+        if found is None:
+            found = self._served[key] = (
+                self._requests.labels(handler, method, str(code)),
+                self._latency.labels(handler),
+            )
+        found[0].inc()
+        found[1].observe(seconds)
+
+    def scraped(self, seconds: float) -> None:
+        self._scrape.observe(seconds)
+
+    def heartbeat_rejected(self, reason: Rejection) -> None:
+        self._rejected.labels(reason.value).inc()
+
+    def batch_committed(self, heartbeats: int, seconds: float) -> None:
+        self._commit.observe(seconds)
+        self._batch.observe(heartbeats)
+
+    def storage_failed(self, operation: str) -> None:
+        self._storage_errors.labels(operation).inc()
+
+    def storage_up(self, up: bool) -> None:
+        self._storage_up.set(up)
+
+    def evaluated(self, monitors: int, lag: float) -> None:
+        self._evaluations.inc(monitors)
+        self._lag.observe(lag)
+
+    def evaluation_failed(self) -> None:
+        self._evaluation_failures.inc()
+
+    def transition(self, status: str) -> None:
+        self._transitions.labels(status).inc()
+
+    def lease_held(self, held: bool) -> None:
+        self._lease.set(held)
+
+    def config_reloaded(self, successful: bool, at: float) -> None:
+        self._reload_ok.set(successful)
+        if successful:
+            self._reload_at.set(at)

@@ -1,0 +1,195 @@
+"""`heartbeat-exporter monitor …`: works on the database directly; a running service sees it within a second."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exporter.config.models import MonitorOptions
+from exporter.config.settings import Settings
+from exporter.console import open_storage, storage_options, told_plainly
+from exporter.core.clock import SystemClock
+from exporter.core.durations import describe_duration, format_duration
+from exporter.core.errors import NotFound
+from exporter.core.secret import check_secret, digest, make_secret
+from exporter.core.status import due_at
+from exporter.server import gunicorn_address
+from exporter.storage.database import Database
+from exporter.storage.fleet import Watched
+from exporter.storage.history import History
+from exporter.storage.keys import secret_key
+from exporter.storage.monitors import Monitors
+from exporter.storage.snapshot import load
+
+
+@click.group()
+def monitor() -> None:
+    """Adds, shows, pauses and removes monitors in the database."""
+
+
+@monitor.command()
+@click.argument("tag")
+@click.option("--name", help="For people; the tag when left out.")
+@click.option("--group", help="Groups monitors on the page and in heartbeat_info.")
+@click.option("--schedule", metavar="CRON", help='When heartbeats are expected, as "0 3 * * *".')
+@click.option("--timezone", metavar="NAME", help="IANA name of the schedule's timezone. Default UTC.")
+@click.option("--degraded-after", metavar="DURATION", help="Lateness that is DEGRADED. Default 5m.")
+@click.option("--down-after", metavar="DURATION", help="Lateness that is DOWN. Default 10m.")
+@click.option("--max-runtime", metavar="DURATION", help="A run longer than this is DOWN.")
+@click.option("--evaluation-cron", metavar="CRON", help="Change the status only on these ticks.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable; label_KEY in Prometheus.")
+@click.option("--paused", is_flag=True, help="Begin paused.")
+@click.option("--secret-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Use this secret.")
+@storage_options
+def add(
+    config_file: Path | None,
+    storage_url: str | None,
+    labels: tuple[str, ...],
+    secret_file: Path | None,
+    **options: Any,
+) -> None:
+    """Adds the monitor TAG and prints its curl line, once: only a digest of the secret is kept."""
+    values = {name: value for name, value in options.items() if value not in (None, False)}
+    with told_plainly():
+        pairs = dict(_pair(text) for text in labels)
+        new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
+        secret = check_secret(secret_file.read_text().strip()) if secret_file is not None else make_secret()
+        settings, database = open_storage(config_file, storage_url)
+        configured = settings.secret_key.reveal() if settings.secret_key is not None else None
+        key = secret_key(database, configured)
+        _monitors(database).add(new, digest(secret, key))
+    click.echo(f"Added {new.tag}. Its heartbeat, shown this once:\n")
+    click.echo(f"  curl -fsS -m 10 --retry 5 {base_url(settings)}/ext/heartbeat/{new.tag}:{secret}\n")
+    click.echo("Append /start, /fail, /log or /$? to tell more; see docs/heartbeats.md.")
+
+
+@monitor.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@storage_options
+def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
+    """Lists all monitors with their status."""
+    _, database = open_storage(config_file, storage_url)
+    with told_plainly():
+        found = sorted(load(database), key=lambda one: one.monitor.tag)
+    if as_json:
+        click.echo(json.dumps([_facts(one) for one in found], indent=2))
+        return
+    if not found:
+        click.echo("No monitors yet. Add one: heartbeat-exporter monitor add nightly-backup")
+        return
+    width = max(len(one.monitor.tag) for one in found)
+    now = SystemClock().now()
+    for one in found:
+        last = one.state.last_success_at
+        age = f"{describe_duration(now - last)} ago" if last is not None else "never"
+        click.echo(f"{one.monitor.tag:<{width}}  {one.standing.status:<11}  last success {age}")
+
+
+@monitor.command()
+@click.argument("tag")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@storage_options
+def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
+    """Shows all that is known of the monitor TAG."""
+    _, database = open_storage(config_file, storage_url)
+    with told_plainly():
+        found = load(database, [_monitors(database).find(tag)])
+        if not found:
+            raise NotFound(f"there is no monitor {tag!r}")
+        recent = History(database).heartbeats(found[0].id, 5)
+    facts = _facts(found[0])
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        if value not in (None, "", {}):
+            click.echo(f"{name.replace('_', ' '):<22}{value}")
+    for beat in recent:
+        click.echo(f"{'heartbeat':<22}{_moment(beat.received_at)}  {beat.kind}")
+
+
+@monitor.command()
+@click.argument("tag")
+@storage_options
+def pause(tag: str, config_file: Path | None, storage_url: str | None) -> None:
+    """Pauses the monitor TAG: its heartbeats are taken, but it is never late."""
+    _set_paused(tag, True, config_file, storage_url)
+
+
+@monitor.command()
+@click.argument("tag")
+@storage_options
+def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
+    """Ends the pause of the monitor TAG."""
+    _set_paused(tag, False, config_file, storage_url)
+
+
+@monitor.command()
+@click.argument("tag")
+@storage_options
+def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
+    """Removes the monitor TAG. Added again within the retention time, it has its history back."""
+    _, database = open_storage(config_file, storage_url)
+    with told_plainly():
+        _monitors(database).remove(tag)
+    click.echo(f"Removed {tag}.")
+
+
+def base_url(settings: Settings) -> str:
+    """Where heartbeats reach the service."""
+    web = settings.web
+    return web.external_url or f"http://{gunicorn_address(web.listen_address).replace('0.0.0.0', '127.0.0.1')}"  # noqa: S104
+
+
+def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: str | None) -> None:
+    _, database = open_storage(config_file, storage_url)
+    with told_plainly():
+        _monitors(database).set_paused(tag, paused)
+    click.echo(f"{'Paused' if paused else 'Resumed'} {tag}.")
+
+
+def _monitors(database: Database) -> Monitors:
+    return Monitors(database, SystemClock(), uuid.uuid4().hex[:12])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
+    return key, value
+
+
+def _facts(one: Watched) -> dict[str, Any]:
+    monitor, state = one.monitor, one.state
+    return {
+        "tag": monitor.tag,
+        "name": monitor.name,
+        "group": monitor.group,
+        "status": one.standing.status.value,
+        "reason": one.standing.reason.value,
+        "since": _moment(one.standing.since),
+        "last_success": _moment(state.last_success_at),
+        "last_failure": _moment(state.last_failure_at),
+        "due": _moment(due_at(monitor, state)),
+        "last_duration_seconds": state.last_duration / 1000 if state.last_duration is not None else None,
+        "last_exit_code": state.last_exit_code,
+        "received": state.received,
+        "failures": state.failures,
+        "schedule": monitor.schedule,
+        "timezone": monitor.timezone,
+        "degraded_after": format_duration(monitor.degraded_after),
+        "down_after": format_duration(monitor.down_after),
+        "max_runtime": format_duration(monitor.max_runtime) if monitor.max_runtime is not None else None,
+        "evaluation_cron": monitor.evaluation_cron,
+        "labels": dict(monitor.labels),
+        "provisioned": one.provisioned,
+    }
+
+
+def _moment(at: int | None) -> str | None:
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
