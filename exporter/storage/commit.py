@@ -41,6 +41,8 @@ _STATE_COLUMNS = (
     "evaluated_at",
     "next_evaluation_at",
 )
+_OUTCOME = STATE_COLUMNS.index("last_outcome")
+assert HeartbeatState._fields[: len(STATE_COLUMNS)] == STATE_COLUMNS, "states are written in the order of their fields"
 
 
 class CommitStatements:
@@ -75,21 +77,11 @@ class CommitStatements:
         return found
 
     def add_heartbeats(self, transaction: Transaction, batch: Sequence[Pending], replica: str) -> None:
-        rows = []
+        values: list[Any] = []
         for pending in batch:
-            beat = pending.beat
-            rows.append(
-                (
-                    pending.watched.id,
-                    beat.received_at,
-                    beat.kind.value,
-                    beat.rid,
-                    beat.exit_code,
-                    beat.output,
-                    replica,
-                )
-            )
-        self._beats.write(transaction, rows)
+            kind, received_at, rid, exit_code, output = pending.beat
+            values += (pending.watched.id, received_at, kind._value_, rid, exit_code, output, replica)
+        self._beats.write(transaction, values, len(_BEAT_COLUMNS))
 
     def add_runs(self, transaction: Transaction, monitor_id: int, runs: Sequence[Run]) -> None:
         transaction.execute_many(
@@ -99,30 +91,22 @@ class CommitStatements:
 
     def update_states(self, transaction: Transaction, changes: Sequence[tuple[int, HeartbeatState, int, int]]) -> None:
         """Each change is (monitor id, difference, wake, moment of the first heartbeat in it)."""
-        rows = []
+        values: list[Any] = []
         for monitor_id, delta, wake, at in changes:
             outcome = delta.last_outcome
-            rows.append(
-                (
-                    monitor_id,
-                    delta.received,
-                    delta.failures,
-                    delta.starts,
-                    delta.last_received_at,
-                    delta.last_success_at,
-                    delta.last_failure_at,
-                    delta.last_start_at,
-                    outcome.value if outcome is not None else None,
-                    delta.last_exit_code,
-                    delta.last_duration,
-                    _NOT_UP if wake == WAKE_NOW else _UP,
-                    "",
-                    at,
-                    at,
-                    None if wake == WAKE_NEVER else at,
-                )
+            values.append(monitor_id)
+            values += delta[:_OUTCOME]
+            values += (
+                outcome._value_ if outcome is not None else None,
+                delta.last_exit_code,
+                delta.last_duration,
+                _NOT_UP if wake == WAKE_NOW else _UP,
+                "",
+                at,
+                at,
+                None if wake == WAKE_NEVER else at,
             )
-        self._states.write(transaction, rows)
+        self._states.write(transaction, values, len(_STATE_COLUMNS))
 
 
 def _insert(table: Any, columns: Sequence[str], rows: int) -> Any:

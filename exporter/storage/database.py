@@ -46,17 +46,15 @@ class Prepared:
     the values are `param("…")`; `row` puts a row's values in the order in which the statement wants them.
     """
 
-    __slots__ = ("_defaults", "_places", "sql")
+    __slots__ = ("_defaults", "_places", "constants", "sql")
 
     def __init__(self, database: "Database", query: Any) -> None:
         self.sql, values = database.sql(query)
+        places = sum(isinstance(value, _Place) for value in values)
+        self.constants: list[Any] = values[places:]
+        """The statement's own values, where they all come after the parameters, as they do in a Bulk."""
         self._places = [(index, value.name) for index, value in enumerate(values) if isinstance(value, _Place)]
         self._defaults = [None if isinstance(value, _Place) else value for value in values]
-
-    @property
-    def constants(self) -> list[Any]:
-        """The statement's own values, where they all come after the parameters."""
-        return self._defaults[len(self._places) :]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,15 +89,15 @@ class Bulk:
             found = self._statements[rows] = Prepared(self._database, self._build(rows))
         return found
 
-    def write(self, transaction: "Transaction", rows: Sequence[Sequence[Any]]) -> None:
-        """Each row's values in the order of the statement's parameters."""
-        start = 0
-        while start < len(rows):
-            size = min(self.LARGEST, 1 << ((len(rows) - start).bit_length() - 1))
+    def write(self, transaction: "Transaction", values: list[Any], width: int) -> None:
+        """`values` of all rows one after the other, `width` to a row, in the order of the statement's parameters."""
+        start, left = 0, len(values) // width
+        while left:
+            size = min(self.LARGEST, 1 << (left.bit_length() - 1))
+            end = start + size * width
             statement = self.statement(size)
-            values = [value for row in rows[start : start + size] for value in row]
-            transaction.execute(statement, values + statement.constants)
-            start += size
+            transaction.execute(statement, values[start:end] + statement.constants)
+            start, left = end, left - size
 
 
 class _Place:
