@@ -49,7 +49,7 @@ BOOT_PAUSE = 1.0
 GC_THRESHOLD = (10_000, 20, 50)
 """Requests make no cycles to speak of; at the default of 700 the collector takes a tenth of the hot path."""
 FOLLOW_EVERY = 0.5
-PRUNE_EVERY = 10.0
+PRUNE_EVERY = 2.0
 READ_BACK = 5.0
 """Seconds that a change made by the API waits to be seen by this process."""
 

@@ -39,6 +39,9 @@ class Request(Protocol):
         """The monitor with this tag, if that is its secret; the same time is spent whatever is wrong."""
         ...
 
+    @property
+    def has_body(self) -> bool: ...
+
     async def body(self) -> bytes:
         """The first 10 kB of the body; the rest is read and dropped. Never raises."""
         ...

@@ -98,11 +98,12 @@ class HttpRequest:
             self.wrong = found
         return None
 
+    @property
+    def has_body(self) -> bool:
+        return bool(self._req.content_length) or self._req.get_header("Transfer-Encoding") is not None
+
     async def body(self) -> bytes:
-        req = self._req
-        if req.content_length or req.get_header("Transfer-Encoding") is not None:
-            return await read_body(req.stream)
-        return b""
+        return await read_body(self._req.stream)
 
 
 class Receiver:

@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 
 from exporter.core.status import Status
 from exporter.core.telemetry import Rejection
+from exporter.metrics.requests import Requests
 from exporter.storage.fleet import Fleet
 
 PREFIX = "heartbeat_exporter_"
@@ -56,8 +57,9 @@ class ExporterTelemetry:
         def histogram(name: str, help: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(PREFIX + name, help, labels, buckets=buckets, registry=registry)
 
-        self._requests = counter("http_requests", "HTTP requests answered.", "handler", "method", "code")
-        self._latency = histogram("http_request_duration_seconds", "Time to the answer.", _FAST, "handler")
+        self._requests = Requests(PREFIX, _FAST)
+        registry.register(self._requests)
+        self.request_served = self._requests.served
         self._rejected = counter("heartbeats_rejected", "Heartbeats not taken, by reason.", "reason")
         for reason in Rejection:
             self._rejected.labels(reason.value)
@@ -75,18 +77,6 @@ class ExporterTelemetry:
         self._reload_ok = gauge("config_last_reload_successful", "1 if the configuration was read well last time.")
         self._reload_at = gauge("config_last_reload_success_timestamp_seconds", "When it was last, in Unix time.")
         self._scrape = histogram("scrape_duration_seconds", "Time to render a scrape.", _FAST)
-        self._served: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-
-    def request_served(self, handler: str, method: str, code: int, seconds: float) -> None:
-        key = (handler, method, code)
-        found = self._served.get(key)
-        if found is None:
-            found = self._served[key] = (
-                self._requests.labels(handler, method, str(code)),
-                self._latency.labels(handler),
-            )
-        found[0].inc()
-        found[1].observe(seconds)
 
     def scraped(self, seconds: float) -> None:
         self._scrape.observe(seconds)

@@ -31,8 +31,8 @@ class HeartbeatDialect:
             kind, exit_code = _kind(suffix, warnings)
             query = request.query
             rid = _rid(query, warnings) if query else ""
-            output = await request.body()
-            beat = Heartbeat(kind, request.received_at, rid, exit_code, _text(output))
+            output = _text(await request.body()) if request.has_body else ""
+            beat = Heartbeat(kind, request.received_at, rid, exit_code, output)
             return (Signal(watched, beat, warnings),)
         raise Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
 
@@ -91,4 +91,4 @@ def _rid(query: str, warnings: list[str]) -> str:
 
 def _text(body: bytes) -> str:
     """What a job printed, whatever it printed; NUL is more than some databases can store."""
-    return body.decode("utf-8", "replace").replace("\0", "\ufffd") if body else ""
+    return body.decode("utf-8", "replace").replace("\0", "\ufffd")
