@@ -58,5 +58,7 @@ def set_level(level: str) -> None:
     """Takes effect at once; gunicorn's loggers follow the root's."""
     root = logging.getLogger()
     root.setLevel(level.upper())
-    # What asyncio says at debug level is about selectors.
-    logging.getLogger("asyncio").setLevel(max(root.level, logging.INFO))
+    # At debug level asyncio speaks of selectors, and peewee prints every statement with its values: the key that
+    # secrets are digested with, and what jobs put out.
+    for chatty in ("asyncio", "peewee"):
+        logging.getLogger(chatty).setLevel(max(root.level, logging.INFO))

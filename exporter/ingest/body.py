@@ -1,7 +1,7 @@
 """Reads a request's body within bounds. Whatever happens to the body, the heartbeat counts."""
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 KEPT = 10_000
 """Bytes of the body kept as the job's output."""
@@ -11,8 +11,15 @@ PATIENCE = 4.0
 """Seconds in which the body has to arrive."""
 
 
-async def read_body(stream: Any) -> bytes:
-    """The first KEPT bytes of `stream`, a falcon.asgi.BoundedStream."""
+class Body(NamedTuple):
+    kept: bytes
+    """The first KEPT bytes."""
+    cut: bool
+    """Whether there was more, or might have been: the sender stalled or left."""
+
+
+async def read_body(stream: Any) -> Body:
+    """Reads `stream`, a falcon.asgi.BoundedStream; never raises for what the sender does."""
     kept = bytearray()
     seen = 0
     try:
@@ -26,5 +33,5 @@ async def read_body(stream: Any) -> bytes:
                     kept += chunk[: KEPT - len(kept)]
     except (TimeoutError, OSError, ValueError):
         # The sender stalled or left. It had shown its secret before, so the signal is good without the rest.
-        pass
-    return bytes(kept)
+        return Body(bytes(kept), True)
+    return Body(bytes(kept), seen > KEPT)

@@ -7,6 +7,7 @@ from typing import Protocol
 from exporter.core.errors import HeartbeatExporterError
 from exporter.core.heartbeat import Heartbeat
 from exporter.core.telemetry import Rejection
+from exporter.ingest.body import Body
 from exporter.storage.fleet import Watched
 
 
@@ -42,7 +43,7 @@ class Request(Protocol):
     @property
     def has_body(self) -> bool: ...
 
-    async def body(self) -> bytes:
+    async def body(self) -> Body:
         """The first 10 kB of the body; the rest is read and dropped. Never raises."""
         ...
 

@@ -13,7 +13,7 @@ import falcon.asgi
 from exporter.core.clock import SECOND, Clock
 from exporter.core.telemetry import Rejection, Telemetry
 from exporter.ingest.authentication import Authenticator
-from exporter.ingest.body import read_body
+from exporter.ingest.body import Body, read_body
 from exporter.ingest.dialect import Dialect, Refused
 from exporter.storage.commit import Pending
 from exporter.storage.fleet import Watched
@@ -102,7 +102,7 @@ class HttpRequest:
     def has_body(self) -> bool:
         return bool(self._req.content_length) or self._req.get_header("Transfer-Encoding") is not None
 
-    async def body(self) -> bytes:
+    async def body(self) -> Body:
         return await read_body(self._req.stream)
 
 

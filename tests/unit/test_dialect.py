@@ -14,6 +14,7 @@ from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Rejection
 from exporter.core.timeline import Standing
 from exporter.ingest.authentication import Authenticator
+from exporter.ingest.body import KEPT, Body
 from exporter.ingest.dialect import Refused, Request, Signal
 from exporter.ingest.dialects import DIALECTS, all_dialects
 from exporter.ingest.dialects.heartbeat import HeartbeatDialect
@@ -43,8 +44,8 @@ class FakeRequest:
     def has_body(self) -> bool:
         return bool(self._body)
 
-    async def body(self) -> bytes:
-        return self._body
+    async def body(self) -> Body:
+        return Body(self._body[:KEPT], len(self._body) > KEPT)
 
 
 def read(rest: str, query: str = "", authorization: str | None = None, body: bytes = b"") -> Signal:
@@ -150,6 +151,13 @@ def test_rid(query: str, rid: str, warned: bool) -> None:
     answer = json.loads(HeartbeatDialect().answer([signal]))
     assert answer["status"] == "OK"
     assert ("warning" in answer) is warned
+
+
+def test_a_long_body_is_cut_and_said_to_be() -> None:
+    signal = read(f"job:{SECRET}", body=b"x" * (KEPT + 1))
+    assert len(signal.beat.output) == KEPT
+    assert "10 kB" in signal.warnings[0]
+    assert not read(f"job:{SECRET}", body=b"x" * KEPT).warnings
 
 
 @given(st.text(), st.none() | st.text(), st.binary(max_size=200))

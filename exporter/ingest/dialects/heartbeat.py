@@ -31,7 +31,12 @@ class HeartbeatDialect:
             kind, exit_code = _kind(suffix, warnings)
             query = request.query
             rid = _rid(query, warnings) if query else ""
-            output = _text(await request.body()) if request.has_body else ""
+            output = ""
+            if request.has_body:
+                body = await request.body()
+                output = _text(body.kept)
+                if body.cut:
+                    warnings.append("the body is longer than 10 kB or did not arrive whole: its beginning is kept")
             beat = Heartbeat(kind, request.received_at, rid, exit_code, output)
             return (Signal(watched, beat, warnings),)
         raise Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
