@@ -19,6 +19,7 @@ class Pruner:
         self._db = database
         self._clock = clock
         self._seen = -1
+
     def prune(self, heartbeats_kept: int, transitions_kept: int) -> int:
         """Deletes what is past keeping and returns how many rows went."""
         deleted = self._prune_logs(heartbeats_kept)
