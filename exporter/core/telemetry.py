@@ -10,7 +10,6 @@ class Rejection(StrEnum):
     UNKNOWN_TAG = "unknown_tag"
     WRONG_SECRET = "wrong_secret"  # noqa: S105
     UNKNOWN_SUFFIX = "unknown_suffix"
-    MALFORMED = "malformed"
     STORAGE = "storage"
     OVERLOADED = "overloaded"
 
