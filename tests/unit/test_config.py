@@ -1,0 +1,206 @@
+"""The configuration: everything wrong with a file at once, each with its line, and never a secret in the message.
+
+A file in `configs/` whose comments hold `# ERROR: path: part of the message` must give just these problems, in the
+line of the comment (or in the line after a comment that stands alone); one without must load.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+
+from exporter.config.load import ALIASES, FILES, MODELS, load_config
+from exporter.config.schema import json_schema
+from exporter.config.settings import Secret, Settings
+from exporter.core.errors import ConfigError
+from exporter.core.monitor import Monitor
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIGS = Path(__file__).parent / "configs"
+ENVIRON = {"SESAME": "SESAME-from-env", "ZONE": "SESAME/zone", "DOLLAR": "a$b"}
+FILES_HERE = sorted(CONFIGS.glob("*.yml"))
+_EXPECTED = re.compile(r"#\s*ERROR:\s*(\S*):\s(.*?)\s*$")
+
+
+def expected(file: Path) -> list[tuple[int, str, str]]:
+    found = []
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        for part in line.split("# ERROR:")[1:]:
+            match = _EXPECTED.search("# ERROR:" + part)
+            assert match is not None, line
+            found.append((number + line.lstrip().startswith("#"), match[1], match[2]))
+    return found
+
+
+def problems(path: Path) -> list[Any]:
+    with pytest.raises(ConfigError) as raised:
+        load_config(path, ENVIRON)
+    assert "SESAME" not in str(raised.value).replace("${SESAME}", "")
+    return list(raised.value.problems)
+
+
+@pytest.mark.parametrize("file", FILES_HERE, ids=lambda file: file.stem)
+def test_files(file: Path) -> None:
+    wanted = expected(file)
+    if not wanted:
+        loaded = load_config(file, ENVIRON)
+        assert "SESAME" not in repr(loaded)
+        return
+    found = problems(file)
+    assert [(one.line, one.path) for one in found] == [(line, path) for line, path, _ in wanted]
+    for one, (_, _, text) in zip(found, wanted, strict=True):
+        assert text in one.message
+        assert one.file == str(file)
+        assert str(one).startswith(f"{file}:{one.line}: ")
+
+
+def write(tmp_path: Path, content: str | bytes) -> Path:
+    path = tmp_path / "c.yml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("content", ["", "\n# nothing\n", "{}", "null", "monitors:\n", "web:\nlog:\nstorage:\n"])
+def test_empty_is_the_defaults(tmp_path: Path, content: str) -> None:
+    assert load_config(write(tmp_path, content), {}).settings == Settings() == load_config(None, {}).settings
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "line"),
+    [
+        ("- a\n- b\n", "key: value", 1),
+        ("just text", "key: value", 1),
+        ("a: [1,\nb: 2", "not YAML", 2),
+        ("a: 1\n  b: 2", "not YAML", 2),
+        ("a: \0", "not YAML", 1),
+        (b"a: \xff\xfe", "UTF-8", 0),
+        ("a: &a [*a]", "", 1),
+        ("x: " + "[" * 40 + "]" * 40, "nested too deeply", 1),
+        ("x: !!python/object:os.system {}", "not a setting", 1),
+        ("monitors: 5", "must be a list", 1),
+        ("web: [1]", "must hold settings", 1),
+        ("monitors: [5, null]", "must hold settings", 1),
+        ("? [a]\n: 1", "plain word", 1),
+    ],
+)
+def test_what_is_no_configuration(tmp_path: Path, content: str | bytes, message: str, line: int) -> None:
+    found = problems(write(tmp_path, content))
+    assert any(message in one.message for one in found)
+    assert found[0].line == line
+
+
+def test_a_small_file_that_blows_up_is_refused(tmp_path: Path) -> None:
+    bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+    )
+    assert any("aliases" in one.message for one in problems(write(tmp_path, bomb)))
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    assert "no such file" in problems(tmp_path / "none.yml")[0].message
+    assert "is a directory" in problems(tmp_path)[0].message
+
+
+def test_secret_files(tmp_path: Path) -> None:
+    (tmp_path / "good").write_text("SESAME-1\n")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    good = write(tmp_path, "monitors: [{tag: a, secret_file: good}]\nsecret_key_file: key\n")
+    (tmp_path / "key").write_text("k" * 32 + "\n")
+    settings = load_config(good, {}).settings
+    assert settings.monitors[0].secret == Secret("SESAME-1")
+    assert settings.secret_key == Secret("k" * 32)
+    for name, message in [
+        ("empty", "is empty"),
+        ("binary", "not UTF-8"),
+        ("gone", "no such file"),
+        (".", "is a directory"),
+        ("'a\\0b'", "no such file"),
+        ("''", "path of a file"),
+        ("5", "path of a file"),
+    ]:
+        found = problems(write(tmp_path, f"monitors:\n  - tag: a\n    secret_file: {name}\n"))
+        assert len(found) == 1, found
+        assert message in found[0].message
+        assert (found[0].line, found[0].path) == (3, "monitors[0].secret_file")
+
+
+def test_environment(tmp_path: Path) -> None:
+    text = "monitors: [{tag: a, secret: '${SESAME}x', name: 'costs $$5 ${DOLLAR}'}]"
+    entry = load_config(write(tmp_path, text), ENVIRON).settings.monitors[0]
+    assert entry.secret.reveal() == "SESAME-from-envx"
+    assert entry.monitor.name == "costs $5 a$b"
+
+
+def test_kener(tmp_path: Path) -> None:
+    text = (
+        "monitors: [{tag: a, secretString: s, cron: '* * * * *', degradedRemainingMinutes: 7, "
+        "downRemainingMinutes: '15'}]"
+    )
+    assert load_config(write(tmp_path, text), {}).settings.monitors[0].monitor == Monitor(
+        tag="a", evaluation_cron="* * * * *", degraded_after=420_000, down_after=900_000
+    )
+
+
+@given(st.text(alphabet="abm: -[]{}\n\t'\"&*!|>#%@?,0~\\é\0", max_size=60) | st.binary(max_size=60))
+def test_any_file_loads_or_is_explained(tmp_path_factory: pytest.TempPathFactory, content: str | bytes) -> None:
+    path = write(tmp_path_factory.mktemp("any"), content)
+    try:
+        load_config(path, {})
+    except ConfigError as error:
+        assert error.problems
+        assert all(one.message for one in error.problems)
+
+
+def test_secrets_do_not_show() -> None:
+    secret = Secret("SESAME")
+    assert str(secret) == repr(secret) == f"{secret}" == "<secret>"
+    assert secret.reveal() == "SESAME"
+
+
+def test_the_schema_accepts_what_loads_and_refuses_unknown_keys() -> None:
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for file in [*FILES_HERE, ROOT / "examples" / "heartbeats.yml"]:
+        if file.suffix == ".yml" and file.parent == CONFIGS and expected(file):
+            continue
+        jsonschema.validate(YAML(typ="safe", pure=True).load(file.read_text()) or {}, schema)
+    for bad in [
+        {"monitor": []},
+        {"monitors": [{"tag": "a", "secret": "s", "schedul": "x"}]},
+        {"monitors": [{"tag": "a"}]},
+    ]:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, schema)
+
+
+def test_every_setting_is_documented() -> None:
+    docs = (ROOT / "docs" / "configuration.md").read_text()
+    for path, model in MODELS.items():
+        assert issubclass(model, BaseModel)
+        for name, field in model.model_fields.items():
+            assert field.description, name
+            assert f"`{name}`" in docs or f"## `{name}`" in docs, (path, name)
+    for path, names in FILES.items():
+        for name in names:
+            assert re.search(rf"`{name}` †", docs), (path, name)
+    assert "`secret` †" in docs
+    for alias in ALIASES:
+        assert f"`{alias}`" in docs
+
+
+def test_the_examples_in_the_documents_load(tmp_path: Path) -> None:
+    found = 0
+    for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for block in re.findall(r"```yaml\n(.*?)```", file.read_text(), re.DOTALL):
+            if "scrape_configs" in block:
+                continue
+            load_config(write(tmp_path, block), {"BACKUP_SECRET": "s"})
+            found += 1
+    assert found >= 2
