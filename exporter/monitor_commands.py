@@ -10,10 +10,11 @@ import click
 
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
+from exporter.config.substitution import secret_in
 from exporter.console import open_storage, storage_options, told_plainly
 from exporter.core.clock import SystemClock
 from exporter.core.durations import describe_duration, format_duration
-from exporter.core.errors import NotFound
+from exporter.core.errors import InvalidValue, NotFound
 from exporter.core.secret import check_secret, digest, make_secret
 from exporter.core.status import due_at
 from exporter.server import gunicorn_address
@@ -56,7 +57,7 @@ def add(
     with told_plainly():
         pairs = dict(_pair(text) for text in labels)
         new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
-        secret = check_secret(secret_file.read_text().strip()) if secret_file is not None else make_secret()
+        secret = _secret_of_ones_own(secret_file) if secret_file is not None else make_secret()
         settings, database = open_storage(config_file, storage_url)
         configured = settings.secret_key.reveal() if settings.secret_key is not None else None
         key = secret_key(database, configured)
@@ -153,6 +154,13 @@ def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: s
 
 def _monitors(database: Database) -> Monitors:
     return Monitors(database, SystemClock(), uuid.uuid4().hex[:12])
+
+
+def _secret_of_ones_own(file: Path) -> str:
+    secret, trouble = secret_in(file)
+    if trouble is not None:
+        raise InvalidValue(f"--secret-file: {trouble}")
+    return check_secret(secret)
 
 
 def _pair(text: str) -> tuple[str, str]:

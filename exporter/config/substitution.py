@@ -66,7 +66,7 @@ def read_files(document: Document, values: Any, path: Path_, names: tuple[str, .
         if not isinstance(file, str) or not file or "\0" in file:
             problems.append(document.problem(here, "must be the path of a file"))
             continue
-        content, trouble = _content(Path(document.file).parent / file)
+        content, trouble = secret_in(Path(document.file).parent / file)
         if trouble is not None:
             problems.append(document.problem(here, f"{file}: {trouble}"))
             continue
@@ -75,7 +75,8 @@ def read_files(document: Document, values: Any, path: Path_, names: tuple[str, .
     return problems
 
 
-def _content(file: Path) -> tuple[str, str | None]:
+def secret_in(file: Path) -> tuple[str, str | None]:
+    """What `file` holds, without its last line's end; and if it cannot be a secret, why."""
     try:
         with file.open("rb") as opened:
             raw = opened.read(LARGEST_SECRET + 1)

@@ -1,0 +1,200 @@
+"""The command line: what each command does, what it says when it cannot, and that all of it is documented."""
+
+import json
+import re
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from exporter import __version__
+from exporter.cli import main
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = (ROOT / "docs" / "command-line.md").read_text()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/cli.db"
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def monitor(storage: str, *arguments: str) -> Result:
+    return run("monitor", *arguments, "--storage.url", storage)
+
+
+def refused(result: Result, *said: str, code: int = 1) -> None:
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    for text in said:
+        assert text in result.output
+
+
+def test_version() -> None:
+    assert run("--version").output == f"heartbeat-exporter, version {__version__}\n"
+
+
+def test_a_monitor_from_its_first_day_to_its_last(storage: str, tmp_path: Path) -> None:
+    assert "No monitors yet" in monitor(storage, "list").output
+    added = monitor(
+        storage, "add", "job", "--name", "A job", "--schedule", "0 3 * * *", "--label", "team=x", "--down-after", "1h"
+    )
+    assert added.exit_code == 0, added.output
+    line = re.search(
+        r"curl -fsS -m 10 --retry 5 http://127\.0\.0\.1:10105/ext/heartbeat/job:(\S{32})$", added.output, re.M
+    )
+    assert line is not None
+    secret = line[1]
+    assert added.output.count(secret) == 1
+    for file in tmp_path.iterdir():
+        assert secret.encode() not in file.read_bytes()
+    shown = monitor(storage, "show", "job", "--json")
+    facts = json.loads(shown.output)
+    assert (facts["tag"], facts["status"], facts["down_after"], facts["labels"]) == (
+        "job",
+        "NO_DATA",
+        "1h",
+        {"team": "x"},
+    )
+    assert secret not in shown.output + monitor(storage, "show", "job").output
+    assert [one["tag"] for one in json.loads(monitor(storage, "list", "--json").output)] == ["job"]
+    assert "NO_DATA" in monitor(storage, "list").output
+    assert monitor(storage, "pause", "job").output == "Paused job.\n"
+    assert monitor(storage, "resume", "job").output == "Resumed job.\n"
+    refused(monitor(storage, "add", "job"), "there is a monitor 'job' already")
+    assert monitor(storage, "remove", "job").output == "Removed job.\n"
+    for command in ("show", "pause", "resume", "remove"):
+        refused(monitor(storage, command, "job"), "there is no monitor 'job'")
+
+
+def test_a_secret_of_ones_own(storage: str, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("my-own-secret\n")
+    assert "job:my-own-secret\n" in monitor(storage, "add", "job", "--secret-file", str(file)).output
+    for content in (b"", b"with blanks", b"\xff\xfe"):
+        file.write_bytes(content)
+        refused(monitor(storage, "add", "other", "--secret-file", str(file)), "secret")
+    refused(monitor(storage, "add", "other", "--secret-file", str(tmp_path / "gone")), "does not exist", code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a b"], "is not a tag"),
+        (["x" * 129], "is not a tag"),
+        (["ok", "--schedule", "0 0 30 2 *"], "ever fires"),
+        (["ok", "--timezone", "Mars"], "is not a timezone"),
+        (["ok", "--down-after", "3m"], "must be longer than degraded_after (5m)"),
+        (["ok", "--down-after", "soon"], "is not a duration"),
+        (["ok", "--label", "a-b=c"], "is not a label's key"),
+    ],
+)
+def test_bad_monitors(storage: str, arguments: list[str], said: str) -> None:
+    refused(monitor(storage, "add", *arguments), said)
+
+
+def test_bad_usage(storage: str) -> None:
+    refused(monitor(storage, "add", "ok", "--label", "novalue"), "KEY=VALUE", code=2)
+    refused(monitor(storage, "add"), "Missing argument", code=2)
+    refused(run("check-config"), "FILE", code=2)
+    refused(run("nonsense"), "No such command", code=2)
+
+
+def test_storage_that_cannot_be(tmp_path: Path) -> None:
+    refused(monitor("oracle://x", "list"), "this version knows sqlite")
+    refused(monitor("sqlite:///", "list"), "sqlite:////absolute")
+    refused(monitor(f"sqlite:///{tmp_path}/none/x.db", "list"), "unable to open")
+    (tmp_path / "text.db").write_text("this is no database, and long enough to be seen as none " * 40)
+    refused(monitor(f"sqlite:///{tmp_path}/text.db", "list"), "not a database")
+    assert "SESAME" not in monitor("oracle://user:SESAME@host/db", "list").output
+
+
+def test_check_config(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.yml", tmp_path / "bad.yml"
+    good.write_text("monitors: [{tag: a, secret: s}]\n")
+    bad.write_text("web: {listen: x}\nlog: {level: loud}\n")
+    assert run("check-config", str(good)).output == f"{good}: good, 1 monitor\n"
+    result = run("check-config", str(bad))
+    refused(result, f"{bad}:1: web.listen: ", f"{bad}:2: log.level: ", "2 problems")
+    assert json.loads(run("check-config", "--schema").output)["title"] == "Heartbeat Exporter configuration"
+    refused(run("check-config", str(tmp_path / "gone")), "no such file")
+
+
+@pytest.fixture
+def no_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """Stands in for gunicorn: whoever gets that far has started."""
+    started: list[object] = []
+    monkeypatch.setattr("exporter.cli.Server.run", lambda self: started.append(self))
+    yield started
+
+
+def test_serve_says_why_it_cannot_start(tmp_path: Path, storage: str, no_server: list[object]) -> None:
+    bad = tmp_path / "bad.yml"
+    bad.write_text("nonsense: 1\n")
+    refused(run("serve", "--config.file", str(bad)), f"{bad}:1: nonsense: is not a setting")
+    refused(
+        run("serve", "--web.listen-address", "here", "--storage.url", storage),
+        "--web.listen-address",
+        "is not an address",
+    )
+    refused(run("serve", "--web.telemetry-path", "/", "--storage.url", storage), "--web.telemetry-path")
+    refused(run("serve", "--log.level", "loud"), "debug", code=2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        refused(
+            run("serve", "--web.listen-address", address, "--storage.url", storage), "address already in use", address
+        )
+    monitor(storage, "list")
+    with sqlite3.connect(storage.removeprefix("sqlite:///")) as database:
+        database.execute("INSERT INTO schema_migrations (name, applied) VALUES ('9999_future', '2030-01-01')")
+    refused(run("serve", "--web.listen-address", "127.0.0.1:0", "--storage.url", storage), "newer version", "backup")
+    assert no_server == []
+
+
+def test_serve_starts_without_a_file(tmp_path: Path, storage: str, no_server: list[object]) -> None:
+    assert run("serve", "--web.listen-address", "127.0.0.1:0", "--storage.url", storage).exit_code == 0
+    assert len(no_server) == 1
+
+
+def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+
+
+def section_of(command: str) -> str:
+    start = re.search(rf"^#+ `{command}`$", DOCS, re.MULTILINE)
+    assert start is not None, f"{command} is not in docs/command-line.md"
+    return re.split(r"^#+ ", DOCS[start.end() :], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_every_command_and_option_is_documented_and_no_other() -> None:
+    known = {"--help", "--version"}
+    for path, command in commands(main, "heartbeat-exporter"):
+        section = section_of(path)
+        assert command.help, path
+        assert run(*path.split()[1:], "--help").exit_code == 0
+        for parameter in command.params:
+            if not isinstance(parameter, click.Option):
+                continue
+            option = parameter.opts[0]
+            known.add(option)
+            assert parameter.help, option
+            shared = " monitor" in path and option in ("--config.file", "--storage.url")
+            assert re.search(
+                rf"`{re.escape(option)}\b", section_of("heartbeat-exporter monitor") if shared else section
+            )
+    assert set(re.findall(r"`(--[a-z.-]+)", DOCS)) <= known
