@@ -1,0 +1,180 @@
+"""What the API answers: models that are also its OpenAPI description.
+
+Moments are RFC 3339 in UTC, durations are seconds, and `null` says that there is none.
+"""
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from exporter.core.clock import SECOND
+from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.status import Reason, Status
+from exporter.storage.fleet import Watched
+from exporter.web.moments import rfc3339
+from exporter.web.rows import due_of
+
+if TYPE_CHECKING:
+    from exporter.storage.history import Transition
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, use_enum_values=True)
+
+
+class RunAnswer(_Answer):
+    rid: str
+    started_at: str
+
+
+class MonitorAnswer(_Answer):
+    """A monitor, what its heartbeats left behind, and its status."""
+
+    tag: str
+    name: str = Field(description="For people; the tag when none was given.")
+    group: str
+    labels: dict[str, str]
+    schedule: str | None = Field(description="Cron expression; null when the last success alone counts.")
+    timezone: str
+    degraded_after_seconds: float
+    down_after_seconds: float
+    max_runtime_seconds: float | None
+    evaluation_cron: str | None
+    paused: bool
+    provisioned: bool = Field(description="Whether it comes from the configuration file.")
+    status: Status
+    reason: Reason
+    status_since: str
+    due_at: str | None = Field(description="The moment from which lateness counts; null before the first success.")
+    age_seconds: float | None = Field(description="Since the last success; null before the first.")
+    last_success_at: str | None
+    last_failure_at: str | None
+    last_start_at: str | None
+    last_duration_seconds: float | None
+    last_exit_code: int | None
+    received: int = Field(description="Heartbeats of every kind, ever.")
+    failures: int
+    starts: int
+    open_runs: list[RunAnswer]
+
+    @classmethod
+    def of(cls, watched: Watched, now: int) -> "MonitorAnswer":
+        monitor, state, standing = watched.monitor, watched.state, watched.standing
+        last = state.last_success_at
+        return cls(
+            tag=monitor.tag,
+            name=_text(monitor.name or monitor.tag),
+            group=_text(monitor.group),
+            labels={_text(key): _text(value) for key, value in monitor.labels},
+            schedule=monitor.schedule,
+            timezone=monitor.timezone,
+            degraded_after_seconds=monitor.degraded_after / SECOND,
+            down_after_seconds=monitor.down_after / SECOND,
+            max_runtime_seconds=_seconds(monitor.max_runtime),
+            evaluation_cron=monitor.evaluation_cron,
+            paused=monitor.paused,
+            provisioned=watched.provisioned,
+            status=standing.status,
+            reason=standing.reason,
+            status_since=rfc3339(standing.since),
+            due_at=_when(due_of(watched)),
+            age_seconds=None if last is None else max(0, now - last) / SECOND,
+            last_success_at=_when(last),
+            last_failure_at=_when(state.last_failure_at),
+            last_start_at=_when(state.last_start_at),
+            last_duration_seconds=_seconds(state.last_duration),
+            last_exit_code=state.last_exit_code,
+            received=state.received,
+            failures=state.failures,
+            starts=state.starts,
+            open_runs=[RunAnswer(rid=run.rid, started_at=rfc3339(run.started_at)) for run in state.runs],
+        )
+
+
+class MonitorsAnswer(_Answer):
+    monitors: list[MonitorAnswer]
+    next_cursor: str | None = Field(description="Give it as `cursor` to go on; null at the end.")
+
+
+class TransitionAnswer(_Answer):
+    at: str = Field(description="The exact moment at which the status changed.")
+    status: Status
+    reason: Reason
+    observed_at: str = Field(description="When it was seen; later than `at` after a stall.")
+
+    @classmethod
+    def of(cls, transition: "Transition") -> "TransitionAnswer":
+        return cls(
+            at=rfc3339(transition.at),
+            status=transition.status,
+            reason=transition.reason,
+            observed_at=rfc3339(transition.observed_at),
+        )
+
+
+class TransitionsAnswer(_Answer):
+    """Oldest first. The first one is what held at `since`, if anything did."""
+
+    transitions: list[TransitionAnswer]
+
+
+class HeartbeatAnswer(_Answer):
+    kind: Kind
+    received_at: str
+    rid: str
+    exit_code: int | None
+    output: str
+
+    @classmethod
+    def of(cls, heartbeat: Heartbeat) -> "HeartbeatAnswer":
+        return cls(
+            kind=heartbeat.kind,
+            received_at=rfc3339(heartbeat.received_at),
+            rid=heartbeat.rid,
+            exit_code=heartbeat.exit_code,
+            output=_text(heartbeat.output),
+        )
+
+
+class HeartbeatsAnswer(_Answer):
+    """Newest first."""
+
+    heartbeats: list[HeartbeatAnswer]
+
+
+class CreatedAnswer(_Answer):
+    """The only time that the secret is shown: what is kept is a digest."""
+
+    tag: str
+    secret: str
+    ping_url: str
+
+
+class PausedAnswer(_Answer):
+    tag: str
+    paused: bool
+
+
+class ProblemAnswer(_Answer):
+    path: str = Field(description="Where: `down_after`, `labels.team`.")
+    message: str
+
+
+class ErrorAnswer(_Answer):
+    """Every refusal."""
+
+    error: str = Field(description="One sentence.")
+    problems: list[ProblemAnswer] = Field(default=[], description="All that is wrong with a body.")
+
+
+def _when(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / SECOND
+
+
+def _text(text: str) -> str:
+    """Half of a surrogate pair has no place in JSON."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,58 @@
+"""The web application: every route, and who may use it."""
+
+from typing import Any
+
+import falcon.asgi
+
+from exporter.web.api import HeartbeatList, MonitorList, OneMonitor, TransitionList
+from exporter.web.auth import Access, Guard
+from exporter.web.errors import Errors
+from exporter.web.headers import STATIC
+from exporter.web.listing import Listing
+from exporter.web.middleware import Passage, Route
+from exporter.web.monitor_page import MonitorPage
+from exporter.web.openapi import Description
+from exporter.web.parts import Parts
+from exporter.web.probes import Healthy, Ready, ReloadConfiguration
+from exporter.web.rendering import Assets, Pages
+from exporter.web.requests import Request
+from exporter.web.scraping import Exposition
+from exporter.web.static_files import StaticFile
+from exporter.web.status_page import StatusPage
+
+
+def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
+    """The application that gunicorn serves; nothing in it is global, so a test may have as many as it likes."""
+    assets = Assets()
+    pages = Pages(assets, parts.version)
+    all_routes = routes(parts, assets, pages)
+    app = falcon.asgi.App(
+        middleware=[Passage(all_routes, Guard(parts.settings), parts.observe)],
+        request_type=Request,
+    )
+    app.req_options.strip_url_path_trailing_slash = True
+    app.req_options.keep_blank_qs_values = False
+    Errors(pages.error).install(app)
+    for route in all_routes:
+        app.add_route(route.template, route.resource)
+    return app
+
+
+def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
+    """All of them; docs/api.md names each, and a test holds it to that."""
+    telemetry = parts.settings().telemetry_path
+    return [
+        *(Route(template, resource, "heartbeat", Access.OPEN) for template, resource in parts.ingest),
+        Route("/", StatusPage(parts, pages, Listing(parts.fleet)), "page"),
+        Route("/monitors/{tag}", MonitorPage(parts, pages), "page"),
+        Route("/api/v1/monitors", MonitorList(parts), "api"),
+        Route("/api/v1/monitors/{tag}", OneMonitor(parts), "api"),
+        Route("/api/v1/monitors/{tag}/transitions", TransitionList(parts), "api"),
+        Route("/api/v1/monitors/{tag}/heartbeats", HeartbeatList(parts), "api"),
+        Route("/api/v1/openapi.json", Description(parts.version), "api"),
+        Route(telemetry, Exposition(parts.scrape, parts.executor), "metrics", Access.METRICS),
+        Route("/-/healthy", Healthy(), "healthy", Access.OPEN),
+        Route("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),
+        Route("/-/reload", ReloadConfiguration(parts.reload, parts.executor), "reload", Access.RELOAD),
+        Route("/static/{name}", StaticFile(assets), "static", Access.OPEN, STATIC),
+    ]

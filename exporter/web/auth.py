@@ -1,0 +1,100 @@
+"""Who may do what: tokens, and no orders from other people's pages."""
+
+import hmac
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from enum import Enum, auto
+from urllib.parse import urlsplit
+
+import falcon
+
+from exporter.config.settings import Secret, WebSettings
+from exporter.web.errors import log
+from exporter.web.proxies import client_address
+from exporter.web.requests import Request
+
+CHALLENGES = ('Basic realm="Heartbeat Exporter", charset="UTF-8"', 'Bearer realm="Heartbeat Exporter"')
+
+
+class Access(Enum):
+    """Who may use a route."""
+
+    OPEN = auto()
+    """Anybody: probes, static files, and heartbeats, which carry their own secret."""
+    GUARDED = auto()
+    """Holders of `web.auth.token`; without one configured, anybody may read and nobody may change anything."""
+    RELOAD = auto()
+    """Holders of `web.auth.token`; without one configured, anybody: it only re-reads our own file."""
+    METRICS = auto()
+    """Holders of `web.auth.metrics_token`, if one is configured."""
+
+
+class Guard:
+    """Lets a request pass, or raises what it is answered with."""
+
+    def __init__(self, settings: Callable[[], WebSettings]) -> None:
+        self._settings = settings
+
+    def check(self, access: Access, req: Request, changes: bool) -> None:
+        """`changes` says whether the request would change something."""
+        auth = self._settings().auth
+        if access is Access.METRICS:
+            self._check_token(auth.metrics_token, req)
+        elif access is not Access.OPEN:
+            self._check_token(auth.token, req)
+            if changes:
+                _check_origin(req)
+                if auth.token is None and access is Access.GUARDED:
+                    raise falcon.HTTPForbidden(
+                        description="Nothing can be changed here until web.auth.token is set in the configuration."
+                    )
+
+    def _check_token(self, token: Secret | None, req: Request) -> None:
+        if token is None:
+            return
+        given = _given(req.auth)
+        if given is not None and hmac.compare_digest(given, token.reveal().encode("utf-8", "surrogatepass")):
+            return
+        if given is not None:
+            settings = self._settings()
+            peer = client_address(req.peer, req.get_header("X-Forwarded-For"), settings.trusted_proxies)
+            log.warning("a wrong token was given by %s", peer or "a local socket")
+        raise falcon.HTTPUnauthorized(
+            description="A token is needed: Authorization: Bearer <token>, or Basic with the token as password.",
+            challenges=CHALLENGES,
+        )
+
+
+def _given(authorization: str | None) -> bytes | None:
+    """The token in the header, as bytes; None when there is none that can be read."""
+    scheme, _, credentials = (authorization or "").partition(" ")
+    credentials = credentials.strip()
+    if scheme.lower() == "bearer":
+        return credentials.encode("latin-1")
+    if scheme.lower() == "basic":
+        try:
+            _, colon, password = b64decode(credentials, validate=True).partition(b":")
+        except (Base64Error, ValueError):
+            return None
+        return password if colon else None
+    return None
+
+
+def _check_origin(req: Request) -> None:
+    """A browser sends a kept Basic password along with requests that another site makes it send."""
+    site = req.get_header("Sec-Fetch-Site")
+    origin = req.get_header("Origin")
+    if site is not None:
+        same = site.strip().lower() in ("same-origin", "none")
+    else:
+        same = origin is None or _host(origin) == (req.get_header("Host") or "").lower()
+    if not same:
+        raise falcon.HTTPForbidden(description="This cannot be asked for by another site's page.")
+
+
+def _host(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

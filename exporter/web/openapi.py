@@ -1,0 +1,194 @@
+"""The API's own description, made from the models that it reads and writes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import falcon.asgi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from exporter.core.monitor import TAG_PATTERN
+from exporter.core.status import Status
+from exporter.web.answers import (
+    CreatedAnswer,
+    ErrorAnswer,
+    HeartbeatsAnswer,
+    MonitorAnswer,
+    MonitorsAnswer,
+    PausedAnswer,
+    TransitionsAnswer,
+)
+from exporter.web.api import HEARTBEATS_PER_ANSWER, MOST_PER_ANSWER, PER_ANSWER
+from exporter.web.bodies import MonitorChange, NewMonitor
+from exporter.web.errors import JSON
+from exporter.web.requests import Request
+
+_REF = "#/components/schemas/{model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one method of one path does."""
+
+    summary: str
+    answer: type[BaseModel] | None
+    body: type[BaseModel] | None = None
+    query: Mapping[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    """Name → (description, schema)."""
+    status: int = 200
+    refusals: tuple[int, ...] = ()
+
+
+def _limit(default: int) -> tuple[str, dict[str, Any]]:
+    schema = {"type": "integer", "minimum": 1, "maximum": MOST_PER_ANSWER, "default": default}
+    return ("How many at most.", schema)
+
+
+OPERATIONS: dict[str, dict[str, Operation]] = {
+    "/api/v1/monitors": {
+        "get": Operation(
+            "All monitors, in the order of their tags",
+            MonitorsAnswer,
+            query={
+                "status": ("Only those that have it.", {"enum": [status.value for status in Status]}),
+                "group": ("Only those of this group.", {"type": "string"}),
+                "q": ("Only those with this text in tag, name or group.", {"type": "string"}),
+                "limit": _limit(PER_ANSWER),
+                "cursor": ("The last answer's `next_cursor`.", {"type": "string"}),
+            },
+            refusals=(400, 503),
+        ),
+        "post": Operation(
+            "Add a monitor; its secret is shown this once",
+            CreatedAnswer,
+            body=NewMonitor,
+            status=201,
+            refusals=(403, 409, 413, 415, 422, 503),
+        ),
+    },
+    "/api/v1/monitors/{tag}": {
+        "get": Operation("One monitor", MonitorAnswer, refusals=(404, 503)),
+        "patch": Operation(
+            "Pause a monitor, or resume it",
+            PausedAnswer,
+            body=MonitorChange,
+            refusals=(403, 404, 409, 413, 415, 422, 503),
+        ),
+        "delete": Operation(
+            "Remove a monitor that was added through the API",
+            None,
+            status=204,
+            refusals=(403, 404, 409, 503),
+        ),
+    },
+    "/api/v1/monitors/{tag}/transitions": {
+        "get": Operation(
+            "When its status changed, oldest first",
+            TransitionsAnswer,
+            query={
+                "since": (
+                    "RFC 3339 or Unix seconds; a day ago when left out.",
+                    {"type": "string", "examples": ["2026-11-24T03:00:00Z"]},
+                )
+            },
+            refusals=(400, 404, 503),
+        )
+    },
+    "/api/v1/monitors/{tag}/heartbeats": {
+        "get": Operation(
+            "Its recent heartbeats, newest first",
+            HeartbeatsAnswer,
+            query={"limit": _limit(HEARTBEATS_PER_ANSWER)},
+            refusals=(400, 404, 503),
+        )
+    },
+    "/api/v1/openapi.json": {"get": Operation("This description", None)},
+}
+
+
+class Description:
+    """`/api/v1/openapi.json`."""
+
+    def __init__(self, version: str) -> None:
+        self._body = json.dumps(describe(version), ensure_ascii=False).encode()
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        resp.content_type = JSON
+        resp.data = self._body
+
+    on_head = on_get
+
+
+def describe(version: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    operations = [operation for methods in OPERATIONS.values() for operation in methods.values()]
+    bodies: set[type[BaseModel]] = {each.body for each in operations if each.body is not None}
+    answers: set[type[BaseModel]] = {each.answer for each in operations if each.answer is not None}
+    # By name, for a set has no order and the document should not change from start to start.
+    models = [(model, "validation") for model in sorted(bodies, key=_name)]
+    models += [(model, "serialization") for model in sorted(answers | {ErrorAnswer}, key=_name)]
+    _, schemas = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Heartbeat Exporter",
+            "version": version,
+            "summary": "Monitors, their status and their history",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": {
+            path: {method: _operation(path, method, each) for method, each in methods.items()}
+            for path, methods in OPERATIONS.items()
+        },
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "basic": {"type": "http", "scheme": "basic", "description": "Any user; the token as password."},
+            },
+        },
+        "security": [{"bearer": []}, {"basic": []}, {}],
+    }
+
+
+def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": "_".join([method, *(p.strip("{}") for p in path.split("/")[3:])]).replace(".", "_"),
+        "summary": operation.summary,
+        "parameters": [
+            {"name": name, "in": "query", "description": text, "schema": schema}
+            for name, (text, schema) in operation.query.items()
+        ],
+        "responses": {
+            str(operation.status): _success(operation),
+            **{str(code): _content("Refused.", ErrorAnswer) for code in (401, *operation.refusals)},
+        },
+    }
+    if "{tag}" in path:
+        tag = {"type": "string", "pattern": f"^{TAG_PATTERN}$"}
+        described["parameters"].insert(0, {"name": "tag", "in": "path", "required": True, "schema": tag})
+    if operation.body is not None:
+        described["requestBody"] = {**_content("", operation.body), "required": True}
+        del described["requestBody"]["description"]
+    if method != "get":
+        described["security"] = [{"bearer": []}, {"basic": []}]
+    return described
+
+
+def _success(operation: Operation) -> dict[str, Any]:
+    if operation.status == 204:
+        return {"description": "Done."}
+    if operation.answer is None:
+        return {"description": "Done.", "content": {JSON: {"schema": {"type": "object"}}}}
+    return _content("Done.", operation.answer)
+
+
+def _content(description: str, model: type[BaseModel]) -> dict[str, Any]:
+    reference = {"$ref": _REF.format(model=model.__name__)}
+    return {"description": description, "content": {JSON: {"schema": reference}}}
+
+
+def _name(model: type[BaseModel]) -> str:
+    return model.__name__

@@ -1,0 +1,87 @@
+"""What the web is made of: collaborators, all injected, and the little that it asks of each."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from exporter.config.settings import WebSettings
+from exporter.core.clock import Clock
+from exporter.core.heartbeat import Heartbeat
+from exporter.core.monitor import Monitor
+from exporter.storage.fleet import Fleet
+
+if TYPE_CHECKING:
+    from exporter.storage.history import Transition
+
+
+class History(Protocol):
+    """What happened. Methods block and raise StorageUnavailable."""
+
+    def transitions(self, monitor_ids: Sequence[int], since: int) -> Mapping[int, Sequence["Transition"]]:
+        """Ascending, with the last one at or before `since` first if there is one."""
+        ...
+
+    def heartbeats(self, monitor_id: int, limit: int) -> Sequence[Heartbeat]:
+        """Newest first."""
+        ...
+
+
+class Monitors(Protocol):
+    """Monitors made by hand. Methods block and raise StorageUnavailable."""
+
+    def add(self, monitor: Monitor, secret: str) -> None:
+        """Raises Conflict when the tag is taken."""
+        ...
+
+    def set_paused(self, tag: str, paused: bool) -> None:
+        """Raises NotFound, or Conflict when the configuration file pauses it."""
+        ...
+
+    def remove(self, tag: str) -> None:
+        """Raises NotFound, or Conflict for a monitor of the configuration file."""
+        ...
+
+
+class Answer(Protocol):
+    """One exposition. Pulling a chunk works, so it is done off the event loop."""
+
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def content_encoding(self) -> str | None: ...
+    @property
+    def chunks(self) -> Iterator[bytes]: ...
+
+
+class Scrape(Protocol):
+    def answer(self, accept: str | None, accept_encoding: str | None, names: frozenset[str] | None) -> Answer: ...
+
+
+Readiness = Callable[[], str | None]
+"""None when ready, else the reason in words."""
+Reload = Callable[[], Awaitable[None] | None]
+"""Blocking or async; raises ConfigError, and then the old configuration stays."""
+Observe = Callable[[str, str, int, float], None]
+"""(handler, method, status code, seconds) of one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything `create_app` needs."""
+
+    fleet: Fleet
+    clock: Clock
+    readiness: Readiness
+    history: History
+    monitors: Monitors
+    scrape: Scrape
+    reload: Reload
+    settings: Callable[[], WebSettings]
+    """Asked at every request: tokens and trusted proxies may change at a reload. The telemetry path may not."""
+    executor: Executor
+    """Where everything that blocks or computes is done."""
+    observe: Observe
+    version: str
+    ingest: Sequence[tuple[str, object]] = ()
+    """(URI template, Falcon resource) of the routes that take heartbeats."""

@@ -1,0 +1,70 @@
+"""`/-/healthy`, `/-/ready` and `/-/reload`."""
+
+import asyncio
+import inspect
+from concurrent.futures import Executor
+
+import falcon
+import falcon.asgi
+
+from exporter.core.errors import ConfigError, Problem
+from exporter.web.errors import RETRY_AFTER, Refused
+from exporter.web.parts import Readiness, Reload
+from exporter.web.requests import Request
+
+
+class Healthy:
+    """The process answers. Nothing more: a restart would not mend a database that is away."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        resp.media = {"status": "OK"}
+
+    on_head = on_get
+
+
+class Ready:
+    """Whether heartbeats are taken and the fleet is known."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        reason = self._readiness()
+        if reason is not None:
+            raise falcon.HTTPServiceUnavailable(description=f"Not ready: {reason}.", retry_after=RETRY_AFTER)
+        resp.media = {"status": "OK"}
+
+    on_head = on_get
+
+
+class ReloadConfiguration:
+    """Reads the configuration file again: all of it, or nothing."""
+
+    def __init__(self, reload: Reload, executor: Executor) -> None:
+        self._reload = reload
+        self._executor = executor
+        self._one_at_a_time = asyncio.Lock()
+
+    async def on_post(self, req: Request, resp: falcon.asgi.Response) -> None:
+        async with self._one_at_a_time:
+            try:
+                # An async function only makes its coroutine there; it is run here.
+                outcome = await asyncio.get_running_loop().run_in_executor(self._executor, self._reload)
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except ConfigError as error:
+                raise Refused(
+                    falcon.HTTP_500,
+                    "The configuration cannot be used; the old one stays.",
+                    [_problem(problem) for problem in error.problems],
+                ) from error
+        resp.media = {"status": "OK"}
+
+
+def _problem(problem: Problem) -> dict[str, object]:
+    return {
+        "message": problem.message,
+        "path": problem.path,
+        "file": problem.file,
+        "line": problem.line or None,
+    }

@@ -1,0 +1,71 @@
+"""Statuses and reasons in plain words."""
+
+from collections.abc import Mapping
+
+from exporter.core.heartbeat import HeartbeatState
+from exporter.core.monitor import Monitor
+from exporter.core.status import Reason, Status
+from exporter.core.timeline import Standing
+from exporter.web.moments import roughly
+
+LABELS = {
+    Status.UP: "Up",
+    Status.DEGRADED: "Degraded",
+    Status.DOWN: "Down",
+    Status.NO_DATA: "No data",
+    Status.PAUSED: "Paused",
+    Status.MAINTENANCE: "Maintenance",
+}
+TROUBLE = (Status.DOWN, Status.DEGRADED)
+URGENCY = (
+    Status.DOWN,
+    Status.DEGRADED,
+    Status.NO_DATA,
+    Status.UP,
+    Status.MAINTENANCE,
+    Status.PAUSED,
+)
+"""The order in which people want to see them."""
+
+
+def explain(monitor: Monitor, state: HeartbeatState, standing: Standing, due: int | None, now: int) -> str:
+    """Why a monitor has its status: `missed: 12 min late`, `failed, exit code 3`."""
+    reason = standing.reason
+    if standing.status is Status.MAINTENANCE:
+        return "in a maintenance window"
+    if reason in (Reason.MISSED, Reason.LATE) and due is not None and now > due:
+        if monitor.schedule is None:
+            return f"{reason.value}: no success for {roughly(now - due)}"
+        return f"missed: {roughly(now - due)} late" if reason is Reason.MISSED else f"late by {roughly(now - due)}"
+    if reason is Reason.FAILED and state.last_exit_code is not None:
+        return f"failed, exit code {state.last_exit_code}"
+    if reason is Reason.OVERRUN and state.runs and monitor.max_runtime is not None:
+        running = now - min(run.started_at for run in state.runs)
+        return f"overrun: running for {roughly(running)}, {roughly(monitor.max_runtime)} allowed"
+    return reason.value.replace("_", " ")
+
+
+def summarize(counts: Mapping[Status, int]) -> str:
+    """The whole fleet in one line."""
+    total = sum(counts.values())
+    trouble = sum(counts.get(status, 0) for status in TROUBLE)
+    up = counts.get(Status.UP, 0)
+    if not total:
+        return "Nothing to watch yet"
+    if trouble:
+        return f"{trouble:,} of {total:,} need{'s' if trouble == 1 else ''} attention"
+    if up == total:
+        return "The one job is on time" if total == 1 else f"All {total:,} jobs on time"
+    if up:
+        return f"{up:,} of {total:,} jobs on time, none in trouble"
+    if counts.get(Status.NO_DATA, 0):
+        return "Waiting for the first heartbeat"
+    return "Nothing is being watched now"
+
+
+def worst(counts: Mapping[Status, int]) -> Status:
+    """The status that the whole page wears."""
+    for status in URGENCY:
+        if counts.get(status, 0) and status is not Status.NO_DATA:
+            return status
+    return Status.NO_DATA
