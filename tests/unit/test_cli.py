@@ -131,11 +131,11 @@ def test_check_config(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def no_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+def no_server(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Stands in for gunicorn: whoever gets that far has started."""
     started: list[object] = []
     monkeypatch.setattr("exporter.cli.Server.run", lambda self: started.append(self))
-    yield started
+    return started
 
 
 def test_serve_says_why_it_cannot_start(tmp_path: Path, storage: str, no_server: list[object]) -> None:

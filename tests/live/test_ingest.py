@@ -1,0 +1,216 @@
+"""Heartbeats by real curl and by bare sockets: what counts, what does not, and what the sender is told."""
+
+import http.client
+import json
+import socket
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import SECRET, Service, curl, eventually
+
+pytestmark = pytest.mark.live
+
+
+def rows(service: Service, tag: str) -> list[tuple[str, int | None, str, str]]:
+    """(kind, exit code, rid, output) of the log, oldest first."""
+    with sqlite3.connect(service.storage.removeprefix("sqlite:///")) as database:
+        found = database.execute(
+            "SELECT kind, exit_code, rid, output FROM heartbeats h JOIN monitors m ON m.id = h.monitor_id "
+            "WHERE tag = ? ORDER BY h.id",
+            (tag,),
+        ).fetchall()
+    return [tuple(row) for row in found]
+
+
+@pytest.mark.parametrize("method", [["-X", "GET"], ["-X", "POST"], ["-I"], ["-d", "output"]])
+@pytest.mark.parametrize(
+    ("path", "bearer"),
+    [
+        (f"job:{SECRET}", False),
+        (f"job%3A{SECRET}", False),
+        (f"job%3a{SECRET}/", False),
+        (f"job/{SECRET}", False),
+        (f"job/{SECRET}/", False),
+        ("job", True),
+        ("job/", True),
+    ],
+)
+def test_every_form_and_method(shared: Service, path: str, bearer: bool, method: list[str]) -> None:
+    before = shared.received("job")
+    header = ["-H", f"Authorization: Bearer {SECRET}"] if bearer else []
+    answer = curl(*method, *header, f"{shared.url}/ext/heartbeat/{path}")
+    assert answer.status == 200
+    assert answer.body.strip() == ("" if method == ["-I"] else '{"status":"OK"}')
+    assert answer.header("content-type") == "application/json"
+    assert shared.received("job") == before + 1
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "exit_code"),
+    [
+        ("/start", "start", None),
+        ("/fail", "failure", None),
+        ("/log", "log", None),
+        ("/0", "success", 0),
+        ("/3", "failure", 3),
+        ("/256", "failure", 256),
+        ("/-1", "failure", -1),
+        ("/3221225786", "failure", 3221225786),
+    ],
+)
+def test_suffixes(shared: Service, suffix: str, kind: str, exit_code: int | None) -> None:
+    assert shared.ping("job", suffix + "?rid=r-1").body == '{"status":"OK"}'
+    assert rows(shared, "job")[-1][:3] == (kind, exit_code, "r-1")
+
+
+@pytest.mark.parametrize("query", ["rid=a&rid=b", "rid=%ff", "rid=" + "x" * 65, "rid="])
+def test_what_cannot_be_used_is_named(shared: Service, query: str) -> None:
+    answer = shared.ping("job", f"/start?{query}")
+    assert answer.status == 200
+    assert "rid" in json.loads(answer.body)["warning"]
+
+
+@pytest.mark.parametrize("query", ["", "a=%zz&&;=", "rid", "x=" + "y" * 5000, "%00=%00"])
+def test_no_parameter_spoils_a_heartbeat(shared: Service, query: str) -> None:
+    assert shared.ping("job", f"?{query}").status == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Accept: ;;;q=x",
+        "Content-Type: nonsense/\x01",
+        "Authorization: Basic eDp5",
+        "Authorization: Bearer wrong",
+        "Accept-Encoding: \u00e9",
+        "X-Forwarded-For: nobody, 1.2.3.4.5",
+        "Range: bytes=0-1",
+        "If-None-Match: *",
+        "Expect: something",
+        "Cookie: " + "c" * 4000,
+    ],
+)
+def test_no_header_spoils_a_heartbeat(shared: Service, header: str) -> None:
+    answer = shared.ping("job", "", "-H", header)
+    if "\x01" in header:  # not HTTP any more
+        assert answer.status == 400
+    else:
+        assert answer.status == 200
+    assert shared.ping("job", "", "-H", "Accept: ;;;q=x").status == 200
+
+
+def test_bodies(shared: Service, tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(b"x" * 3_000_000)
+    for more in ([], ["-H", "Transfer-Encoding: chunked"], ["-H", "Expect:"]):
+        answer = shared.ping("cut", "", "--data-binary", f"@{big}", *more)
+        assert answer.status == 200
+        assert "10 kB" in json.loads(answer.body)["warning"]
+        assert rows(shared, "cut")[-1][3] == "x" * 10_000
+    odd = tmp_path / "odd"
+    odd.write_bytes(b"a\0b\xff\xfec\r\n\xf0\x9f\x99\x82")
+    assert shared.ping("cut", "/fail", "--data-binary", f"@{odd}").body == '{"status":"OK"}'
+    assert rows(shared, "cut")[-1][3] == "a\ufffdb\ufffd\ufffdc\r\n\U0001f642"
+    assert shared.received("cut") == 4
+
+
+def test_unknown_tag_wrong_secret_and_no_secret_are_answered_alike(shared: Service) -> None:
+    before = shared.metrics()
+    answers = [
+        curl(f"{shared.url}/ext/heartbeat/{path}")
+        for path in ("nobody:x", "job:wrong", "job:", "job", "job/", f"nobody/{SECRET}/fail", "%00:%00", "%ff:%fe", ":")
+    ]
+    headers = {"\n".join(line for line in one.headers.splitlines() if not line.startswith("Date")) for one in answers}
+    assert {(one.status, one.body) for one in answers} == {
+        (404, '{"error":"there is no monitor with this tag and secret"}')
+    }
+    assert len(headers) == 1
+    after = shared.metrics()
+    name = "heartbeat_exporter_heartbeats_rejected_total"
+    assert after[name, "wrong_secret"] - before[name, "wrong_secret"] == 4
+    assert after[name, "unknown_tag"] - before[name, "unknown_tag"] == 5
+
+
+def test_an_unknown_suffix_is_no_heartbeat(shared: Service) -> None:
+    before = shared.received("job")
+    answer = shared.ping("job", "/fial")
+    assert answer.status == 404
+    assert "/fail" in json.loads(answer.body)["error"]
+    assert shared.received("job") == before
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+def test_other_methods_are_no_heartbeats(shared: Service, method: str) -> None:
+    before = shared.received("job")
+    answer = shared.ping("job", "", "-X", method)
+    assert answer.status == 405
+    assert set((answer.header("allow") or "").split(", ")) == {"GET", "HEAD", "POST"}
+    assert shared.received("job") == before
+
+
+def test_a_tag_of_ten_kilobytes(shared: Service) -> None:
+    assert shared.ping("x" * 10_000).status in (404, 414)
+
+
+def raw(service: Service, request: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+        return answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET /ext/heartbeat/never:%b\xff HTTP/1.1\r\nHost: x\r\n\r\n" % SECRET.encode(),
+        b"GET /ext/heartbeat/never:%b HTTP/9.9\r\nHost: x\r\n\r\n" % SECRET.encode(),
+        b"POST /ext/heartbeat/never:%b HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n" % SECRET.encode(),
+        b"POST /ext/heartbeat/never:%b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
+        % SECRET.encode(),
+        b"GET /ext/heartbeat/never:%b HTTP/1.1\r\nHost: x\r\n%b\r\n" % (SECRET.encode(), b"X: y\r\n" * 200),
+        b"\0" * 100,
+        b"",
+    ],
+)
+def test_what_is_not_http_is_no_heartbeat_and_hurts_nobody(shared: Service, request_: bytes) -> None:
+    answer = raw(shared, request_)
+    assert answer == b"" or answer.split()[1][:1] == b"4"
+    assert shared.received("never") == 0
+
+
+def test_a_sender_that_leaves_in_the_middle_of_its_body_has_still_sent_its_signal(shared: Service) -> None:
+    before = shared.received("count")
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as connection:
+        head = f"POST /ext/heartbeat/count:{SECRET}/fail HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\nbeginning"
+        connection.sendall(head.encode())
+    eventually(lambda: shared.received("count") == before + 1)
+    assert rows(shared, "count")[-1][0] == "failure"
+
+
+def test_two_thousand_at_once_are_counted_exactly(shared: Service) -> None:
+    gate, failures = threading.Barrier(50), []
+
+    def send() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=30)
+        gate.wait()
+        for _ in range(40):
+            connection.request("POST", f"/ext/heartbeat/many:{SECRET}", body="x")
+            answer = connection.getresponse()
+            if (answer.status, answer.read()) != (200, b'{"status":"OK"}'):
+                failures.append(answer.status)
+        connection.close()
+
+    threads = [threading.Thread(target=send) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+    assert shared.received("many") == 2000

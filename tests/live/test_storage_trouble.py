@@ -1,0 +1,151 @@
+"""A database that refuses, and several processes on one: 503 in time, never a lie, and back by itself."""
+
+import os
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import SECRET, Service, Starter, curl, eventually, monitors
+from tests.live.load import Load
+from tests.tools import need_tool
+
+pytestmark = pytest.mark.live
+
+
+def lock(service: Service) -> sqlite3.Connection:
+    connection = sqlite3.connect(service.storage.removeprefix("sqlite:///"), isolation_level=None, timeout=10)
+    connection.execute("BEGIN EXCLUSIVE")
+    return connection
+
+
+def refused_in_time(service: Service) -> None:
+    began = time.monotonic()
+    answer = service.ping("job")
+    assert answer.status == 503
+    assert time.monotonic() - began < 5
+    assert answer.header("retry-after") == "5"
+
+
+def test_a_locked_database(start: Starter) -> None:
+    service = start(monitors("job"))
+    assert service.ping("job").status == 200
+    held = lock(service)
+    refused_in_time(service)
+    refused_in_time(service)
+    eventually(lambda: curl(f"{service.url}/-/ready").status == 503)
+    assert curl(f"{service.url}/-/healthy").status == 200
+    metrics = service.metrics()
+    assert metrics["heartbeat_exporter_storage_up",] == 0
+    assert metrics["heartbeat_received_total", "job"] == 1
+    assert metrics["heartbeat_exporter_heartbeats_rejected_total", "storage"] == 2
+    assert curl("-H", "Accept: text/html", service.url + "/").status in (200, 503)
+    held.execute("ROLLBACK")
+    held.close()
+    eventually(lambda: service.ping("job").status == 200)
+    eventually(lambda: curl(f"{service.url}/-/ready").status == 200)
+    metrics = service.metrics()
+    assert metrics["heartbeat_exporter_storage_up",] == 1
+    # What was answered 503 may have been counted, never what was answered 200 not.
+    assert metrics["heartbeat_received_total", "job"] >= 2
+
+
+def test_curl_with_retries_loses_nothing(start: Starter) -> None:
+    service = start(monitors("job"))
+    held = lock(service)
+    with Load(service, clients=2) as load:
+        eventually(lambda: load.refused.get(503, 0) >= 2)
+        held.execute("ROLLBACK")
+        held.close()
+        answer = service.ping("job", "/fail", "--retry", "5", "-f")
+        load.stop()
+    assert answer.status == 200
+    assert service.metrics()["heartbeat_failures_total", "job"] == 1
+
+
+def test_a_database_that_is_locked_at_the_start(start: Starter, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "live.db") as database:
+        database.execute("PRAGMA journal_mode=wal")
+    held = sqlite3.connect(tmp_path / "live.db", isolation_level=None)
+    held.execute("BEGIN EXCLUSIVE")
+    service = start(monitors("job"), ready=False)
+    eventually(lambda: curl(f"{service.url}/-/healthy").status == 200)
+    assert curl(f"{service.url}/-/ready").status == 503
+    refused_in_time(service)
+    assert curl(f"{service.url}/metrics").status == 200
+    held.execute("ROLLBACK")
+    held.close()
+    service.ready()
+    assert service.ping("job").status == 200
+
+
+def test_a_database_that_may_not_be_written(start: Starter, tmp_path: Path) -> None:
+    """Root may write anything, so the program runs as nobody when the test runs as root."""
+    service = start(monitors("job"))
+    assert service.ping("job").status == 200
+    service.stop()
+    prefix: tuple[str, ...] = ()
+    if os.geteuid() == 0:
+        prefix = (need_tool("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups")
+        for folder in [tmp_path, *tmp_path.parents]:
+            if folder.is_relative_to(tmp_path.parents[1]) or folder == tmp_path:
+                folder.chmod(0o755)
+        shutil.chown(tmp_path, 65534, 65534)
+        for file in tmp_path.iterdir():
+            shutil.chown(file, 65534, 65534)
+    for file in tmp_path.glob("live.db*"):
+        file.chmod(0o444)
+    tmp_path.chmod(0o555)
+    service.log.touch()
+    service.process = service._start(prefix)
+    eventually(lambda: curl(f"{service.url}/-/healthy").status == 200)
+    refused_in_time(service)
+    assert "readonly" in curl(f"{service.url}/-/ready").body
+    tmp_path.chmod(0o755)
+    for file in tmp_path.glob("live.db*"):
+        file.chmod(0o644)
+    service.ready()
+    assert service.ping("job").status == 200
+    assert service.received("job") == 2
+
+
+def test_two_processes_on_one_database(start: Starter) -> None:
+    config = monitors("job", degraded_after="1s", down_after="2s")
+    one, two = start(config, "one"), start(config, "two")
+
+    def leaders() -> list[Service]:
+        return [service for service in (one, two) if service.metrics()["heartbeat_exporter_lease_held",]]
+
+    eventually(lambda: len(leaders()) == 1)
+    one.ping("job")
+    two.ping("job")
+    eventually(lambda: one.received("job") == two.received("job") == 2, 2)
+    eventually(lambda: one.status("job") == two.status("job") == "DOWN", 6)
+    assert len(leaders()) == 1
+    with sqlite3.connect(one.storage.removeprefix("sqlite:///")) as database:
+        found = [row[0] for row in database.execute("SELECT status FROM transitions ORDER BY id")]
+    assert found == ["NO_DATA", "UP", "DEGRADED", "DOWN"]
+    leader = leaders()[0]
+    other = two if leader is one else one
+    leader.kill()
+    eventually(lambda: other.metrics()["heartbeat_exporter_lease_held",] == 1, 20)
+    other.ping("job")
+    eventually(lambda: other.status("job") == "UP", 3)
+
+
+def test_the_command_line_is_seen_by_a_running_service(start: Starter) -> None:
+    service = start(monitors("job"))
+    added = service.cli("monitor", "add", "fresh")
+    secret = added.split("fresh:")[1].split()[0]
+    eventually(lambda: service.ping("fresh", secret=secret).status == 200, 2)
+    eventually(lambda: service.status("fresh") == "UP", 2)
+    service.cli("monitor", "pause", "fresh")
+    eventually(lambda: service.status("fresh") == "PAUSED", 2)
+    service.cli("monitor", "resume", "fresh")
+    eventually(lambda: service.status("fresh") == "UP", 2)
+    service.cli("monitor", "remove", "fresh")
+    eventually(lambda: service.ping("fresh", secret=secret).status == 404, 2)
+    assert secret not in service.output()
+    assert service.ping("job", secret=SECRET).status == 200
