@@ -1,59 +1,16 @@
 """What the API takes: bodies, bounded and checked, with every problem named at once."""
 
-import re
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import falcon
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StrictBool,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, SecretStr, StrictBool, ValidationError
 
-from exporter.core.durations import parse_duration
-from exporter.core.errors import InvalidValue
-from exporter.core.monitor import DEGRADED_AFTER, DOWN_AFTER, TAG_PATTERN, Monitor, check_tag
-from exporter.core.schedule import check_cron, check_timezone
+from exporter.config.models import Model, MonitorOptions, details, message_of
 from exporter.core.secret import check_secret
 from exporter.web.errors import JSON, Refused
 from exporter.web.requests import Request
 
 LARGEST = 64 * 1024
-LONGEST_NAME = 200
-MOST_LABELS = 64
-LABEL_KEY = r"[a-zA-Z_][a-zA-Z0-9_]*"
-_LABEL_KEY = re.compile(LABEL_KEY)
-
-
-def _positive(value: object) -> int:
-    milliseconds = parse_duration(value)  # type: ignore[arg-type]
-    if milliseconds <= 0:
-        raise InvalidValue("it must be longer than nothing")
-    return milliseconds
-
-
-def _any_duration(value: object) -> int:
-    return parse_duration(value)  # type: ignore[arg-type]
-
-
-def _line(text: str) -> str:
-    if not all(c.isprintable() for c in text):
-        raise InvalidValue("use printable characters only")
-    return text
-
-
-def _labels(labels: dict[str, str]) -> dict[str, str]:
-    for key in labels:
-        if not _LABEL_KEY.fullmatch(key) or len(key) > LONGEST_NAME:
-            raise InvalidValue("a label's key is made of letters, digits and '_', and does not begin with a digit")
-    return labels
 
 
 def _secret(secret: SecretStr) -> SecretStr:
@@ -61,70 +18,21 @@ def _secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-_DURATION_SCHEMA = {"type": "string", "examples": ["90s", "5m", "1h30m", "2d"]}
-Duration = Annotated[int, BeforeValidator(_any_duration), WithJsonSchema(_DURATION_SCHEMA)]
-PositiveDuration = Annotated[int, BeforeValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
-Line = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_line)]
-Cron = Annotated[str, AfterValidator(check_cron)]
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class NewMonitor(_Body):
+class NewMonitor(MonitorOptions):
     """A monitor to be added. Durations are written as `90s`, `5m`, `1h30m`, `2d`."""
 
-    tag: Annotated[str, AfterValidator(check_tag), Field(json_schema_extra={"pattern": f"^{TAG_PATTERN}$"})]
-    name: Line = ""
-    group: Line = ""
-    schedule: Cron | None = Field(
-        None, description="Cron expression; without one the last success counts.", examples=["0 3 * * *"]
-    )
-    timezone: Annotated[str, AfterValidator(check_timezone)] = Field("UTC", description="IANA name.")
-    degraded_after: Duration = Field(DEGRADED_AFTER, json_schema_extra={"default": "5m"})
-    down_after: PositiveDuration = Field(DOWN_AFTER, json_schema_extra={"default": "10m"})
-    max_runtime: PositiveDuration | None = None
-    evaluation_cron: Cron | None = Field(
-        None, description="When set, the status changes only on this schedule's ticks."
-    )
-    labels: Annotated[dict[str, Line], AfterValidator(_labels), Field(max_length=MOST_LABELS)] = Field(
-        default_factory=dict
-    )
-    paused: StrictBool = False
     secret: Annotated[SecretStr, AfterValidator(_secret)] | None = Field(
         None, description="Made for you when left out, which is safer."
     )
 
-    @model_validator(mode="after")
-    def _thresholds(self) -> Self:
-        if self.down_after <= self.degraded_after:
-            raise InvalidValue("down_after must be longer than degraded_after")
-        return self
 
-    def monitor(self) -> Monitor:
-        return Monitor(
-            tag=self.tag,
-            name=self.name,
-            group=self.group,
-            schedule=self.schedule,
-            timezone=self.timezone,
-            degraded_after=self.degraded_after,
-            down_after=self.down_after,
-            max_runtime=self.max_runtime,
-            evaluation_cron=self.evaluation_cron,
-            labels=tuple(sorted(self.labels.items())),
-            paused=self.paused,
-        )
-
-
-class MonitorChange(_Body):
+class MonitorChange(Model):
     """What may be changed by hand."""
 
     paused: StrictBool
 
 
-_B = TypeVar("_B", bound=_Body)
+_B = TypeVar("_B", bound=Model)
 
 
 async def read_body(req: Request, model: type[_B]) -> _B:
@@ -141,12 +49,10 @@ async def read_body(req: Request, model: type[_B]) -> _B:
 
 
 def problems_of(error: ValidationError) -> list[dict[str, Any]]:
+    """As in the configuration file: path and message, and no input."""
     return [
-        {
-            "path": ".".join(str(part) for part in each["loc"]),
-            "message": each["msg"].removeprefix("Value error, "),
-        }
-        for each in error.errors(include_url=False, include_input=False, include_context=False)
+        {"path": ".".join(str(part) for part in detail["loc"]), "message": message_of(detail)}
+        for detail in details(error)
     ]
 
 

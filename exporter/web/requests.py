@@ -30,6 +30,5 @@ class Request(falcon.asgi.Request):
 
     @property
     def peer(self) -> str:
-        """Who is at the other end of the connection; empty on a Unix socket."""
-        client = self.scope.get("client")
-        return str(client[0]) if client else ""
+        """Who is at the other end of the connection."""
+        return self.remote_addr

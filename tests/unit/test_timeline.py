@@ -1,5 +1,7 @@
 """History is what it would have been if somebody had looked all the time."""
 
+from itertools import pairwise
+
 from hypothesis import given
 
 from exporter.core.clock import MINUTE
@@ -18,8 +20,8 @@ def test_the_last_change_is_what_evaluate_says(monitor: Monitor, beats: list[Hea
     found = [NEW, *changes(monitor, NO_HEARTBEATS, NEW, NEW.since, until, beats)]
     now = evaluate(monitor, apply(NO_HEARTBEATS, beats, monitor.max_runtime), until)
     assert (found[-1].status, found[-1].reason) == (now.status, now.reason)
-    assert all(a.since <= b.since for a, b in zip(found, found[1:], strict=False))
-    assert all((a.status, a.reason) != (b.status, b.reason) for a, b in zip(found, found[1:], strict=False))
+    assert all(a.since <= b.since for a, b in pairwise(found))
+    assert all((a.status, a.reason) != (b.status, b.reason) for a, b in pairwise(found))
 
 
 @given(monitors(), heartbeats())

@@ -53,9 +53,7 @@ def test_a_reload_that_fails_names_every_problem() -> None:
     world = World()
 
     def reload() -> None:
-        raise ConfigError(
-            [Problem("not a tag", "monitors[0].tag", "hb.yml", 7), Problem("unknown key", "monitor")]
-        )
+        raise ConfigError([Problem("not a tag", "monitors[0].tag", "hb.yml", 7), Problem("unknown key", "monitor")])
 
     world.reload = reload
     answer = testing.TestClient(world.app()).simulate_post("/-/reload")
