@@ -26,6 +26,7 @@ from exporter.logs import set_level
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.scrape import Scrape
 from exporter.metrics.telemetry import ExporterTelemetry
+from exporter.periodic import Periodic
 from exporter.storage.database import Database
 from exporter.storage.evaluations import Evaluations
 from exporter.storage.fleet import Fleet
@@ -52,30 +53,6 @@ FOLLOW_EVERY = 0.5
 PRUNE_EVERY = 2.0
 READ_BACK = 5.0
 """Seconds that a change made by the API waits to be seen by this process."""
-
-
-class Periodic:
-    """Calls `action` every so often on a thread of its own; a database that is away is waited for."""
-
-    def __init__(self, name: str, seconds: float, action: Callable[[], Any]) -> None:
-        self._seconds = seconds
-        self._action = action
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(5.0)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._seconds):
-            try:
-                self._action()
-            except StorageUnavailable as error:
-                log.debug("%s waits for the database: %s", self._thread.name, error)
 
 
 class Service:

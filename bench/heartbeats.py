@@ -1,0 +1,80 @@
+"""Heartbeats acknowledged after fsync, beside the same stack answering a constant; and kill -9 under load."""
+
+import http.client
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from urllib.parse import urlsplit
+
+from bench.databases import fill
+from bench.processes import SECRET, exporter, hello, wrk
+from bench.row import Row
+
+
+def throughput(folder: Path, rounds: int, seconds: int) -> Iterator[Row]:
+    database = folder / "throughput.db"
+    fill(database, 100)
+    with hello() as constant, exporter(database) as service:
+        wrk(constant.url, 2)
+        warm = wrk(service.url, 2)
+        pairs = [(wrk(constant.url, seconds), wrk(service.url, seconds)) for _ in range(rounds)]
+    ours = [pair[1] for pair in pairs]
+    acknowledged = warm.requests + sum(load.requests - load.bad for load in ours)
+    with sqlite3.connect(database) as reader:
+        stored = reader.execute("SELECT sum(received) - 100 FROM states").fetchone()[0]
+    yield Row(
+        "heartbeats after fsync, 64 connections, ÷ the stack answering a constant",
+        median(load.per_second / constant.per_second for constant, load in pairs),
+        "×",
+        0.6,
+        at_least=True,
+        note=f"constant: {median(pair[0].per_second for pair in pairs):,.0f}/s",
+    )
+    yield Row("… absolute", median(load.per_second for load in ours), "/s", 10_000, at_least=True)
+    yield Row("… 99th percentile", median(load.p99_ms for load in ours), "ms", 30)
+    yield Row("… acknowledged but not stored", max(0, acknowledged - stored), "", 0, note=f"{stored:,} stored")
+
+
+def kill_9(folder: Path, rounds: int) -> Iterator[Row]:
+    database = folder / "kill.db"
+    fill(database, 1)
+    acknowledged: set[str] = set()
+    for round_ in range(rounds):
+        with exporter(database) as service:
+            stop = threading.Event()
+            clients = [
+                threading.Thread(target=_ping, args=(service.url, f"{round_}-{client}", acknowledged, stop))
+                for client in range(16)
+            ]
+            for client in clients:
+                client.start()
+            stop.wait(1.0 + 0.13 * round_)
+            service.kill()
+            stop.set()
+            for client in clients:
+                client.join(20)
+    with sqlite3.connect(database) as reader:
+        stored = {row[0] for row in reader.execute("SELECT rid FROM heartbeats")}
+    lost = len(acknowledged - stored)
+    yield Row(
+        "acknowledged and lost by kill -9", lost, "", 0, note=f"{len(acknowledged):,} acknowledged, {rounds} kills"
+    )
+
+
+def _ping(url: str, name: str, acknowledged: set[str], stop: threading.Event) -> None:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    number = 0
+    while not stop.is_set():
+        rid = f"{name}-{number}"
+        number += 1
+        try:
+            connection.request("GET", f"/ext/heartbeat/job000000:{SECRET}/log?rid={rid}")
+            answer = connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            break
+        if answer.status == 200:
+            acknowledged.add(rid)
+    connection.close()

@@ -1,0 +1,107 @@
+"""The scrape of many monitors: rendered in this process, and whole, from the real server, while heartbeats arrive."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
+from bench.databases import fill
+from bench.processes import exporter, wrk
+from bench.row import Row
+from exporter.core.clock import SystemClock
+from exporter.core.heartbeat import Heartbeat, Kind, apply
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.negotiation import Format
+from exporter.storage.database import Database
+from exporter.storage.fleet import Fleet
+from exporter.storage.snapshot import load
+from tests.reference import Reference
+
+SAMPLE = 10_000
+
+
+def rendering(database: Path) -> Iterator[Row]:
+    clock, fleet = SystemClock(), Fleet()
+    opened = Database(f"sqlite:///{database}")
+    fleet.update(load(opened))
+    opened.close()
+    exposition = Exposition(fleet, clock)
+
+    def render() -> float:
+        began = time.perf_counter()
+        for _ in exposition.render(Format.TEXT):
+            pass
+        return time.perf_counter() - began
+
+    cold = render()
+    times = []
+    for turn in range(5):
+        for watched in fleet.all()[turn % 4 :: 4]:
+            watched.state = apply(watched.state, [Heartbeat(Kind.SUCCESS, clock.now())])
+        times.append(render())
+    small = Fleet()
+    small.update(fleet.all()[:SAMPLE])
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Reference(small, clock.now()))  # type: ignore[arg-type]
+    began = time.perf_counter()
+    generate_latest(registry)
+    theirs = (time.perf_counter() - began) * len(fleet) / SAMPLE
+    yield Row(
+        f"scrape of {len(fleet):,} monitors, rendered, a quarter changed",
+        median(times),
+        "s",
+        0.5,
+        note=f"cold {cold:.2f} s",
+    )
+    note = f"theirs {theirs:.1f} s, from {SAMPLE:,} monitors"
+    yield Row("… generate_latest ÷ ours", theirs / median(times), "×", 30, at_least=True, note=note)
+
+
+def serving(database: Path, monitors: int) -> Iterator[Row]:
+    with exporter(database) as service:
+        yield Row(f"start to ready, {monitors:,} monitors", service.seconds_to_ready, "s", 10)
+        times, size = [], 0
+        for _ in range(4):
+            began = time.perf_counter()
+            size = len(_scrape(service.url))
+            times.append(time.perf_counter() - began)
+        yield Row("… whole gzipped GET", median(times), "s", 2, note=f"{size / 1e6:.1f} MB gzipped")
+        stop, scraped = threading.Event(), 0
+
+        def scrape() -> None:
+            nonlocal scraped
+            while not stop.is_set():
+                _scrape(service.url)
+                scraped += 1
+                stop.wait(2)
+
+        scraper = threading.Thread(target=scrape)
+        scraper.start()
+        under = wrk(service.url, 12)
+        stop.set()
+        scraper.join(60)
+        note = f"{under.per_second:,.0f}/s, {scraped} scrapes"
+        yield Row("… 99th percentile of heartbeats meanwhile", under.p99_ms, "ms", 250, note=note)
+        yield Row(
+            "memory of each monitor, after scrapes",
+            service.rss() / monitors / 1000,
+            "kB",
+            4,
+            note="of the whole process",
+        )
+
+
+def _scrape(url: str) -> bytes:
+    command = ["curl", "-sS", "-m", "60", "-H", "Accept-Encoding: gzip", f"{url}/metrics"]
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def prepared(folder: Path, monitors: int) -> Path:
+    database = folder / "scrapes.db"
+    fill(database, monitors)
+    return database
