@@ -40,7 +40,8 @@ def fill(path: Path, monitors: int, deadlines: int = 0) -> None:
         sql = database.peewee.execute_sql
         sql("UPDATE monitors SET provisioned = 0")  # nobody's file, so no start takes them away
         sql(
-            "UPDATE states SET status = 'UP', reason = 'on_time', status_since = ?, received = 1, last_outcome = 'success', "
+            "UPDATE states SET status = 'UP', reason = 'on_time', status_since = ?, received = 1, "
+            "last_outcome = 'success', "
             "last_received_at = ?, last_success_at = ?, last_exit_code = 0, last_duration = 1234, last_start_at = ?, "
             "next_evaluation_at = ?",
             (now, now, now, now, now),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from exporter.core.clock import Clock
-from exporter.metrics.families import FAMILIES, Family, Part, age_line
+from exporter.metrics.families import FAMILIES, Family, Part
 from exporter.metrics.negotiation import Format
 from exporter.metrics.numbers import escape_label
 from exporter.storage.fleet import Fleet, Watched
@@ -24,44 +24,43 @@ _BY_PART = {part: [family for family in FAMILIES if family.part is part] for par
 
 
 class _Block:
-    __slots__ = ("_seen", "lines", "members", "tags")
+    __slots__ = ("_parts", "_values", "lines", "members", "tags")
 
     def __init__(self, members: Sequence[Watched]) -> None:
         self.members = members
         self.tags = [f'tag="{escape_label(watched.monitor.tag)}"' for watched in members]
         self.lines: dict[str, bytes] = {}
         """By family; replaced, never changed, so that a scrape under way keeps what it began with."""
-        self._seen: dict[Part, list[object]] = {}
+        self._parts: dict[Part, list[object]] = {}
+        self._values: dict[str, list[object]] = {}
 
     def refresh(self) -> None:
-        """Renders the families whose part changed for any member."""
+        """Renders the families whose values changed for any member."""
         monitors: list[object] = [watched.monitor for watched in self.members]
         states: list[object] = [watched.state for watched in self.members]
         standings: list[object] = [watched.standing for watched in self.members]
         changed = []
         for part, now in ((Part.MONITOR, monitors), (Part.STATE, states), (Part.STANDING, standings)):
-            if self._seen.get(part) != now:
+            if self._parts.get(part) != now:
                 changed.append(part)
-                self._seen[part] = now
+                self._parts[part] = now
         if Part.MONITOR in changed and Part.STATE not in changed:
             changed.append(Part.STATE)  # when a heartbeat is due depends on both
         if changed:
             lines = dict(self.lines)
             for part in changed:
                 for family in _BY_PART[part]:
-                    lines[family.name] = self._render(family)
+                    values = [family.value(watched) for watched in self.members]
+                    # A success changes three families of ten; comparing costs a tenth of rendering.
+                    if self._values.get(family.name) != values:
+                        self._values[family.name] = values
+                        lines[family.name] = family.render(values, self.tags)
             self.lines = lines
 
-    def ages(self, now: int) -> bytes:
-        return "".join(
-            [age_line(watched, tag, now) for watched, tag in zip(self.members, self.tags, strict=True)]
-        ).encode()
-
-    def _render(self, family: Family) -> bytes:
-        make = family.lines
-        return "".join(
-            [line for watched, tag in zip(self.members, self.tags, strict=True) for line in make(watched, tag)]
-        ).encode()
+    def ages(self, family: Family, now: int) -> bytes:
+        """Never below zero, whatever the clock did."""
+        moments = [family.value(watched) for watched in self.members]
+        return family.render([None if at is None else max(0, now - at) for at in moments], self.tags)
 
 
 class Exposition:
@@ -90,7 +89,7 @@ class Exposition:
             yield _header(family, format)
             if family.part is Part.CLOCK:
                 for block in blocks:
-                    yield block.ages(now)
+                    yield block.ages(family, now)
                     pause.when_due()
             else:
                 for lines in kept:

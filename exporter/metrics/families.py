@@ -3,16 +3,16 @@
 A new metric is an entry in FAMILIES and a line in docs/metrics.md; the tests find whichever is missing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
+from typing import Any
 
+from exporter.core.monitor import Monitor
 from exporter.core.status import Status, due_at
 from exporter.metrics.numbers import escape_label, go_float, go_seconds
 from exporter.storage.fleet import Watched
-
-Lines = Callable[[Watched, str], Iterator[str]]
-"""Gives the sample lines of one monitor; the text is its tag as a label, `tag="…"`."""
 
 
 class Part(Enum):
@@ -32,36 +32,38 @@ class Family:
     type: str
     help: str
     part: Part
-    lines: Lines
+    value: Callable[[Watched], Any]
+    """What the lines are made of; while it stays equal, so do they. None is no line."""
+    show: Callable[[Any], str]
+    """The value as Prometheus reads it."""
+    lines: Callable[[Any, str], str] | None = None
+    """All lines of a monitor, from the value and its tag as `tag="…"`, where one line with one value is not enough."""
 
     @property
     def sample_name(self) -> str:
         return f"{self.name}_total" if self.type == "counter" else self.name
 
+    def render(self, values: Iterable[Any], tags: Iterable[str]) -> bytes:
+        """The lines of many monitors."""
+        if self.lines is not None:
+            lines = self.lines
+            return "".join([lines(value, tag) for value, tag in zip(values, tags, strict=True)]).encode()
+        name, show = self.sample_name, self.show
+        found = [
+            f"{name}{{{tag}}} {show(value)}\n" for value, tag in zip(values, tags, strict=True) if value is not None
+        ]
+        return "".join(found).encode()
 
-def _one(sample_name: str, value: Callable[[Watched], str | None]) -> Lines:
-    def lines(watched: Watched, tag: str) -> Iterator[str]:
-        text = value(watched)
-        if text is not None:
-            yield f"{sample_name}{{{tag}}} {text}\n"
 
-    return lines
-
-
-def _gauge(name: str, help: str, part: Part, value: Callable[[Watched], str | None]) -> Family:
-    return Family(name, "gauge", help, part, _one(name, value))
+def _seconds(name: str, help: str, part: Part, value: Callable[[Watched], int | None]) -> Family:
+    return Family(name, "gauge", help, part, value, go_seconds)
 
 
 def _counter(name: str, help: str, value: Callable[[Watched], int]) -> Family:
-    return Family(name, "counter", help, Part.STATE, _one(f"{name}_total", lambda watched: go_float(value(watched))))
+    return Family(name, "counter", help, Part.STATE, value, go_float)
 
 
-def _seconds(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else go_seconds(milliseconds)
-
-
-def _info(watched: Watched, tag: str) -> Iterator[str]:
-    monitor = watched.monitor
+def _info(monitor: Monitor, tag: str) -> str:
     labels = {
         "name": monitor.name or monitor.tag,
         "group": monitor.group,
@@ -71,86 +73,101 @@ def _info(watched: Watched, tag: str) -> Iterator[str]:
         **{f"label_{key}": value for key, value in monitor.labels},
     }
     pairs = ",".join(f'{key}="{escape_label(value)}"' for key, value in sorted(labels.items()))
-    yield f"heartbeat_info{{{pairs}}} 1.0\n"
+    return f"heartbeat_info{{{pairs}}} 1.0\n"
 
 
-def _status(watched: Watched, tag: str) -> Iterator[str]:
-    now = watched.standing.status
-    for status in Status:
-        yield f'heartbeat_status{{status="{status.value}",{tag}}} {"1.0" if status is now else "0.0"}\n'
-
-
-def _exit_code(watched: Watched) -> str | None:
-    code = watched.state.last_exit_code
-    return None if code is None else go_float(code)
-
-
-def age_line(watched: Watched, tag: str, now: int) -> str:
-    """The one family that the clock changes; empty before the first success, and never below zero."""
-    success = watched.state.last_success_at
-    return "" if success is None else f"heartbeat_age_seconds{{{tag}}} {go_seconds(max(0, now - success))}\n"
+def _status(now: Status, tag: str) -> str:
+    return "".join(
+        [
+            f'heartbeat_status{{status="{status.value}",{tag}}} {"1.0" if status is now else "0.0"}\n'
+            for status in Status
+        ]
+    )
 
 
 FAMILIES: Sequence[Family] = (
-    Family("heartbeat_info", "gauge", "What the monitor is; always 1.", Part.MONITOR, _info),
-    Family("heartbeat_status", "gauge", "1 for the status the monitor has, 0 for the others.", Part.STANDING, _status),
-    _gauge(
+    Family(
+        "heartbeat_info",
+        "gauge",
+        "What the monitor is; always 1.",
+        Part.MONITOR,
+        attrgetter("monitor"),
+        str,
+        _info,
+    ),
+    Family(
+        "heartbeat_status",
+        "gauge",
+        "1 for the status the monitor has, 0 for the others.",
+        Part.STANDING,
+        attrgetter("standing.status"),
+        str,
+        _status,
+    ),
+    _seconds(
         "heartbeat_status_since_timestamp_seconds",
         "When the monitor's status began, in Unix time.",
         Part.STANDING,
-        lambda watched: _seconds(watched.standing.since),
+        attrgetter("standing.since"),
     ),
-    Family(
+    # Its value is the moment of the last success; the renderer takes the clock's moment less that.
+    _seconds(
         "heartbeat_age_seconds",
-        "gauge",
         "Seconds since the last success, at the moment of the scrape.",
         Part.CLOCK,
-        lambda watched, tag: iter(()),
+        attrgetter("state.last_success_at"),
     ),
-    _gauge(
+    _seconds(
         "heartbeat_last_success_timestamp_seconds",
         "When the last success was received, in Unix time.",
         Part.STATE,
-        lambda watched: _seconds(watched.state.last_success_at),
+        attrgetter("state.last_success_at"),
     ),
-    _gauge(
+    _seconds(
         "heartbeat_last_failure_timestamp_seconds",
         "When the last failure was received, in Unix time.",
         Part.STATE,
-        lambda watched: _seconds(watched.state.last_failure_at),
+        attrgetter("state.last_failure_at"),
     ),
-    _gauge(
+    _seconds(
         "heartbeat_last_start_timestamp_seconds",
         "When the last start was received, in Unix time.",
         Part.STATE,
-        lambda watched: _seconds(watched.state.last_start_at),
+        attrgetter("state.last_start_at"),
     ),
-    _gauge(
+    _seconds(
         "heartbeat_due_timestamp_seconds",
         "From when lateness counts, in Unix time.",
         Part.STATE,
-        lambda watched: _seconds(due_at(watched.monitor, watched.state)),
+        lambda watched: due_at(watched.monitor, watched.state),
     ),
-    _gauge(
+    _seconds(
         "heartbeat_degraded_after_seconds",
         "Lateness beyond which the monitor is DEGRADED.",
         Part.MONITOR,
-        lambda watched: _seconds(watched.monitor.degraded_after),
+        attrgetter("monitor.degraded_after"),
     ),
-    _gauge(
+    _seconds(
         "heartbeat_down_after_seconds",
         "Lateness beyond which the monitor is DOWN.",
         Part.MONITOR,
-        lambda watched: _seconds(watched.monitor.down_after),
+        attrgetter("monitor.down_after"),
     ),
-    _counter("heartbeat_received", "Heartbeats received, of every kind.", lambda watched: watched.state.received),
-    _counter("heartbeat_failures", "Failures received.", lambda watched: watched.state.failures),
-    _counter("heartbeat_starts", "Starts received.", lambda watched: watched.state.starts),
-    _gauge(
+    _counter("heartbeat_received", "Heartbeats received, of every kind.", attrgetter("state.received")),
+    _counter("heartbeat_failures", "Failures received.", attrgetter("state.failures")),
+    _counter("heartbeat_starts", "Starts received.", attrgetter("state.starts")),
+    _seconds(
         "heartbeat_last_duration_seconds",
         "How long the last run took whose start was received.",
         Part.STATE,
-        lambda watched: _seconds(watched.state.last_duration),
+        attrgetter("state.last_duration"),
     ),
-    _gauge("heartbeat_last_exit_code", "Exit code of the last run; 0 is success.", Part.STATE, _exit_code),
+    Family(
+        "heartbeat_last_exit_code",
+        "gauge",
+        "Exit code of the last run; 0 is success.",
+        Part.STATE,
+        attrgetter("state.last_exit_code"),
+        go_float,
+    ),
 )

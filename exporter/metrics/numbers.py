@@ -4,8 +4,10 @@
 def go_float(value: float) -> str:
     """What prometheus_client's floatToGoString gives for a finite `value`."""
     text = repr(float(value))
+    if value < 1_000_000:
+        return text
     dot = text.find(".")
-    if value > 0 and dot > 6:
+    if dot > 6:
         mantissa = f"{text[0]}.{text[1:dot]}{text[dot + 1 :]}".rstrip("0.")
         return f"{mantissa}e+{dot - 1:02d}"
     return text
@@ -13,7 +15,9 @@ def go_float(value: float) -> str:
 
 def go_seconds(milliseconds: int) -> str:
     """`go_float(milliseconds / 1000)`, without the detour through a float for moments."""
-    if 1_000_000_000 <= milliseconds < 1_000_000_000_000_000:
+    if milliseconds < 1_000_000_000:
+        return repr(milliseconds / 1000)
+    if milliseconds < 1_000_000_000_000_000:
         digits = str(milliseconds)
         mantissa = f"{digits[0]}.{digits[1:]}".rstrip("0.")
         return f"{mantissa}e+{len(digits) - 4:02d}"
