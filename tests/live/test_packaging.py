@@ -1,0 +1,50 @@
+"""The sdist and the wheel made from it hold everything that the program needs at run time."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import ROOT
+
+pytestmark = pytest.mark.live
+
+
+def test_wheel_and_sdist(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(tmp_path), str(ROOT)],
+        check=True,
+        capture_output=True,
+        timeout=170,
+    )
+    wheel = next(tmp_path.glob("heartbeat_exporter-*.whl"))
+    names = set(zipfile.ZipFile(wheel).namelist())
+    sources = {
+        str(file.relative_to(ROOT))
+        for file in (ROOT / "exporter").rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert sources <= names
+    assert not any(name.startswith(("tests/", "bench/")) for name in names)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as sdist:
+        packed = {name.partition("/")[2] for name in sdist.getnames()}
+    assert sources | {"README.md", "LICENSE", "setup.cfg", "pyproject.toml"} <= packed
+    target = tmp_path / "installed"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
+    subprocess.run(install, check=True, capture_output=True, timeout=100)
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    command = [
+        str(target / "bin" / "heartbeat-exporter"),
+        "monitor",
+        "list",
+        "--storage.url",
+        f"sqlite:///{tmp_path}/x.db",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, check=False
+    )
+    assert "No monitors yet" in done.stdout, done.stderr
