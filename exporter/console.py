@@ -66,10 +66,14 @@ def told_plainly() -> Iterator[None]:
         sys.exit(1)
 
 
-def open_storage(config_file: Path | None, storage_url: str | None) -> tuple[Settings, Database]:
-    """The settings, and their database migrated; for commands that work on it directly."""
+@contextmanager
+def open_storage(config_file: Path | None, storage_url: str | None) -> Iterator[tuple[Settings, Database]]:
+    """The settings, and their database migrated; for commands that work on it directly. Tells errors plainly."""
     with told_plainly():
         settings = overridden(load_config(config_file, os.environ).settings, storage_url=storage_url)
         database = Database(settings.storage.url)
-        migrate(database)
-        return settings, database
+        try:
+            migrate(database)
+            yield settings, database
+        finally:
+            database.close()

@@ -58,7 +58,7 @@ def add(
         pairs = dict(_pair(text) for text in labels)
         new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
         secret = _secret_of_ones_own(secret_file) if secret_file is not None else make_secret()
-        settings, database = open_storage(config_file, storage_url)
+    with open_storage(config_file, storage_url) as (settings, database):
         configured = settings.secret_key.reveal() if settings.secret_key is not None else None
         key = secret_key(database, configured)
         _monitors(database).add(new, digest(secret, key))
@@ -72,8 +72,7 @@ def add(
 @storage_options
 def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
     """Lists all monitors with their status."""
-    _, database = open_storage(config_file, storage_url)
-    with told_plainly():
+    with open_storage(config_file, storage_url) as (_, database):
         found = sorted(load(database), key=lambda one: one.monitor.tag)
     if as_json:
         click.echo(json.dumps([_facts(one) for one in found], indent=2))
@@ -95,8 +94,7 @@ def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bo
 @storage_options
 def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
     """Shows all that is known of the monitor TAG."""
-    _, database = open_storage(config_file, storage_url)
-    with told_plainly():
+    with open_storage(config_file, storage_url) as (_, database):
         found = load(database, [_monitors(database).find(tag)])
         if not found:
             raise NotFound(f"there is no monitor {tag!r}")
@@ -133,8 +131,7 @@ def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
 @storage_options
 def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     """Removes the monitor TAG. Added again within the retention time, it has its history back."""
-    _, database = open_storage(config_file, storage_url)
-    with told_plainly():
+    with open_storage(config_file, storage_url) as (_, database):
         _monitors(database).remove(tag)
     click.echo(f"Removed {tag}.")
 
@@ -146,8 +143,7 @@ def base_url(settings: Settings) -> str:
 
 
 def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: str | None) -> None:
-    _, database = open_storage(config_file, storage_url)
-    with told_plainly():
+    with open_storage(config_file, storage_url) as (_, database):
         _monitors(database).set_paused(tag, paused)
     click.echo(f"{'Paused' if paused else 'Resumed'} {tag}.")
 

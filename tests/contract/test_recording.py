@@ -168,6 +168,7 @@ def test_a_locked_database_refuses_and_recovers(tmp_path: Path, clock: ManualClo
     assert watched.state.received == 1
     assert load(replica.db)[0].state.received == 1
     lock.close()
+    replica.db.close()
 
 
 def test_a_refused_group_is_settled_with_its_error(tmp_path: Path, clock: ManualClock) -> None:
@@ -177,6 +178,7 @@ def test_a_refused_group_is_settled_with_its_error(tmp_path: Path, clock: Manual
     donor.add("job")
     recorder = Recorder(database, fleet, Silent(), "one", settled=settled.extend)
     recorder.start()
+    donor.db.close()
     watched = donor.fleet.get("job")
     assert watched is not None
     recorder.record(Pending(watched, Heartbeat(Kind.SUCCESS, START)))

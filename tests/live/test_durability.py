@@ -6,6 +6,7 @@ import random
 import signal
 import socket
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -17,7 +18,7 @@ CONFIG = "storage: {heartbeats_kept: 10000}\n" + monitors("job")
 
 
 def recorded(service: Service) -> list[str]:
-    with sqlite3.connect(service.storage.removeprefix("sqlite:///")) as database:
+    with closing(sqlite3.connect(service.storage.removeprefix("sqlite:///"))) as database:
         return [row[0] for row in database.execute("SELECT rid FROM heartbeats")]
 
 

@@ -5,6 +5,7 @@ import json
 import socket
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.live
 
 def rows(service: Service, tag: str) -> list[tuple[str, int | None, str, str]]:
     """(kind, exit code, rid, output) of the log, oldest first."""
-    with sqlite3.connect(service.storage.removeprefix("sqlite:///")) as database:
+    with closing(sqlite3.connect(service.storage.removeprefix("sqlite:///"))) as database:
         found = database.execute(
             "SELECT kind, exit_code, rid, output FROM heartbeats h JOIN monitors m ON m.id = h.monitor_id "
             "WHERE tag = ? ORDER BY h.id",

@@ -3,6 +3,7 @@
 import signal
 import socket
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_no_secret_leaves_by_log_page_metrics_or_database(start: Starter, format
         f"PRI /ext/heartbeat/job:{SECRET} HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ):
         said.append(send_raw(service, request.encode("latin-1")).decode("latin-1"))
-    with sqlite3.connect(service.storage.removeprefix("sqlite:///"), isolation_level=None) as database:
+    with closing(sqlite3.connect(service.storage.removeprefix("sqlite:///"), isolation_level=None)) as database:
         database.execute("BEGIN EXCLUSIVE")
         get(f"{base}/job:{SECRET}")
         database.execute("ROLLBACK")

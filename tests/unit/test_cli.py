@@ -5,6 +5,7 @@ import re
 import socket
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -157,7 +158,7 @@ def test_serve_says_why_it_cannot_start(tmp_path: Path, storage: str, no_server:
             run("serve", "--web.listen-address", address, "--storage.url", storage), "address already in use", address
         )
     monitor(storage, "list")
-    with sqlite3.connect(storage.removeprefix("sqlite:///")) as database:
+    with closing(sqlite3.connect(storage.removeprefix("sqlite:///"), isolation_level=None)) as database:
         database.execute("INSERT INTO schema_migrations (name, applied) VALUES ('9999_future', '2030-01-01')")
     refused(run("serve", "--web.listen-address", "127.0.0.1:0", "--storage.url", storage), "newer version", "backup")
     assert no_server == []
