@@ -7,6 +7,9 @@ from stay the same objects. A scrape joins what is kept, renders what changed, a
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+from zlib import crc32
 
 from exporter.core.clock import Clock
 from exporter.metrics.families import FAMILIES, Family, Part
@@ -15,7 +18,7 @@ from exporter.metrics.numbers import escape_label
 from exporter.storage.fleet import Fleet, Watched
 
 BLOCK = 128
-"""Monitors in a block: what is rendered anew when one of them changes."""
+"""Monitors in a block, on average: what is rendered anew when one of them changes."""
 _SLICE = 0.0007
 """Seconds of rendering after which other threads get the interpreter; heartbeats go on during a scrape."""
 _BREATH = 0.0001
@@ -31,35 +34,35 @@ class _Block:
         self.tags = [f'tag="{escape_label(watched.monitor.tag)}"' for watched in members]
         self.lines: dict[str, bytes] = {}
         """By family; replaced, never changed, so that a scrape under way keeps what it began with."""
-        self._parts: dict[Part, list[object]] = {}
-        self._values: dict[str, list[object]] = {}
+        self._parts: dict[Part, list[Any]] = {}
+        self._values: dict[str, list[Any]] = {}
 
     def refresh(self) -> None:
         """Renders the families whose values changed for any member."""
-        monitors: list[object] = [watched.monitor for watched in self.members]
-        states: list[object] = [watched.state for watched in self.members]
-        standings: list[object] = [watched.standing for watched in self.members]
-        changed = []
-        for part, now in ((Part.MONITOR, monitors), (Part.STATE, states), (Part.STANDING, standings)):
-            if self._parts.get(part) != now:
-                changed.append(part)
-                self._parts[part] = now
-        if Part.MONITOR in changed and Part.STATE not in changed:
-            changed.append(Part.STATE)  # when a heartbeat is due depends on both
-        if changed:
-            lines = dict(self.lines)
-            for part in changed:
-                for family in _BY_PART[part]:
-                    values = [family.value(watched) for watched in self.members]
-                    # A success changes three families of ten; comparing costs a tenth of rendering.
-                    if self._values.get(family.name) != values:
-                        self._values[family.name] = values
-                        lines[family.name] = family.render(values, self.tags)
-            self.lines = lines
+        # Each part is read once: one that changed meanwhile is seen to have changed by the next scrape.
+        parts: dict[Part, list[Any]] = {
+            Part.MONITOR: [watched.monitor for watched in self.members],
+            Part.STATE: [watched.state for watched in self.members],
+            Part.STANDING: [watched.standing for watched in self.members],
+        }
+        changed = {part: now for part, now in parts.items() if self._parts.get(part) != now}
+        if not changed:
+            return
+        if Part.MONITOR in changed or Part.STATE in changed:
+            changed[Part.MONITOR_AND_STATE] = list(zip(parts[Part.MONITOR], parts[Part.STATE], strict=True))
+        lines = dict(self.lines)
+        for part, now in changed.items():
+            for family in _BY_PART[part]:
+                values = list(map(family.value, now))
+                # A success changes three families of ten; comparing costs a tenth of rendering.
+                if self._values.get(family.name) != values:
+                    self._values[family.name] = values
+                    lines[family.name] = family.render(values, self.tags)
+        self._parts, self.lines = parts, lines
 
     def ages(self, family: Family, now: int) -> bytes:
         """Never below zero, whatever the clock did."""
-        moments = [family.value(watched) for watched in self.members]
+        moments = map(family.value, self._parts[Part.STATE])
         return family.render([None if at is None else max(0, now - at) for at in moments], self.tags)
 
 
@@ -98,10 +101,9 @@ class Exposition:
     def _blocks_now(self) -> list[_Block]:
         members = self._fleet.all()
         if members is not self._members:
-            # Blocks whose members are the same stay; after a monitor came or went that is those before it.
+            # Blocks whose members are the same stay: all but one when a monitor came or went.
             old = {tuple(map(id, block.members)): block for block in self._blocks}
-            cut = [members[start : start + BLOCK] for start in range(0, len(members), BLOCK)]
-            self._blocks = [old.get(tuple(map(id, part))) or _Block(part) for part in cut]
+            self._blocks = [old.get(tuple(map(id, part))) or _Block(part) for part in _cut(members)]
             self._members = members
         return self._blocks
 
@@ -118,6 +120,13 @@ class _Pause:
         if time.perf_counter() - self._since > _SLICE:
             time.sleep(_BREATH)
             self._since = time.perf_counter()
+
+
+def _cut(members: Sequence[Watched]) -> list[Sequence[Watched]]:
+    """Blocks of neighbours, cut where a tag's checksum says, so that one that comes or goes moves no other's bounds."""
+    starts = [at for at, watched in enumerate(members) if crc32(watched.monitor.tag.encode()) % BLOCK == 0]
+    bounds = sorted({0, *starts, len(members)})
+    return [members[start:end] for start, end in pairwise(bounds)]
 
 
 def _header(family: Family, format: Format) -> bytes:

@@ -9,10 +9,10 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any
 
+from exporter.core.heartbeat import HeartbeatState
 from exporter.core.monitor import Monitor
 from exporter.core.status import Status, due_at
-from exporter.metrics.numbers import escape_label, go_float, go_seconds
-from exporter.storage.fleet import Watched
+from exporter.metrics.numbers import escape_label, go_count, go_float, go_seconds
 
 
 class Part(Enum):
@@ -21,8 +21,10 @@ class Part(Enum):
     MONITOR = "monitor"
     STANDING = "standing"
     STATE = "state"
+    MONITOR_AND_STATE = "monitor and state"
+    """As a pair."""
     CLOCK = "clock"
-    """Made anew at every scrape."""
+    """The state, made anew at every scrape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class Family:
     type: str
     help: str
     part: Part
-    value: Callable[[Watched], Any]
-    """What the lines are made of; while it stays equal, so do they. None is no line."""
+    value: Callable[[Any], Any]
+    """From that part, what the lines are made of; while it stays equal, so do they. None is no line."""
     show: Callable[[Any], str]
     """The value as Prometheus reads it."""
     lines: Callable[[Any, str], str] | None = None
@@ -55,12 +57,20 @@ class Family:
         return "".join(found).encode()
 
 
-def _seconds(name: str, help: str, part: Part, value: Callable[[Watched], int | None]) -> Family:
+def _seconds(name: str, help: str, part: Part, value: Callable[[Any], int | None]) -> Family:
     return Family(name, "gauge", help, part, value, go_seconds)
 
 
-def _counter(name: str, help: str, value: Callable[[Watched], int]) -> Family:
-    return Family(name, "counter", help, Part.STATE, value, go_float)
+def _counter(name: str, help: str, value: Callable[[HeartbeatState], int]) -> Family:
+    return Family(name, "counter", help, Part.STATE, value, go_count)
+
+
+def _due(part: tuple[Monitor, HeartbeatState]) -> int | None:
+    """None as well when a schedule cannot be read any more: one monitor's must not cost all of them the scrape."""
+    try:
+        return due_at(*part)
+    except Exception:  # noqa: BLE001 - the evaluation says which and why
+        return None
 
 
 def _info(monitor: Monitor, tag: str) -> str:
@@ -76,13 +86,16 @@ def _info(monitor: Monitor, tag: str) -> str:
     return f"heartbeat_info{{{pairs}}} 1.0\n"
 
 
-def _status(now: Status, tag: str) -> str:
-    return "".join(
-        [
-            f'heartbeat_status{{status="{status.value}",{tag}}} {"1.0" if status is now else "0.0"}\n'
-            for status in Status
-        ]
+_STATUS_LINES = {
+    now: "".join(
+        f'heartbeat_status{{status="{status.value}",%s}} {"1.0" if status is now else "0.0"}\n' for status in Status
     )
+    for now in Status
+}
+
+
+def _status(now: Status, tag: str) -> str:
+    return _STATUS_LINES[now] % ((tag,) * len(Status))
 
 
 FAMILIES: Sequence[Family] = (
@@ -91,7 +104,7 @@ FAMILIES: Sequence[Family] = (
         "gauge",
         "What the monitor is; always 1.",
         Part.MONITOR,
-        attrgetter("monitor"),
+        lambda monitor: monitor,
         str,
         _info,
     ),
@@ -100,7 +113,7 @@ FAMILIES: Sequence[Family] = (
         "gauge",
         "1 for the status the monitor has, 0 for the others.",
         Part.STANDING,
-        attrgetter("standing.status"),
+        attrgetter("status"),
         str,
         _status,
     ),
@@ -108,66 +121,66 @@ FAMILIES: Sequence[Family] = (
         "heartbeat_status_since_timestamp_seconds",
         "When the monitor's status began, in Unix time.",
         Part.STANDING,
-        attrgetter("standing.since"),
+        attrgetter("since"),
     ),
     # Its value is the moment of the last success; the renderer takes the clock's moment less that.
     _seconds(
         "heartbeat_age_seconds",
         "Seconds since the last success, at the moment of the scrape.",
         Part.CLOCK,
-        attrgetter("state.last_success_at"),
+        attrgetter("last_success_at"),
     ),
     _seconds(
         "heartbeat_last_success_timestamp_seconds",
         "When the last success was received, in Unix time.",
         Part.STATE,
-        attrgetter("state.last_success_at"),
+        attrgetter("last_success_at"),
     ),
     _seconds(
         "heartbeat_last_failure_timestamp_seconds",
         "When the last failure was received, in Unix time.",
         Part.STATE,
-        attrgetter("state.last_failure_at"),
+        attrgetter("last_failure_at"),
     ),
     _seconds(
         "heartbeat_last_start_timestamp_seconds",
         "When the last start was received, in Unix time.",
         Part.STATE,
-        attrgetter("state.last_start_at"),
+        attrgetter("last_start_at"),
     ),
     _seconds(
         "heartbeat_due_timestamp_seconds",
         "From when lateness counts, in Unix time.",
-        Part.STATE,
-        lambda watched: due_at(watched.monitor, watched.state),
+        Part.MONITOR_AND_STATE,
+        _due,
     ),
     _seconds(
         "heartbeat_degraded_after_seconds",
         "Lateness beyond which the monitor is DEGRADED.",
         Part.MONITOR,
-        attrgetter("monitor.degraded_after"),
+        attrgetter("degraded_after"),
     ),
     _seconds(
         "heartbeat_down_after_seconds",
         "Lateness beyond which the monitor is DOWN.",
         Part.MONITOR,
-        attrgetter("monitor.down_after"),
+        attrgetter("down_after"),
     ),
-    _counter("heartbeat_received", "Heartbeats received, of every kind.", attrgetter("state.received")),
-    _counter("heartbeat_failures", "Failures received.", attrgetter("state.failures")),
-    _counter("heartbeat_starts", "Starts received.", attrgetter("state.starts")),
+    _counter("heartbeat_received", "Heartbeats received, of every kind.", attrgetter("received")),
+    _counter("heartbeat_failures", "Failures received.", attrgetter("failures")),
+    _counter("heartbeat_starts", "Starts received.", attrgetter("starts")),
     _seconds(
         "heartbeat_last_duration_seconds",
         "How long the last run took whose start was received.",
         Part.STATE,
-        attrgetter("state.last_duration"),
+        attrgetter("last_duration"),
     ),
     Family(
         "heartbeat_last_exit_code",
         "gauge",
         "Exit code of the last run; 0 is success.",
         Part.STATE,
-        attrgetter("state.last_exit_code"),
+        attrgetter("last_exit_code"),
         go_float,
     ),
 )

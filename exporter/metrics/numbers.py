@@ -13,10 +13,17 @@ def go_float(value: float) -> str:
     return text
 
 
+def go_count(value: int) -> str:
+    """`go_float(value)` for what is never negative, without the detour through a float for most."""
+    return f"{value}.0" if value < 1_000_000 else go_float(value)
+
+
 def go_seconds(milliseconds: int) -> str:
     """`go_float(milliseconds / 1000)`, without the detour through a float for moments."""
     if milliseconds < 1_000_000_000:
         return repr(milliseconds / 1000)
+    if 1_000_000_000_000 <= milliseconds < 10_000_000_000_000:  # the years 2001 to 2286: most that is rendered
+        return f"{milliseconds / 1_000_000_000_000!r}e+09".replace(".0e", "e")
     if milliseconds < 1_000_000_000_000_000:
         digits = str(milliseconds)
         mantissa = f"{digits[0]}.{digits[1:]}".rstrip("0.")

@@ -104,7 +104,15 @@ def test_numbers_are_gos(value: float) -> None:
     assert go_float(value) == floatToGoString(value)
 
 
-@given(st.integers(-(10**6), 4 * 10**15) | st.integers(999_999_000, 1_000_001_000))
+EDGES = st.sampled_from([10**exponent * factor for exponent in range(17) for factor in (1, 2, 9)])
+
+
+@given(
+    st.integers(-(10**6), 4 * 10**15)
+    | st.integers(999_999_000, 1_000_001_000)
+    | st.integers(10**12, 10**13)
+    | st.builds(int.__add__, EDGES, st.integers(-1001, 1001))
+)
 def test_seconds_are_gos(milliseconds: int) -> None:
     assert go_seconds(milliseconds) == floatToGoString(milliseconds / 1000)
 
