@@ -23,12 +23,17 @@ class HeartbeatDialect:
     methods: Sequence[str] = ("GET", "POST", "HEAD")
 
     async def read(self, request: Request) -> Sequence[Signal]:
+        refused = Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
         for tag, secret, suffix in _claims(request):
             watched = request.authenticate(tag, secret)
             if watched is None:
                 continue
             warnings: list[str] = []
-            kind, exit_code = _kind(suffix, warnings)
+            try:
+                kind, exit_code = _kind(suffix, warnings)
+            except Refused as error:
+                refused = error  # what is no suffix here may be the secret in the next reading
+                continue
             query = request.query
             rid = _rid(query, warnings) if query else ""
             output = ""
@@ -39,7 +44,7 @@ class HeartbeatDialect:
                     warnings.append("the body is longer than 10 kB or did not arrive whole: its beginning is kept")
             beat = Heartbeat(kind, request.received_at, rid, exit_code, output)
             return (Signal(watched, beat, warnings),)
-        raise Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
+        raise refused
 
     def answer(self, signals: Sequence[Signal]) -> bytes:
         warnings = signals[0].warnings
