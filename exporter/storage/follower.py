@@ -31,8 +31,8 @@ class Follower:
 
     def poll(self) -> int:
         """Has the recorder read what others changed since the last call; how many monitors that is."""
-        self._revision, changed = self._monitors.changed_since(self._revision)
-        ids = set(changed)
+        revision, changed = self._monitors.changed_since(self._revision)
+        ids, last = set(changed), dict(self._last)
         with self._db.read("follow"):
             for name, seen in self._last.items():
                 table = getattr(self._db.tables, name)
@@ -41,7 +41,9 @@ class Follower:
                     query = table.select(table.monitor_id).distinct()
                     fresh = (table.id > seen) & (table.id <= newest) & (table.replica != self._replica)
                     ids.update(row[0] for row in query.where(fresh).tuples())
-                self._last[name] = newest
+                last[name] = newest
+        # Only now: what a failed query kept from us has to be asked for again.
+        self._revision, self._last = revision, last
         if ids:
             self._recorder.reload(sorted(ids))
         return len(ids)

@@ -49,6 +49,8 @@ class Recorder:
         self._attention = attention
         self._queue: deque[Pending] = deque()
         self._jobs: deque[tuple[Sequence[int], threading.Event]] = deque()
+        self._unread: set[int] = set()
+        """Monitors that somebody else changed and that the database would not let us read."""
         self._work = threading.Event()
         self._stopping = False
         self._pause = threading.Event()
@@ -77,7 +79,7 @@ class Recorder:
     def reload(self, ids: Sequence[int]) -> threading.Event:
         """Has these monitors read anew from the database, between two groups: somebody else changed them.
 
-        The event is set when that is done.
+        The event is set when that is done, or has failed: then it is tried again until it is done.
         """
         done = threading.Event()
         self._jobs.append((ids, done))
@@ -88,8 +90,9 @@ class Recorder:
 
     def _run(self) -> None:
         while True:
-            self._work.wait()
+            self._work.wait(_RETRY_PAUSE if self._unread else None)
             self._work.clear()
+            self._read_again()
             while self._queue or self._jobs:
                 if self._jobs:
                     ids, done = self._jobs.popleft()
@@ -121,6 +124,7 @@ class Recorder:
         else:
             self._settled(batch)
             self._telemetry.batch_committed(len(batch), time.perf_counter() - started)
+            self._read_again()
 
     def _commit(self, batch: Sequence[Pending]) -> None:
         beats: defaultdict[int, list[Heartbeat]] = defaultdict(list)
@@ -175,7 +179,13 @@ class Recorder:
                 found = load(self._db, ids)
                 self._fleet.update(found, removed=set(ids) - {one.id for one in found})
         except StorageUnavailable as error:
+            self._unread.update(ids)
             log.warning("changes made elsewhere not read yet: %s", error)
+
+    def _read_again(self) -> None:
+        if self._unread and not self._stopping:
+            self._jobs.append((sorted(self._unread), threading.Event()))
+            self._unread.clear()
 
 
 def _wake(monitor: Monitor, delta: HeartbeatState) -> int:
