@@ -167,10 +167,17 @@ class Database:
         except peewee.IntegrityError:
             raise
         except self._engine.errors as error:
+            reason = self._first(error)
             self._telemetry.storage_failed(operation)
-            self._works(f"{operation}: {error}")
+            self._works(f"{operation}: {reason}")
             self._discard()
-            raise StorageUnavailable(f"{operation}: {error}") from error
+            raise StorageUnavailable(f"{operation}: {reason}") from error
+
+    def _first(self, error: BaseException) -> BaseException:
+        """What went wrong first: a full disk also makes the rollback fail, which tells nobody anything."""
+        while isinstance(error.__context__, self._engine.errors):
+            error = error.__context__
+        return error
 
     def _works(self, trouble: str | None) -> None:
         if trouble is None or self.trouble is None:
