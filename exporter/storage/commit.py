@@ -15,7 +15,8 @@ from exporter.storage.tables import STANDING_COLUMNS, STATE_COLUMNS
 WAKE_NEVER, WAKE_IF_NOT_UP, WAKE_NOW = 0, 1, 2
 """Whether a heartbeat brings the monitor's next evaluation forward. For one that is UP it does not: its deadline is
 worked out anew when it comes up, and the index stays untouched on the hot path."""
-_UP, _NOT_UP = Status.UP.value, Status.DOWN.value
+_NEVER_INSERTED = (Status.NO_DATA.value, "", 0, 0)
+"""What a state's other columns would hold if there were no row to add to."""
 
 
 class Pending:
@@ -39,7 +40,6 @@ _STATE_COLUMNS = (
     *STATE_COLUMNS,
     *STANDING_COLUMNS,
     "evaluated_at",
-    "next_evaluation_at",
 )
 _OUTCOME = STATE_COLUMNS.index("last_outcome")
 assert HeartbeatState._fields[: len(STATE_COLUMNS)] == STATE_COLUMNS, "states are written in the order of their fields"
@@ -61,6 +61,19 @@ class CommitStatements:
                 .order_by(runs.id)
             ),
         )
+        self._not_up = Bulk(
+            database,
+            lambda ids: states.select(states.monitor_id).where(
+                states.monitor_id.in_([param("monitor_id")] * ids) & (states.status != Status.UP.value)
+            ),
+        )
+        planned = states.next_evaluation_at
+        self._wake = Prepared(
+            database,
+            states.update(next_evaluation_at=param("at")).where(
+                (states.monitor_id == param("monitor_id")) & (planned.is_null() | (planned > param("at")))
+            ),
+        )
         self._run = Prepared(
             database, runs.insert(**{column: param(column) for column in ("monitor_id", "rid", "started_at")})
         )
@@ -68,12 +81,8 @@ class CommitStatements:
     def open_runs(self, transaction: Transaction, monitor_ids: Sequence[int]) -> dict[int, tuple[Run, ...]]:
         """Open runs by monitor, in the order of their starts."""
         found: dict[int, tuple[Run, ...]] = {}
-        for start in range(0, len(monitor_ids), Bulk.LARGEST):
-            ids = list(monitor_ids[start : start + Bulk.LARGEST])
-            size = 1 << (len(ids) - 1).bit_length()
-            statement = self._open_runs.statement(size)
-            for monitor_id, rid, started_at in transaction.query(statement, ids + ids[-1:] * (size - len(ids))):
-                found[monitor_id] = (*found.get(monitor_id, ()), Run(rid, started_at))
+        for monitor_id, rid, started_at in self._open_runs.read(transaction, monitor_ids):
+            found[monitor_id] = (*found.get(monitor_id, ()), Run(rid, started_at))
         return found
 
     def add_heartbeats(self, transaction: Transaction, batch: Sequence[Pending], replica: str) -> None:
@@ -92,7 +101,7 @@ class CommitStatements:
     def update_states(self, transaction: Transaction, changes: Sequence[tuple[int, HeartbeatState, int, int]]) -> None:
         """Each change is (monitor id, difference, wake, moment of the first heartbeat in it)."""
         values: list[Any] = []
-        for monitor_id, delta, wake, at in changes:
+        for monitor_id, delta, _, _ in changes:
             outcome = delta.last_outcome
             values.append(monitor_id)
             values += delta[:_OUTCOME]
@@ -100,13 +109,26 @@ class CommitStatements:
                 outcome._value_ if outcome is not None else None,
                 delta.last_exit_code,
                 delta.last_duration,
-                _NOT_UP if wake == WAKE_NOW else _UP,
-                "",
-                at,
-                at,
-                None if wake == WAKE_NEVER else at,
+                *_NEVER_INSERTED,
             )
         self._states.write(transaction, values, len(_STATE_COLUMNS))
+        self._bring_forward(transaction, changes)
+
+    def _bring_forward(self, transaction: Transaction, changes: Sequence[tuple[int, HeartbeatState, int, int]]) -> None:
+        """Has the monitors evaluated whose status may have changed. A statement of its own, because setting an indexed
+        column to what it is costs as much as changing it.
+        """
+        woken = {monitor_id for monitor_id, _, wake, _ in changes if wake == WAKE_NOW}
+        asked = [monitor_id for monitor_id, _, wake, _ in changes if wake == WAKE_IF_NOT_UP]
+        woken.update(row[0] for row in self._not_up.read(transaction, asked))
+        transaction.execute_many(
+            self._wake,
+            [
+                self._wake.row({"monitor_id": monitor_id, "at": at})
+                for monitor_id, _, _, at in changes
+                if monitor_id in woken
+            ],
+        )
 
 
 def _insert(table: Any, columns: Sequence[str], rows: int) -> Any:
@@ -117,7 +139,7 @@ def _insert(table: Any, columns: Sequence[str], rows: int) -> Any:
 
 def _add_difference(states: Any, rows: int) -> Any:
     """Adds differences to states that exist. An insert that always conflicts is the one statement for many rows that
-    every engine has; its row's status and next_evaluation_at only carry what `wake` says.
+    every engine has.
     """
 
     def latest(column: str) -> Any:
@@ -127,12 +149,6 @@ def _add_difference(states: Any, rows: int) -> Any:
         ended = EXCLUDED.last_outcome.is_null(False)
         return Case(None, [(ended, getattr(EXCLUDED, column))], getattr(states, column))
 
-    wanted, planned = EXCLUDED.next_evaluation_at, states.next_evaluation_at
-    brought_forward = (
-        wanted.is_null(False)
-        & ((states.status != _UP) | (EXCLUDED.status != _UP))
-        & (planned.is_null() | (planned > wanted))
-    )
     update = {
         states.received: states.received + EXCLUDED.received,
         states.failures: states.failures + EXCLUDED.failures,
@@ -144,6 +160,5 @@ def _add_difference(states: Any, rows: int) -> Any:
         states.last_duration: latest("last_duration"),
         states.last_outcome: of_last_outcome("last_outcome"),
         states.last_exit_code: of_last_outcome("last_exit_code"),
-        states.next_evaluation_at: Case(None, [(brought_forward, wanted)], planned),
     }
     return _insert(states, _STATE_COLUMNS, rows).on_conflict(conflict_target=[states.monitor_id], update=update)

@@ -89,6 +89,14 @@ class Bulk:
             found = self._statements[rows] = Prepared(self._database, self._build(rows))
         return found
 
+    def read(self, transaction: "Transaction", ids: Sequence[int]) -> Iterator[Any]:
+        """Rows of a query by ids, for any number of them: the last id is repeated up to a power of two."""
+        for start in range(0, len(ids), self.LARGEST):
+            some = list(ids[start : start + self.LARGEST])
+            statement = self.statement(1 << (len(some) - 1).bit_length())
+            some += some[-1:] * (len(statement.names) - len(some))
+            yield from transaction.query(statement, some + statement.constants)
+
     def write(self, transaction: "Transaction", values: list[Any], width: int) -> None:
         """`values` of all rows one after the other, `width` to a row, in the order of the statement's parameters."""
         start, left = 0, len(values) // width
