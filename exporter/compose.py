@@ -191,7 +191,8 @@ class Service:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
         self._starting = None
-        log.info("ready: %d monitors on %s", len(self._fleet), self.settings.web.listen_address)
+        count = len(self._fleet)
+        log.info("ready: %d monitor%s on %s", count, "" if count == 1 else "s", self.settings.web.listen_address)
 
     def _prune(self) -> None:
         if self._lease.held:

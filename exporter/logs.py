@@ -6,6 +6,7 @@ Redaction sits in the formatter, behind every logger of ours and of the librarie
 import logging
 import re
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -15,9 +16,18 @@ _AUTHORIZATION = re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=!-]+")
 _URL_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/@]+@")
 REDACTED = "<secret>"
 
+
+def _plain_name(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """gunicorn's logger for everything is called gunicorn.error, which reads like trouble where there is none."""
+    if event.get("logger") == "gunicorn.error":
+        event["logger"] = "gunicorn"
+    return event
+
+
 _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
+    _plain_name,
     structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
