@@ -78,6 +78,9 @@ class Exposition:
 
     def render(self, format: Format, names: frozenset[str] | None = None) -> Iterator[bytes]:
         """The families named, or all, in chunks of some hundred lines."""
+        wanted = [one for one in FAMILIES if names is None or names & {one.name, one.sample_name}]
+        if not wanted:
+            return
         pause = _Pause()
         with self._lock:
             blocks = self._blocks_now()
@@ -86,9 +89,7 @@ class Exposition:
                 pause.when_due()
         kept = [block.lines for block in blocks]
         now = self._clock.now()
-        for family in FAMILIES:
-            if names is not None and not names & {family.name, family.sample_name}:
-                continue
+        for family in wanted:
             yield _header(family, format)
             if family.part is Part.CLOCK:
                 for block in blocks:

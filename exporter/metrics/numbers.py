@@ -22,8 +22,6 @@ def go_seconds(milliseconds: int) -> str:
     """`go_float(milliseconds / 1000)`, without the detour through a float for moments."""
     if milliseconds < 1_000_000_000:
         return repr(milliseconds / 1000)
-    if 1_000_000_000_000 <= milliseconds < 10_000_000_000_000:  # the years 2001 to 2286: most that is rendered
-        return f"{milliseconds / 1_000_000_000_000!r}e+09".replace(".0e", "e")
     if milliseconds < 1_000_000_000_000_000:
         digits = str(milliseconds)
         mantissa = f"{digits[0]}.{digits[1:]}".rstrip("0.")

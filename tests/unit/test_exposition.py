@@ -7,6 +7,7 @@ before you commit it, because metrics are an interface.
 import gzip
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from exporter.metrics import exposition as module
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.families import FAMILIES
 from exporter.metrics.negotiation import Format
-from exporter.metrics.numbers import go_float, go_seconds
+from exporter.metrics.numbers import go_count, go_float, go_seconds
 from exporter.metrics.scrape import Scrape
 from exporter.metrics.telemetry import ExporterTelemetry
 from exporter.storage.fleet import Fleet, Watched
@@ -38,7 +39,7 @@ from tests.tools import run_tool
 GOLDEN = Path(__file__).parent.parent / "golden"
 TEXTS = st.text(alphabet='aZ09"\\\n\t ,={}é漢🙂#', max_size=12)
 MOMENTS = st.none() | st.sampled_from([0, 1, 999_999_999, 1_000_000_000, START]) | st.integers(0, 4_000_000_000_000)
-COUNTS = st.integers(0, 20) | st.sampled_from([999_999, 1_000_000, 1_234_567, 2**53])
+COUNTS = st.integers(0, 20) | st.sampled_from([999_999, 1_000_000, 1_234_567, 10_000_000, 2**53])
 
 
 @st.composite
@@ -95,8 +96,14 @@ def rendered(fleet: Fleet, clock: ManualClock, format: Format, names: frozenset[
 @given(fleets(), st.integers(0, 4_000_000_000_000))
 def test_byte_for_byte_what_prometheus_client_writes(fleet: Fleet, now: int) -> None:
     clock, registry = ManualClock(now), registry_of(fleet, now)
-    assert rendered(fleet, clock, Format.TEXT) == generate_latest(registry)
-    assert rendered(fleet, clock, Format.OPENMETRICS) + b"# EOF\n" == generate_openmetrics(registry)
+    text, openmetrics = rendered(fleet, clock, Format.TEXT), rendered(fleet, clock, Format.OPENMETRICS) + b"# EOF\n"
+    assert text == generate_latest(registry)
+    assert openmetrics == generate_openmetrics(registry)
+    for families in (parse_text(text.decode()), parse_openmetrics(openmetrics.decode())):
+        told = {family.name: family.samples for family in families}
+        assert {sample.labels["tag"]: sample.labels["name"] for sample in told["heartbeat_info"]} == {
+            watched.monitor.tag: watched.monitor.name or watched.monitor.tag for watched in fleet
+        }
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**17), 10**17).map(float))
@@ -117,11 +124,23 @@ def test_seconds_are_gos(milliseconds: int) -> None:
     assert go_seconds(milliseconds) == floatToGoString(milliseconds / 1000)
 
 
+@given(st.integers(0, 2**63) | st.integers(999_000, 1_001_000))
+def test_counts_are_gos(count: int) -> None:
+    assert go_count(count) == floatToGoString(count)
+
+
+@pytest.fixture(scope="module")
+def small_blocks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", 2)
+        yield
+
+
+@pytest.mark.usefixtures("small_blocks")
 @given(st.data())
 def test_what_is_kept_never_shows(data: st.DataObject) -> None:
     clock, fleet = ManualClock(), Fleet()
     kept = Exposition(fleet, clock)
-    module.BLOCK = 2
     for _ in range(data.draw(st.integers(1, 6))):
         other = data.draw(fleets())
         match data.draw(st.integers(0, 3)):
@@ -141,19 +160,52 @@ def test_what_is_kept_never_shows(data: st.DataObject) -> None:
                     watched.monitor = watched.monitor.with_paused(True)
         clock.advance(1234)
         assert b"".join(kept.render(Format.TEXT)) == rendered(fleet, clock, Format.TEXT)
-    module.BLOCK = 128
+
+
+def plain(numbers: range) -> list[Watched]:
+    return [Watched(n, Monitor(tag=f"t{n}"), b"", Standing(Status.UP, Reason.ON_TIME, 1)) for n in numbers]
+
+
+def test_a_monitor_that_comes_leaves_the_other_blocks_as_they_are(clock: ManualClock) -> None:
+    fleet = Fleet()
+    fleet.update(plain(range(5_000)))
+    exposition = Exposition(fleet, clock)
+    before = set(exposition.render(Format.TEXT, frozenset({"heartbeat_info"})))
+    fleet.update([Watched(9_999, Monitor(tag="a-first"), b"", Standing(Status.UP, Reason.ON_TIME, 1))])
+    after = set(exposition.render(Format.TEXT, frozenset({"heartbeat_info"})))
+    assert len(before) > 20
+    assert len(after - before) <= 2
+
+
+@pytest.mark.parametrize(("schedule", "timezone"), [("0 0 30 2 *", "UTC"), ("0 3 * * *", "Mars/Olympus"), ("x", "UTC")])
+def test_a_schedule_that_no_longer_reads_costs_its_own_line_alone(
+    schedule: str, timezone: str, clock: ManualClock
+) -> None:
+    fleet = golden_fleet()
+    whole = rendered(fleet, clock, Format.TEXT)
+    watched = fleet.get("nightly")
+    assert watched is not None
+    watched.monitor = Monitor(tag="nightly", name="Nightly backup", schedule=schedule, timezone=timezone)
+    lines = rendered(fleet, clock, Format.TEXT).splitlines()
+    lost = {line for line in whole.splitlines() if line not in lines}
+    assert {line.partition(b"{")[0] for line in lost} == {b"heartbeat_info", b"heartbeat_due_timestamp_seconds"}
 
 
 def test_scrapes_side_by_side_while_heartbeats_arrive() -> None:
     clock, fleet = ManualClock(), Fleet()
-    fleet.update(Watched(n, Monitor(tag=f"t{n}"), b"", Standing(Status.UP, Reason.ON_TIME, 1)) for n in range(300))
+    fleet.update(plain(range(300)))
     exposition, stop, bodies = Exposition(fleet, clock), threading.Event(), []
 
     def change() -> None:
+        turn = 0
         while not stop.is_set():
+            turn += 1
             for watched in fleet:
                 watched.state = apply(watched.state, [Heartbeat(Kind.SUCCESS, START)])
                 watched.standing = Standing(Status.DOWN, Reason.MISSED, START)
+            fleet.update(
+                plain(range(1_000, 1_010)) if turn % 2 else (), removed=() if turn % 2 else range(1_000, 1_010)
+            )
 
     def scrape() -> None:
         for _ in range(10):
@@ -170,7 +222,10 @@ def test_scrapes_side_by_side_while_heartbeats_arrive() -> None:
     assert len(bodies) == 20
     for body in bodies:
         families = {family.name: family for family in parse_text(body.decode())}
-        assert len(families["heartbeat_status"].samples) == 6 * 300
+        assert len(families["heartbeat_status"].samples) in (6 * 300, 6 * 310)
+        assert len(families["heartbeat_received"].samples) in (300, 310)
+    stopped = b"".join(exposition.render(Format.TEXT))
+    assert stopped == rendered(fleet, clock, Format.TEXT)
 
 
 def test_names_select_families_by_either_name(clock: ManualClock) -> None:
@@ -218,6 +273,10 @@ def test_golden(file: str, format: Format, clock: ManualClock) -> None:
     assert body == (GOLDEN / file).read_bytes()
 
 
+def test_golden_text_is_clean_by_promtools_rules() -> None:
+    run_tool("promtool", "check", "metrics", input=(GOLDEN / "metrics.txt").read_text())
+
+
 def scrape_of(fleet: Fleet, clock: ManualClock) -> Scrape:
     registry = CollectorRegistry()
     telemetry = ExporterTelemetry(registry, fleet, "1.2.3")
@@ -239,16 +298,31 @@ def test_a_whole_scrape_in_every_format_and_encoding(clock: ManualClock) -> None
     run_tool("promtool", "check", "metrics", input=text)
     packed = scrape.answer("application/openmetrics-text;version=1.0.0", "gzip", None)
     assert (packed.content_type, packed.content_encoding) == (Format.OPENMETRICS.value, "gzip")
-    openmetrics = gzip.decompress(b"".join(packed.chunks)).decode()
-    assert openmetrics.endswith("# EOF\n")
+    body = b"".join(packed.chunks)
+    assert body[8] == 4  # the header's word for "compressed by the fastest method"
+    openmetrics = gzip.decompress(body).decode()
+    assert openmetrics.endswith("\n# EOF\n")
     assert openmetrics.count("# EOF") == 1
-    assert {family.name for family in parse_openmetrics(openmetrics)} >= {"heartbeat_received", "heartbeat_status"}
+    assert {family.name for family in parse_openmetrics(openmetrics)} == names | {
+        "heartbeat_exporter_scrape_duration_seconds"
+    }
+    assert "_created" not in openmetrics
+
+
+def test_an_empty_fleet_still_has_every_family(clock: ManualClock) -> None:
+    body = b"".join(scrape_of(Fleet(), clock).answer(None, "identity", None).chunks).decode()
+    assert {family.name for family in FAMILIES} <= {family.name for family in parse_text(body)}
+    nothing = scrape_of(Fleet(), clock).answer("application/openmetrics-text", None, frozenset({"nonsense"}))
+    assert b"".join(nothing.chunks) == b"# EOF\n"
 
 
 @pytest.mark.parametrize(
     ("name", "family"),
     [
         ("heartbeat_exporter_commit_duration_seconds_bucket", "heartbeat_exporter_commit_duration_seconds"),
+        ("heartbeat_exporter_commit_duration_seconds", "heartbeat_exporter_commit_duration_seconds"),
+        ("heartbeat_exporter_http_request_duration_seconds_bucket", "heartbeat_exporter_http_request_duration_seconds"),
+        ("heartbeat_exporter_http_requests_total", "heartbeat_exporter_http_requests"),
         ("heartbeat_exporter_monitors", "heartbeat_exporter_monitors"),
         ("process_open_fds", "process_open_fds"),
         ("heartbeat_age_seconds", "heartbeat_age_seconds"),

@@ -1,103 +1,65 @@
 """docs/metrics.md names every metric, label, status and reason there is, and none that there is not."""
 
+import json
 import re
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.core.status import Reason, Status
-from exporter.core.telemetry import Rejection, Silent, Telemetry
+from exporter.core.telemetry import Rejection
 from exporter.metrics.families import FAMILIES
-from exporter.metrics.telemetry import ExporterTelemetry
-from exporter.storage.fleet import Fleet
+from exporter.metrics.telemetry import PREFIX
+from tests.tools import run_tool
+from tests.unit.test_telemetry import exercised
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = (ROOT / "docs" / "metrics.md").read_text()
+GOLDEN = ROOT / "tests" / "golden" / "metrics.txt"
 
 
-def own_families() -> dict[str, tuple[str, set[str]]]:
-    """Sample name → (type, labels) of everything that we register, each instrument used once."""
-    registry = CollectorRegistry()
-    telemetry = ExporterTelemetry(registry, Fleet(), "1")
-    telemetry.request_served("page", "GET", 200, 0.1)
-    telemetry.heartbeat_rejected(Rejection.STORAGE)
-    telemetry.batch_committed(3, 0.01)
-    telemetry.storage_failed("commit")
-    telemetry.storage_up(True)
-    telemetry.evaluated(2, 0.1)
-    telemetry.evaluation_failed()
-    telemetry.transition("UP")
-    telemetry.lease_held(True)
-    telemetry.config_reloaded(True, 5.0)
-    telemetry.config_reloaded(False, 6.0)
-    telemetry.scraped(0.1)
-    found = {}
-    for family in registry.collect():
+def documented() -> dict[str, tuple[str, str]]:
+    """Name → (type, the rest of its row)."""
+    rows = re.findall(r"^\| `(heartbeat_\w+)` \| (\w+) \| (.*)$", DOCS, re.MULTILINE)
+    assert len(rows) == len({name for name, _, _ in rows}), "a metric has two rows"
+    return {name: (kind, rest) for name, kind, rest in rows}
+
+
+def shipped() -> dict[str, tuple[str, set[str]]]:
+    """Sample name → (type, labels) of everything that a scrape answers, but for process_*."""
+    found: dict[str, tuple[str, set[str]]] = {}
+    for family in parse_text(GOLDEN.read_text()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        found[name] = (family.type, {key for sample in family.samples for key in sample.labels} - {"le"})
+        labels = {key for sample in family.samples for key in sample.labels}
+        # That `tag` is on all of them is said once.
+        found[name] = (family.type, {re.sub("^label_.*", "label_<key>", label) for label in labels - {"tag"}})
+    for name, metric in exercised().families().items():
+        if name.startswith(PREFIX):
+            found[name] = (metric.type, {key for sample in metric.samples for key in sample.labels} - {"le"})
+    assert {family.sample_name for family in FAMILIES} <= set(found)
     return found
 
 
-def test_every_instrument_moves() -> None:
-    registry = CollectorRegistry()
-    telemetry = ExporterTelemetry(registry, Fleet(), "1")
-    before = {(s.name, *s.labels.values()): s.value for family in registry.collect() for s in family.samples}
-    telemetry.request_served("page", "GET", 200, 0.1)
-    telemetry.heartbeat_rejected(Rejection.WRONG_SECRET)
-    telemetry.batch_committed(3, 0.01)
-    telemetry.storage_failed("commit")
-    telemetry.storage_up(True)
-    telemetry.evaluated(2, 0.1)
-    telemetry.evaluation_failed()
-    telemetry.transition("DOWN")
-    telemetry.lease_held(True)
-    telemetry.config_reloaded(True, 5.0)
-    telemetry.scraped(0.2)
-    after = {(s.name, *s.labels.values()): s.value for family in registry.collect() for s in family.samples}
-    moved = {key for key, value in after.items() if value != before.get(key, 0.0) and not key[0].startswith("process_")}
-    prefix = "heartbeat_exporter_"
-    for key in [
-        ("http_requests_total", "page", "GET", "200"),
-        ("http_request_duration_seconds_sum", "page"),
-        ("heartbeats_rejected_total", "wrong_secret"),
-        ("commit_duration_seconds_count",),
-        ("commit_batch_size_sum",),
-        ("storage_errors_total", "commit"),
-        ("storage_up",),
-        ("evaluations_total",),
-        ("evaluation_failures_total",),
-        ("evaluation_lag_seconds_count",),
-        ("transitions_total", "DOWN"),
-        ("lease_held",),
-        ("config_last_reload_successful",),
-        ("config_last_reload_success_timestamp_seconds",),
-        ("scrape_duration_seconds_count",),
-    ]:
-        assert (prefix + key[0], *key[1:]) in moved
-    telemetry.config_reloaded(False, 9.0)
-    assert registry.get_sample_value(f"{prefix}config_last_reload_successful") == 0
-    assert registry.get_sample_value(f"{prefix}config_last_reload_success_timestamp_seconds") == 5.0
+def blocks(language: str, beginning: str = "") -> list[str]:
+    found = [text for text in re.findall(rf"```{language}\n(.*?)```", DOCS, re.DOTALL) if text.startswith(beginning)]
+    assert found
+    return found
 
 
-def test_silence_and_metrics_implement_the_same() -> None:
-    wanted = {name for name in vars(Telemetry) if not name.startswith("_")}
-    assert wanted <= set(vars(Silent))
-    assert wanted <= set(vars(ExporterTelemetry))
-
-
-def test_every_metric_is_documented_with_its_type_and_labels() -> None:
-    metrics = {family.sample_name: (family.type, set[str]()) for family in FAMILIES}
-    metrics |= {name: spec for name, spec in own_families().items() if name.startswith("heartbeat_")}
-    for name, (kind, labels) in metrics.items():
-        row = re.search(rf"^\| `{name}` \| (\w+) \| (.*)$", DOCS, re.MULTILINE)
-        assert row is not None, f"{name} is not in docs/metrics.md"
-        assert row[1] == kind
-        for label in labels:
-            assert f"`{label}`" in row[2], f"the label {label} of {name}"
+@pytest.mark.parametrize("name", shipped())
+def test_every_metric_is_documented_with_its_type_and_labels(name: str) -> None:
+    assert name in documented(), f"{name} is not in docs/metrics.md"
+    kind, labels = shipped()[name]
+    documented_kind, row = documented()[name]
+    assert documented_kind == kind
+    for label in labels:
+        assert f"`{label}`" in row, f"the label {label} of {name}"
 
 
 def test_no_metric_is_documented_that_does_not_exist() -> None:
-    exist = {family.sample_name for family in FAMILIES} | set(own_families())
+    exist = set(shipped())
+    assert set(documented()) <= exist
     for file in [*ROOT.glob("docs/*.md"), ROOT / "README.md"]:
         for name in re.findall(r"\bheartbeat_[a-z_]+\b(?!\.)", file.read_text()):
             name = re.sub(r"_(bucket|count|sum)$", "", name)
@@ -105,6 +67,31 @@ def test_no_metric_is_documented_that_does_not_exist() -> None:
                 assert name in exist, f"{name} in {file.name}"
 
 
-def test_every_status_and_reason_is_documented() -> None:
-    for word in [*Status, *Reason, *Rejection]:
-        assert re.search(rf"^\| `{word.value}` \|", DOCS, re.MULTILINE), word
+@pytest.mark.parametrize("word", [*Status, *Reason, *Rejection])
+def test_every_status_and_reason_is_documented(word: Status | Reason | Rejection) -> None:
+    assert re.search(rf"^\| `{word.value}` \|", DOCS, re.MULTILINE), word
+
+
+def test_every_query_uses_labels_that_exist() -> None:
+    labels = {label for _, found in shipped().values() for label in found} | {"tag", "job", "instance", "le"}
+    for query in blocks("promql"):
+        for name in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", query):
+            assert re.sub("^label_.*", "label_<key>", name) in labels, name
+
+
+def test_every_query_is_promql(tmp_path: Path) -> None:
+    """Each line that is no comment is a query of its own."""
+    queries = [line for text in blocks("promql") for line in text.splitlines() if line and not line.startswith("#")]
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "docs", "rules": rules}]}))
+    run_tool("promtool", "check", "rules", str(tmp_path / "rules.yml"))
+
+
+def test_rules_and_scrape_configurations_are_prometheuss(tmp_path: Path) -> None:
+    file = tmp_path / "block.yml"
+    for text in blocks("yaml", "groups:"):
+        file.write_text(text)
+        run_tool("promtool", "check", "rules", str(file))
+    for text in blocks("yaml", "scrape_configs:"):
+        file.write_text(text)
+        run_tool("promtool", "check", "config", "--syntax-only", str(file))
