@@ -63,7 +63,7 @@ class _Block:
     def ages(self, family: Family, now: int) -> bytes:
         """Never below zero, whatever the clock did."""
         moments = map(family.value, self._parts[Part.STATE])
-        return family.render([None if at is None else max(0, now - at) for at in moments], self.tags)
+        return family.render([None if at is None else now - at if at < now else 0 for at in moments], self.tags)
 
 
 class Exposition:

@@ -1,5 +1,8 @@
 """Numbers as prometheus_client writes them: shortest repr, with Go's exponents from a million on."""
 
+_EXPONENTS = tuple(f"e+{length - 4:02d}" for length in range(16))
+"""Of a million seconds and more, by the length of the number in milliseconds."""
+
 
 def go_float(value: float) -> str:
     """What prometheus_client's floatToGoString gives for a finite `value`."""
@@ -23,9 +26,10 @@ def go_seconds(milliseconds: int) -> str:
     if milliseconds < 1_000_000_000:
         return repr(milliseconds / 1000)
     if milliseconds < 1_000_000_000_000_000:
-        digits = str(milliseconds)
-        mantissa = f"{digits[0]}.{digits[1:]}".rstrip("0.")
-        return f"{mantissa}e+{len(digits) - 4:02d}"
+        text = str(milliseconds)
+        digits = text.rstrip("0")
+        mantissa = f"{digits[0]}.{digits[1:]}" if len(digits) > 1 else digits
+        return mantissa + _EXPONENTS[len(text)]
     return go_float(milliseconds / 1000)
 
 

@@ -8,6 +8,7 @@ import gzip
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,7 +158,8 @@ def test_what_is_kept_never_shows(data: st.DataObject) -> None:
                     watched.standing = Standing(data.draw(st.sampled_from(Status)), Reason.LATE, 5)
             case 3:
                 for watched in list(fleet)[1::2]:
-                    watched.monitor = watched.monitor.with_paused(True)
+                    schedule = data.draw(st.sampled_from([None, "0 3 * * *", "*/7 * * * *"]))
+                    watched.monitor = replace(watched.monitor, schedule=schedule, paused=True)
         clock.advance(1234)
         assert b"".join(kept.render(Format.TEXT)) == rendered(fleet, clock, Format.TEXT)
 
@@ -182,11 +184,12 @@ def test_a_schedule_that_no_longer_reads_costs_its_own_line_alone(
     schedule: str, timezone: str, clock: ManualClock
 ) -> None:
     fleet = golden_fleet()
-    whole = rendered(fleet, clock, Format.TEXT)
+    exposition = Exposition(fleet, clock)
+    whole = b"".join(exposition.render(Format.TEXT))
     watched = fleet.get("nightly")
     assert watched is not None
     watched.monitor = Monitor(tag="nightly", name="Nightly backup", schedule=schedule, timezone=timezone)
-    lines = rendered(fleet, clock, Format.TEXT).splitlines()
+    lines = b"".join(exposition.render(Format.TEXT)).splitlines()
     lost = {line for line in whole.splitlines() if line not in lines}
     assert {line.partition(b"{")[0] for line in lost} == {b"heartbeat_info", b"heartbeat_due_timestamp_seconds"}
 
