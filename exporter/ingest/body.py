@@ -24,13 +24,13 @@ async def read_body(stream: Any) -> Body:
     seen = 0
     try:
         async with asyncio.timeout(PATIENCE):
-            while seen < DRAINED:
-                chunk = await stream.read(65_536)
-                if not chunk:
-                    break
+            # Piece by piece as they arrive: `read` would hold back what has come so far from one who stalls.
+            async for chunk in stream:
                 seen += len(chunk)
                 if len(kept) < KEPT:
                     kept += chunk[: KEPT - len(kept)]
+                if seen >= DRAINED:
+                    break
     except (TimeoutError, OSError, ValueError):
         # The sender stalled or left. It had shown its secret before, so the signal is good without the rest.
         return Body(bytes(kept), True)

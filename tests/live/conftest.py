@@ -59,8 +59,9 @@ class Answer:
 
 def curl(*arguments: str, input: bytes | None = None) -> Answer:
     """Runs curl; status 0 is no answer at all."""
+    headers = () if "-I" in arguments else ("-D", "-")  # with -I they are the output already
     done = subprocess.run(
-        [need_tool("curl"), "-sS", "-m", "15", "-D", "-", *arguments],
+        [need_tool("curl"), "-sS", "-m", "15", *headers, *arguments],
         input=input,
         capture_output=True,
         timeout=30,
