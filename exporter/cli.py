@@ -16,11 +16,12 @@ from exporter.config.schema import json_schema
 from exporter.config.settings import Settings
 from exporter.console import overridden, storage_options, told_plainly
 from exporter.core.clock import SystemClock
-from exporter.core.errors import ConfigError, StorageUnavailable
+from exporter.core.errors import ConfigError, InvalidValue, Problem, StorageUnavailable
 from exporter.logs import set_up_logging
 from exporter.monitor_commands import monitor
 from exporter.server import Server, gunicorn_address
 from exporter.storage.database import Database
+from exporter.storage.engines import open_engine
 from exporter.storage.schema import migrate
 
 
@@ -54,7 +55,7 @@ def main() -> None:
 )
 @click.option("--log.format", "log_format", type=click.Choice(["text", "json"]), help="Default text.")
 def serve(config_file: Path | None, **options: str | None) -> None:
-    """Takes heartbeats, works out every monitor's status, and answers scrapes and people.
+    """Takes heartbeats and answers scrapes and people.
 
     Options override the configuration file. SIGHUP or POST /-/reload reads the file anew; Ctrl-C and SIGTERM finish
     what is in flight first.
@@ -81,29 +82,42 @@ def serve(config_file: Path | None, **options: str | None) -> None:
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of the file, for editors, instead.")
 def check_config(file: Path | None, schema: bool) -> None:
-    """Checks a configuration file and names every problem in it; exit status 1 if there is any."""
+    """Names every problem in a configuration file.
+
+    Exit status 1 if there is any.
+    """
     if schema:
         click.echo(json.dumps(json_schema(), indent=2))
         return
     if file is None:
         raise click.UsageError("name the FILE to check, or ask for its --schema")
+    shown = click.format_filename(file)
     try:
         loaded = load_config(file, os.environ)
+        _check_engine(file, loaded.settings)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(str(problem), err=True)
         count = len(error.problems)
-        click.echo(f"{file}: {count} problem{'' if count == 1 else 's'}", err=True)
+        click.echo(f"{shown}: {count} problem{'' if count == 1 else 's'}", err=True)
         sys.exit(1)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
     count = len(loaded.settings.monitors)
-    click.echo(f"{file}: good, {count} monitor{'' if count == 1 else 's'}")
+    click.echo(f"{shown}: good, {count} monitor{'' if count == 1 else 's'}")
 
 
 def _load(reread: Callable[[], Settings]) -> Settings:
     with told_plainly():
         return reread()
+
+
+def _check_engine(file: Path, settings: Settings) -> None:
+    """Which databases there are is known to the storage alone."""
+    try:
+        open_engine(settings.storage.url)
+    except InvalidValue as error:
+        raise ConfigError([Problem(str(error), file=str(file))]) from None
 
 
 def _check_storage(settings: Settings) -> None:

@@ -5,6 +5,7 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -15,6 +16,7 @@ from exporter.console import open_storage, storage_options, told_plainly
 from exporter.core.clock import SystemClock
 from exporter.core.durations import describe_duration, format_duration
 from exporter.core.errors import InvalidValue, NotFound
+from exporter.core.monitor import check_tag
 from exporter.core.secret import check_secret, digest, make_secret
 from exporter.core.status import due_at
 from exporter.server import gunicorn_address
@@ -28,7 +30,11 @@ from exporter.storage.snapshot import load
 
 @click.group()
 def monitor() -> None:
-    """Adds, shows, pauses and removes monitors in the database."""
+    """Adds, shows, pauses and removes monitors.
+
+    Works on the database directly; a running service sees it within a second. Give the --config.file or --storage.url
+    that the service has.
+    """
 
 
 @monitor.command()
@@ -52,10 +58,13 @@ def add(
     secret_file: Path | None,
     **options: Any,
 ) -> None:
-    """Adds the monitor TAG and prints its curl line, once: only a digest of the secret is kept."""
+    """Adds the monitor TAG and prints its curl line, once.
+
+    Only a digest of the secret is kept, so the line cannot be shown again. A TAG that begins with - goes behind --.
+    """
     values = {name: value for name, value in options.items() if value not in (None, False)}
     with told_plainly():
-        pairs = dict(_pair(text) for text in labels)
+        pairs = _pairs(labels)
         new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
         secret = _secret_of_ones_own(secret_file) if secret_file is not None else make_secret()
     with open_storage(config_file, storage_url) as (settings, database):
@@ -63,7 +72,7 @@ def add(
         key = secret_key(database, configured)
         _monitors(database).add(new, digest(secret, key))
     click.echo(f"Added {new.tag}. Its heartbeat, shown this once:\n")
-    click.echo(f"  curl -fsS -m 10 --retry 5 {base_url(settings)}/ext/heartbeat/{new.tag}:{secret}\n")
+    click.echo(f"  curl -fsS -m 10 --retry 5 {base_url(settings)}/ext/heartbeat/{new.tag}:{quote(secret, safe='')}\n")
     click.echo("Append /start, /fail, /log or /$? to tell more; see docs/heartbeats.md.")
 
 
@@ -94,6 +103,7 @@ def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bo
 @storage_options
 def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
     """Shows all that is known of the monitor TAG."""
+    _check(tag)
     with open_storage(config_file, storage_url) as (_, database):
         found = load(database, [_monitors(database).find(tag)])
         if not found:
@@ -105,7 +115,7 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
         return
     for name, value in facts.items():
         if value not in (None, "", {}):
-            click.echo(f"{name.replace('_', ' '):<22}{value}")
+            click.echo(f"{name.replace('_', ' '):<22}{_shown(value)}")
     for beat in recent:
         click.echo(f"{'heartbeat':<22}{_moment(beat.received_at)}  {beat.kind}")
 
@@ -114,7 +124,7 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
 @click.argument("tag")
 @storage_options
 def pause(tag: str, config_file: Path | None, storage_url: str | None) -> None:
-    """Pauses the monitor TAG: its heartbeats are taken, but it is never late."""
+    """Pauses the monitor TAG. Its heartbeats are taken, but it is never late."""
     _set_paused(tag, True, config_file, storage_url)
 
 
@@ -131,6 +141,7 @@ def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
 @storage_options
 def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     """Removes the monitor TAG. Added again within the retention time, it has its history back."""
+    _check(tag)
     with open_storage(config_file, storage_url) as (_, database):
         _monitors(database).remove(tag)
     click.echo(f"Removed {tag}.")
@@ -139,10 +150,13 @@ def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
 def base_url(settings: Settings) -> str:
     """Where heartbeats reach the service."""
     web = settings.web
-    return web.external_url or f"http://{gunicorn_address(web.listen_address).replace('0.0.0.0', '127.0.0.1')}"  # noqa: S104
+    host, _, port = gunicorn_address(web.listen_address).rpartition(":")
+    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - from every address to one that can be called
+    return web.external_url or f"http://{here.get(host, host)}:{port}"
 
 
 def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: str | None) -> None:
+    _check(tag)
     with open_storage(config_file, storage_url) as (_, database):
         _monitors(database).set_paused(tag, paused)
     click.echo(f"{'Paused' if paused else 'Resumed'} {tag}.")
@@ -152,18 +166,37 @@ def _monitors(database: Database) -> Monitors:
     return Monitors(database, SystemClock(), uuid.uuid4().hex[:12])
 
 
+def _check(tag: str) -> None:
+    with told_plainly():
+        check_tag(tag)
+
+
 def _secret_of_ones_own(file: Path) -> str:
     secret, trouble = secret_in(file)
     if trouble is not None:
-        raise InvalidValue(f"--secret-file: {trouble}")
+        raise InvalidValue(f"--secret-file: {click.format_filename(file)}: {trouble}")
     return check_secret(secret)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
-    return key, value
+def _pairs(labels: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in labels:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
+        if key in pairs:
+            raise click.BadParameter(f"{key!r} is given twice", param_hint="--label")
+        pairs[key] = value
+    return pairs
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return ", ".join(f"{key}={text}" for key, text in value.items())
+    return str(value)
 
 
 def _facts(one: Watched) -> dict[str, Any]:
