@@ -1,20 +1,30 @@
 """A YAML file as plain values, with the line of everything in it, so that every problem can be told where it is."""
 
+import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from exporter.core.errors import ConfigError, Problem
 
 Path_ = tuple[str | int, ...]
 LARGEST_FILE = 64 * 1024 * 1024
+LONGEST_NUMBER = 30
 MOST_NODES = 4_000_000
 """Values in a document, aliases counted each time: what a small file can blow up to is bounded."""
 DEEPEST = 30
+_PARSER_FAILURES = (YAMLError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)
+"""What the parser raises on texts that are no YAML: not only its own errors."""
+_KEY = re.compile(r"[\w.-]{1,60}")
+_NULLS = ("", "~", "null", "Null", "NULL")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_HARMLESS = re.compile(r"'(.|\\.|<[a-z ]+>)'")
 
 
 @dataclass(slots=True)
@@ -25,21 +35,30 @@ class Document:
     lines: dict[Path_, int]
     problems: list[Problem] = field(default_factory=list)
     file: str = ""
+    written: dict[Path_, Path_] = field(default_factory=dict)
+    """How a setting is called in the file where that is not its name: an alias, or its `_file` twin."""
 
     def problem(self, path: Path_, message: str) -> Problem:
         """A problem at `path`, or at the nearest place above it that the file has."""
-        at = path
+        path = at = self.written.get(path, path)
         while at and at not in self.lines:
             at = at[:-1]
         return Problem(message, show_path(path), self.file, self.lines.get(at, 1))
 
 
 def show_path(path: Path_) -> str:
-    """`monitors[0].schedule`."""
+    """`monitors[0].schedule`. A key is cut where it is none: what follows in `secret:abc` is a secret."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+        text += f"[{step}]" if isinstance(step, int) else f".{plain_key(step)}" if text else plain_key(step)
     return text
+
+
+def plain_key(key: str) -> str:
+    """As much of `key` as looks like a key."""
+    match = _KEY.match(key)
+    found = match.group() if match is not None else ""
+    return found if found == key and key else f"{found}…"
 
 
 def read_document(path: Path) -> Document:
@@ -57,27 +76,46 @@ def read_document(path: Path) -> Document:
 
 def _read(path: Path) -> str:
     file = str(path)
+    raw = b""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ConfigError([Problem("the file is larger than 64 MB", "", file)])
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as opened:
+            raw = opened.read(LARGEST_FILE + 1)
+        text = raw.decode("utf-8")
     except OSError as error:
-        raise ConfigError([Problem(f"cannot be read: {(error.strerror or 'error').lower()}", "", file)]) from error
+        raise ConfigError([Problem(f"cannot be read: {(error.strerror or 'error').lower()}", "", file)]) from None
     except UnicodeDecodeError as error:
-        raise ConfigError([Problem("is not UTF-8", "", file)]) from error
+        raise ConfigError([Problem("is not UTF-8", "", file, raw.count(b"\n", 0, error.start) + 1)]) from None
+    if len(raw) > LARGEST_FILE:
+        raise ConfigError([Problem("the file is larger than 64 MB", "", file)])
+    return text
 
 
 def _compose(text: str, file: str) -> Node | None:
-    yaml = YAML(typ="safe", pure=True)
+    """Errors are raised `from None`: YAML's own quote the lines around them, secrets included."""
     try:
-        node: Node | None = yaml.compose(text)
-        return node
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)
+            node: Node | None = YAML(typ="safe", pure=True).compose(text)
+            return node
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
-        raise ConfigError([Problem(f"not YAML: {error.problem or error.context}", "", file, line)]) from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError([Problem("not YAML, or nested too deeply", "", file, 1)]) from error
+        raise ConfigError([Problem(f"not YAML: {_trouble(error)}", "", file, line)]) from None
+    except ReaderError as error:
+        message = f"not YAML: the character U+{error.character:04X} is not allowed"
+        raise ConfigError([Problem(message, "", file, text.count("\n", 0, error.position) + 1)]) from None
+    except _PARSER_FAILURES:
+        raise ConfigError([Problem("not YAML, or nested too deeply", "", file, 1)]) from None
+
+
+def _trouble(error: MarkedYAMLError) -> str:
+    """What is wrong, in YAML's words but for what they quote: that may be a secret which nobody put in quotes."""
+    text = str(error.problem or error.context)
+    if "undefined alias" in text:
+        return "an alias without its anchor: a value that begins with * needs quotes"
+    if text == "but found another document":
+        return "a second document begins: one file holds one"
+    return _QUOTED.sub(lambda match: match.group() if _HARMLESS.fullmatch(match.group()) else "…", text)
 
 
 class _Reader:
@@ -87,6 +125,7 @@ class _Reader:
 
     def mapping(self, node: MappingNode, path: Path_) -> dict[str, Any]:
         self._enter(node, path)
+        self._check_tag(node, path, "map")
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
@@ -94,6 +133,9 @@ class _Reader:
                 continue
             key = str(key_node.value)
             here = (*path, key)
+            if key == "<<":
+                self._report(path, key_node, "merge keys (<<) are not used here: write the settings out")
+                continue
             if key in found:
                 first = self._document.lines[here]
                 self._report(here, key_node, f"given twice: first in line {first}")
@@ -107,6 +149,7 @@ class _Reader:
             return self.mapping(node, path)
         self._enter(node, path)
         if isinstance(node, SequenceNode):
+            self._check_tag(node, path, "seq")
             items = []
             for index, item in enumerate(node.value):
                 self._document.lines[(*path, index)] = _line(item)
@@ -115,23 +158,32 @@ class _Reader:
         return self._scalar(node, path)
 
     def _scalar(self, node: Node, path: Path_) -> Any:
-        kind, text = str(node.tag).rpartition(":")[2], str(node.value)
+        """What is not written as its kind is a text: YAML 1.1's `yes`, and numbers that no setting takes."""
+        text = str(node.value)
         try:
-            match kind:
+            match self._kind(node):
                 case "null":
-                    return None
+                    return None if text in _NULLS else text
                 case "bool":
-                    return text.lower() == "true"
-                case "int":
+                    return {"true": True, "false": False}.get(text.lower(), text)
+                case "int" if len(text) <= LONGEST_NUMBER:
                     return int(text.replace("_", ""), 0) if text.lstrip("+-")[:2] in ("0x", "0o") else int(text)
                 case "float":
                     return float(text.replace("_", ""))
-                case "str" | "timestamp" | "merge" | "value":
+                case "str" | "int" | "timestamp" | "merge" | "value":
                     return text
         except ValueError:
             return text
-        self._report(path, node, f"the YAML tag {node.tag} is not used here")
+        self._check_tag(node, path, "str")
         return None
+
+    def _kind(self, node: Node) -> str:
+        start, _, kind = str(node.tag).rpartition(":")
+        return kind if start == "tag:yaml.org,2002" else ""
+
+    def _check_tag(self, node: Node, path: Path_, kind: str) -> None:
+        if self._kind(node) != kind:
+            self._report(path, node, "YAML tags are not used here: a value that begins with ! needs quotes")
 
     def _enter(self, node: Node, path: Path_) -> None:
         self._left -= 1

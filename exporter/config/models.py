@@ -38,6 +38,8 @@ from exporter.core.secret import check_secret
 
 MOST_LABELS = 32
 LONGEST_TEXT = 200
+SHORTEST_KEY, LONGEST_KEY = 16, 64
+"""Of BLAKE2b, in bytes."""
 _LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
 _HOST = re.compile(r"[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]")
 TAKEN_PATHS = ("/", "/-/", "/ext/", "/api/", "/static/", "/monitors/")
@@ -74,13 +76,13 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
 
 def _address(text: str) -> str:
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or not _HOST.fullmatch(host):
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535 or not _HOST.fullmatch(host):
         raise InvalidValue(f"{text[:60]!r} is not an address: write 127.0.0.1:10105, [::1]:10105 or :10105")
     return text
 
 
 def _telemetry_path(path: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9._-]+)+", path):
+    if not re.fullmatch(r"(/[A-Za-z0-9._-]+)+", path) or {".", ".."} & set(path.split("/")):
         raise InvalidValue("must be a path such as /metrics")
     if any(path == taken.rstrip("/") or path.startswith(taken) for taken in TAKEN_PATHS[1:]):
         raise InvalidValue(f"{path!r} belongs to another page")
@@ -91,6 +93,7 @@ def _url(url: str) -> str:
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+        good = good and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         good = False
     if not good or not url.isascii() or not url.isprintable() or " " in url:
@@ -100,9 +103,19 @@ def _url(url: str) -> str:
 
 def _network(text: object) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(text)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise InvalidValue("must be an address or a network such as 10.0.0.0/8") from error
+        return ip_network(text if isinstance(text, str) else "")  # a number would be an address as well
+    except ValueError:
+        raise InvalidValue("must be an address or a network such as 10.0.0.0/8, with no bit set beyond it") from None
+
+
+def _key(text: str) -> str:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not SHORTEST_KEY <= size <= LONGEST_KEY:
+        raise InvalidValue(f"must have {SHORTEST_KEY} to {LONGEST_KEY} bytes: make one with `openssl rand -hex 32`")
+    return text
 
 
 DURATION_PATTERN = r"^(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$"
@@ -150,8 +163,7 @@ class MonitorOptions(Model):
     @model_validator(mode="after")
     def _thresholds(self) -> Self:
         if self.down_after <= self.degraded_after:
-            down, degraded = format_duration(self.down_after), format_duration(self.degraded_after)
-            raise InvalidValue(f"down_after ({down}) must be longer than degraded_after ({degraded})")
+            raise InvalidValue(thresholds_message(self.degraded_after, self.down_after))
         return self
 
     def monitor(self) -> Monitor:
@@ -182,13 +194,17 @@ class MonitorOptions(Model):
 class MonitorEntry(MonitorOptions):
     """A monitor in the file."""
 
-    secret: Annotated[StrictStr, AfterValidator(check_secret)] = Field(description="What its heartbeats must show.")
+    secret: Annotated[StrictStr, AfterValidator(check_secret)] = Field(
+        repr=False, description="What its heartbeats must show."
+    )
 
 
 class StorageSection(Model):
     """Where everything is kept."""
 
-    url: StrictStr = Field(StorageSettings().url, description="sqlite:///relative.db or sqlite:////absolute.db.")
+    url: StrictStr = Field(
+        StorageSettings().url, repr=False, description="sqlite:///relative.db or sqlite:////absolute.db."
+    )
     heartbeats_kept: Annotated[StrictInt, Field(ge=1, le=10_000)] = Field(
         100, description="Recent heartbeats kept per monitor."
     )
@@ -200,8 +216,8 @@ class StorageSection(Model):
 class AuthSection(Model):
     """Tokens; what has none is open."""
 
-    token: Token | None = Field(None, description="For the page, the API and POST /-/reload.")
-    metrics_token: Token | None = Field(None, description="For /metrics.")
+    token: Token | None = Field(None, repr=False, description="For the page, the API and POST /-/reload.")
+    metrics_token: Token | None = Field(None, repr=False, description="For /metrics.")
 
 
 class WebSection(Model):
@@ -235,9 +251,10 @@ class ConfigFile(Model):
     storage: StorageSection = Field(default_factory=StorageSection, description="Where everything is kept.")
     web: WebSection = Field(default_factory=WebSection, description="The HTTP side.")
     log: LogSection = Field(default_factory=LogSection, description="What is logged, and how.")
-    secret_key: Annotated[StrictStr, Field(min_length=16, max_length=64)] | None = Field(
-        None, description="Keys the digests of secrets: 16 to 64 characters."
-    )
+    secret_key: (
+        Annotated[StrictStr, AfterValidator(_key), Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_KEY})]
+        | None
+    ) = Field(None, repr=False, description="Keys the digests of secrets: 16 to 64 bytes.")
     monitors: list[MonitorEntry] = Field(default_factory=list, description="The provisioned monitors.")
 
     def settings(self) -> Settings:
@@ -258,6 +275,13 @@ class ConfigFile(Model):
         )
 
 
+def thresholds_message(degraded_after: int, down_after: int) -> str:
+    return (
+        f"down_after ({format_duration(down_after)}) must be longer than "
+        f"degraded_after ({format_duration(degraded_after)})"
+    )
+
+
 def _secret(text: str | None) -> Secret | None:
     return Secret(text) if text is not None else None
 
@@ -274,6 +298,12 @@ def message_of(detail: Mapping[str, Any]) -> str:
             return "is missing"
         case "string_type":
             return "must be a text: put it in quotes"
+        case "string_unicode":
+            return "must be Unicode: it holds half of a surrogate pair"
+        case "too_long":
+            return f"has more than {MOST_LABELS} entries"  # nothing else is counted
+        case "string_too_short":
+            return "is empty"  # nothing has another least length
         case "int_type":
             return "must be a whole number"
         case "bool_type":

@@ -6,6 +6,7 @@ from exporter.config.load import ALIASES, FILES
 from exporter.config.models import ConfigFile
 
 _MINUTES = {"type": ["integer", "string"], "pattern": r"^\d+$"}
+_VARIABLE = r"\$\{"
 _SECTIONS = {(): None, ("storage",): "StorageSection", ("web", "auth"): "AuthSection"}
 
 
@@ -26,7 +27,23 @@ def json_schema() -> dict[str, Any]:
         kind = _MINUTES if alias.endswith("Minutes") else {"type": "string"}
         monitor["properties"][alias] = {**kind, "description": f"Kener's name of {name}."}
     monitor["anyOf"] = [{"required": [name]} for name in ("secret", "secret_file", "secretString")]
+    _allow_variables(schema)
     return schema
+
+
+def _allow_variables(schema: Any) -> None:
+    """A text with `${NAME}` in it says nothing yet of what it will be."""
+    if isinstance(schema, list):
+        for one in schema:
+            _allow_variables(one)
+    if not isinstance(schema, dict):
+        return
+    for one in schema.values():
+        _allow_variables(one)
+    if isinstance(schema.get("pattern"), str):
+        schema["pattern"] = f"{schema['pattern']}|{_VARIABLE}"
+    elif isinstance(schema.get("enum"), list):
+        schema["anyOf"] = [{"enum": schema.pop("enum")}, {"pattern": _VARIABLE}]
 
 
 def _file(name: str) -> dict[str, str]:

@@ -25,7 +25,8 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    url: str = "sqlite:///heartbeats.db"
+    url: str = field(default="sqlite:///heartbeats.db", repr=False)
+    """May hold a password."""
     heartbeats_kept: int = 100
     """Recent heartbeats kept in the log of each monitor."""
     transitions_kept: int = 90 * DAY

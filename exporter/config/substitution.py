@@ -49,7 +49,9 @@ def substitute_environment(document: Document, environ: Mapping[str, str]) -> tu
     return originals, problems
 
 
-def read_files(document: Document, values: Any, path: Path_, names: tuple[str, ...]) -> list[Problem]:
+def read_files(
+    document: Document, values: Any, path: Path_, names: tuple[str, ...], originals: Mapping[Path_, str]
+) -> list[Problem]:
     """Replaces `name_file` by `name` with the file's content, without its last line's end."""
     problems: list[Problem] = []
     if not isinstance(values, dict):
@@ -60,18 +62,21 @@ def read_files(document: Document, values: Any, path: Path_, names: tuple[str, .
             continue
         file, here = values.pop(twin), (*path, twin)
         if name in values:
-            problems.append(document.problem(here, f"give {name} or {twin}, not both"))
+            given = document.written.get((*path, name), (name,))[-1]
+            problems.append(document.problem(here, f"give {given} or {twin}, not both"))
             continue
         values[name] = None
+        document.written[(*path, name)] = here
         if not isinstance(file, str) or not file or "\0" in file:
             problems.append(document.problem(here, "must be the path of a file"))
             continue
         content, trouble = secret_in(Path(document.file).parent / file)
         if trouble is not None:
-            problems.append(document.problem(here, f"{file}: {trouble}"))
+            shown = originals.get(here, file)
+            shown = shown if len(shown) <= 200 and shown.isprintable() else ascii(shown[:200])
+            problems.append(document.problem(here, f"{shown}: {trouble}"))
             continue
         values[name] = content
-        document.lines[(*path, name)] = document.lines[here]
     return problems
 
 
@@ -85,6 +90,8 @@ def secret_in(file: Path) -> tuple[str, str | None]:
         return "", f"cannot be read: {(error.strerror or 'error').lower()}"
     except UnicodeDecodeError:
         return "", "is not UTF-8"
+    except ValueError:
+        return "", "cannot be the name of a file"
     if len(raw) > LARGEST_SECRET:
         return "", "is too large to be a secret"
     return (text, None) if text else ("", "is empty")
