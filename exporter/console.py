@@ -12,7 +12,8 @@ import click
 from pydantic import ValidationError
 
 from exporter.config.load import load_config
-from exporter.config.models import WebSection, details, message_of
+from exporter.config.model import details, message_of
+from exporter.config.models import WebSection
 from exporter.config.settings import Settings
 from exporter.core.errors import HeartbeatExporterError, InvalidValue
 from exporter.storage.database import Database

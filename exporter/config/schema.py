@@ -7,7 +7,12 @@ from exporter.config.models import ConfigFile
 
 _MINUTES = {"type": ["integer", "string"], "pattern": r"^\d+$"}
 _VARIABLE = r"\$\{"
-_SECTIONS = {(): None, ("storage",): "StorageSection", ("web", "auth"): "AuthSection"}
+_SECTIONS = {
+    (): None,
+    ("storage",): "StorageSection",
+    ("web", "auth"): "AuthSection",
+    ("self_heartbeat",): "SelfHeartbeatSection",
+}
 
 
 def json_schema() -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
+from exporter.core.alert_rule import AlertRule
 from exporter.core.clock import DAY
 from exporter.core.monitor import Monitor
 
@@ -67,6 +69,25 @@ class ProvisionedMonitor:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifierSettings:
+    """A notifier from the file. Durations in milliseconds."""
+
+    name: str
+    type: str
+    options: Any
+    """The pydantic model of its type; it prints no secret."""
+    group_wait: int
+    give_up_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class SelfHeartbeatSettings:
+    url: Secret
+    interval: int
+    """Milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     storage: StorageSettings = StorageSettings()
     web: WebSettings = WebSettings()
@@ -74,3 +95,6 @@ class Settings:
     secret_key: Secret | None = None
     """Keys the digests of secrets; made once and kept in the database when None."""
     monitors: tuple[ProvisionedMonitor, ...] = ()
+    alerts: tuple[AlertRule, ...] = ()
+    notifiers: tuple[NotifierSettings, ...] = ()
+    self_heartbeat: SelfHeartbeatSettings | None = None

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from exporter.core.clock import SECOND
 from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.moments import rfc3339
 from exporter.core.status import Reason, Status
 from exporter.storage.fleet import Watched
-from exporter.web.moments import rfc3339
 from exporter.web.rows import due_of
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from exporter.core.clock import DAY
 from exporter.core.errors import InvalidValue
+from exporter.core.moments import parse_moment
 from exporter.core.secret import make_secret
 from exporter.core.status import Status
 from exporter.storage.fleet import Watched
@@ -28,7 +29,6 @@ from exporter.web.answers import (
 from exporter.web.bodies import MonitorChange, NewMonitor, read_body
 from exporter.web.errors import JSON, RETRY_AFTER
 from exporter.web.listing import Query, breathing
-from exporter.web.moments import parse_moment
 from exporter.web.monitor_page import find
 from exporter.web.parts import Parts
 from exporter.web.requests import Request

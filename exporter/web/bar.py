@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.core.clock import DAY, MINUTE
+from exporter.core.moments import clock_time, roughly
 from exporter.core.status import Reason, Status
-from exporter.web.moments import clock_time, roughly
 from exporter.web.words import LABELS, TROUBLE, URGENCY
 
 if TYPE_CHECKING:

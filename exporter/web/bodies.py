@@ -5,7 +5,8 @@ from typing import Annotated, Any, TypeVar
 import falcon
 from pydantic import AfterValidator, Field, SecretStr, StrictBool, ValidationError
 
-from exporter.config.models import Model, MonitorOptions, details, message_of
+from exporter.config.model import Model, details, message_of
+from exporter.config.models import MonitorOptions
 from exporter.core.secret import check_secret
 from exporter.web.errors import JSON, Refused
 from exporter.web.requests import Request

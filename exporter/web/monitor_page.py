@@ -11,13 +11,13 @@ from exporter.core.clock import DAY
 from exporter.core.durations import format_duration
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.moments import Moment, moment, precisely, roughly
 from exporter.core.monitor import TAG_PATTERN
 from exporter.core.status import Status
 from exporter.storage.fleet import Watched
 from exporter.web.addresses import base_url, ping_url
 from exporter.web.bar import SPAN
 from exporter.web.errors import log
-from exporter.web.moments import Moment, moment, precisely, roughly
 from exporter.web.parts import Parts
 from exporter.web.rendering import Pages
 from exporter.web.requests import Request

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.core.errors import InvalidValue
+from exporter.core.moments import Moment, exact, moment, precisely, rfc3339, roughly
 from exporter.core.status import Status, due_at
 from exporter.storage.fleet import Watched
 from exporter.web.bar import Bar, bar
-from exporter.web.moments import Moment, exact, moment, precisely, rfc3339, roughly
 from exporter.web.words import LABELS, TROUBLE, explain
 
 if TYPE_CHECKING:

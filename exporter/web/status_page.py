@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import falcon.asgi
 
 from exporter.core.errors import StorageUnavailable
+from exporter.core.moments import moment
 from exporter.core.status import Status
 from exporter.storage.fleet import Watched
 from exporter.web.addresses import base_url, ping_url
@@ -17,7 +18,6 @@ from exporter.web.bar import SPAN
 from exporter.web.errors import log
 from exporter.web.headers import answer_html
 from exporter.web.listing import PER_PAGE, Listing, Query, Selection
-from exporter.web.moments import moment
 from exporter.web.parts import Parts
 from exporter.web.rendering import Pages
 from exporter.web.requests import Request

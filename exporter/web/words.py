@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from exporter.core.heartbeat import HeartbeatState
+from exporter.core.moments import roughly
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
 from exporter.core.timeline import Standing
-from exporter.web.moments import roughly
 
 LABELS = {
     Status.UP: "Up",
