@@ -10,7 +10,6 @@ from urllib.parse import quote
 import click
 
 from exporter.config.models import MonitorOptions
-from exporter.config.settings import Settings
 from exporter.config.substitution import secret_in
 from exporter.console import open_storage, storage_options, told_plainly
 from exporter.core.clock import SystemClock
@@ -19,7 +18,6 @@ from exporter.core.errors import InvalidValue, NotFound
 from exporter.core.monitor import check_tag
 from exporter.core.secret import check_secret, digest, make_secret
 from exporter.core.status import due_at
-from exporter.server import gunicorn_address
 from exporter.storage.database import Database
 from exporter.storage.fleet import Watched
 from exporter.storage.history import History
@@ -72,7 +70,7 @@ def add(
         key = secret_key(database, configured)
         _monitors(database).add(new, digest(secret, key))
     click.echo(f"Added {new.tag}. Its heartbeat, shown this once:\n")
-    click.echo(f"  curl -fsS -m 10 --retry 5 {base_url(settings)}/ext/heartbeat/{new.tag}:{quote(secret, safe='')}\n")
+    click.echo(f"  curl -fsS -m 10 --retry 5 {settings.web.url}/ext/heartbeat/{new.tag}:{quote(secret, safe='')}\n")
     click.echo("Append /start, /fail, /log or /$? to tell more; see docs/heartbeats.md.")
 
 
@@ -145,14 +143,6 @@ def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     with open_storage(config_file, storage_url) as (_, database):
         _monitors(database).remove(tag)
     click.echo(f"Removed {tag}.")
-
-
-def base_url(settings: Settings) -> str:
-    """Where heartbeats reach the service."""
-    web = settings.web
-    host, _, port = gunicorn_address(web.listen_address).rpartition(":")
-    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - from every address to one that can be called
-    return web.external_url or f"http://{here.get(host, host)}:{port}"
 
 
 def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: str | None) -> None:

@@ -31,6 +31,8 @@ class Failure(StrEnum):
     """Our own settings forbid it: a private address."""
     INTERNAL = "internal"
     """A defect of the notifier."""
+    REMOVED = "removed"
+    """The configuration no longer has the notifier."""
 
 
 class DeliveryFailed(HeartbeatExporterError):

@@ -53,6 +53,13 @@ class WebSettings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Peers whose X-Forwarded-For and X-Forwarded-Proto are believed."""
 
+    @property
+    def url(self) -> str:
+        """Where the service is reached, as far as its own settings tell."""
+        host, _, port = self.listen_address.rpartition(":")
+        every = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - to one that can be called
+        return self.external_url or f"http://{every.get(host, host)}:{port}"
+
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 
+from exporter.core.alert import Observation
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, apply
 from exporter.core.monitor import Monitor
 from exporter.core.schedule import next_tick
@@ -41,7 +42,8 @@ def judge(watched: Watched, due: Due, log: Sequence[Heartbeat], now: int) -> Out
         if change.status is not standing.status:
             transitions.append(Transition(change.since, change.status, change.reason, now))
         standing = change
-    return _outcome(watched, due, standing, transitions, now, _look_again(monitor, watched.state, now))
+    observations = [Observation(one.at, one.status, one.reason) for one in transitions]
+    return _outcome(watched, due, standing, transitions, now, _look_again(monitor, watched.state, now), observations)
 
 
 def _at_ticks(
@@ -51,19 +53,20 @@ def _at_ticks(
     monitor = watched.monitor
     standing, evaluated_at = watched.standing, due.evaluated_at
     transitions: list[Transition] = []
+    observations: list[Observation] = []
     for tick in _ticks(monitor, due.evaluated_at, now):
         arrived = [beat for beat in beats if since < beat.received_at <= tick]
         found = list(changes(monitor, state, standing, min(since, tick), tick, arrived))
         state, since, evaluated_at = apply(state, arrived, monitor.max_runtime), tick, tick
-        if not found:
-            continue
-        last = found[-1]
-        if last.status is standing.status:
-            standing = Standing(last.status, last.reason, standing.since)
-        else:
-            transitions.append(Transition(last.since, last.status, last.reason, tick))
-            standing = last
-    return _outcome(watched, due, standing, transitions, evaluated_at, _look_again(monitor, watched.state, now))
+        if found and found[-1].status is standing.status:
+            standing = Standing(standing.status, found[-1].reason, standing.since)
+        elif found:
+            standing = found[-1]
+            transitions.append(Transition(standing.since, standing.status, standing.reason, tick))
+        observations.append(Observation(tick, standing.status, standing.reason))
+    return _outcome(
+        watched, due, standing, transitions, evaluated_at, _look_again(monitor, watched.state, now), observations
+    )
 
 
 def _ticks(monitor: Monitor, after: int, until: int) -> list[int]:
@@ -90,7 +93,15 @@ def _outcome(
     transitions: Sequence[Transition],
     evaluated_at: int,
     next_evaluation_at: int | None,
+    observations: Sequence[Observation],
 ) -> Outcome:
     return Outcome(
-        due, watched.state.received, watched.standing, standing, transitions, evaluated_at, next_evaluation_at
+        due,
+        watched.state.received,
+        watched.standing,
+        standing,
+        transitions,
+        evaluated_at,
+        next_evaluation_at,
+        observations,
     )

@@ -158,7 +158,7 @@ class Incidents:
     # ── what people do: transactions of their own ────────────────────────────────────────────────────────────
 
     def update(self, id: int, state: IncidentState | None, text: str, author: str) -> None:
-        """Adds to the timeline, with another state if one is given. Raises NotFound, and Conflict when it is resolved."""
+        """Adds to the timeline, with another state if one is given. Raises NotFound, and Conflict if it is resolved."""
         with self._db.write("update incident"):
             incident = self._still_open(id)
             now = self._clock.now()

@@ -203,6 +203,23 @@ class Outbox:
                 table.id.in_(chunk) & (table.state == _PENDING) & ~fn.EXISTS(left)
             ).execute()
 
+    def told_of(self, alert_id: int) -> list[str]:
+        """The notifiers that got the alarm, and are owed nothing more about this alert."""
+        table, items = self._db.tables.notifications, self._db.tables.notification_alerts
+        query = (
+            items.select(table.notifier, table.state)
+            .join(table, on=(table.id == items.notification_id))
+            .where((items.alert_id == alert_id) & (items.replaced == False))  # noqa: E712
+        )
+        states: defaultdict[str, set[str]] = defaultdict(set)
+        for notifier, state in query.tuples():
+            states[notifier].add(state)
+        return [
+            notifier
+            for notifier, found in states.items()
+            if NotificationState.DELIVERED.value in found and _PENDING not in found
+        ]
+
     # ── delivering ───────────────────────────────────────────────────────────────────────────────────────────
 
     def due(self, notifier: str, now: int) -> Notification | None:
@@ -329,6 +346,33 @@ class Outbox:
         query = table.select(table.notifier).where((table.state == _PENDING) & table.notifier.not_in(notifiers))
         with self._db.read("find unknown notifiers"):
             return [row[0] for row in query.distinct().tuples()]
+
+    def expired(self, notifier: str, now: int) -> Sequence[Notification]:
+        """What is owed to it and out of time."""
+        table = self._db.tables.notifications
+        with self._db.read("find expired notifications"):
+            condition = (table.notifier == notifier) & (table.state == _PENDING) & (table.expires_at <= now)
+            return self._select(condition, table.id, 1000)
+
+    def known_to(self, notifier: str, since: int) -> tuple[Sequence[str], Sequence[str]]:
+        """Facts of alerts that this notifier was told are on, and of those whose end it was told after `since`."""
+        tables = self._db.tables
+        table, items, alerts = tables.notifications, tables.notification_alerts, tables.alerts
+        told = (
+            items.select(items.facts)
+            .join(table, on=(table.id == items.notification_id))
+            .join(alerts, on=(alerts.id == items.alert_id))
+            .where((table.notifier == notifier) & (table.state == NotificationState.DELIVERED.value))
+            .order_by(items.id)
+        )
+        with self._db.read("read what was told"):
+            firing = told.where((table.event == ALARM) & alerts.resolved_at.is_null())
+            resolved = told.where((table.event == RECOVERY) & (alerts.resolved_at > since))
+            return [row[0] for row in firing.tuples()], [row[0] for row in resolved.tuples()]
+
+    def close(self) -> None:
+        """Closes the calling thread's connection."""
+        self._db.close()
 
     def retry(self, id: int, now: int, give_up_after: int = DAY) -> None:
         """Has a dead letter tried again at once. Raises NotFound, and Conflict when it is not dead."""

@@ -194,9 +194,9 @@ def test_a_heartbeat_between_judgement_and_writing_wins(replica: Replica, clock:
     due = replica.evaluations.due(clock.now(), 10)
     settle = replica.evaluations.settle
 
-    def beaten(outcomes: object, check: object) -> object:
+    def beaten(outcomes: object, check: object, also: object) -> object:
         replica.beat("job")
-        return settle(outcomes, check)  # type: ignore[arg-type]
+        return settle(outcomes, check, also)  # type: ignore[arg-type]
 
     replica.evaluations.settle = beaten  # type: ignore[assignment, method-assign]
     replica.evaluator._judge(due, clock.now())

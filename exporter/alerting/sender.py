@@ -1,0 +1,80 @@
+"""The sender: one channel for each notifier that is configured."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from exporter.alerting.channel import Channel
+from exporter.alerting.message import Site
+from exporter.alerting.notifier import Failure
+from exporter.alerting.notifiers import notifier_class
+from exporter.config.settings import NotifierSettings
+from exporter.core.clock import Clock
+from exporter.core.telemetry import Telemetry
+from exporter.storage.leases import Lease
+from exporter.storage.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+
+class Sender:
+    """Works while this process holds the lease."""
+
+    def __init__(
+        self, outbox: Outbox, lease: Lease, clock: Clock, telemetry: Telemetry, site: Callable[[], Site]
+    ) -> None:
+        self._outbox = outbox
+        self._lease = lease
+        self._clock = clock
+        self._telemetry = telemetry
+        self._site = site
+        self._channels: dict[str, Channel] = {}
+        self._settings: dict[str, NotifierSettings] = {}
+        self._started = False
+
+    def use(self, notifiers: Sequence[NotifierSettings]) -> None:
+        """Begins, changes and ends channels; those whose settings stay are left alone."""
+        wanted = {one.name: one for one in notifiers}
+        for name in [name for name, settings in self._settings.items() if wanted.get(name) != settings]:
+            self._channels.pop(name).stop()
+            del self._settings[name]
+        for name, settings in wanted.items():
+            if name not in self._channels:
+                notifier = notifier_class(settings.type)(settings.options)
+                channel = Channel(name, notifier, self._outbox, self._lease, self._clock, self._telemetry, self._site)
+                self._channels[name], self._settings[name] = channel, settings
+                if self._started:
+                    channel.start()
+
+    def start(self) -> None:
+        self._started = True
+        for channel in self._channels.values():
+            channel.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """What is not delivered by then is delivered after the next start."""
+        for channel in self._channels.values():
+            channel.stop()
+        for channel in self._channels.values():
+            channel.join(timeout)
+
+    def attend(self) -> None:
+        """Something new is owed. Called from any thread."""
+        for channel in list(self._channels.values()):
+            channel.attend()
+
+    @property
+    def alive(self) -> bool:
+        """Whether every channel's thread is there."""
+        return all(channel.alive for channel in list(self._channels.values()))
+
+    def bury(self) -> None:
+        """Gives up what is owed to notifiers that are configured no longer, once its time is over."""
+        if not self._lease.held:
+            return
+        now = self._clock.now()
+        for name in self._outbox.owed_to(list(self._channels)):
+            for notification in self._outbox.expired(name, now):
+                text = "there is no notifier of this name any more"
+                self._outbox.give_up(notification.id, now, Failure.REMOVED.value, text, self._lease.check)
+                self._telemetry.notification_failed(name, Failure.REMOVED.value)
+                log.error("notification %d given up: %s: %s", notification.id, name, text)
