@@ -13,14 +13,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
-from exporter.alerting.engine import Engine
-from exporter.alerting.ledger import Ledger
 from exporter.alerting.message import Site
-from exporter.alerting.rulebook import Rulebook
-from exporter.alerting.sender import Sender
+from exporter.compose_alerting import Alerting
 from exporter.config.settings import Settings
 from exporter.core.clock import SECOND, Clock
-from exporter.core.errors import ConfigError, HeartbeatExporterError, InvalidValue, StorageUnavailable
+from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
 from exporter.core.monitor import Monitor
 from exporter.core.secret import digest
 from exporter.evaluation.evaluator import Evaluator
@@ -28,23 +25,18 @@ from exporter.ingest.authentication import Authenticator
 from exporter.ingest.dialects import all_dialects
 from exporter.ingest.receiver import Ingest, Receiver, Waiters
 from exporter.logs import set_level
-from exporter.metrics.alarms import Alarms
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.scrape import Scrape
-from exporter.metrics.telemetry import PREFIX, ExporterTelemetry
+from exporter.metrics.telemetry import ExporterTelemetry
 from exporter.periodic import Periodic
-from exporter.storage.alert_board import AlertBoard
-from exporter.storage.alerts import Alerts
 from exporter.storage.database import Database
 from exporter.storage.evaluations import Evaluations
 from exporter.storage.fleet import Fleet
 from exporter.storage.follower import Follower
 from exporter.storage.history import History
-from exporter.storage.incidents import Incidents
 from exporter.storage.keys import secret_key
 from exporter.storage.leases import Lease
 from exporter.storage.monitors import Monitors
-from exporter.storage.outbox import Outbox, Terms
 from exporter.storage.pruning import Pruner
 from exporter.storage.recorder import Recorder
 from exporter.storage.schema import migrate
@@ -61,8 +53,6 @@ GC_THRESHOLD = (10_000, 20, 50)
 """Requests make no cycles to speak of; at the default of 700 the collector takes a tenth of the hot path."""
 FOLLOW_EVERY = 0.5
 PRUNE_EVERY = 2.0
-STALLED_AFTER = 60 * SECOND
-"""An evaluator that has not come round for so long does not work."""
 READ_BACK = 5.0
 """Seconds that a change made by the API waits to be seen by this process."""
 
@@ -82,25 +72,20 @@ class Service:
         self._monitors = Monitors(self._db, clock, self._replica)
         self._history = History(self._db)
         self._lease = Lease(self._db, clock, "evaluation", self._replica)
-        self._alerts, self._outbox = Alerts(self._db), Outbox(self._db)
-        self._incidents = Incidents(self._db, clock)
-        self._board = AlertBoard(self._alerts, self._incidents, self._outbox)
-        self._alarms = Alarms(self._board, clock, PREFIX)
-        self._registry.register(self._alarms)
-        self._sender = Sender(self._outbox, self._lease, clock, self._telemetry, self._site)
-        self._ledger = Ledger(
+        self._alerting = Alerting(
+            self._db,
             self._fleet,
+            self._monitors,
             self._history,
-            self._alerts,
-            self._incidents,
-            self._outbox,
+            self._lease,
+            clock,
             self._telemetry,
-            owed=self._sender.attend,
+            self._registry,
+            lambda: Site(self.settings.web.url),
         )
-        self._engine = Engine(self._db, self._fleet, self._monitors, self._alerts, self._ledger)
         evaluations = Evaluations(self._db, self._fleet, self._replica)
         self._evaluator = Evaluator(
-            self._db, evaluations, self._history, self._lease, clock, self._telemetry, self._engine
+            self._db, evaluations, self._history, self._lease, clock, self._telemetry, self._alerting.engine
         )
         self._pruner = Pruner(self._db, clock)
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
@@ -172,7 +157,7 @@ class Service:
             periodic.stop()
         if self._ingest is not None and self._recorder is not None:
             self._recorder.stop()
-            self._sender.stop()
+            self._alerting.stop()
             self._evaluator.stop()
         self._executor.shutdown(cancel_futures=True)
 
@@ -203,22 +188,20 @@ class Service:
         configured = self.settings.secret_key
         self._key = secret_key(self._db, configured.reveal() if configured is not None else None)
         with self._reloading:
-            self._use_alerting(self.settings)
+            self._alerting.prepare(self.settings)()
             self._provision(self.settings)
         follower = Follower(self._db, self._monitors, self._recorder, self._replica)
         follower.start_here()
         self._fleet.update(load(self._db))
         self._recorder.start()
         self._ingest = Ingest(Authenticator(self._fleet, self._key), self._recorder, self._waiters)
-        self._board.poll()
-        self._warn_of_idle_rules(self.settings)
+        self._alerting.warn_of_idle_rules(self.settings)
         self._evaluator.start()
-        self._sender.start()
+        self._alerting.start()
         self._periodic = [
             Periodic("follower", FOLLOW_EVERY, follower.poll),
-            Periodic("board", FOLLOW_EVERY, self._board.poll),
             Periodic("pruner", PRUNE_EVERY, self._prune),
-            *self._self_heartbeats(),
+            *self._alerting.periodics(self.settings, lambda: self._evaluator.worked_at),
         ]
         for periodic in self._periodic:
             periodic.start()
@@ -235,24 +218,7 @@ class Service:
         if self._lease.held:
             storage = self.settings.storage
             self._pruner.prune(storage.heartbeats_kept, storage.transitions_kept)
-            self._sender.bury()
-
-    def _self_heartbeats(self) -> list[Periodic]:
-        settings = self.settings.self_heartbeat
-        if settings is None:
-            return []
-        from exporter.alerting.self_heartbeat import SelfHeartbeat
-
-        one = SelfHeartbeat(settings, self._not_working)
-        one.beat()
-        return [Periodic("self-heartbeat", one.seconds, one.beat)]
-
-    def _not_working(self) -> str | None:
-        """Which of the threads that alarms depend on does not work; None when they all do."""
-        worked = self._evaluator.worked_at
-        if worked is None or self._clock.monotonic() - worked > STALLED_AFTER:
-            return "the evaluator does not work"
-        return None if self._sender.alive else "the sender does not work"
+            self._alerting.bury()
 
     # ── configuration ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -264,16 +230,17 @@ class Service:
             try:
                 settings = self._reread()
                 if self._ingest is not None:
-                    self._use_alerting(settings)
+                    apply = self._alerting.prepare(settings)
                     self._provision(settings)
-            except (ConfigError, InvalidValue, StorageUnavailable) as error:
+                    apply()
+            except (ConfigError, StorageUnavailable) as error:
                 self._telemetry.config_reloaded(False, self._clock.now() / SECOND)
                 log.error("configuration not reloaded, the old one stays:\n%s", error)
                 raise
             for name in needs_restart(self.settings, settings):
                 log.warning("%s has changed: restart to apply it", name)
             self.settings = settings
-            self._warn_of_idle_rules(settings)
+            self._alerting.warn_of_idle_rules(settings)
             set_level(settings.log.level)
             self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
             log.info("configuration reloaded")
@@ -283,22 +250,6 @@ class Service:
             self.reload()
         except HeartbeatExporterError:
             return  # logged where it happened
-
-    def _use_alerting(self, settings: Settings) -> None:
-        """Raises InvalidValue, having changed nothing, when a notifier cannot be made."""
-        self._sender.use(settings.notifiers)
-        names = [one.name for one in settings.notifiers]
-        self._telemetry.expect_notifiers(names)
-        self._alarms.notifiers = tuple(names)
-        self._ledger.terms = {one.name: Terms(one.group_wait, one.give_up_after) for one in settings.notifiers}
-        self._engine.use(Rulebook(settings.alerts))
-
-    def _warn_of_idle_rules(self, settings: Settings) -> None:
-        for name in Rulebook(settings.alerts).idle(watched.monitor for watched in self._fleet):
-            log.warning("the alert rule %r fits no monitor", name)
-
-    def _site(self) -> Site:
-        return Site(self.settings.web.url)
 
     def _provision(self, settings: Settings) -> None:
         wanted = [(one.monitor, digest(one.secret.reveal(), self._key)) for one in settings.monitors]

@@ -9,6 +9,7 @@ from exporter.alerting.notifier import Failure
 from exporter.alerting.notifiers import notifier_class
 from exporter.config.settings import NotifierSettings
 from exporter.core.clock import Clock
+from exporter.core.errors import ConfigError, InvalidValue, Problem
 from exporter.core.telemetry import Telemetry
 from exporter.storage.leases import Lease
 from exporter.storage.outbox import Outbox
@@ -31,19 +32,30 @@ class Sender:
         self._settings: dict[str, NotifierSettings] = {}
         self._started = False
 
-    def use(self, notifiers: Sequence[NotifierSettings]) -> None:
-        """Begins, changes and ends channels; those whose settings stay are left alone."""
+    def prepare(self, notifiers: Sequence[NotifierSettings]) -> Callable[[], None]:
+        """Makes the channels that are new or changed, and returns what puts them in force; those whose settings stay
+        are left alone. Raises ConfigError when one cannot be made.
+        """
         wanted = {one.name: one for one in notifiers}
-        for name in [name for name, settings in self._settings.items() if wanted.get(name) != settings]:
-            self._channels.pop(name).stop()
-            del self._settings[name]
-        for name, settings in wanted.items():
-            if name not in self._channels:
-                notifier = notifier_class(settings.type)(settings.options)
-                channel = Channel(name, notifier, self._outbox, self._lease, self._clock, self._telemetry, self._site)
-                self._channels[name], self._settings[name] = channel, settings
-                if self._started:
+        made = {name: self._channel(one) for name, one in wanted.items() if self._settings.get(name) != one}
+
+        def apply() -> None:
+            for name in [name for name, settings in self._settings.items() if wanted.get(name) != settings]:
+                self._channels.pop(name).stop()
+            self._settings = wanted
+            self._channels = {**self._channels, **made}
+            if self._started:
+                for channel in made.values():
                     channel.start()
+
+        return apply
+
+    def _channel(self, settings: NotifierSettings) -> Channel:
+        try:
+            notifier = notifier_class(settings.type)(settings.options)
+        except InvalidValue as error:
+            raise ConfigError([Problem(str(error), f"notifiers: {settings.name}")]) from None
+        return Channel(settings.name, notifier, self._outbox, self._lease, self._clock, self._telemetry, self._site)
 
     def start(self) -> None:
         self._started = True
