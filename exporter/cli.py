@@ -41,7 +41,7 @@ def main() -> None:
     Start here:
       heartbeat-exporter monitor add nightly-backup     make a monitor, see its curl line
       heartbeat-exporter serve                          take heartbeats, answer scrapes
-      curl -fsS -m 10 --retry 5 http://127.0.0.1:10105/ext/heartbeat/TAG:SECRET
+      curl -fsS -m 10 --retry 5 --retry-connrefused http://127.0.0.1:10105/ext/heartbeat/TAG:SECRET
     """
 
 

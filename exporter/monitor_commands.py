@@ -71,8 +71,9 @@ def add(
         configured = settings.secret_key.reveal() if settings.secret_key is not None else None
         key = secret_key(database, configured)
         _monitors(database).add(new, digest(secret, key))
+    url = f"{base_url(settings)}/ext/heartbeat/{new.tag}:{quote(secret, safe='')}"
     click.echo(f"Added {new.tag}. Its heartbeat, shown this once:\n")
-    click.echo(f"  curl -fsS -m 10 --retry 5 {base_url(settings)}/ext/heartbeat/{new.tag}:{quote(secret, safe='')}\n")
+    click.echo(f"  curl -fsS -m 10 --retry 5 --retry-connrefused {url}\n")
     click.echo("Append /start, /fail, /log or /$? to tell more; see docs/heartbeats.md.")
 
 

@@ -52,7 +52,9 @@ def test_a_monitor_from_its_first_day_to_its_last(storage: str, tmp_path: Path) 
     )
     assert added.exit_code == 0, added.output
     line = re.search(
-        r"curl -fsS -m 10 --retry 5 http://127\.0\.0\.1:10105/ext/heartbeat/job:(\S{32})$", added.output, re.M
+        r"curl -fsS -m 10 --retry 5 --retry-connrefused http://127\.0\.0\.1:10105/ext/heartbeat/job:(\S{32})$",
+        added.output,
+        re.M,
     )
     assert line is not None
     secret = line[1]
