@@ -14,7 +14,7 @@ from exporter import __version__
 from exporter.config.load import load_config
 from exporter.config.schema import json_schema
 from exporter.config.settings import Settings
-from exporter.console import overridden, storage_options, told_plainly
+from exporter.console import Group, overridden, storage_options, told_plainly
 from exporter.core.clock import SystemClock
 from exporter.core.errors import ConfigError, InvalidValue, Problem, StorageUnavailable
 from exporter.logs import set_up_logging
@@ -23,13 +23,6 @@ from exporter.server import Server, gunicorn_address
 from exporter.storage.database import Database
 from exporter.storage.engines import open_engine
 from exporter.storage.schema import migrate
-
-
-class Group(click.Group):
-    """Keeps the commands in the order of use instead of the alphabet's."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,7 +34,7 @@ def main() -> None:
     Start here:
       heartbeat-exporter monitor add nightly-backup     make a monitor, see its curl line
       heartbeat-exporter serve                          take heartbeats, answer scrapes
-      curl -fsS -m 10 --retry 5 http://127.0.0.1:10105/ext/heartbeat/TAG:SECRET
+      curl -fsS -m 10 --retry 5 --retry-connrefused http://127.0.0.1:10105/ext/heartbeat/TAG:SECRET
     """
 
 
@@ -51,14 +44,30 @@ def main() -> None:
 @click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Where the metrics are. Default /metrics.")
 @click.option("--web.external-url", "external_url", metavar="URL", help="The URL under which people reach the service.")
 @click.option(
-    "--log.level", "log_level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default info."
+    "--log.level",
+    "log_level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    metavar="LEVEL",
+    help="debug, info, warning or error. Default info.",
 )
-@click.option("--log.format", "log_format", type=click.Choice(["text", "json"]), help="Default text.")
+@click.option(
+    "--log.format",
+    "log_format",
+    type=click.Choice(["text", "json"]),
+    metavar="FORMAT",
+    help="text or json, on standard error. Default text.",
+)
 def serve(config_file: Path | None, **options: str | None) -> None:
     """Takes heartbeats and answers scrapes and people.
 
     Options override the configuration file. SIGHUP or POST /-/reload reads the file anew; Ctrl-C and SIGTERM finish
     what is in flight first.
+
+    \b
+    Examples:
+      heartbeat-exporter serve
+      heartbeat-exporter serve --config.file heartbeats.yml
+      heartbeat-exporter serve --web.listen-address :8080    # on every address
     """
 
     def reread() -> Settings:
@@ -85,6 +94,11 @@ def check_config(file: Path | None, schema: bool) -> None:
     """Names every problem in a configuration file.
 
     Exit status 1 if there is any.
+
+    \b
+    Examples:
+      heartbeat-exporter check-config heartbeats.yml
+      heartbeat-exporter check-config --schema > heartbeats.schema.json
     """
     if schema:
         click.echo(json.dumps(json_schema(), indent=2))

@@ -57,6 +57,13 @@ def overridden(settings: Settings, **options: str | None) -> Settings:
     )
 
 
+class Group(click.Group):
+    """Keeps the commands in the order of use instead of the alphabet's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """Turns our errors into one clear line and exit status 1."""

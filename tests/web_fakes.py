@@ -10,6 +10,7 @@ from typing import Any
 
 import falcon
 
+from exporter import __version__
 from exporter.config.settings import WebSettings
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import Conflict, NotFound, StorageUnavailable
@@ -149,6 +150,7 @@ class World:
     reload: Callable[[], Any] = lambda: None
     observed: list[tuple[str, str, int, float]] = field(default_factory=list)
     executor: Executor = _EXECUTOR
+    version: str = "1.2.3"
     monitors: FakeMonitors = field(init=False)
 
     def __post_init__(self) -> None:
@@ -166,7 +168,7 @@ class World:
             settings=lambda: self.web,
             executor=self.executor,
             observe=lambda *seen: self.observed.append(seen),
-            version="1.2.3",
+            version=self.version,
             ingest=[("/ext/heartbeat/{rest:path}", FakeIngest())],
         )
 
@@ -342,5 +344,40 @@ def _jobs(now: int) -> list[tuple[Monitor, HeartbeatState, list[tuple[int, Statu
     ]
 
 
-def app() -> Any:
-    return every_status().app()
+def as_it_is(now: int = NOW) -> World:
+    """`every_status` without what cannot be had yet: for the picture in the README."""
+    world = every_status(now)
+    world.version = __version__
+    vacuum = world.fleet.get("db-vacuum")
+    assert vacuum is not None
+    vacuum.standing = Standing(Status.UP, Reason.ON_TIME, now - 14 * DAY)
+    world.history.kept[vacuum.id] = world.history.kept[vacuum.id][:1]
+    return world
+
+
+def longest_names(now: int = NOW) -> World:
+    """Two monitors of which everything that people choose is as long as it may be, and which flap."""
+    world = World(clock=StoppedClock(now))
+    cycle = ((Status.UP, Reason.ON_TIME), (Status.DEGRADED, Reason.LATE), (Status.DOWN, Reason.MISSED))
+    history = [Transition(now - (360 - n) * 5 * MINUTE, *cycle[n % 3], now) for n in range(360)]
+    state = _state(now, 3 * DAY + 5 * HOUR + 17 * MINUTE, DAY + 3 * HOUR + 59 * MINUTE, last_failure_at=now - 3 * DAY)
+    for number, (tag, name) in enumerate((("W" * 128, ""), ("w" * 128, "Überweisungsdonaudampfschifffahrt " * 5))):
+        monitor = Monitor(
+            tag=tag,
+            name=name,
+            group="Finance and controlling, shared service centre " * 3,
+            schedule="0,5,10,15,20,25,30,35,40,45,50,55 0-23 1-31 JAN-DEC MON-FRI",
+            timezone="America/Argentina/Buenos_Aires",
+            labels=(("runbook", "https://wiki.example.org/" + "runbooks/" * 10), ("team", "x" * 200)),
+        )
+        standing = Standing(*cycle[number * 2], now - 5 * MINUTE)
+        world.fleet.update([Watched(number, monitor, b"", standing, state)])
+        world.history.kept[number] = history
+        world.history.beats[number] = [Heartbeat(Kind.FAILURE, now - MINUTE, "r" * 64, -(2**31), "y" * 3000)]
+    return world
+
+
+def app(world: str = "every_status") -> Any:
+    """The application over a world that is named here, so that a gunicorn can be told which."""
+    worlds = {"every_status": every_status, "as_it_is": as_it_is, "longest_names": longest_names, "nothing": World}
+    return worlds[world]().app()

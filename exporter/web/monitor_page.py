@@ -139,7 +139,7 @@ def _facts(watched: Watched, now: int) -> list[tuple[str, str | Moment | None]]:
         ("Heartbeats received", f"{state.received:,}"),
         ("Failures", f"{state.failures:,}"),
         ("Open runs", ", ".join(_run(run.rid, now - run.started_at) for run in state.runs[:10]) or "none"),
-        ("Defined in", "the configuration file" if watched.provisioned else "the database, through the API"),
+        ("Defined in", "the configuration file" if watched.provisioned else "the database, added by hand"),
     ]
     if monitor.evaluation_cron:
         facts.insert(5, ("Evaluated at", monitor.evaluation_cron))

@@ -4,16 +4,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from exporter import __version__
 from tests.live.conftest import ROOT, curl, eventually, free_port
 from tests.tools import need_tool
 
 pytestmark = pytest.mark.live
+PICTURE = 1240
+"""Pixels across."""
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -23,12 +27,12 @@ QUIET = [
 ]
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    """The web application over fakes: monitors in every status, at a moment that stands still."""
+@contextmanager
+def serving(world: str) -> Iterator[str]:
+    """The web application over fakes, at a moment that stands still."""
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-k", "asgi", "--no-control-socket", "-b", f"127.0.0.1:{port}"]
-    process = subprocess.Popen([*command, "tests.web_fakes:app()"], cwd=ROOT, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, f"tests.web_fakes:app({world!r})"], cwd=ROOT, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
         eventually(lambda: curl(f"{url}/-/healthy").status == 200)
@@ -36,6 +40,13 @@ def site() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(40)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """Monitors in every status."""
+    with serving("every_status") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +80,49 @@ def test_pages(site: str, browser: Browser, tmp_path: Path, path: str, width: in
     name = path.strip("/?").replace("/", "-").replace("=", "-") or "page"
     page.screenshot(path=pictures / f"{name}-{scheme}-{width}.png", full_page=True)
     assert page.title()
+    page.close()
+
+
+@pytest.mark.parametrize(("scheme", "name"), [("light", "status-page.png"), ("dark", "status-page-dark.png")])
+def test_the_picture_in_the_readme(browser: Browser, tmp_path: Path, scheme: Any, name: str) -> None:
+    """Its file is not compared, for fonts differ; `PICTURES=docs` takes it anew."""
+    assert f"docs/{name}" in (ROOT / "README.md").read_text()
+    with serving("as_it_is") as site:
+        page = browser.new_page(viewport={"width": PICTURE, "height": 800}, color_scheme=scheme)
+        page.goto(site, wait_until="networkidle")
+        assert page.get_by_text(f"Heartbeat Exporter {__version__}").count() == 1
+        picture = page.screenshot(path=Path(os.environ.get("PICTURES", tmp_path)) / name, full_page=True)
+        page.close()
+    kept = (ROOT / "docs" / name).read_bytes()
+    assert picture[16:20] == kept[16:20], "the picture has another width: take it anew with PICTURES=docs"
+
+
+@pytest.mark.parametrize("width", [1280, 820, 360])
+def test_the_longest_names_leave_the_page_readable(browser: Browser, tmp_path: Path, width: int) -> None:
+    pictures = Path(os.environ.get("PICTURES", tmp_path))
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    with serving("longest_names") as site:
+        for path in ("/", "/monitors/" + "W" * 128, "/monitors/" + "w" * 128):
+            page.goto(site + path, wait_until="networkidle")
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, f"{path} is {wide - width} px too wide"
+            tall = page.evaluate("Math.max(0, ...Array.from(document.querySelectorAll('.row'), r => r.offsetHeight))")
+            assert tall <= 260, f"a row of {tall} px"
+            heading = page.evaluate("Math.max(...Array.from(document.querySelectorAll('h2'), h => h.offsetHeight))")
+            assert heading <= 200, f"a heading of {heading} px: letter under letter"
+            page.screenshot(path=pictures / f"longest-{len(path)}-{path[-1:].strip('/')}-{width}.png", full_page=True)
+    page.close()
+
+
+def test_without_monitors_the_page_tells_how_to_begin(browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1100, "height": 800})
+    with serving("nothing") as site:
+        page.goto(site, wait_until="networkidle")
+        assert page.get_by_text("heartbeat-exporter monitor add nightly-backup").is_visible()
+        hero, card = (page.locator(part).bounding_box() for part in (".hero", ".card"))
+    assert hero is not None
+    assert card is not None
+    assert card["y"] - (hero["y"] + hero["height"]) >= 10, "the two boxes touch"
     page.close()
 
 

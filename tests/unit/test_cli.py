@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -52,7 +53,9 @@ def test_a_monitor_from_its_first_day_to_its_last(storage: str, tmp_path: Path) 
     )
     assert added.exit_code == 0, added.output
     line = re.search(
-        r"curl -fsS -m 10 --retry 5 http://127\.0\.0\.1:10105/ext/heartbeat/job:(\S{32})$", added.output, re.M
+        r"curl -fsS -m 10 --retry 5 --retry-connrefused http://127\.0\.0\.1:10105/ext/heartbeat/job:(\S{32})$",
+        added.output,
+        re.M,
     )
     assert line is not None
     secret = line[1]
@@ -174,6 +177,52 @@ def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command
         yield f"{path} {name}", command
         if isinstance(command, click.Group):
             yield from commands(command, f"{path} {name}")
+
+
+@pytest.mark.parametrize("columns", ["80", "100"])
+def test_help_is_a_pleasure_to_read(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in the order of use, no line cut or wrapped within an example, every option told on its own line."""
+    monkeypatch.setenv("COLUMNS", columns)
+    listed = re.findall(r"^  ([a-z]+)  ", run("monitor", "--help").output, re.M)
+    assert listed == ["add", "list", "show", "pause", "resume", "remove"]
+    for path, command in commands(main, "heartbeat-exporter"):
+        text = run(*path.split()[1:], "--help").output
+        examples = re.findall(r"^    (heartbeat-exporter .*)$", text, re.M)
+        assert all(example.startswith(path) for example in examples), text
+        assert max(map(len, text.splitlines())) <= 100
+        assert "TEXT" not in text
+        if not isinstance(command, click.Group):
+            assert "..." not in text.replace("[ARGS]...", ""), "the first sentence is too long for a list of commands"
+    overview = run("--help").output
+    assert "..." not in overview.replace("[ARGS]...", "")
+
+
+def test_examples_in_help_are_good(storage: str, no_server: list[object], tmp_path: Path) -> None:
+    for path, _ in commands(main, "heartbeat-exporter"):
+        if path.split()[1] == "check-config":
+            continue
+        text = run(*path.split()[1:], "--help").output.replace("\\\n", "")
+        for line in re.findall(r"^    (heartbeat-exporter .*)$", text, re.M):
+            arguments = shlex.split(line, comments=True)[1:]
+            if "--config.file" in arguments:
+                (tmp_path / "heartbeats.yml").write_text("monitors: [{tag: a, secret: s}]\n")
+                arguments[arguments.index("heartbeats.yml")] = str(tmp_path / "heartbeats.yml")
+            if arguments[0] == "serve":
+                arguments += ["--web.listen-address", "127.0.0.1:0"]
+            result = run(*arguments, "--storage.url", storage)
+            assert result.exit_code == 0, (line, result.output)
+    assert len(no_server) == 3
+
+
+def test_the_list_names_its_file_and_is_coloured_only_in_a_terminal(storage: str) -> None:
+    assert f"No monitors yet in {storage}." in monitor(storage, "list").output
+    monitor(storage, "add", "job")
+    assert "\x1b" not in monitor(storage, "list").output
+    with closing(sqlite3.connect(storage.removeprefix("sqlite:///"))) as database:
+        database.execute("UPDATE states SET status = 'DOWN'")
+        database.commit()
+    coloured = CliRunner().invoke(main, ["monitor", "list", "--storage.url", storage], color=True).output
+    assert "\x1b[31mDOWN" in coloured
 
 
 def section_of(command: str) -> str:
