@@ -20,6 +20,7 @@ from exporter.storage import leases
 from exporter.storage.commit import Pending
 from exporter.storage.leases import LeaseLost
 from exporter.storage.outbox import MOST_ALERTS
+from exporter.storage.pruning import Pruner
 from tests.conftest import START, ManualClock
 from tests.contract.conftest import Replica
 
@@ -619,3 +620,38 @@ def _watched(replica: Replica, tag: str):  # type: ignore[no-untyped-def]
 
 def _beat(replica: Replica, kind: Kind = Kind.SUCCESS) -> Heartbeat:
     return Heartbeat(kind, replica.clock.now())
+
+
+def test_what_is_over_is_forgotten_in_time_and_nothing_else(replica: Replica) -> None:
+    replica.watch(AlertRule(name="down", notify=("ops", "gone"), create_incident=True))
+    for tag in ("over", "on"):
+        replica.add(tag, degraded_after=1000 * DAY, down_after=2000 * DAY)
+        goes_down(replica, tag)
+    channels = [replica.channel(Scripted()), replica.channel(Scripted(REFUSED), "gone")]
+    for channel in channels:
+        channel.work()
+    recovers(replica, "over")
+    channels[0].work()
+    pruner = Pruner(replica.db, replica.clock)
+    pass_time(replica, 90 * DAY)
+    pruner.prune(100, 90 * DAY)
+    assert len(replica.alerts.recent()) == 2
+    assert len(replica.outbox.recent()) == 3
+    pass_time(replica, 1)
+    pruner.prune(100, 90 * DAY)
+    assert [alert.tag for alert in replica.alerts.recent()] == ["on"]
+    assert [incident.tag for incident in replica.incidents.recent()] == ["on"]
+    assert [(one.notifier, one.event) for one in replica.outbox.recent()] == [
+        ("gone", "TRIGGERED"),
+        ("ops", "TRIGGERED"),
+    ]
+    tables = replica.db.tables
+    items = tables.notification_alerts
+    assert {row[0] for row in tables.incident_updates.select(tables.incident_updates.incident_id).tuples()} == {2}
+    recovers(replica, "on")
+    pass_time(replica, 90 * DAY + 1)
+    channels[0].work()
+    pass_time(replica, 90 * DAY + 1)
+    pruner.prune(100, 90 * DAY)
+    for table in (tables.alerts, tables.incidents, tables.incident_updates, tables.notifications, items):
+        assert list(table.select().tuples()) == []
