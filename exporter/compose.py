@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import threading
 import uuid
@@ -66,7 +67,7 @@ class Service:
         self._registry = CollectorRegistry()
         self._fleet = Fleet()
         self._telemetry = ExporterTelemetry(self._registry, self._fleet, __version__)
-        self._db = Database(settings.storage.url, self._telemetry)
+        self._db = Database(settings.storage.url, self._telemetry, self._start_over)
         self._monitors = Monitors(self._db, clock, self._replica)
         self._history = History(self._db)
         self._lease = Lease(self._db, clock, "evaluation", self._replica)
@@ -135,6 +136,13 @@ class Service:
         await asyncio.get_running_loop().run_in_executor(None, self._stop_threads)
         if self._waiters is not None:
             self._waiters.close()
+
+    def _start_over(self) -> None:
+        """What we know is of a database that is gone: the supervisor puts a new process in our place."""
+        if not self._stopping.is_set() and self._starting is None:
+            self._starting = "the database was removed or replaced: starting over"
+            log.critical(self._starting)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _stop_threads(self) -> None:
         self._boot_thread.join(10.0)

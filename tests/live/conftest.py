@@ -133,7 +133,8 @@ class Service:
 
     def workers(self) -> list[int]:
         """The process ids of the supervisor's children."""
-        return [int(one) for one in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def worker(self) -> int:
         """The worker's process id."""
