@@ -53,6 +53,10 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         """As gunicorn does when a kept connection has been idle for too long."""
         self._keepalive_timeout()
 
+    def _is_websocket_upgrade(self, request: Any) -> bool:
+        """An offer to upgrade may be passed over: what asks for a WebSocket gets the answer to a plain request."""
+        return False
+
     def _end_silence(self) -> None:
         if self.idle and self.req_count <= 1:
             self.close()
