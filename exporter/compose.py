@@ -1,6 +1,7 @@
 """Puts the parts together: the one place that knows them all."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -53,7 +54,7 @@ GC_THRESHOLD = (10_000, 20, 50)
 FOLLOW_EVERY = 0.5
 PRUNE_EVERY = 2.0
 READ_BACK = 5.0
-"""Seconds that a change made by the API waits to be seen by this process."""
+"""Seconds that a change made by the API or a reload waits to be seen by this process."""
 
 
 class Service:
@@ -78,6 +79,7 @@ class Service:
         self._reloading = threading.Lock()
         self._ingest: Ingest | None = None
         self._recorder: Recorder | None = None
+        self._follower: Follower | None = None
         self._waiters: Waiters | None = None
         self._periodic: list[Periodic] = []
         self._key = b""
@@ -181,7 +183,7 @@ class Service:
         self._key = secret_key(self._db, configured.reveal() if configured is not None else None)
         with self._reloading:
             self._provision(self.settings)
-        follower = Follower(self._db, self._monitors, self._recorder, self._replica)
+        follower = self._follower = Follower(self._db, self._monitors, self._recorder, self._replica)
         follower.start_here()
         self._fleet.update(load(self._db))
         self._recorder.start()
@@ -226,8 +228,16 @@ class Service:
                 log.warning("%s has changed: restart to apply it", name)
             self.settings = settings
             set_level(settings.log.level)
+            self._see_changes()
             self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
             log.info("configuration reloaded")
+
+    def _see_changes(self) -> None:
+        """Whoever reloads may send a new monitor's heartbeat at once."""
+        if self._ingest is not None and self._follower is not None:
+            # Applied it is; what cannot be read now is read as soon as it can.
+            with contextlib.suppress(StorageUnavailable):
+                self._follower.catch_up(READ_BACK)
 
     def _reload_by_signal(self) -> None:
         try:
