@@ -84,6 +84,7 @@ class Service:
         self._periodic: list[Periodic] = []
         self._key = b""
         self._starting: str | None = "the database is being opened"
+        self._starting_over = False
         self._stopping = threading.Event()
         self._boot_thread = threading.Thread(target=self._boot, name="boot", daemon=True)
 
@@ -141,7 +142,8 @@ class Service:
 
     def _start_over(self) -> None:
         """What we know is of a database that is gone: the supervisor puts a new process in our place."""
-        if not self._stopping.is_set() and self._starting is None:
+        if not self._starting_over:
+            self._starting_over = True
             self._starting = "the database was removed or replaced: starting over"
             log.critical(self._starting)
             os.kill(os.getpid(), signal.SIGTERM)

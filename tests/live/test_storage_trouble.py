@@ -133,6 +133,20 @@ def test_a_database_that_is_deleted_or_replaced_under_us(start: Starter, tmp_pat
     assert "starting over" in service.output()
 
 
+def test_a_database_that_is_replaced_before_it_was_ever_open(start: Starter, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "live.db")) as database:
+        database.execute("PRAGMA journal_mode=wal")
+    held = sqlite3.connect(tmp_path / "live.db", isolation_level=None)
+    held.execute("BEGIN IMMEDIATE")
+    service = start(monitors("job"), ready=False)
+    eventually(lambda: "locked; trying again" in service.output())
+    for file in tmp_path.glob("live.db*"):
+        file.unlink()
+    service.ready()
+    assert service.ping("job").status == 200
+    held.close()
+
+
 def test_two_processes_on_one_database(start: Starter) -> None:
     config = monitors("job", degraded_after="1s", down_after="2s")
     one, two = start(config, "one"), start(config, "two")
