@@ -1,8 +1,10 @@
 """Puts the parts together: the one place that knows them all."""
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import signal
 import threading
 import uuid
@@ -54,7 +56,7 @@ GC_THRESHOLD = (10_000, 20, 50)
 FOLLOW_EVERY = 0.5
 PRUNE_EVERY = 2.0
 READ_BACK = 5.0
-"""Seconds that a change made by the API waits to be seen by this process."""
+"""Seconds that a change made by the API or a reload waits to be seen by this process."""
 
 
 class Service:
@@ -68,7 +70,7 @@ class Service:
         self._registry = CollectorRegistry()
         self._fleet = Fleet()
         self._telemetry = ExporterTelemetry(self._registry, self._fleet, __version__)
-        self._db = Database(settings.storage.url, self._telemetry)
+        self._db = Database(settings.storage.url, self._telemetry, self._start_over)
         self._monitors = Monitors(self._db, clock, self._replica)
         self._history = History(self._db)
         self._lease = Lease(self._db, clock, "evaluation", self._replica)
@@ -92,10 +94,12 @@ class Service:
         self._reloading = threading.Lock()
         self._ingest: Ingest | None = None
         self._recorder: Recorder | None = None
+        self._follower: Follower | None = None
         self._waiters: Waiters | None = None
         self._periodic: list[Periodic] = []
         self._key = b""
         self._starting: str | None = "the database is being opened"
+        self._starting_over = False
         self._stopping = threading.Event()
         self._boot_thread = threading.Thread(target=self._boot, name="boot", daemon=True)
 
@@ -151,6 +155,14 @@ class Service:
         if self._waiters is not None:
             self._waiters.close()
 
+    def _start_over(self) -> None:
+        """What we know is of a database that is gone: the supervisor puts a new process in our place."""
+        if not self._starting_over:
+            self._starting_over = True
+            self._starting = "the database was removed or replaced: starting over"
+            log.critical(self._starting)
+            os.kill(os.getpid(), signal.SIGTERM)
+
     def _stop_threads(self) -> None:
         self._boot_thread.join(10.0)
         for periodic in self._periodic:
@@ -190,7 +202,7 @@ class Service:
         with self._reloading:
             self._alerting.prepare(self.settings)()
             self._provision(self.settings)
-        follower = Follower(self._db, self._monitors, self._recorder, self._replica)
+        follower = self._follower = Follower(self._db, self._monitors, self._recorder, self._replica)
         follower.start_here()
         self._fleet.update(load(self._db))
         self._recorder.start()
@@ -242,8 +254,16 @@ class Service:
             self.settings = settings
             self._alerting.warn_of_idle_rules(settings)
             set_level(settings.log.level)
+            self._see_changes()
             self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
             log.info("configuration reloaded")
+
+    def _see_changes(self) -> None:
+        """Whoever reloads may send a new monitor's heartbeat at once."""
+        if self._ingest is not None and self._follower is not None:
+            # Applied it is; what cannot be read now is read as soon as it can.
+            with contextlib.suppress(StorageUnavailable):
+                self._follower.catch_up(READ_BACK)
 
     def _reload_by_signal(self) -> None:
         try:

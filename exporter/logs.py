@@ -52,7 +52,9 @@ def _renderers(format: str) -> list[Any]:
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if format == "json":
         return [drop, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    return [drop, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
+    # The plain traceback: the default one, where rich happens to be installed, prints the values of local variables.
+    plain = structlog.dev.plain_traceback
+    return [drop, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=plain)]
 
 
 def set_up_logging(level: str, format: str) -> None:

@@ -117,7 +117,7 @@ class Evaluator:
 
     def _judge_one(self, watched: Watched, due: Due, now: int) -> Outcome:
         last = watched.state.last_received_at
-        arrived = last is not None and last > starts_from(watched, due)
+        arrived = last is not None and last > starts_from(watched, due, now)
         recent = self._history.heartbeats(watched.id, LOG_READ) if arrived else ()
         return judge(watched, due, recent[::-1], now)
 

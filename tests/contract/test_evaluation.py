@@ -244,6 +244,37 @@ def test_a_clock_set_back_an_hour_delays_nothing(replica: Replica, clock: Manual
     assert replica.status("job") == ("DOWN", "missed")
 
 
+@pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "while it did not run"])
+def test_a_clock_set_back_between_two_heartbeats(replica: Replica, clock: ManualClock, noticed: bool) -> None:
+    """Deadlines are those of the new time from the next heartbeat on, and history makes up nothing."""
+    replica.add("job")
+    replica.add("ticked", evaluation_cron="* * * * *")
+    for tag in ("job", "ticked"):
+        replica.beat(tag)
+    clock.advance(MINUTE)
+    replica.evaluator.evaluate_due()
+    clock.step(-HOUR)
+    if noticed:
+        replica.evaluator.evaluate_due()
+    clock.advance(MINUTE)
+    for tag in ("job", "ticked"):
+        replica.beat(tag)
+    replica.evaluator.evaluate_due()
+    clock.advance(6 * MINUTE)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == replica.status("ticked") == ("DEGRADED", "late")
+    clock.advance(6 * MINUTE)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == replica.status("ticked") == ("DOWN", "missed")
+    for tag in ("job", "ticked"):
+        replica.beat(tag)
+    clock.advance(MINUTE)
+    replica.evaluator.evaluate_due()
+    for tag in ("job", "ticked"):
+        assert replica.status(tag) == ("UP", "on_time")
+        assert [status for status, _ in replica.past(tag)] == ["NO_DATA", "UP", "DEGRADED", "DOWN", "UP"]
+
+
 def test_a_burst_of_deadlines(replica: Replica, clock: ManualClock) -> None:
     from exporter.core.monitor import Monitor
 

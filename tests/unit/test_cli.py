@@ -117,6 +117,7 @@ def test_bad_usage(storage: str) -> None:
 def test_storage_that_cannot_be(tmp_path: Path) -> None:
     refused(monitor("oracle://x", "list"), "this version knows sqlite")
     refused(monitor("sqlite:///", "list"), "sqlite:////absolute")
+    refused(monitor("sqlite:///:memory:", "list"), "kept on a disk")
     refused(monitor(f"sqlite:///{tmp_path}/none/x.db", "list"), "unable to open")
     (tmp_path / "text.db").write_text("this is no database, and long enough to be seen as none " * 40)
     refused(monitor(f"sqlite:///{tmp_path}/text.db", "list"), "not a database")

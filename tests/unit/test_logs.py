@@ -63,8 +63,9 @@ def test_arguments_extras_and_tracebacks_are_redacted(output: io.StringIO, forma
     log = logging.getLogger("somebody.else")
     url = "/ext/heartbeat/job:SESAME"
     log.debug("path %s", url, extra={"url": url})
+    secret_in_a_local_variable = "SESAME"
     try:
-        raise ValueError(f"cannot read {url}")
+        raise ValueError(f"cannot read {url}, {len(secret_in_a_local_variable)}")
     except ValueError:
         log.exception("failed")
     text = output.getvalue()
