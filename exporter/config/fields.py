@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictStr, WithJsonSchema
@@ -92,6 +92,19 @@ def _secret_text(text: object) -> Secret:
     return Secret(text)
 
 
+def _secret_url(url: Secret) -> Secret:
+    """Not quoted in what is said: a webhook's URL is as good as a password."""
+    text = url.reveal().strip()
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not text.isascii() or not text.isprintable() or " " in text:
+        raise InvalidValue("must be a URL that begins with http:// or https://")
+    return Secret(text)
+
+
 def _key(text: str) -> str:
     try:
         size = len(text.encode())
@@ -124,6 +137,9 @@ SecretText = Annotated[
 ]
 """A secret: may be given as `…_file`, and never prints."""
 
+SecretUrl = Annotated[SecretText, AfterValidator(_secret_url)]
+"""A URL that holds a secret, as those of webhooks do."""
+
 
 def secret_fields(model: type[BaseModel]) -> tuple[str, ...]:
     """The names of `model`'s fields that are SecretText, or that or None."""
@@ -131,4 +147,7 @@ def secret_fields(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _is_secret(annotation: Any) -> bool:
+    """Not of mappings and lists of secrets: no file holds several."""
+    if get_origin(annotation) in (dict, list):
+        return False
     return annotation is Secret or any(_is_secret(argument) for argument in get_args(annotation))
