@@ -196,7 +196,7 @@ def _unreachable(error: Exception, host: str, expired: bool) -> DeliveryFailed:
     if isinstance(error, PrivateAddress):
         text = f"{host} is at a private address, and allow_private_addresses is false"
         return DeliveryFailed(Failure.FORBIDDEN, text, retry=False)
-    if isinstance(error, LocationValueError) or type(error) in (ValueError, UnicodeError):
+    if isinstance(error, LocationValueError) or (isinstance(error, ValueError) and not isinstance(error, OSError)):
         return _unusable()
     reason = _reason(error)
     # For urllib3 every connection that came to nothing is a timeout.

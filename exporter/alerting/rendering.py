@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, nodes, pass_context
 from jinja2.exceptions import SecurityError
@@ -40,7 +40,8 @@ _NO_FORMAT = "formats may make too much: write ~ to put texts together"
 _UNBOUNDED = ("center", "indent", "format", "wordwrap", "pprint", "random", "xmlattr")
 _UNESCAPED = ("e", "escape", "forceescape", "safe", "urlize")
 _ELSEWHERE = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
-_KINDS = ("text", "json", "html")
+Kind = Literal["text", "json", "html"]
+Escape = Callable[[str], str]
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -78,13 +79,14 @@ def _is_huge(value: Any) -> bool:
 class Template:
     """One template. Made only if it renders; two are equal if they would always give the same."""
 
-    def __init__(self, source: str, *, json: bool = False, html: bool = False) -> None:
-        """`json`: values come out as the inside of a JSON string, and the result is JSON. `html`: they are escaped.
+    def __init__(self, source: str, kind: Kind = "text", escape: Escape | None = None) -> None:
+        """`json`: values come out as the inside of a JSON string, and the result is JSON. `html`: escaped for HTML.
 
+        `escape` is for other markups: every value goes through it, the template's own text does not.
         Raises InvalidValue, which tells the line in the template and quotes no values.
         """
         self._source = source
-        self._kind = "json" if json else "html" if html else "text"
+        self._kind = escape or kind
         self._compiled = _compile(source, self._kind)
         for message in _messages_to_try():
             self.render(message)
@@ -124,7 +126,7 @@ def _messages_to_try() -> list[Message]:
     return [*(sample(event) for event in Event), *samples(most=5), *nasty_samples()]
 
 
-def _compile(source: str, kind: str) -> Any:
+def _compile(source: str, kind: Kind | Escape) -> Any:
     if len(source) > LARGEST_SOURCE:
         raise InvalidValue(f"the template is longer than {LARGEST_SOURCE:,} characters")
     hint = _mustache(source)
@@ -144,17 +146,17 @@ def _compile(source: str, kind: str) -> Any:
         raise InvalidValue("the template is nested too deeply") from None
 
 
-@lru_cache(maxsize=len(_KINDS))
-def _environment(kind: str) -> _Environment:
+@lru_cache(maxsize=16)
+def _environment(kind: Kind | Escape) -> _Environment:
     # With autoescape on, what a macro or a block makes is known to be escaped already.
     environment = _Environment(
         undefined=StrictUndefined,
         autoescape=kind != "text",
-        finalize={"text": _in_text, "json": _in_json, "html": _in_text}[kind],
+        finalize=_in_json if kind == "json" else _in_text if isinstance(kind, str) else _escaping(kind),
         cache_size=0,
     )
     environment.globals = {"range": _range, "namespace": Namespace}
-    for name in (*_UNBOUNDED, *(_UNESCAPED if kind == "json" else ())):
+    for name in (*_UNBOUNDED, *(() if kind in ("text", "html") else _UNESCAPED)):
         del environment.filters[name]
     if kind == "json":
         environment.filters["tojson"] = _to_json
@@ -187,6 +189,14 @@ def _in_json(_: Any, value: Any) -> Markup:
 
 def _in_text(value: Any) -> Any:
     return "" if value is None else value
+
+
+def _escaping(escape: Escape) -> Callable[..., Any]:
+    @pass_context
+    def escaped(_: Any, value: Any) -> Markup:
+        return value if isinstance(value, Markup) else Markup(escape(str(_in_text(value))))  # noqa: S704
+
+    return escaped
 
 
 def _check_json(text: str, message: Message) -> None:
@@ -257,22 +267,37 @@ def _explained(error: Exception) -> str:
     return f"it cannot be worked out ({name})"
 
 
-def _template(**how: bool) -> Callable[[object], Template]:
-    def made(value: object) -> Template:
-        if isinstance(value, Template):
-            return value
-        if not isinstance(value, str):
-            raise InvalidValue("must be a text: put it in quotes, or behind | on lines of its own")
-        if not value.strip():
-            raise InvalidValue("is empty: give it a text or leave it out")
-        return Template(value, **how)
-
-    return made
+def made_template(value: object, kind: Kind = "text", escape: Escape | None = None) -> Template:
+    """Of what stands in a configuration; raises InvalidValue."""
+    if isinstance(value, Template):
+        return value
+    if not isinstance(value, str):
+        raise InvalidValue("must be a text: put it in quotes, or behind | on lines of its own")
+    if not value.strip():
+        raise InvalidValue("is empty: give it a text or leave it out")
+    return Template(value, kind, escape)
 
 
-_SCHEMA = WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LARGEST_SOURCE})
-_SHOWN = PlainSerializer(repr, return_type=str)
-TemplateText = Annotated[Template, PlainValidator(_template()), _SHOWN, _SCHEMA]
+def read_template(kind: Kind = "text", escape: Escape | None = None) -> PlainValidator:
+    """For a field of an options model: `Annotated[Template, read_template(…), *TEMPLATE]`."""
+    return PlainValidator(lambda value: made_template(value, kind, escape))
+
+
+def worded(template: Template | None, message: Message, otherwise: str) -> str:
+    """What the template says, or else `otherwise`: a template that fails after all must not swallow an alarm."""
+    if template is None:
+        return otherwise
+    try:
+        return template.render(message).strip() or otherwise
+    except InvalidValue:
+        return otherwise
+
+
+TEMPLATE = (
+    PlainSerializer(repr, return_type=str),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LARGEST_SOURCE}),
+)
+TemplateText = Annotated[Template, read_template(), *TEMPLATE]
 """In an options model: a template of plain text."""
-JsonTemplateText = Annotated[Template, PlainValidator(_template(json=True)), _SHOWN, _SCHEMA]
-HtmlTemplateText = Annotated[Template, PlainValidator(_template(html=True)), _SHOWN, _SCHEMA]
+JsonTemplateText = Annotated[Template, read_template("json"), *TEMPLATE]
+HtmlTemplateText = Annotated[Template, read_template("html"), *TEMPLATE]

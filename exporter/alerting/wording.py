@@ -4,10 +4,11 @@ Whatever others wrote comes out readable (see `text`), and short enough to be re
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 from exporter.alerting.message import Event, Facts, Message, Site
-from exporter.alerting.text import one_line, readable, shorten, tail
+from exporter.alerting.text import Measure, one_line, readable, shorten, tail
 from exporter.core.alert import Ending
 from exporter.core.clock import MINUTE
 from exporter.core.moments import exact, roughly
@@ -116,11 +117,16 @@ def ending_text(facts: Facts) -> str:
 
 def brief(facts: Facts, message: Message) -> str:
     """One alert of many, in a line: `Nightly backup: DOWN, missed, 12 min late`."""
+    return f"{name_of(facts)}: {outcome(facts, message)}"
+
+
+def outcome(facts: Facts, message: Message) -> str:
+    """`DOWN, missed, 12 min late`; `was DOWN for 47 min`."""
     if not message.is_resolved:
-        return f"{name_of(facts)}: {_say(facts.status)}, {why(facts)}"
+        return f"{_say(facts.status)}, {why(facts)}"
     lasted = f" for {roughly(facts.lasted)}" if facts.lasted is not None else ""
     ended = "" if _recovered(facts) else f"; {ending_text(facts)}"
-    return f"{name_of(facts)}: was {_say(facts.status)}{lasted}{ended}"
+    return f"was {_say(facts.status)}{lasted}{ended}"
 
 
 def lines(facts: Facts, message: Message) -> list[Line]:
@@ -175,6 +181,11 @@ def _tells_of_trouble(facts: Facts, message: Message) -> bool:
     return not message.is_resolved or facts.alert_id in message.unannounced
 
 
+def particulars(facts: Facts, message: Message) -> list[Line]:
+    """`lines` without what a headline about this one alert says already."""
+    return [line for line in lines(facts, message) if line.label not in ("Status", "Was")]
+
+
 def links(facts: Facts, site: Site) -> list[Line]:
     found = [Line("Monitor", site.monitor_url(facts.tag))]
     if facts.incident_id is not None:
@@ -185,6 +196,21 @@ def links(facts: Facts, site: Site) -> list[Line]:
 def is_detailed(message: Message) -> bool:
     """Whether each alert is told of in full."""
     return len(message.alerts) <= DETAILED
+
+
+def listing(
+    message: Message, write: Callable[[Facts], str], room: int, measure: Measure = len, most: int = LISTED
+) -> list[str]:
+    """A line for each alert, as `write` puts it, as far as there is room; the last tells how many more there are."""
+    found: list[str] = []
+    for facts in message.alerts[:most]:
+        line = write(facts)
+        room -= measure(line) + 1
+        if room < 0:
+            break
+        found.append(line)
+    beyond = more(message, len(found))
+    return [*found, beyond] if beyond else found
 
 
 def more(message: Message, listed: int = LISTED) -> str:
@@ -212,9 +238,8 @@ def plain_text(message: Message) -> str:
     """The whole message but for its headline, for a place that shows text and nothing else."""
     if is_detailed(message):
         return "\n\n".join(_in_full(facts, message) for facts in message.alerts)
-    told = [f"{icon(message, facts)} {brief(facts, message)}" for facts in message.alerts[:LISTED]]
-    beyond = more(message)
-    return "\n".join([*told, *([beyond] if beyond else []), "", f"All monitors: {message.site.url}/"])
+    told = listing(message, lambda facts: f"{icon(message, facts)} {brief(facts, message)}", room=LISTED * 500)
+    return "\n".join([*told, "", f"All monitors: {message.site.url}/"])
 
 
 def _in_full(facts: Facts, message: Message) -> str:

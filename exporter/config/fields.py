@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, StrictStr, WithJsonSchema
 
 from exporter.config.model import MOST_LABELS
 from exporter.config.settings import Secret
@@ -133,6 +133,7 @@ Key = Annotated[StrictStr, AfterValidator(_key), Field(json_schema_extra={"minLe
 SecretText = Annotated[
     Secret,
     BeforeValidator(_secret_text),
+    PlainSerializer(str, return_type=str),  # a model that is dumped shows no more than one that is printed
     WithJsonSchema({"type": "string", "minLength": 1, "writeOnly": True}),
 ]
 """A secret: may be given as `…_file`, and never prints."""
