@@ -71,6 +71,6 @@ def set_level(level: str) -> None:
     root = logging.getLogger()
     root.setLevel(level.upper())
     # At debug level asyncio speaks of selectors, and peewee prints every statement with its values: the key that
-    # secrets are digested with, and what jobs put out.
-    for chatty in ("asyncio", "peewee"):
+    # secrets are digested with, and what jobs put out. urllib3 prints the paths of webhooks.
+    for chatty in ("asyncio", "peewee", "urllib3"):
         logging.getLogger(chatty).setLevel(max(root.level, logging.INFO))

@@ -34,7 +34,13 @@ def _when(statuses: list[str]) -> list[str]:
     return list(dict.fromkeys(statuses))
 
 
-Name = Annotated[StrictStr, Field(min_length=1, max_length=100, pattern=r"^[^\s](.*[^\s])?$")]
+def _trimmed(text: str) -> str:
+    if text != text.strip():
+        raise InvalidValue("begins or ends with a space")
+    return text
+
+
+Name = Annotated[Line, Field(min_length=1, max_length=100), AfterValidator(_trimmed)]
 Threshold = Annotated[StrictInt, Field(ge=1, le=LARGEST_THRESHOLD)]
 Flag = Annotated[StrictBool, BeforeValidator(_yes)]
 Globs = Annotated[list[Line], BeforeValidator(_one_or_more)]
@@ -43,7 +49,7 @@ Globs = Annotated[list[Line], BeforeValidator(_one_or_more)]
 class AlertEntry(Model):
     """An alert rule."""
 
-    name: Annotated[Line, Name] = Field(description="What it is called in messages, metrics and on pages.")
+    name: Name = Field(description="What it is called in messages, metrics and on pages.")
     enabled: Flag = Field(True, description="Whether it is watched for.")
     monitors: Globs = Field(default_factory=list, description="Globs of tags; all when left out.")
     groups: Globs = Field(default_factory=list, description="Globs of groups; all when left out.")
@@ -98,7 +104,7 @@ class AlertEntry(Model):
 class NotifierOptions(Model):
     """What every notifier takes; each type has a model of its own that adds to it."""
 
-    name: Annotated[Line, Name] = Field(description="What rules call it.")
+    name: Name = Field(description="What rules call it.")
     type: StrictStr = Field(description="Which kind of notifier it is.")
     group_wait: Duration = Field(
         10 * SECOND,

@@ -2,10 +2,10 @@
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, StrictStr, WithJsonSchema
 
 from exporter.config.model import MOST_LABELS
 from exporter.config.settings import Secret
@@ -92,6 +92,19 @@ def _secret_text(text: object) -> Secret:
     return Secret(text)
 
 
+def _secret_url(url: Secret) -> Secret:
+    """Not quoted in what is said: a webhook's URL is as good as a password."""
+    text = url.reveal().strip()
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not text.isascii() or not text.isprintable() or " " in text:
+        raise InvalidValue("must be a URL that begins with http:// or https://")
+    return Secret(text)
+
+
 def _key(text: str) -> str:
     try:
         size = len(text.encode())
@@ -120,9 +133,13 @@ Key = Annotated[StrictStr, AfterValidator(_key), Field(json_schema_extra={"minLe
 SecretText = Annotated[
     Secret,
     BeforeValidator(_secret_text),
+    PlainSerializer(str, return_type=str),  # a model that is dumped shows no more than one that is printed
     WithJsonSchema({"type": "string", "minLength": 1, "writeOnly": True}),
 ]
 """A secret: may be given as `…_file`, and never prints."""
+
+SecretUrl = Annotated[SecretText, AfterValidator(_secret_url)]
+"""A URL that holds a secret, as those of webhooks do."""
 
 
 def secret_fields(model: type[BaseModel]) -> tuple[str, ...]:
@@ -131,4 +148,7 @@ def secret_fields(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _is_secret(annotation: Any) -> bool:
+    """Not of mappings and lists of secrets: no file holds several."""
+    if get_origin(annotation) in (dict, list):
+        return False
     return annotation is Secret or any(_is_secret(argument) for argument in get_args(annotation))
