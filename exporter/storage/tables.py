@@ -83,6 +83,7 @@ NOTIFICATION_COLUMNS = (
     "created_at",
     "attempts",
     "next_attempt_at",
+    "expires_at",
     "failure",
     "error",
     "ended_at",

@@ -98,6 +98,7 @@ def up(migrator: Any, db: Any) -> None:
         created_at = BigIntegerField()
         attempts = IntegerField()
         next_attempt_at = BigIntegerField()
+        expires_at = BigIntegerField()
         failure = CharField(max_length=32, null=True)
         error = TextField(null=True)
         ended_at = BigIntegerField(null=True)
