@@ -21,6 +21,7 @@ from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.history import Transition
 from exporter.web.app import create_app
 from exporter.web.parts import Parts
+from tests.alarm_fakes import FakeAlerts, FakeIncidents, FakeOutbox, many, trouble
 
 NOW = 1_795_532_612_000
 """Tue 24 Nov 2026, 15:03:32 UTC."""
@@ -149,10 +150,18 @@ class World:
     reload: Callable[[], Any] = lambda: None
     observed: list[tuple[str, str, int, float]] = field(default_factory=list)
     executor: Executor = _EXECUTOR
+    alerts: FakeAlerts = field(default_factory=FakeAlerts)
+    outbox: FakeOutbox = field(default_factory=FakeOutbox)
     monitors: FakeMonitors = field(init=False)
+    incidents: FakeIncidents = field(init=False)
 
     def __post_init__(self) -> None:
         self.monitors = FakeMonitors(self.fleet)
+        self.incidents = FakeIncidents(self.clock, self.alerts)
+
+    def break_storage(self) -> None:
+        for part in (self.history, self.monitors, self.alerts, self.incidents, self.outbox):
+            part.broken = True
 
     def parts(self) -> Parts:
         return Parts(
@@ -161,6 +170,9 @@ class World:
             readiness=lambda: self.reason,
             history=self.history,
             monitors=self.monitors,
+            alerts=self.alerts,
+            incidents=self.incidents,
+            outbox=self.outbox,
             scrape=self.scrape,
             reload=lambda: self.reload(),
             settings=lambda: self.web,
@@ -342,5 +354,20 @@ def _jobs(now: int) -> list[tuple[Monitor, HeartbeatState, list[tuple[int, Statu
     ]
 
 
-def app() -> Any:
-    return every_status().app()
+def alarmed(now: int = NOW) -> World:
+    """The same with what alerting makes of it."""
+    world = every_status(now)
+    for watched in world.fleet.all():
+        trouble(world.incidents, watched, now)
+    return world
+
+
+def app(scene: str = "alarmed") -> Any:
+    world = alarmed() if scene in ("alarmed", "undelivered", "away") else every_status()
+    if scene == "undelivered":
+        world.outbox.dead = {"ops": 3, "the-boss@example.org": 1}
+    elif scene == "many":
+        many(world.incidents, world.fleet.all(), NOW)
+    elif scene == "away":
+        world.break_storage()
+    return world.app()
