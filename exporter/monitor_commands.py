@@ -10,16 +10,14 @@ from urllib.parse import quote
 import click
 
 from exporter.config.models import MonitorOptions
-from exporter.config.settings import Settings
 from exporter.config.substitution import secret_in
-from exporter.console import open_storage, storage_options, told_plainly
+from exporter.console import base_url, open_storage, storage_options, told_plainly
 from exporter.core.clock import SystemClock
 from exporter.core.durations import describe_duration, format_duration
 from exporter.core.errors import InvalidValue, NotFound
 from exporter.core.monitor import check_tag
 from exporter.core.secret import check_secret, digest, make_secret
 from exporter.core.status import due_at
-from exporter.server import gunicorn_address
 from exporter.storage.database import Database
 from exporter.storage.fleet import Watched
 from exporter.storage.history import History
@@ -145,14 +143,6 @@ def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     with open_storage(config_file, storage_url) as (_, database):
         _monitors(database).remove(tag)
     click.echo(f"Removed {tag}.")
-
-
-def base_url(settings: Settings) -> str:
-    """Where heartbeats reach the service."""
-    web = settings.web
-    host, _, port = gunicorn_address(web.listen_address).rpartition(":")
-    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - from every address to one that can be called
-    return web.external_url or f"http://{here.get(host, host)}:{port}"
 
 
 def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: str | None) -> None:

@@ -339,6 +339,14 @@ class Outbox:
         with self._db.read("list notifications"):
             return self._select(condition, table.id.desc(), limit)
 
+    def find(self, id: int) -> Notification:
+        """Raises NotFound."""
+        table = self._db.tables.notifications
+        with self._db.read("read notification"):
+            for one in self._select(table.id == id, table.id, 1):
+                return one
+        raise NotFound(f"there is no notification {id}")
+
     def owed_to(self, notifiers: Sequence[str]) -> Sequence[str]:
         """The names of notifiers that are owed something and are not among these."""
         table = self._db.tables.notifications
