@@ -1,7 +1,6 @@
 """The command line, in the conventions of Prometheus' exporters."""
 
 import json
-import os
 import socket
 import sys
 from collections.abc import Callable
@@ -11,14 +10,16 @@ from typing import Any
 import click
 
 from exporter import __version__
-from exporter.config.load import load_config
 from exporter.config.schema import json_schema
 from exporter.config.settings import Settings
-from exporter.console import Group, overridden, storage_options, told_plainly
+from exporter.console import Group, overridden, read_config, storage_options, told_plainly
 from exporter.core.clock import SystemClock
 from exporter.core.errors import ConfigError, InvalidValue, Problem, StorageUnavailable
+from exporter.incident_commands import incident
 from exporter.logs import set_up_logging
 from exporter.monitor_commands import monitor
+from exporter.notification_commands import notification
+from exporter.notify_commands import notify
 from exporter.server import Server, gunicorn_address
 from exporter.storage.database import Database
 from exporter.storage.engines import open_engine
@@ -71,7 +72,7 @@ def serve(config_file: Path | None, **options: str | None) -> None:
     """
 
     def reread() -> Settings:
-        return overridden(load_config(config_file, os.environ).settings, **options)
+        return overridden(read_config(config_file).settings, **options)
 
     settings = _load(reread)
     set_up_logging(settings.log.level, settings.log.format)
@@ -101,24 +102,35 @@ def check_config(file: Path | None, schema: bool) -> None:
       heartbeat-exporter check-config --schema > heartbeats.schema.json
     """
     if schema:
-        click.echo(json.dumps(json_schema(), indent=2))
+        from exporter.alerting.notifiers import OptionModels
+
+        click.echo(json.dumps(json_schema(OptionModels()), indent=2))
         return
     if file is None:
         raise click.UsageError("name the FILE to check, or ask for its --schema")
     shown = click.format_filename(file)
     try:
-        loaded = load_config(file, os.environ)
+        loaded = read_config(file)
         _check_engine(file, loaded.settings)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(str(problem), err=True)
-        count = len(error.problems)
-        click.echo(f"{shown}: {count} problem{'' if count == 1 else 's'}", err=True)
+        click.echo(f"{shown}: {_counted(len(error.problems), 'problem')}", err=True)
         sys.exit(1)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
-    count = len(loaded.settings.monitors)
-    click.echo(f"{shown}: good, {count} monitor{'' if count == 1 else 's'}")
+    settings = loaded.settings
+    counts = [_counted(len(settings.monitors), "monitor")]
+    counts += [
+        _counted(len(some), what)
+        for some, what in ((settings.alerts, "alert rule"), (settings.notifiers, "notifier"))
+        if some
+    ]
+    click.echo(f"{shown}: good, {', '.join(counts)}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _load(reread: Callable[[], Settings]) -> Settings:
@@ -161,4 +173,5 @@ def _check_address(listen_address: str) -> None:
             sys.exit(1)
 
 
-main.add_command(monitor)
+for group in (monitor, incident, notify, notification):
+    main.add_command(group)

@@ -22,6 +22,7 @@ from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.history import Transition
 from exporter.web.app import create_app
 from exporter.web.parts import Parts
+from tests.alarm_fakes import FakeAlerts, FakeIncidents, FakeOutbox, many, trouble
 
 NOW = 1_795_532_612_000
 """Tue 24 Nov 2026, 15:03:32 UTC."""
@@ -151,10 +152,18 @@ class World:
     observed: list[tuple[str, str, int, float]] = field(default_factory=list)
     executor: Executor = _EXECUTOR
     version: str = "1.2.3"
+    alerts: FakeAlerts = field(default_factory=FakeAlerts)
+    outbox: FakeOutbox = field(default_factory=FakeOutbox)
     monitors: FakeMonitors = field(init=False)
+    incidents: FakeIncidents = field(init=False)
 
     def __post_init__(self) -> None:
         self.monitors = FakeMonitors(self.fleet)
+        self.incidents = FakeIncidents(self.clock, self.alerts)
+
+    def break_storage(self) -> None:
+        for part in (self.history, self.monitors, self.alerts, self.incidents, self.outbox):
+            part.broken = True
 
     def parts(self) -> Parts:
         return Parts(
@@ -163,6 +172,9 @@ class World:
             readiness=lambda: self.reason,
             history=self.history,
             monitors=self.monitors,
+            alerts=self.alerts,
+            incidents=self.incidents,
+            outbox=self.outbox,
             scrape=self.scrape,
             reload=lambda: self.reload(),
             settings=lambda: self.web,
@@ -377,7 +389,44 @@ def longest_names(now: int = NOW) -> World:
     return world
 
 
-def app(world: str = "every_status") -> Any:
+def alarmed(now: int = NOW) -> World:
+    """Every status, with what alerting makes of it."""
+    world = every_status(now)
+    for watched in world.fleet.all():
+        trouble(world.incidents, watched, now)
+    return world
+
+
+def undelivered() -> World:
+    world = alarmed()
+    world.outbox.dead = {"ops": 3, "the-boss@example.org": 1}
+    return world
+
+
+def much_trouble() -> World:
+    world = every_status()
+    many(world.incidents, world.fleet.all(), NOW)
+    return world
+
+
+def away() -> World:
+    world = alarmed()
+    world.break_storage()
+    return world
+
+
+WORLDS: dict[str, Callable[[], World]] = {
+    "every_status": every_status,
+    "as_it_is": as_it_is,
+    "longest_names": longest_names,
+    "nothing": World,
+    "alarmed": alarmed,
+    "undelivered": undelivered,
+    "many": much_trouble,
+    "away": away,
+}
+
+
+def app(world: str = "alarmed") -> Any:
     """The application over a world that is named here, so that a gunicorn can be told which."""
-    worlds = {"every_status": every_status, "as_it_is": as_it_is, "longest_names": longest_names, "nothing": World}
-    return worlds[world]().app()
+    return WORLDS[world]().app()

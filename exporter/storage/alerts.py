@@ -184,14 +184,23 @@ class Alerts:
         with self._db.read("read alerts"):
             return {one.id: one for chunk in chunks(ids) for one in self._select(alerts.id.in_(chunk))}
 
-    def recent(self, *, step: Step | None = None, incident_id: int | None = None, limit: int = 1000) -> Sequence[Alert]:
-        """The newest first."""
+    def recent(
+        self,
+        *,
+        step: Step | None = None,
+        incident_id: int | None = None,
+        limit: int = 1000,
+        before_id: int | None = None,
+    ) -> Sequence[Alert]:
+        """The newest first; those with a smaller id than `before_id`, to go on where a page ended."""
         alerts = self._db.tables.alerts
         condition = alerts.id > 0
         if step is not None:
             condition &= alerts.step == step.value
         if incident_id is not None:
             condition &= alerts.incident_id == incident_id
+        if before_id is not None:
+            condition &= alerts.id < before_id
         with self._db.read("list alerts"):
             return self._select(condition, limit)
 
@@ -200,6 +209,16 @@ class Alerts:
         alerts = self._db.tables.alerts
         with self._db.read("list alerts"):
             return self._select(alerts.monitor_id == monitor_id, limit)
+
+    def firing(self, monitor_ids: Sequence[int]) -> Mapping[int, Sequence[Alert]]:
+        """Those that are on, by monitor; monitors without any are left out."""
+        alerts = self._db.tables.alerts
+        found: dict[int, list[Alert]] = {}
+        with self._db.read("list alerts"):
+            for chunk in chunks(monitor_ids):
+                for one in self._select(alerts.monitor_id.in_(chunk) & (alerts.step == Step.TRIGGERED.value)):
+                    found.setdefault(one.monitor_id, []).append(one)
+        return found
 
     def changed_since(self, revision: int) -> tuple[int, Sequence[Alert]]:
         """The newest revision, and all alerts that began, ended or were acknowledged after `revision`."""

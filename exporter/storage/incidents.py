@@ -1,7 +1,7 @@
 """Incidents and their timelines. One is open per monitor at most; the database itself sees to that."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from peewee import fn
@@ -89,7 +89,7 @@ class Incidents:
         with self._db.read("read incident"):
             for incident in self._select(table.id == id, 1):
                 return incident
-        raise NotFound(f"there is no incident {id}")
+        raise _none(id)
 
     def of_monitor(self, monitor_id: int, limit: int) -> Sequence[Incident]:
         """The newest first."""
@@ -129,43 +129,45 @@ class Incidents:
             for chunk in chunks([one.monitor_id for one in wanted])
             for one in self._select(table.monitor_id.in_(chunk) & table.resolved_at.is_null(), None)
         }
-        ids: dict[int, int] = {}
         for one in wanted:
             known = open_ones.get(one.monitor_id)
-            if known is None and one.monitor_id not in ids:
-                ids[one.monitor_id] = self._open(one)
+            if known is None:
+                open_ones[one.monitor_id] = self._open(one)
                 continue
-            id = ids.setdefault(one.monitor_id, known.id if known is not None else 0)
-            state = known.state if known is not None else IncidentState.INVESTIGATING
-            if known is not None and _SEVERITIES.index(one.impact) < _SEVERITIES.index(known.impact):
-                table.update(**{"impact": one.impact.value}).where(table.id == id).execute()
-            self._add(Update(id, one.started_at, state, one.text, EXPORTER))
-        return ids
+            if _SEVERITIES.index(one.impact) < _SEVERITIES.index(known.impact):
+                table.update(**{"impact": one.impact.value}).where(table.id == known.id).execute()
+                open_ones[one.monitor_id] = replace(known, impact=one.impact)
+            self._add(known, one.started_at, known.state, one.text, EXPORTER)
+        return {monitor_id: one.id for monitor_id, one in open_ones.items()}
 
     def note(self, id: int, at: int, text: str) -> None:
         """Adds to the timeline without changing the state."""
         table = self._db.tables.incidents
         for incident in self._select(table.id == id, 1):
-            self._add(Update(id, at, incident.state, text, EXPORTER))
+            self._add(incident, at, incident.state, text, EXPORTER)
 
     def close(self, id: int, at: int, text: str) -> None:
         """Resolves it, unless it is resolved already."""
         table = self._db.tables.incidents
-        for _ in self._select((table.id == id) & table.resolved_at.is_null(), 1):
+        for incident in self._select((table.id == id) & table.resolved_at.is_null(), 1):
             table.update(**{"resolved_at": at}).where(table.id == id).execute()
-            self._add(Update(id, at, IncidentState.RESOLVED, text, EXPORTER))
+            self._add(incident, at, IncidentState.RESOLVED, text, EXPORTER)
 
     # ── what people do: transactions of their own ────────────────────────────────────────────────────────────
 
     def update(self, id: int, state: IncidentState | None, text: str, author: str) -> None:
-        """Adds to the timeline, with another state if one is given. Raises NotFound, and Conflict if it is resolved."""
+        """Adds to the timeline, with another state if one is given. Raises NotFound, and Conflict if it is resolved.
+
+        Resolved by a person while an alert goes on, the alert stays on but is not told again.
+        """
         with self._db.write("update incident"):
             incident = self._still_open(id)
             now = self._clock.now()
             if state is IncidentState.RESOLVED:
                 table = self._db.tables.incidents
-                table.update(**{"resolved_at": now}).where(table.id == id).execute()
-            self._add(Update(id, now, state or incident.state, text, author))
+                table.update(**{"resolved_at": max(now, incident.started_at)}).where(table.id == id).execute()
+                self._alerts.acknowledge(id, now)
+            self._add(incident, now, state or incident.state, text, author)
 
     def acknowledge(self, id: int, author: str) -> None:
         """Somebody looks after it: its alerts are not told again. Raises NotFound and Conflict."""
@@ -176,44 +178,43 @@ class Incidents:
             now = self._clock.now()
             table = self._db.tables.incidents
             table.update(**{"acknowledged_at": now, "acknowledged_by": author}).where(table.id == id).execute()
-            self._add(Update(id, now, incident.state, "Acknowledged.", author))
+            self._add(incident, now, incident.state, "Acknowledged.", author)
             self._alerts.acknowledge(id, now)
 
     def _still_open(self, id: int) -> Incident:
-        incident = self.find(id)
-        if incident.resolved_at is not None:
-            raise Conflict(f"incident {id} is resolved already")
-        return incident
+        for incident in self._select(self._db.tables.incidents.id == id, 1):
+            if incident.resolved_at is not None:
+                raise Conflict(f"incident {id} is resolved already")
+            return incident
+        raise _none(id)
 
-    def _open(self, new: NewIncident) -> int:
-        table = self._db.tables.incidents
+    def _open(self, new: NewIncident) -> Incident:
+        table, at, state = self._db.tables.incidents, new.started_at, IncidentState.INVESTIGATING
         id = table.insert(
             **{
                 "monitor_id": new.monitor_id,
                 "tag": new.tag,
                 "title": new.title,
                 "impact": new.impact.value,
-                "state": IncidentState.INVESTIGATING.value,
-                "started_at": new.started_at,
-                "updated_at": new.started_at,
+                "state": state.value,
+                "started_at": at,
+                "updated_at": at,
             }
         ).execute()
-        self._add(Update(int(id), new.started_at, IncidentState.INVESTIGATING, new.text, EXPORTER))
-        return int(id)
+        self._enter(int(id), at, state, new.text, EXPORTER)
+        return Incident(int(id), new.monitor_id, new.tag, new.title, new.impact, state, at, None, None, None, at)
 
-    def _add(self, update: Update) -> None:
-        incidents, updates = self._db.tables.incidents, self._db.tables.incident_updates
-        updates.insert(
-            **{
-                "incident_id": update.incident_id,
-                "at": update.at,
-                "state": update.state.value,
-                "text": update.text,
-                "author": update.author,
-            }
-        ).execute()
-        change = {"state": update.state.value, "updated_at": update.at}
-        incidents.update(**change).where(incidents.id == update.incident_id).execute()
+    def _add(self, incident: Incident, at: int, state: IncidentState, text: str, author: str) -> None:
+        table = self._db.tables.incidents
+        self._enter(incident.id, at, state, text, author)
+        # After a stall what happened by itself is written down late, at its own moment: readers of the feed have to
+        # see that there is something new all the same.
+        change = {"state": state.value, "updated_at": max(at, incident.updated_at + 1)}
+        table.update(**change).where(table.id == incident.id).execute()
+
+    def _enter(self, id: int, at: int, state: IncidentState, text: str, author: str) -> None:
+        table = self._db.tables.incident_updates
+        table.insert(**{"incident_id": id, "at": at, "state": state.value, "text": text, "author": author}).execute()
 
     def _select(self, condition: Any, limit: int | None) -> Sequence[Incident]:
         table = self._db.tables.incidents
@@ -225,3 +226,7 @@ class Incidents:
                 query if limit is None else query.limit(limit)
             ).tuples()
         ]
+
+
+def _none(id: int) -> NotFound:
+    return NotFound(f"there is no incident {id}")

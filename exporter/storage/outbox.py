@@ -12,6 +12,7 @@ from typing import Any
 
 from peewee import fn
 
+from exporter.core.alert import Step
 from exporter.core.clock import DAY, SECOND
 from exporter.core.errors import Conflict, NotFound
 from exporter.core.notification import NotificationState
@@ -333,12 +334,35 @@ class Outbox:
             for notifier, states in sorted(found.items())
         ]
 
-    def recent(self, *, state: NotificationState | None = None, limit: int = 100) -> Sequence[Notification]:
-        """The newest first."""
+    def dead_since(self, since: int) -> Mapping[str, int]:
+        """How many messages were given up from that moment on, by notifier."""
         table = self._db.tables.notifications
+        query = (
+            table.select(table.notifier, fn.COUNT(table.id))
+            .where((table.state == NotificationState.DEAD.value) & (table.ended_at >= since))
+            .group_by(table.notifier)
+        )
+        with self._db.read("count dead letters"):
+            return {notifier: int(count) for notifier, count in sorted(query.tuples())}
+
+    def recent(
+        self, *, state: NotificationState | None = None, limit: int = 100, before_id: int | None = None
+    ) -> Sequence[Notification]:
+        """The newest first; those with a smaller id than `before_id`, to go on where a page ended."""
+        table = self._db.tables.notifications
+        condition = table.id > 0 if state is None else table.state == state.value
+        if before_id is not None:
+            condition &= table.id < before_id
         with self._db.read("list notifications"):
-            condition = table.id > 0 if state is None else table.state == state.value
             return self._select(condition, table.id.desc(), limit)
+
+    def find(self, id: int) -> Notification:
+        """Raises NotFound."""
+        table = self._db.tables.notifications
+        with self._db.read("read notification"):
+            for one in self._select(table.id == id, table.id, 1):
+                return one
+        raise NotFound(f"there is no notification {id}")
 
     def owed_to(self, notifiers: Sequence[str]) -> Sequence[str]:
         """The names of notifiers that are owed something and are not among these."""
@@ -374,8 +398,11 @@ class Outbox:
         """Closes the calling thread's connection."""
         self._db.close()
 
-    def retry(self, id: int, now: int, give_up_after: int = DAY) -> None:
-        """Has a dead letter tried again at once. Raises NotFound, and Conflict when it is not dead."""
+    def retry(self, id: int, now: int, give_up_after: int = DAY) -> bool:
+        """Has a dead letter tried again at once. Raises NotFound, and Conflict when it is not dead.
+
+        An alarm that is over by now is left out, since nobody would tell its end; False when nothing else is left.
+        """
         table = self._db.tables.notifications
         with self._db.write("retry notification"):
             rows = self._select(table.id == id, table.id, 1)
@@ -390,6 +417,19 @@ class Outbox:
                 "ended_at": None,
             }
             table.update(**change).where(table.id == id).execute()
+            if rows[0].event != RECOVERY:
+                self._take_back(self._over(id), [id], now)
+            return self._select(table.id == id, table.id, 1)[0].state is NotificationState.PENDING
+
+    def _over(self, id: int) -> list[int]:
+        """The places in this message of alerts that have ended."""
+        alerts, items = self._db.tables.alerts, self._db.tables.notification_alerts
+        query = (
+            items.select(items.id)
+            .join(alerts, on=(alerts.id == items.alert_id))
+            .where((items.notification_id == id) & (alerts.step == Step.RESOLVED.value))
+        )
+        return [row[0] for row in query.tuples()]
 
     def _select(self, condition: Any, order: Any, limit: int) -> list[Notification]:
         table = self._db.tables.notifications

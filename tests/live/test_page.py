@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,23 @@ def serving(world: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    """Monitors in every status."""
-    with serving("every_status") as url:
+    """Monitors in every status, and what alerting makes of them."""
+    with serving("alarmed") as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def sites() -> Iterator[Callable[[str], str]]:
+    """The same over other worlds, each started when it is first asked for."""
+    with ExitStack() as stack:
+        started: dict[str, str] = {}
+
+        def of(world: str) -> str:
+            if world not in started:
+                started[world] = stack.enter_context(serving(world))
+            return started[world]
+
+        yield of
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +71,48 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+LOOKS = [(1100, "light"), (1100, "dark"), (360, "light"), (360, "dark")]
+ALARMED = {
+    "/": 200,
+    "/?status=DOWN": 200,
+    "/?q=nothing-like-this": 200,
+    "/monitors/pg-dump-eu": 200,
+    "/monitors/none": 404,
+    "/incidents": 200,
+    "/incidents/1": 200,  # critical, nobody looks after it
+    "/incidents/2": 200,  # acknowledged
+    "/incidents/3": 200,  # a long timeline, and texts that would be something else
+    "/incidents/99": 404,
+}
+OTHERS = [
+    ("quiet", "/", 200),
+    ("quiet", "/incidents", 200),
+    ("many", "/", 200),
+    ("many", "/incidents", 200),
+    ("undelivered", "/", 200),
+    ("away", "/", 200),
+    ("away", "/incidents", 200),
+    ("away", "/incidents/1", 503),
+]
+
+
 @pytest.mark.parametrize(
-    "path", ["/", "/?status=DOWN", "/?q=nothing-like-this", "/monitors/pg-dump-eu", "/monitors/none"]
+    ("scene", "path", "status", "width", "scheme"),
+    [
+        *(("alarmed", path, status, *look) for path, status in ALARMED.items() for look in LOOKS),
+        *((*other, *look) for other in OTHERS for look in (LOOKS[0], LOOKS[3])),
+    ],
 )
-@pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (1100, "dark"), (360, "light"), (360, "dark")])
-def test_pages(site: str, browser: Browser, tmp_path: Path, path: str, width: int, scheme: Any) -> None:
+def test_pages(
+    sites: Callable[[str], str],
+    browser: Browser,
+    tmp_path: Path,
+    scene: str,
+    path: str,
+    status: int,
+    width: int,
+    scheme: Any,
+) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     complaints: list[str] = []
     page.on(
@@ -69,16 +120,17 @@ def test_pages(site: str, browser: Browser, tmp_path: Path, path: str, width: in
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-    answer = page.goto(site + path, wait_until="networkidle")
+    page.on("dialog", lambda dialog: complaints.append(f"a script ran: {dialog.message}"))
+    answer = page.goto(sites(scene) + path, wait_until="networkidle")
     assert answer is not None
-    assert answer.status == (404 if path.endswith("/none") else 200)
+    assert answer.status == status
     if answer.status == 200:
         assert complaints == []
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= width, f"{wide - width} px too wide"
     pictures = Path(os.environ.get("PICTURES", tmp_path))
     name = path.strip("/?").replace("/", "-").replace("=", "-") or "page"
-    page.screenshot(path=pictures / f"{name}-{scheme}-{width}.png", full_page=True)
+    page.screenshot(path=pictures / f"{scene}-{name}-{scheme}-{width}.png", full_page=True)
     assert page.title()
     page.close()
 

@@ -129,6 +129,8 @@ def test_check_config(tmp_path: Path) -> None:
     good.write_text("monitors: [{tag: a, secret: s}]\n")
     bad.write_text("web: {listen: x}\nlog: {level: loud}\n")
     assert run("check-config", str(good)).output == f"{good}: good, 1 monitor\n"
+    good.write_text("monitors: [{tag: a, secret: s}]\nalerts: [{name: x}, {name: y}]\n")
+    assert run("check-config", str(good)).output == f"{good}: good, 1 monitor, 2 alert rules\n"
     result = run("check-config", str(bad))
     refused(result, f"{bad}:1: web.listen: ", f"{bad}:2: log.level: ", "2 problems")
     assert json.loads(run("check-config", "--schema").output)["title"] == "Heartbeat Exporter configuration"
@@ -244,8 +246,7 @@ def test_every_command_and_option_is_documented_and_no_other() -> None:
             option = parameter.opts[0]
             known.add(option)
             assert parameter.help, option
-            shared = " monitor" in path and option in ("--config.file", "--storage.url")
-            assert re.search(
-                rf"`{re.escape(option)}\b", section_of("heartbeat-exporter monitor") if shared else section
-            )
+            shared = option in ("--config.file", "--storage.url")
+            where = section + (section_of(" ".join(path.split()[:2])) if shared else "")
+            assert re.search(rf"`{re.escape(option)}\b", where), (path, option)
     assert set(re.findall(r"`(--[a-z.-]+)", DOCS)) <= known
