@@ -28,6 +28,13 @@ LARGEST_OUTPUTS, SMALLEST_OUTPUT = 100_000, 200
 """Characters of all jobs' outputs in a message together, and of each at least: what a group grows to is bounded."""
 
 
+class Labels(dict[str, str]):
+    """A monitor's own. A label that this one has not is empty, since no two monitors have the same."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
 def variables(message: Message) -> dict[str, Any]:
     """All of it: of the message, of its first alert under the same names, and of each alert in `alerts`."""
     return {**of_message(message), **of_alert(message.first, message), "alerts": alerts_of(message)}
@@ -91,7 +98,7 @@ def of_alert(facts: Facts, message: Message) -> dict[str, Any]:
         "monitor_tag": facts.tag,
         "monitor_name": name,
         "monitor_group": shorten(one_line(facts.group), LONGEST_NAME),
-        "monitor_labels": {key: shorten(one_line(value), LONGEST_NAME) for key, value in facts.labels.items()},
+        "monitor_labels": Labels({key: shorten(one_line(value), LONGEST_NAME) for key, value in facts.labels.items()}),
         "monitor_schedule": facts.schedule or "",
         "monitor_timezone": facts.timezone,
         "monitor_url": message.site.monitor_url(facts.tag),

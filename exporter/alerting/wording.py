@@ -73,7 +73,7 @@ def headline(message: Message) -> str:
 def _headline_of_one(facts: Facts, message: Message) -> str:
     name = name_of(facts)
     if message.is_resolved:
-        lasted = f" for {roughly(facts.lasted)}" if facts.lasted is not None else ""
+        lasted = _lasted(facts, " for ")
         if _recovered(facts):
             return f"Recovered: {name} was {_say(facts.status)}{lasted}"
         return f"Ended: {name}, {ending_text(facts)}; it was {_say(facts.status)}{lasted}"
@@ -124,32 +124,33 @@ def outcome(facts: Facts, message: Message) -> str:
     """`DOWN, missed, 12 min late`; `was DOWN for 47 min`."""
     if not message.is_resolved:
         return f"{_say(facts.status)}, {why(facts)}"
-    lasted = f" for {roughly(facts.lasted)}" if facts.lasted is not None else ""
+    lasted = _lasted(facts, " for ")
     ended = "" if _recovered(facts) else f"; {ending_text(facts)}"
     return f"was {_say(facts.status)}{lasted}{ended}"
+
+
+def _since(facts: Facts) -> int:
+    """When the trouble began, which is before the alert did if its rule waits."""
+    return facts.triggered_at if facts.since is None else min(facts.since, facts.triggered_at)
+
+
+def _lasted(facts: Facts, word: str) -> str:
+    return f"{word}{roughly(facts.resolved_at - _since(facts))}" if facts.resolved_at is not None else ""
 
 
 def lines(facts: Facts, message: Message) -> list[Line]:
     """All that is worth telling of one alert, but for its description, output and links."""
     zone = facts.timezone
-    since = facts.since if facts.since is not None else facts.triggered_at
-    if message.is_resolved:
-        found = [Line("Was", f"{_say(facts.status)}, {why(facts)}"), Line("Since", exact(since, zone))]
-        if facts.alert_id in message.unannounced:
-            found.append(Line("Note", UNANNOUNCED))
-    else:
-        going_on = f" ({roughly(facts.at - since)})" if facts.at - since >= MINUTE else ""
-        found = [
-            Line("Status", f"{_say(facts.status)}, {why(facts)}"),
-            Line("Since", f"{exact(since, zone)}{going_on}"),
-        ]
+    found = [Line("Was" if message.is_resolved else "Status", f"{_say(facts.status)}, {why(facts)}")]
+    if message.is_resolved and facts.alert_id in message.unannounced:
+        found.append(Line("Note", UNANNOUNCED))
+    span = facts.at - _since(facts)
+    going_on = f" ({roughly(span)})" if span >= MINUTE and not message.is_resolved else ""
+    found.append(Line("Since", f"{exact(_since(facts), zone)}{going_on}"))
     if facts.resolved_at is not None:
-        ended, because = "Recovered", ""
-        if not _recovered(facts):
-            ended, because = "Ended", f", {ending_text(facts)}"
-        lasted = f", after {roughly(facts.lasted)}" if facts.lasted is not None else ""
-        found.append(Line(ended, f"{exact(facts.resolved_at, zone)}{lasted}{because}"))
-    if facts.due_at is not None and facts.schedule is not None:
+        ended, because = ("Recovered", "") if _recovered(facts) else ("Ended", f", {ending_text(facts)}")
+        found.append(Line(ended, f"{exact(facts.resolved_at, zone)}{_lasted(facts, ', after ')}{because}"))
+    if not message.is_resolved and facts.due_at is not None and facts.schedule is not None:
         found.append(Line("Due", exact(facts.due_at, zone)))
     if not message.is_resolved:
         last = exact(facts.last_success_at, zone) if facts.last_success_at is not None else "never"

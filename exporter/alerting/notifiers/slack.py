@@ -85,9 +85,9 @@ def _in_full(facts: Facts, message: Message) -> list[dict[str, Any]]:
     description_room, output_room = _ROOM[len(message.alerts)]
     description, output = description_of(facts, message), output_of(facts, message)
     told = [f"*{line.label}:* {_fit(line.value, _VALUE)}" for line in (particulars if alone else lines)(facts, message)]
-    if not alone:
-        told.insert(0, f"*{_fit(name_of(facts), _VALUE)}*")
-    blocks = [_section(_fit(description, description_room))] if description else []
+    blocks = [] if alone else [_section(f"*{_fit(name_of(facts), _VALUE)}*")]
+    if description:
+        blocks.append(_section(_fit(description, description_room)))
     blocks.append(_section("\n".join(told)))
     if output:
         kept = tail(output.replace("```", "'''"), output_room, lambda text: utf16(_in_code(text)))
