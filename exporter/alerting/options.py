@@ -1,4 +1,4 @@
-"""Types of settings that several notifiers share, and how they are applied."""
+"""Types of settings that several notifiers share."""
 
 import ssl
 from pathlib import Path
@@ -6,8 +6,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
 
-from exporter.alerting.message import Message
-from exporter.alerting.rendering import Template
 from exporter.config.fields import SecretText, Url
 from exporter.core.errors import InvalidValue
 
@@ -49,11 +47,3 @@ Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Urls = Annotated[list[Url], BeforeValidator(_one_or_more), AfterValidator(_something)]
 SecretLines = Annotated[list[SecretText], BeforeValidator(_lines), AfterValidator(_something)]
 """Several secrets; in a `…_file` each has a line of its own."""
-
-
-def rendered(template: Template | None, message: Message, standard: str) -> str:
-    """By the user's template if there is one. Should it fail after all, an alarm in our words is better than none."""
-    try:
-        return standard if template is None else template.render(message)
-    except InvalidValue:
-        return standard

@@ -99,7 +99,7 @@ def test_alarm_reminder_and_recovery_are_one_thread() -> None:
     for later in (reminder, recovery):
         assert later["In-Reply-To"] == "<k2@example.org>"
         assert later["References"] == "<k1@example.org> <k2@example.org>"
-    assert recovery["Subject"] == "[Heartbeat] Recovered: Nightly backup was DOWN for 47 min"
+    assert recovery["Subject"] == "[Heartbeat] Recovered: Nightly backup was DOWN for 49 min"
 
 
 def test_tried_again_it_is_the_same_mail() -> None:

@@ -20,6 +20,8 @@ from tests.receivers import Receiver, answer
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = (ROOT / "docs" / "notifications.md").read_text()
+_FILES = {"telegram": "123456789:AA-token", "topic": "my-topic", "apprise": "json://127.0.0.1/"}
+"""What the examples' files hold, where it is no URL."""
 _ROW = re.compile(r"^\| `([a-z0-9_]+)`( †)? \| (.+?) \| (.+) \|$", re.MULTILINE)
 
 
@@ -38,10 +40,12 @@ def rows(title: str) -> dict[str, tuple[bool, str]]:
 def test_every_option_is_documented(type: str) -> None:
     model = notifier_class(type).Options
     told = rows(f"`{type}`")
-    assert told.keys() == model.model_fields.keys() - NotifierOptions.model_fields.keys()
+    own = model.model_fields.keys() - NotifierOptions.model_fields.keys()
+    fields = {model.model_fields[name].alias or name: name for name in own}
+    assert told.keys() == fields.keys()
     for name, (secret, default) in told.items():
-        assert secret is (name in secret_fields(model)), name
-        assert (default == "required") is model.model_fields[name].is_required(), name
+        assert secret is (fields[name] in secret_fields(model)), name
+        assert (default == "required") is model.model_fields[fields[name]].is_required(), name
     assert f"type: {type}" in section(f"`{type}`"), "an example"
 
 
@@ -58,7 +62,7 @@ def test_examples_can_be_used(block: str, tmp_path: Path) -> None:
     """As they stand, but for the files and variables of their reader."""
     text = re.sub(r"_file: \S+/(\w+)", lambda found: f"_file: {tmp_path}/{found[1]}", block)
     for name in re.findall(rf"{tmp_path}/(\w+)", text):
-        (tmp_path / name).write_text("https://example.org/hook\n")
+        (tmp_path / name).write_text(_FILES.get(name, "https://example.org/hook") + "\n")
     if not text.startswith("notifiers:"):
         text = "notifiers:\n" + text
     file = tmp_path / "c.yml"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from exporter.alerting.message import Event, Message
 from exporter.alerting.notifier import DeliveryFailed, Failure
 from exporter.alerting.notifiers.ntfy import NtfyNotifier, NtfyOptions
-from exporter.alerting.samples import nasty_samples, sample, samples
+from exporter.alerting.samples import sample
 from tests.receivers import Receiver, answer
 
 TOPIC = "SESAME-topic"
@@ -65,18 +65,6 @@ def test_a_group_is_one_push(service: Receiver) -> None:
     assert push["click"] == "https://heartbeats.example.org/"
     assert push["message"].startswith("Nightly backup: DOWN, missed, 12 min late\nJob 001: ")
     assert push["message"].endswith("… and 480 more")
-
-
-@pytest.mark.parametrize("message", [*samples(), *nasty_samples()], ids=lambda message: message.key)
-def test_limits(service: Receiver, message: Message) -> None:
-    """Of the server: with 4,096 bytes a message is an attachment, and it reads no more than 8,192 of JSON."""
-    notifier(service).deliver(message)
-    (got,) = service.received
-    push = got.json
-    assert 0 < len(push["message"].encode()) < 4096
-    assert 0 < len(push["title"].encode()) <= 200
-    assert len(got.body) <= 8192
-    assert len(push["actions"]) <= 3
 
 
 def test_what_json_makes_longer_still_fits(service: Receiver) -> None:

@@ -2,10 +2,7 @@
 
 import json
 import logging
-import re
 from collections.abc import Iterator
-from html import unescape
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -14,8 +11,9 @@ from pydantic import ValidationError
 from exporter.alerting.message import Event, Message
 from exporter.alerting.notifier import DeliveryFailed, Failure
 from exporter.alerting.notifiers.telegram import TelegramNotifier, TelegramOptions, text_of
-from exporter.alerting.samples import nasty_samples, sample, samples
+from exporter.alerting.samples import sample
 from exporter.logs import set_level
+from tests.contract.entries.telegram import shown
 from tests.receivers import Receiver, answer
 
 TOKEN = "123456789:SESAME-bot-token_AAAAAAAAAAAAAAA"
@@ -36,36 +34,6 @@ def notifier(service: Receiver, **given: Any) -> TelegramNotifier:
     return TelegramNotifier(TelegramOptions.model_validate(options))
 
 
-class _Strict(HTMLParser):
-    """Only what Telegram knows, and each tag closed in its turn."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.shown = ""
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        assert tag in ("b", "a", "pre"), tag
-        assert [name for name, _ in attrs] == (["href"] if tag == "a" else [])
-        self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.shown += data
-
-
-def shown(html: str) -> str:
-    # Telegram knows four entities by name, and all by number.
-    assert {*re.findall(r"&(?!#)(\w+);", html)} <= {"lt", "gt", "amp", "quot"}
-    parser = _Strict()
-    parser.feed(html)
-    parser.close()
-    assert not parser.open
-    return parser.shown
-
-
 def test_what_is_sent(service: Receiver) -> None:
     assert notifier(service, message_thread_id=7).deliver(sample(Event.TRIGGERED)) == "200 ok"
     (got,) = service.received
@@ -82,13 +50,6 @@ def test_what_is_sent(service: Receiver) -> None:
     assert text.startswith("<b>🔴 DOWN: Nightly backup, missed, 12 min late</b>\n\nFree some space")
     assert "tar: archive.tar: no space left on device</pre>" in text
     assert '<a href="https://heartbeats.example.org/incidents/1">Incident</a>' in text
-
-
-@pytest.mark.parametrize("message", [*samples(), *nasty_samples()], ids=lambda message: message.key)
-def test_no_value_breaks_out_of_its_place_and_all_fits(message: Message) -> None:
-    visible = shown(text_of(message))
-    assert 0 < len(visible.encode("utf-16-le")) // 2 <= 4096
-    assert visible.strip()
 
 
 def test_an_output_as_long_as_it_gets_leaves_room_for_the_rest() -> None:
@@ -149,7 +110,3 @@ def test_options_that_cannot_be(service: Receiver, given: dict[str, Any]) -> Non
     with pytest.raises(ValidationError) as caught:
         notifier(service, **given)
     assert "SESAME" not in str(caught.value)
-
-
-def test_unescape_is_what_a_reader_sees() -> None:
-    assert unescape(shown("<b>a &lt; b</b>")) == "a < b"

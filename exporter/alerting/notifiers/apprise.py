@@ -13,8 +13,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from exporter.alerting.message import Event, Message
 from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
-from exporter.alerting.options import SecretLines, rendered
-from exporter.alerting.rendering import TemplateText
+from exporter.alerting.options import SecretLines
+from exporter.alerting.rendering import TemplateText, worded
 from exporter.alerting.text import one_line, readable
 from exporter.alerting.wording import headline, icon, plain_text
 from exporter.config.alert_models import NotifierOptions
@@ -110,8 +110,8 @@ class AppriseNotifier(Notifier):
     def _send(self, service: _Service, message: Message) -> bool:
         kind = "success" if message.event is Event.RESOLVED else _KINDS[message.severity]
         taken = service.channel.notify(
-            title=one_line(rendered(self.options.title, message, f"{icon(message)} {headline(message)}")),
-            body=readable(rendered(self.options.body, message, plain_text(message))),
+            title=one_line(worded(self.options.title, message, f"{icon(message)} {headline(message)}")),
+            body=readable(worded(self.options.body, message, plain_text(message))),
             notify_type=kind,
             body_format="text",
         )

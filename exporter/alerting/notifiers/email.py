@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, model_va
 
 from exporter.alerting.message import Message
 from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
-from exporter.alerting.options import CaFile, Port, rendered
-from exporter.alerting.rendering import HtmlTemplateText, TemplateText
+from exporter.alerting.options import CaFile, Port
+from exporter.alerting.rendering import HtmlTemplateText, TemplateText, worded
 from exporter.alerting.smtp import NONE, PORTS, SmtpServer, SmtpSession, told
 from exporter.alerting.text import one_line, shorten
 from exporter.alerting.wording import (
@@ -185,12 +185,12 @@ class EmailNotifier(Notifier):
             mail["References"] = " ".join(map(self._id, message.answers))
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Auto-Response-Suppress"] = "All"  # what Exchange goes by
-        mail.set_content(_encodable(rendered(options.text, message, text_of(message))))
-        mail.add_alternative(_encodable(rendered(options.html, message, html_of(message))), subtype="html")
+        mail.set_content(_encodable(worded(options.text, message, text_of(message))))
+        mail.add_alternative(_encodable(worded(options.html, message, html_of(message))), subtype="html")
         return mail
 
     def _subject(self, message: Message) -> str:
-        subject = rendered(self.options.subject, message, f"{self.options.subject_prefix} {headline(message)}")
+        subject = worded(self.options.subject, message, f"{self.options.subject_prefix} {headline(message)}")
         return shorten(one_line(subject), _LONGEST_SUBJECT)
 
     def _id(self, key: str) -> str:

@@ -10,9 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 from exporter.alerting.http import HttpClient
 from exporter.alerting.message import Message
 from exporter.alerting.notifier import Notifier
-from exporter.alerting.options import rendered
 from exporter.alerting.redaction import spellings
-from exporter.alerting.rendering import Template, TemplateText
+from exporter.alerting.rendering import Template, TemplateText, worded
 from exporter.alerting.text import one_line, readable, shorten, tail, utf8
 from exporter.alerting.wording import LISTED, brief, description_of, headline, lines, links, more, output_of
 from exporter.config.alert_models import NotifierOptions
@@ -95,7 +94,7 @@ def push_of(message: Message, title: Template | None = None, text: Template | No
     named = links(facts, site) if alone else []
     click = named[0].value if alone else f"{site.url}/"
     push: dict[str, Any] = {
-        "title": shorten(one_line(rendered(title, message, headline(message))), _LONGEST_TITLE, utf8),
+        "title": shorten(one_line(worded(title, message, headline(message))), _LONGEST_TITLE, utf8),
         "message": "",
         "priority": _PRIORITY_RESOLVED if message.is_resolved else _PRIORITIES[message.severity],
         "tags": ["green_circle" if message.is_resolved else _TAGS.get(facts.status, "white_circle")],
@@ -104,7 +103,7 @@ def push_of(message: Message, title: Template | None = None, text: Template | No
     }
     # The escapes of JSON count as well: should they be too many, the message gets shorter.
     for room in (_LONGEST_MESSAGE, _LONGEST_MESSAGE // 2, _LONGEST_MESSAGE // 4):
-        push["message"] = shorten(readable(rendered(text, message, _text(message, room))), room, utf8)
+        push["message"] = shorten(readable(worded(text, message, _text(message, room))), room, utf8)
         if utf8(json.dumps(push, ensure_ascii=False)) <= _LONGEST_BODY:
             break
     return push

@@ -9,9 +9,8 @@ from pydantic import AfterValidator, Field, StrictInt, StrictStr, WithJsonSchema
 from exporter.alerting.http import HttpClient
 from exporter.alerting.message import Message
 from exporter.alerting.notifier import Notifier
-from exporter.alerting.options import rendered
 from exporter.alerting.redaction import spellings
-from exporter.alerting.rendering import HtmlTemplateText
+from exporter.alerting.rendering import HtmlTemplateText, worded
 from exporter.alerting.text import shorten, tail, utf16
 from exporter.alerting.wording import LISTED, brief, description_of, headline, icon, lines, links, more, output_of
 from exporter.config.alert_models import NotifierOptions
@@ -81,7 +80,7 @@ class TelegramNotifier(Notifier):
         return f"{answer.status} ok"
 
     def _text(self, message: Message) -> str:
-        text = rendered(self.options.text, message, text_of(message))
+        text = worded(self.options.text, message, text_of(message))
         # Cut, it might end in the middle of a tag.
         return text if 0 < utf16(visible(text).strip()) <= _LONGEST else text_of(message)
 
