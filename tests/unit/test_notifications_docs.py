@@ -77,15 +77,15 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     (code,) = re.findall(r"```python\n(.*?)```", section("Writing a notifier"), re.DOTALL)
     assert len(code.splitlines()) < 60
     (entry,) = re.findall(r"```toml\n\[project\.entry-points\.\"(.+)\"\]\n(.*?)```", DOCS, re.DOTALL)
-    (tmp_path / "heartbeat_gotify.py").write_text(code)
-    information = tmp_path / "heartbeat_gotify-1.0.dist-info"
+    (tmp_path / "gotify_for_heartbeats.py").write_text(code)
+    information = tmp_path / "gotify_for_heartbeats-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: heartbeat-gotify\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text(f"[{entry[0]}]\n{entry[1].replace(chr(34), '')}")
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
-    monkeypatch.delitem(sys.modules, "heartbeat_gotify", raising=False)
-    return __import__("heartbeat_gotify")
+    monkeypatch.delitem(sys.modules, "gotify_for_heartbeats", raising=False)
+    return __import__("gotify_for_heartbeats")
 
 
 def test_the_notifier_of_the_docs_works(installed: ModuleType, tmp_path: Path) -> None:
