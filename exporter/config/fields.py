@@ -148,7 +148,7 @@ def secret_fields(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _is_secret(annotation: Any) -> bool:
-    """Not of mappings and lists of secrets: no file holds several."""
-    if get_origin(annotation) in (dict, list):
+    """Not of mappings of secrets: no file holds those. A list of them has one in each line of its file."""
+    if get_origin(annotation) is dict:
         return False
     return annotation is Secret or any(_is_secret(argument) for argument in get_args(annotation))

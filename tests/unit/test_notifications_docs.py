@@ -20,6 +20,8 @@ from tests.receivers import Receiver, answer
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = (ROOT / "docs" / "notifications.md").read_text()
+_FILES = {"telegram": "123456789:AA-token", "topic": "my-topic", "apprise": "json://127.0.0.1/"}
+"""What the examples' files hold, where it is no URL."""
 _ROW = re.compile(r"^\| `([a-z0-9_]+)`( †)? \| (.+?) \| (.+) \|$", re.MULTILINE)
 
 
@@ -38,10 +40,12 @@ def rows(title: str) -> dict[str, tuple[bool, str]]:
 def test_every_option_is_documented(type: str) -> None:
     model = notifier_class(type).Options
     told = rows(f"`{type}`")
-    assert told.keys() == model.model_fields.keys() - NotifierOptions.model_fields.keys()
+    own = model.model_fields.keys() - NotifierOptions.model_fields.keys()
+    fields = {model.model_fields[name].alias or name: name for name in own}
+    assert told.keys() == fields.keys()
     for name, (secret, default) in told.items():
-        assert secret is (name in secret_fields(model)), name
-        assert (default == "required") is model.model_fields[name].is_required(), name
+        assert secret is (fields[name] in secret_fields(model)), name
+        assert (default == "required") is model.model_fields[fields[name]].is_required(), name
     assert f"type: {type}" in section(f"`{type}`"), "an example"
 
 
@@ -58,7 +62,7 @@ def test_examples_can_be_used(block: str, tmp_path: Path) -> None:
     """As they stand, but for the files and variables of their reader."""
     text = re.sub(r"_file: \S+/(\w+)", lambda found: f"_file: {tmp_path}/{found[1]}", block)
     for name in re.findall(rf"{tmp_path}/(\w+)", text):
-        (tmp_path / name).write_text("https://example.org/hook\n")
+        (tmp_path / name).write_text(_FILES.get(name, "https://example.org/hook") + "\n")
     if not text.startswith("notifiers:"):
         text = "notifiers:\n" + text
     file = tmp_path / "c.yml"
@@ -73,15 +77,15 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     (code,) = re.findall(r"```python\n(.*?)```", section("Writing a notifier"), re.DOTALL)
     assert len(code.splitlines()) < 60
     (entry,) = re.findall(r"```toml\n\[project\.entry-points\.\"(.+)\"\]\n(.*?)```", DOCS, re.DOTALL)
-    (tmp_path / "heartbeat_gotify.py").write_text(code)
-    information = tmp_path / "heartbeat_gotify-1.0.dist-info"
+    (tmp_path / "gotify_for_heartbeats.py").write_text(code)
+    information = tmp_path / "gotify_for_heartbeats-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: heartbeat-gotify\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text(f"[{entry[0]}]\n{entry[1].replace(chr(34), '')}")
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
-    monkeypatch.delitem(sys.modules, "heartbeat_gotify", raising=False)
-    return __import__("heartbeat_gotify")
+    monkeypatch.delitem(sys.modules, "gotify_for_heartbeats", raising=False)
+    return __import__("gotify_for_heartbeats")
 
 
 def test_the_notifier_of_the_docs_works(installed: ModuleType, tmp_path: Path) -> None:
