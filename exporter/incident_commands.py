@@ -26,7 +26,7 @@ _author = click.option("--author", metavar="NAME", help="Who says so. Default: t
 
 @click.group()
 def incident() -> None:
-    """Shows incidents, adds to them, acknowledges and resolves them.
+    """Shows, updates, acknowledges and resolves incidents.
 
     \b
     The usual course:
@@ -113,7 +113,7 @@ def update(
 @_author
 @storage_options
 def ack(id: int, author: str | None, config_file: Path | None, storage_url: str | None) -> None:
-    """Acknowledges the incident ID: somebody looks after it, so its alerts are not told again."""
+    """Acknowledges the incident ID: its alerts are not told again, since somebody looks after it."""
     with told_plainly():
         who = _who(author)
     with open_storage(config_file, storage_url) as (_, database):

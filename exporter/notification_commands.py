@@ -21,7 +21,7 @@ _BATCH = 500
 
 @click.group()
 def notification() -> None:
-    """Lists what notifiers are owed, and tries again what was given up.
+    """Lists notifications, and tries dead ones again.
 
     Works on the database directly; a running service sends within two seconds. Give the --config.file or --storage.url
     that the service has.
