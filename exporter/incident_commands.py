@@ -30,10 +30,10 @@ def incident() -> None:
 
     \b
     The usual course:
-      heartbeat-exporter incident list                 what is open
-      heartbeat-exporter incident ack 12               I look after it: no more reminders
+      heartbeat-exporter incident list          # what is open
+      heartbeat-exporter incident ack 12        # I look after it: no more reminders
       heartbeat-exporter incident update 12 --state IDENTIFIED --text "The disk is full"
-      heartbeat-exporter incident resolve 12           over, though its alert may not be
+      heartbeat-exporter incident resolve 12    # over, though its alert may not be
 
     Works on the database directly; a running service shows it at once. Give the --config.file or --storage.url that
     the service has. An incident resolves by itself with its last alert.
@@ -53,7 +53,7 @@ def list_incidents(
     \b
     Examples:
       heartbeat-exporter incident list
-      heartbeat-exporter incident list --all --json | jq -r '.[] | .title'
+      heartbeat-exporter incident list --all --json
     """
     with open_storage(config_file, storage_url) as (_, database):
         found = _incidents(database).recent(open=None if everything else True, limit=limit)
@@ -104,7 +104,7 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
 
 @incident.command()
 @_id
-@click.option("--text", required=True, help="What you know; up to 2000 characters.")
+@click.option("--text", metavar="WORDS", required=True, help="What you know; up to 2000 characters.")
 @click.option(
     "--state",
     type=click.Choice([state.value for state in IncidentState], case_sensitive=False),
@@ -146,7 +146,7 @@ def ack(id: int, author: str | None, config_file: Path | None, storage_url: str 
 
 @incident.command()
 @_id
-@click.option("--text", default=BY_HAND, help=f"What it was. Default: {BY_HAND}")
+@click.option("--text", metavar="WORDS", default=BY_HAND, help=f"What it was. Default: {BY_HAND}")
 @_author
 @storage_options
 def resolve(id: int, text: str, author: str | None, config_file: Path | None, storage_url: str | None) -> None:
