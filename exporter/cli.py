@@ -4,6 +4,7 @@ import json
 import socket
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,35 @@ from exporter.config.settings import Settings
 from exporter.console import Group, overridden, read_config, storage_options, told_plainly
 from exporter.core.clock import SystemClock
 from exporter.core.errors import ConfigError, InvalidValue, Problem, StorageUnavailable
-from exporter.incident_commands import incident
 from exporter.logs import set_up_logging
-from exporter.monitor_commands import monitor
-from exporter.notification_commands import notification
-from exporter.notify_commands import notify
 from exporter.server import Server, gunicorn_address
 from exporter.storage.database import Database
 from exporter.storage.engines import open_engine
 from exporter.storage.schema import migrate
 
+GROUPS = {
+    "monitor": "exporter.monitor_commands",
+    "incident": "exporter.incident_commands",
+    "notify": "exporter.notify_commands",
+    "notification": "exporter.notification_commands",
+}
+"""Imported when they are called: the service itself needs none of them, and its memory is counted."""
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class Main(Group):
+    """Finds the commands of GROUPS too."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands, *GROUPS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in GROUPS:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name)
+        return found
+
+
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="heartbeat-exporter")
 def main() -> None:
     """Heartbeat monitor for Prometheus: jobs call a URL, Prometheus learns whether they ran.
@@ -171,7 +189,3 @@ def _check_address(listen_address: str) -> None:
                 f"Error: cannot listen on {listen_address}: {reason}; choose another --web.listen-address", err=True
             )
             sys.exit(1)
-
-
-for group in (monitor, incident, notify, notification):
-    main.add_command(group)

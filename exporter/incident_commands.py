@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from exporter.console import LARGEST_ID, open_storage, storage_options, told_plainly
+from exporter.console import LARGEST_ID, Group, open_storage, storage_options, told_plainly
 from exporter.core.alert import Step
 from exporter.core.clock import SystemClock
 from exporter.core.incident import IncidentState, clean_author, clean_text
@@ -24,16 +24,16 @@ _id = click.argument("id", type=click.IntRange(1, LARGEST_ID), metavar="ID")
 _author = click.option("--author", metavar="NAME", help="Who says so. Default: the name you are logged in with.")
 
 
-@click.group()
+@click.group(cls=Group)
 def incident() -> None:
-    """Shows incidents, adds to them, acknowledges and resolves them.
+    """Shows, updates, acknowledges and resolves incidents.
 
     \b
     The usual course:
-      heartbeat-exporter incident list                 what is open
-      heartbeat-exporter incident ack 12               I look after it: no more reminders
+      heartbeat-exporter incident list          # what is open
+      heartbeat-exporter incident ack 12        # I look after it: no more reminders
       heartbeat-exporter incident update 12 --state IDENTIFIED --text "The disk is full"
-      heartbeat-exporter incident resolve 12           over, though its alert may not be
+      heartbeat-exporter incident resolve 12    # over, though its alert may not be
 
     Works on the database directly; a running service shows it at once. Give the --config.file or --storage.url that
     the service has. An incident resolves by itself with its last alert.
@@ -48,7 +48,13 @@ def incident() -> None:
 def list_incidents(
     everything: bool, limit: int, as_json: bool, config_file: Path | None, storage_url: str | None
 ) -> None:
-    """Lists open incidents, the newest first."""
+    """Lists open incidents, the newest first.
+
+    \b
+    Examples:
+      heartbeat-exporter incident list
+      heartbeat-exporter incident list --all --json
+    """
     with open_storage(config_file, storage_url) as (_, database):
         found = _incidents(database).recent(open=None if everything else True, limit=limit)
     if as_json:
@@ -68,7 +74,12 @@ def list_incidents(
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @storage_options
 def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | None) -> None:
-    """Shows the incident ID, its timeline and its alerts."""
+    """Shows the incident ID, its timeline and its alerts.
+
+    \b
+    Examples:
+      heartbeat-exporter incident show 12
+    """
     with open_storage(config_file, storage_url) as (_, database):
         incidents = _incidents(database)
         one, updates = incidents.find(id), incidents.updates([id])[id]
@@ -93,7 +104,7 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
 
 @incident.command()
 @_id
-@click.option("--text", required=True, help="What you know; up to 2000 characters.")
+@click.option("--text", metavar="WORDS", required=True, help="What you know; up to 2000 characters.")
 @click.option(
     "--state",
     type=click.Choice([state.value for state in IncidentState], case_sensitive=False),
@@ -104,7 +115,13 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
 def update(
     id: int, text: str, state: str | None, author: str | None, config_file: Path | None, storage_url: str | None
 ) -> None:
-    """Adds to the timeline of the incident ID."""
+    """Adds to the timeline of the incident ID.
+
+    \b
+    Examples:
+      heartbeat-exporter incident update 12 --text "Anna looks at the disk"
+      heartbeat-exporter incident update 12 --state MONITORING --text "There is room again"
+    """
     _add(id, IncidentState(state) if state is not None else None, text, author, config_file, storage_url)
 
 
@@ -113,7 +130,13 @@ def update(
 @_author
 @storage_options
 def ack(id: int, author: str | None, config_file: Path | None, storage_url: str | None) -> None:
-    """Acknowledges the incident ID: somebody looks after it, so its alerts are not told again."""
+    """Acknowledges the incident ID: its alerts are not told again, since somebody looks after it.
+
+    \b
+    Examples:
+      heartbeat-exporter incident ack 12
+      heartbeat-exporter incident ack 12 --author anna
+    """
     with told_plainly():
         who = _who(author)
     with open_storage(config_file, storage_url) as (_, database):
@@ -123,13 +146,18 @@ def ack(id: int, author: str | None, config_file: Path | None, storage_url: str 
 
 @incident.command()
 @_id
-@click.option("--text", default=BY_HAND, help=f"What it was. Default: {BY_HAND}")
+@click.option("--text", metavar="WORDS", default=BY_HAND, help=f"What it was. Default: {BY_HAND}")
 @_author
 @storage_options
 def resolve(id: int, text: str, author: str | None, config_file: Path | None, storage_url: str | None) -> None:
     """Resolves the incident ID by hand.
 
     If its alert still goes on, that stays on, and quiet; the next new alert opens another incident.
+
+    \b
+    Examples:
+      heartbeat-exporter incident resolve 12
+      heartbeat-exporter incident resolve 12 --text "A planned move; nothing to do"
     """
     _add(id, IncidentState.RESOLVED, text, author, config_file, storage_url)
 

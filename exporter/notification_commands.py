@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from exporter.config.settings import Settings
-from exporter.console import LARGEST_ID, open_storage, storage_options
+from exporter.console import LARGEST_ID, Group, open_storage, storage_options
 from exporter.core.clock import DAY, SystemClock
 from exporter.core.errors import Conflict
 from exporter.core.moments import ago, rfc3339
@@ -19,9 +19,9 @@ from exporter.storage.outbox import Notification, Outbox
 _BATCH = 500
 
 
-@click.group()
+@click.group(cls=Group)
 def notification() -> None:
-    """Lists what notifiers are owed, and tries again what was given up.
+    """Lists notifications, and tries dead ones again.
 
     Works on the database directly; a running service sends within two seconds. Give the --config.file or --storage.url
     that the service has.
@@ -40,7 +40,13 @@ def notification() -> None:
 def list_notifications(
     state: str | None, limit: int, as_json: bool, config_file: Path | None, storage_url: str | None
 ) -> None:
-    """Lists notifications, the newest first, and why those failed that did."""
+    """Lists notifications, the newest first, and why those failed that did.
+
+    \b
+    Examples:
+      heartbeat-exporter notification list
+      heartbeat-exporter notification list --state dead
+    """
     wanted = NotificationState(state) if state is not None else None
     with open_storage(config_file, storage_url) as (_, database):
         found = Outbox(database).recent(state=wanted, limit=limit)
@@ -64,6 +70,11 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
     """Tries to deliver the notification ID again, or all --dead ones.
 
     Alarms that are over by now are left out: nobody would ever tell their end.
+
+    \b
+    Examples:
+      heartbeat-exporter notification retry 17
+      heartbeat-exporter notification retry --dead --config.file heartbeats.yml
     """
     if (id is None) is not dead:
         raise click.UsageError("name the ID of one notification, or ask for all --dead ones")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.config.settings import NotifierSettings, Settings
-from exporter.console import CONFIG_HELP, read_config, told_plainly
+from exporter.console import CONFIG_HELP, Group, read_config, told_plainly
 from exporter.core.clock import MINUTE, SystemClock
 from exporter.core.errors import InvalidValue
 
@@ -21,7 +21,7 @@ TEST_NAME = "Only a test"
 TEST_DESCRIPTION = "Nothing is wrong, and there is nothing to do: somebody ran `heartbeat-exporter notify test`."
 
 
-@click.group()
+@click.group(cls=Group)
 def notify() -> None:
     """Tries notifiers."""
 
@@ -40,6 +40,10 @@ def test(name: str, config_file: Path) -> None:
 
     Prints what the other side said. The messages say that they are a test. When one of them cannot be delivered, the
     reason is printed and the exit status is 1. Nothing is tried twice, and no running service is needed.
+
+    \b
+    Examples:
+      heartbeat-exporter notify test ops --config.file heartbeats.yml
     """
     from exporter.alerting.message import Event
     from exporter.alerting.notifier import DeliveryFailed

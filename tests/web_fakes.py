@@ -364,6 +364,8 @@ def as_it_is(now: int = NOW) -> World:
     assert vacuum is not None
     vacuum.standing = Standing(Status.UP, Reason.ON_TIME, now - 14 * DAY)
     world.history.kept[vacuum.id] = world.history.kept[vacuum.id][:1]
+    for watched in world.fleet.all():
+        trouble(world.incidents, watched, now)
     return world
 
 

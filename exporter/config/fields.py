@@ -18,7 +18,7 @@ SHORTEST_KEY, LONGEST_KEY = 16, 64
 """Of BLAKE2b, in bytes."""
 _LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
 _HOST = re.compile(r"[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]")
-TAKEN_PATHS = ("/", "/-/", "/ext/", "/api/", "/static/", "/monitors/", "/incidents/")
+TAKEN_PATHS = ("/", "/-/", "/ext/", "/api/", "/static/", "/monitors/", "/incidents/", "/incidents.atom")
 
 
 def _duration(value: object) -> int:

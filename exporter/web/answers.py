@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, use_enum_values=True)
+    # What checks and writes a model is made when it is first used: who never asks the API pays nothing for it.
+    model_config = ConfigDict(frozen=True, use_enum_values=True, defer_build=True)
 
 
 class RunAnswer(Answer):

@@ -68,7 +68,7 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         Route("/api/v1/incidents/{id}/updates", IncidentUpdates(parts), "api"),
         Route("/api/v1/incidents/{id}/acknowledge", Acknowledge(parts), "api"),
         Route("/api/v1/notifications", NotificationList(parts), "api"),
-        Route("/api/v1/openapi.json", Description(parts.version), "api"),
+        Route("/api/v1/openapi.json", Description(parts), "api"),
         Route(telemetry, Exposition(parts.scrape, parts.executor), "metrics", Access.METRICS),
         Route("/-/healthy", Healthy(), "healthy", Access.OPEN),
         Route("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),

@@ -27,7 +27,7 @@ from exporter.web.bodies import Acknowledgement, MonitorChange, NewMonitor, NewU
 from exporter.web.errors import JSON
 from exporter.web.incident_answers import AlertsAnswer, IncidentsAnswer, NotificationsAnswer, WholeIncidentAnswer
 from exporter.web.requests import Request
-from exporter.web.resource import MOST_PER_ANSWER, PER_ANSWER
+from exporter.web.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer
 
 _REF = "#/components/schemas/{model}"
 
@@ -169,17 +169,21 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
 }
 
 
-class Description:
-    """`/api/v1/openapi.json`."""
+class Description(Resource):
+    """`/api/v1/openapi.json`. Made when it is first asked for: most never are, and it takes a megabyte."""
 
-    def __init__(self, version: str) -> None:
-        self._body = json.dumps(describe(version), ensure_ascii=False).encode()
+    _body: bytes | None = None
 
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
-        resp.content_type = JSON
-        resp.data = self._body
+        if self._body is None:
+            self._body = await self._off_loop(_described, self._parts.version)
+        answer(resp, self._body)
 
     on_head = on_get
+
+
+def _described(version: str) -> bytes:
+    return json.dumps(describe(version), ensure_ascii=False).encode()
 
 
 def describe(version: str) -> dict[str, Any]:

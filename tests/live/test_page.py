@@ -135,18 +135,28 @@ def test_pages(
     page.close()
 
 
-@pytest.mark.parametrize(("scheme", "name"), [("light", "status-page.png"), ("dark", "status-page-dark.png")])
-def test_the_picture_in_the_readme(browser: Browser, tmp_path: Path, scheme: Any, name: str) -> None:
-    """Its file is not compared, for fonts differ; `PICTURES=docs` takes it anew."""
-    assert f"docs/{name}" in (ROOT / "README.md").read_text()
+@pytest.mark.parametrize(
+    ("document", "picture", "path", "scheme"),
+    [
+        ("README.md", "docs/status-page.png", "/", "light"),
+        ("README.md", "docs/status-page-dark.png", "/", "dark"),
+        ("docs/incidents.md", "incident.png", "/incidents/2", "light"),
+    ],
+)
+def test_the_pictures_in_the_documents(
+    browser: Browser, tmp_path: Path, document: str, picture: str, path: str, scheme: Any
+) -> None:
+    """Their files are not compared, for fonts differ; `PICTURES=docs` takes them anew."""
+    assert picture in (ROOT / document).read_text()
+    name = Path(picture).name
     with serving("as_it_is") as site:
         page = browser.new_page(viewport={"width": PICTURE, "height": 800}, color_scheme=scheme)
-        page.goto(site, wait_until="networkidle")
+        page.goto(site + path, wait_until="networkidle")
         assert page.get_by_text(f"Heartbeat Exporter {__version__}").count() == 1
-        picture = page.screenshot(path=Path(os.environ.get("PICTURES", tmp_path)) / name, full_page=True)
+        taken = page.screenshot(path=Path(os.environ.get("PICTURES", tmp_path)) / name, full_page=True)
         page.close()
     kept = (ROOT / "docs" / name).read_bytes()
-    assert picture[16:20] == kept[16:20], "the picture has another width: take it anew with PICTURES=docs"
+    assert taken[16:20] == kept[16:20], "the picture has another width: take it anew with PICTURES=docs"
 
 
 @pytest.mark.parametrize("width", [1280, 820, 360])

@@ -2,12 +2,15 @@
 
 import getpass
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from exporter.cli import main
 from exporter.core.alert import Ending, Step
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import HOUR, MINUTE, SystemClock
@@ -18,7 +21,7 @@ from exporter.storage.database import Database
 from exporter.storage.incidents import Incidents, NewIncident
 from exporter.storage.outbox import ALARM, RECOVERY, Outbox, Owed, Terms
 from exporter.storage.schema import migrate
-from tests.unit.test_cli import refused, run
+from tests.unit.test_cli import commands, refused, run
 
 ME = getpass.getuser()
 FAR = 2**62
@@ -255,3 +258,23 @@ def test_the_next_attempt_is_told(scene: Scene) -> None:
         found.id, scene.now + 5 * MINUTE + 30_000, "timeout", "ops did not answer in time", lambda: None
     )
     assert "1 attempt, next in 5 min: ops did not answer in time" in scene("notification", "list").output
+
+
+def test_examples_in_help_are_good(tmp_path: Path) -> None:
+    config = tmp_path / "heartbeats.yml"
+    config.write_text("monitors: [{tag: a, secret: s}]\n")
+    tried = 0
+    for path, _ in commands(main, "heartbeat-exporter"):
+        if path.split()[1] not in ("incident", "notification"):
+            continue
+        for line in re.findall(r"^    (heartbeat-exporter .*)$", run(*path.split()[1:], "--help").output, re.M):
+            scene = Scene(tmp_path / f"{tried}.db")
+            for number in range(17):
+                scene.begin(number)
+                scene.fail()
+            arguments = [str(config) if part == config.name else part for part in shlex.split(line, comments=True)[1:]]
+            result = scene(*arguments)
+            assert result.exit_code == 0, (line, result.output)
+            scene.db.close()
+            tried += 1
+    assert tried >= 12

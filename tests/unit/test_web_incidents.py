@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from falcon import testing
+from pydantic import ValidationError
 
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import MINUTE
@@ -226,6 +227,19 @@ def test_what_is_shown_of_each_impact(world: World) -> None:
     assert badges == [("critical", "Critical"), ("warning", "Warning"), ("info", "Info")]
     shapes = re.findall(r'<span class="badge i-\w+"><svg[^>]*>\s*<(\w+)', html)
     assert len(set(re.findall(r'<span class="badge i-\w+">(<svg.*?</svg>)', html, re.DOTALL))) == 3, shapes
+
+
+def test_no_page_can_be_hidden_by_the_metrics(world: World) -> None:
+    from exporter.config.models import WebSection
+    from exporter.web.app import routes
+    from exporter.web.rendering import Assets, Pages
+
+    assets = Assets()
+    for route in routes(world.parts(), assets, Pages(assets, "1")):
+        if route.handler != "metrics":
+            path = re.sub(r"\{.*?\}", "x", route.template)
+            with pytest.raises(ValidationError, match=r"must be a path|belongs to another page"):
+                WebSection(telemetry_path=path)
 
 
 @pytest.mark.parametrize(
