@@ -1,24 +1,15 @@
 """`notify test` through a real webhook to a real receiver: it says what the other side said, or why it could not."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
-import pytest
 from click.testing import Result
-from pytest_httpserver import HTTPServer
-from werkzeug import Response
 
+from tests.receivers import Receiver, answer
 from tests.unit.test_cli import refused, run
 
 SECRET = "/SESAME-hook"
-
-
-@pytest.fixture
-def receiver() -> Iterator[HTTPServer]:
-    with HTTPServer() as server:
-        yield server
 
 
 def config(tmp_path: Path, url: str) -> Path:
@@ -37,39 +28,37 @@ def notify(file: Path, name: str = "ops") -> Result:
     return result
 
 
-def test_both_messages_arrive_and_say_that_they_are_a_test(receiver: HTTPServer, tmp_path: Path) -> None:
-    receiver.expect_request(SECRET).respond_with_data("thanks for nothing", content_type="text/plain")
-    result = notify(config(tmp_path, receiver.url_for(SECRET)))
+def test_both_messages_arrive_and_say_that_they_are_a_test(tmp_path: Path) -> None:
+    with Receiver(answer(200, "thanks for nothing")) as receiver:
+        result = notify(config(tmp_path, receiver.url + SECRET))
+        assert notify(config(tmp_path, receiver.url + SECRET), "the boss").exit_code == 0
     assert result.exit_code == 0, result.output
     assert result.output == (
         "TRIGGERED: delivered to ops (webhook): 200 thanks for nothing\n"
         "RESOLVED: delivered to ops (webhook): 200 thanks for nothing\n"
     )
-    alarm, recovery = (request for request, _ in receiver.log)
-    keys = [request.headers["Idempotency-Key"] for request in (alarm, recovery)]
-    assert len(set(keys)) == 2
+    alarm, recovery, *others = receiver.received
+    assert alarm.target == SECRET
+    assert len({request.headers["idempotency-key"] for request in (alarm, recovery, *others)}) == 4
     for request, status in ((alarm, "TRIGGERED"), (recovery, "RESOLVED")):
-        body = request.get_data(as_text=True)
+        body = request.body.decode()
         assert isinstance(json.loads(body), dict)
         assert status in body
         assert "Only a test" in body
         assert "Nothing is wrong" in body
         assert "https://heartbeats.example.org" in body
-    assert notify(config(tmp_path, receiver.url_for(SECRET)), "the boss").exit_code == 0
-    assert not {request.headers["Idempotency-Key"] for request, _ in receiver.log[2:]} & set(keys)
 
 
-def test_a_refusal_is_told_and_nothing_more_is_sent(receiver: HTTPServer, tmp_path: Path) -> None:
-    receiver.expect_request(SECRET).respond_with_data("no such hook", status=404)
-    result = notify(config(tmp_path, receiver.url_for(SECRET)))
+def test_a_refusal_is_told_and_nothing_more_is_sent(tmp_path: Path) -> None:
+    with Receiver(answer(404, "no such hook")) as receiver:
+        result = notify(config(tmp_path, receiver.url + SECRET))
     refused(result, "TRIGGERED: not delivered to ops (webhook)", "answered 404", "no such hook")
-    assert len(receiver.log) == 1
+    assert len(receiver.received) == 1
 
 
-def test_a_recovery_that_fails_fails_the_test(receiver: HTTPServer, tmp_path: Path) -> None:
-    answers = [Response("fine"), Response("no", status=500)]
-    receiver.expect_request(SECRET).respond_with_handler(lambda request: answers.pop(0))
-    result = notify(config(tmp_path, receiver.url_for(SECRET)))
+def test_a_recovery_that_fails_fails_the_test(tmp_path: Path) -> None:
+    with Receiver(answer(200, "fine"), answer(500, "no")) as receiver:
+        result = notify(config(tmp_path, receiver.url + SECRET))
     refused(result, "TRIGGERED: delivered to ops (webhook): 200 fine", "RESOLVED: not delivered", "answered 500")
 
 
