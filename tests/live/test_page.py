@@ -85,8 +85,8 @@ ALARMED = {
     "/incidents/99": 404,
 }
 OTHERS = [
-    ("quiet", "/", 200),
-    ("quiet", "/incidents", 200),
+    ("every_status", "/", 200),
+    ("every_status", "/incidents", 200),
     ("many", "/", 200),
     ("many", "/incidents", 200),
     ("undelivered", "/", 200),
