@@ -10,6 +10,7 @@ class Rejection(StrEnum):
     UNKNOWN_TAG = "unknown_tag"
     WRONG_SECRET = "wrong_secret"  # noqa: S105
     UNKNOWN_SUFFIX = "unknown_suffix"
+    UNREADABLE_BODY = "unreadable_body"
     STORAGE = "storage"
     OVERLOADED = "overloaded"
 
