@@ -141,6 +141,8 @@ class Service:
     # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────
 
     async def start(self) -> None:
+        # It was read, or we would not be here; a database that is away does not make it a bad one.
+        self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
         loop = asyncio.get_running_loop()
         self._waiters = Waiters(loop, self._clock)
         self._recorder = Recorder(
@@ -223,7 +225,6 @@ class Service:
         ]
         for periodic in self._periodic:
             periodic.start()
-        self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
         # What is there now stays for as long as the process does: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()

@@ -11,7 +11,8 @@ from typing import Any
 
 import structlog
 
-_HEARTBEAT_URL = re.compile(r"(?i)(ext(?:/|%2f)heartbeat(?:/|%2f))[^\s\"'<>]+")
+# Of every dialect whose URLs hold secrets.
+_HEARTBEAT_URL = re.compile(r"(?i)((?:ext(?:/|%2f)heartbeat|api(?:/|%2f)v1(?:/|%2f)alertmanager)(?:/|%2f))[^\s\"'<>]+")
 _AUTHORIZATION = re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=!-]+")
 _URL_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/@]+@")
 REDACTED = "<secret>"

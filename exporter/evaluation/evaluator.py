@@ -85,11 +85,13 @@ class Evaluator:
         while not self._stopping:
             now = self._clock.now()
             due = self._evaluations.due(now, BATCH)
-            if not due:
+            if due:
+                self._judge(due, now)
+                judged += len(due)
+            if len(due) < BATCH:
+                self._telemetry.evaluated_until(now / SECOND)
                 break
-            self._judge(due, now)
-            judged += len(due)
-            if len(due) < BATCH or not self._lease.hold():
+            if not self._lease.hold():
                 break
         self._alarms.advance(self._clock.now(), self._lease.check)
         return judged

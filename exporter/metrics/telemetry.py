@@ -71,6 +71,10 @@ class ExporterTelemetry:
         self._storage_errors = counter("storage_errors", "Transactions that the database refused.", "operation")
         self._evaluations = counter("evaluations", "Monitors evaluated.")
         self._evaluation_failures = counter("evaluation_failures", "Monitors set aside: they could not be evaluated.")
+        self._until = gauge(
+            "evaluated_until_timestamp_seconds",
+            "Up to which moment this process has evaluated all that was due, in Unix time; 0 before the first.",
+        )
         self._lag = histogram("evaluation_lag_seconds", "From a status's moment of change to its evaluation.", _LAGS)
         self._transitions = counter("transitions", "Changes of status written.", "status")
         for status in Status:
@@ -125,6 +129,9 @@ class ExporterTelemetry:
 
     def evaluation_failed(self) -> None:
         self._evaluation_failures.inc()
+
+    def evaluated_until(self, at: float) -> None:
+        self._until.set(at)
 
     def transition(self, status: str) -> None:
         self._transitions.labels(status).inc()

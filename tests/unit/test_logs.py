@@ -21,6 +21,8 @@ from exporter.logs import RedactingFormatter, redact, set_up_logging
         "http://host:1/ext/heartbeat/job%3ASESAME",
         "%2Fext%2Fheartbeat%2Fjob:SESAME",
         "EXT/HEARTBEAT/job:SESAME",
+        "POST /api/v1/alertmanager/job/SESAME?tag_label=cluster HTTP/1.1",
+        "%2Fapi%2fv1%2Falertmanager%2Fjob%2FSESAME",
         "Authorization: Bearer SESAME",
         "{'authorization': 'basic SESAME=='}",
         "postgresql://user:SESAME@host/db",

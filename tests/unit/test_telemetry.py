@@ -80,6 +80,10 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
         lambda telemetry: telemetry.evaluated(7, 0.5),
         {"evaluations_total": 7, "evaluation_lag_seconds_count": 1, "evaluation_lag_seconds_sum": 0.5},
     ),
+    "evaluated_until": (
+        lambda telemetry: telemetry.evaluated_until(1234.5),
+        {"evaluated_until_timestamp_seconds": 1234.5},
+    ),
     "evaluation_failed": (lambda telemetry: telemetry.evaluation_failed(), {"evaluation_failures_total": 1}),
     "transition": (
         lambda telemetry: telemetry.transition("DOWN"),
