@@ -31,17 +31,14 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.scrape import Scrape
 from exporter.metrics.telemetry import ExporterTelemetry
 from exporter.periodic import Periodic
-from exporter.storage.alerts import Alerts
 from exporter.storage.database import Database
 from exporter.storage.evaluations import Evaluations
 from exporter.storage.fleet import Fleet
 from exporter.storage.follower import Follower
 from exporter.storage.history import History
-from exporter.storage.incidents import Incidents
 from exporter.storage.keys import secret_key
 from exporter.storage.leases import Lease
 from exporter.storage.monitors import Monitors
-from exporter.storage.outbox import Outbox
 from exporter.storage.pruning import Pruner
 from exporter.storage.recorder import Recorder
 from exporter.storage.schema import migrate
@@ -120,9 +117,9 @@ class Service:
                 readiness=self.readiness,
                 history=self._history,
                 monitors=ManagedMonitors(self),
-                alerts=Alerts(self._db),
-                incidents=Incidents(self._db, self._clock),
-                outbox=Outbox(self._db),
+                alerts=self._alerting.alerts,
+                incidents=self._alerting.incidents,
+                notifications=self._alerting.notifications,
                 scrape=Scrape(Exposition(self._fleet, self._clock), self._registry, self._telemetry),
                 reload=self.reload,
                 settings=lambda: self.settings.web,

@@ -16,13 +16,16 @@ from exporter.metrics.alarms import Alarms
 from exporter.metrics.telemetry import PREFIX, ExporterTelemetry
 from exporter.periodic import Periodic
 from exporter.storage.alert_board import AlertBoard
+from exporter.storage.alert_progress import AlertProgress
 from exporter.storage.alerts import Alerts
 from exporter.storage.database import Database
+from exporter.storage.deliveries import Deliveries
 from exporter.storage.fleet import Fleet
 from exporter.storage.history import History
 from exporter.storage.incidents import Incidents
 from exporter.storage.leases import Lease
 from exporter.storage.monitors import Monitors
+from exporter.storage.notifications import Notifications
 from exporter.storage.outbox import Outbox, Terms
 
 log = logging.getLogger(__name__)
@@ -51,16 +54,18 @@ class Alerting:
         self._clock = clock
         self._telemetry = telemetry
         self.alerts = Alerts(database)
-        self.outbox = Outbox(database)
+        progress = AlertProgress(database)
+        self.notifications = Notifications(database)
+        outbox = Outbox(database)
         self.incidents = Incidents(database, clock)
-        self._board = AlertBoard(self.alerts, self.incidents, self.outbox)
+        self._board = AlertBoard(self.alerts, self.incidents, self.notifications)
         self._alarms = Alarms(self._board, clock, PREFIX)
         registry.register(self._alarms)
-        self._sender = Sender(self.outbox, lease, clock, telemetry, site)
+        self._sender = Sender(Deliveries(database), self.notifications, lease, clock, telemetry, site)
         self._ledger = Ledger(
-            fleet, history, self.alerts, self.incidents, self.outbox, telemetry, owed=self._sender.attend
+            fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, owed=self._sender.attend
         )
-        self.engine = Engine(database, fleet, monitors, self.alerts, self._ledger)
+        self.engine = Engine(database, fleet, monitors, progress, self.alerts, self._ledger)
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Makes what the settings ask for, and returns what puts it in force. Raises ConfigError."""

@@ -14,7 +14,8 @@ from exporter.core.clock import DAY, SystemClock
 from exporter.core.errors import Conflict
 from exporter.core.moments import ago, rfc3339
 from exporter.core.notification import NotificationState
-from exporter.storage.outbox import Notification, Outbox
+from exporter.storage.notifications import Notification, Notifications
+from exporter.storage.outbox import Outbox
 
 _BATCH = 500
 
@@ -49,7 +50,7 @@ def list_notifications(
     """
     wanted = NotificationState(state) if state is not None else None
     with open_storage(config_file, storage_url) as (_, database):
-        found = Outbox(database).recent(state=wanted, limit=limit)
+        found = Notifications(database).recent(state=wanted, limit=limit)
     if as_json:
         click.echo(json.dumps([_facts(one) for one in found], indent=2))
         return
@@ -79,13 +80,14 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
     if (id is None) is not dead:
         raise click.UsageError("name the ID of one notification, or ask for all --dead ones")
     with open_storage(config_file, storage_url) as (settings, database):
-        outbox, now, terms = Outbox(database), SystemClock().now(), _terms(settings)
+        outbox, known = Outbox(database), Notifications(database)
+        now, terms = SystemClock().now(), _terms(settings)
         if id is not None:
-            _retry_one(outbox, id, now, terms, config_file)
+            _retry_one(outbox, known.find(id), now, terms, config_file)
             return
         outcomes: Counter[str] = Counter()
         strangers: Counter[str] = Counter()
-        for one in list(_all_dead(outbox)):
+        for one in list(_all_dead(known)):
             if config_file is not None and one.notifier not in terms:
                 strangers[one.notifier] += 1
                 continue
@@ -101,20 +103,21 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
         click.echo(f"{count} left as they are: there is no notifier {name!r} in the configuration.")
 
 
-def _retry_one(outbox: Outbox, id: int, now: int, terms: Mapping[str, int], config_file: Path | None) -> None:
-    one = outbox.find(id)
+def _retry_one(outbox: Outbox, one: Notification, now: int, terms: Mapping[str, int], config_file: Path | None) -> None:
     if config_file is not None and one.notifier not in terms:
-        raise Conflict(f"notification {id} is for {one.notifier!r}, and the configuration has no notifier of that name")
-    if outbox.retry(id, now, terms.get(one.notifier, DAY)):
-        click.echo(f"Notification {id} to {one.notifier} is tried again.")
+        raise Conflict(
+            f"notification {one.id} is for {one.notifier!r}, and the configuration has no notifier of that name"
+        )
+    if outbox.retry(one.id, now, terms.get(one.notifier, DAY)):
+        click.echo(f"Notification {one.id} to {one.notifier} is tried again.")
     else:
-        click.echo(f"Notification {id} is not sent: all its alerts are over, and nobody would tell that.")
+        click.echo(f"Notification {one.id} is not sent: all its alerts are over, and nobody would tell that.")
 
 
-def _all_dead(outbox: Outbox) -> Iterator[Notification]:
+def _all_dead(notifications: Notifications) -> Iterator[Notification]:
     before: int | None = None
     while True:
-        found = outbox.recent(state=NotificationState.DEAD, limit=_BATCH, before_id=before)
+        found = notifications.recent(state=NotificationState.DEAD, limit=_BATCH, before_id=before)
         yield from found
         if len(found) < _BATCH:
             return

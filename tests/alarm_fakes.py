@@ -14,7 +14,7 @@ from exporter.core.status import Reason, Status
 from exporter.storage.alerts import Alert
 from exporter.storage.fleet import Watched
 from exporter.storage.incidents import EXPORTER, Incident, Update
-from exporter.storage.outbox import Notification
+from exporter.storage.notifications import Notification
 
 NASTY = (
     "<script>alert(1)</script> & \"quotes\" 'single' 👩‍🚒🔥 {{ 7*7 }}\n\n  indented\n" + "A" * 150 + " " + "word " * 340
@@ -153,7 +153,7 @@ class FakeIncidents(Breakable):
         self.timeline[id].append(Update(id, at, state, text, author))
 
 
-class FakeOutbox(Breakable):
+class FakeNotifications(Breakable):
     def __init__(self) -> None:
         super().__init__()
         self.dead: dict[str, int] = {}

@@ -22,7 +22,7 @@ from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.history import Transition
 from exporter.web.app import create_app
 from exporter.web.parts import Parts
-from tests.alarm_fakes import FakeAlerts, FakeIncidents, FakeOutbox, many, trouble
+from tests.alarm_fakes import FakeAlerts, FakeIncidents, FakeNotifications, many, trouble
 
 NOW = 1_795_532_612_000
 """Tue 24 Nov 2026, 15:03:32 UTC."""
@@ -153,7 +153,7 @@ class World:
     executor: Executor = _EXECUTOR
     version: str = "1.2.3"
     alerts: FakeAlerts = field(default_factory=FakeAlerts)
-    outbox: FakeOutbox = field(default_factory=FakeOutbox)
+    notifications: FakeNotifications = field(default_factory=FakeNotifications)
     monitors: FakeMonitors = field(init=False)
     incidents: FakeIncidents = field(init=False)
 
@@ -162,7 +162,7 @@ class World:
         self.incidents = FakeIncidents(self.clock, self.alerts)
 
     def break_storage(self) -> None:
-        for part in (self.history, self.monitors, self.alerts, self.incidents, self.outbox):
+        for part in (self.history, self.monitors, self.alerts, self.incidents, self.notifications):
             part.broken = True
 
     def parts(self) -> Parts:
@@ -174,7 +174,7 @@ class World:
             monitors=self.monitors,
             alerts=self.alerts,
             incidents=self.incidents,
-            outbox=self.outbox,
+            notifications=self.notifications,
             scrape=self.scrape,
             reload=lambda: self.reload(),
             settings=lambda: self.web,
@@ -401,7 +401,7 @@ def alarmed(now: int = NOW) -> World:
 
 def undelivered() -> World:
     world = alarmed()
-    world.outbox.dead = {"ops": 3, "the-boss@example.org": 1}
+    world.notifications.dead = {"ops": 3, "the-boss@example.org": 1}
     return world
 
 

@@ -12,8 +12,9 @@ from exporter.core.clock import MINUTE, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
 from exporter.core.notification import Backoff
 from exporter.core.telemetry import Telemetry
+from exporter.storage.deliveries import Contents, Deliveries
 from exporter.storage.leases import Lease, LeaseLost
-from exporter.storage.outbox import Contents, Notification, Outbox
+from exporter.storage.notifications import Notification
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Channel:
         self,
         name: str,
         notifier: Notifier,
-        outbox: Outbox,
+        deliveries: Deliveries,
         lease: Lease,
         clock: Clock,
         telemetry: Telemetry,
@@ -39,7 +40,7 @@ class Channel:
     ) -> None:
         self.name = name
         self._notifier = notifier
-        self._outbox = outbox
+        self._deliveries = deliveries
         self._lease = lease
         self._clock = clock
         self._telemetry = telemetry
@@ -74,7 +75,7 @@ class Channel:
     def work(self) -> None:
         """Raises StorageUnavailable, and LeaseLost when another process took over."""
         while self._lease.held and not self._stopping and self._clock.monotonic() >= self._not_before:
-            notification = self._outbox.due(self.name, self._clock.now())
+            notification = self._deliveries.due(self.name, self._clock.now())
             if notification is None:
                 break
             self._attempt(notification)
@@ -82,7 +83,7 @@ class Channel:
             self._refresh()
 
     def _attempt(self, notification: Notification) -> None:
-        contents = self._outbox.seal(notification.id, self._lease.check)
+        contents = self._deliveries.seal(notification.id, self._lease.check)
         if contents is None:
             return  # everything in it was over before its turn came
         message = read_message(notification, contents, self._site())
@@ -96,7 +97,7 @@ class Channel:
             self._failed(notification, DeliveryFailed(Failure.INTERNAL, text, retry=True))
         else:
             now = self._clock.now()
-            self._outbox.delivered(notification.id, now, self._lease.check)
+            self._deliveries.delivered(notification.id, contents.alert_ids, now, self._lease.check)
             self._telemetry.notification_delivered(self.name, max(0, now - notification.created_at) / SECOND)
             log.info("notification delivered by %s: %s alerts, %s", self.name, len(message.alerts), said)
 
@@ -107,12 +108,12 @@ class Channel:
         if error.retry_after is not None:
             self._not_before = self._clock.monotonic() + round(error.retry_after * SECOND)
         if not error.retry or again > notification.expires_at:
-            self._outbox.give_up(notification.id, now, error.failure.value, str(error), self._lease.check)
+            self._deliveries.give_up(notification.id, now, error.failure.value, str(error), self._lease.check)
             log.error(
                 "notification %d given up after %d attempts by %s: %s", notification.id, attempts, self.name, error
             )
         else:
-            self._outbox.try_again(notification.id, again, error.failure.value, str(error), self._lease.check)
+            self._deliveries.try_again(notification.id, again, error.failure.value, str(error), self._lease.check)
             log.warning("notification %d not delivered by %s yet: %s", notification.id, self.name, error)
 
     def _refresh(self) -> None:
@@ -120,7 +121,7 @@ class Channel:
         if every is None or (self._refreshed_at is not None and now - self._refreshed_at < every * SECOND):
             return
         self._refreshed_at = now
-        firing, resolved = self._outbox.known_to(self.name, self._clock.now() - RESOLVED_SHOWN)
+        firing, resolved = self._deliveries.known_to(self.name, self._clock.now() - RESOLVED_SHOWN)
         if not firing and not resolved:
             return
         try:
@@ -147,12 +148,12 @@ class Channel:
                 log.debug("notifier %s waits for the database: %s", self.name, error)
                 wait = _LONGEST_WAIT
             self._wake.wait(wait)
-        self._outbox.close()
+        self._deliveries.close()
 
     def _until_next(self) -> float:
         if not self._lease.held or self._clock.monotonic() < self._not_before:
             return _LONGEST_WAIT
-        due = self._outbox.next_due(self.name)
+        due = self._deliveries.next_due(self.name)
         if due is None:
             return _LONGEST_WAIT
         return min(_LONGEST_WAIT, max(0.0, (due - self._clock.now()) / SECOND))

@@ -11,7 +11,8 @@ from exporter.core.alert import Change, Ending, Observation, Progress, advance, 
 from exporter.core.alert_rule import FROZEN, AlertRule
 from exporter.core.monitor import Monitor
 from exporter.core.timeline import Standing
-from exporter.storage.alerts import Alerts, Tracked
+from exporter.storage.alert_progress import AlertProgress, Tracked
+from exporter.storage.alerts import Alerts
 from exporter.storage.database import Database, Transaction
 from exporter.storage.evaluations import Outcome
 from exporter.storage.fleet import Fleet, Watched
@@ -29,12 +30,14 @@ class Engine:
         database: Database,
         fleet: Fleet,
         monitors: Monitors,
+        progress: AlertProgress,
         alerts: Alerts,
         ledger: Ledger,
     ) -> None:
         self._db = database
         self._fleet = fleet
         self._monitors = monitors
+        self._progress = progress
         self._alerts = alerts
         self._ledger = ledger
         self._rules = Rulebook()
@@ -49,14 +52,15 @@ class Engine:
         self._changed = True
 
     def next_due(self) -> int | None:
-        return self._alerts.next_due()
+        moments = (self._progress.next_due(), self._alerts.next_repeat_at())
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def observe(self, transaction: Transaction, settled: Sequence[Outcome], now: int) -> None:
         rules = self._rules
         if not rules or not settled:
             return
         before: defaultdict[int, dict[str, Tracked]] = defaultdict(dict)
-        for tracked in self._alerts.tracked([outcome.due.monitor_id for outcome in settled]):
+        for tracked in self._progress.tracked([outcome.due.monitor_id for outcome in settled]):
             before[tracked.monitor_id][tracked.rule] = tracked
         episodes = Episodes()
         for outcome in settled:
@@ -75,7 +79,7 @@ class Engine:
                 self._changed = True
                 raise
         while True:
-            due = self._alerts.due(now, BATCH)
+            due = self._progress.due(now, BATCH)
             if due:
                 self._advance_these(due, now, check)
             if len(due) < BATCH:
@@ -136,7 +140,7 @@ class Engine:
     def _reconcile(self, now: int, check: Callable[[], None]) -> None:
         """After a change of the rules or of who evaluates: ends what has no rule any more, begins what has one now."""
         rules, episodes = self._rules, Episodes()
-        tracked = self._alerts.tracked()
+        tracked = self._progress.tracked()
         removed = self._monitors.removed([one.monitor_id for one in tracked])
         going_on: set[tuple[int, str]] = set()
         for one in tracked:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from exporter.core.alert import Change, Ending, Progress, Step, next_change_at
 from exporter.core.alert_rule import AlertRule
-from exporter.storage.alerts import Tracked
+from exporter.storage.alert_progress import Tracked
 from exporter.storage.fleet import Watched
 
 

@@ -11,12 +11,14 @@ from exporter.core.alert_rule import AlertRule
 from exporter.core.moments import roughly
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Telemetry
+from exporter.storage.alert_progress import AlertProgress
 from exporter.storage.alerts import Alert, Alerts, NewAlert
 from exporter.storage.database import Transaction
 from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.history import History
 from exporter.storage.incidents import Incidents, NewIncident
-from exporter.storage.outbox import ALARM, REPEAT, Outbox, Owed, Terms
+from exporter.storage.notifications import ALARM, REPEAT
+from exporter.storage.outbox import Outbox, Owed, Terms
 
 _ENDED = {
     Ending.RULE_CHANGED: "its rule was changed",
@@ -33,6 +35,7 @@ class Ledger:
         self,
         fleet: Fleet,
         history: History,
+        progress: AlertProgress,
         alerts: Alerts,
         incidents: Incidents,
         outbox: Outbox,
@@ -41,6 +44,7 @@ class Ledger:
     ) -> None:
         self._fleet = fleet
         self._history = history
+        self._progress = progress
         self._alerts = alerts
         self._incidents = incidents
         self._outbox = outbox
@@ -53,9 +57,9 @@ class Ledger:
     def write(self, transaction: Transaction, episodes: Episodes, rules: Rulebook, now: int) -> None:
         if not episodes:
             return
-        self._alerts.drop(transaction, episodes.dropped)
+        self._progress.drop(transaction, episodes.dropped)
         ids = self._begin(transaction, episodes.begun, now)
-        self._alerts.keep(transaction, (one.tracked(ids) for one in episodes.kept))
+        self._progress.keep(transaction, (one.tracked(ids) for one in episodes.kept))
         over = [
             *episodes.ended,
             *(
@@ -98,8 +102,11 @@ class Ledger:
         new, facts = [], {}
         for one in begun:
             rule, change, monitor = one.rule, one.change, one.watched.monitor
-            incident_id = incidents[one.watched.id] if rule.create_incident else None
-            repeat_at = now + rule.repeat_every if rule.repeat_every is not None else None
+            incident = incidents[one.watched.id] if rule.create_incident else None
+            incident_id = incident.id if incident is not None else None
+            # Whoever looks after the incident already need not be reminded of what joins it.
+            looked_after = incident is not None and incident.acknowledged_at is not None
+            again = rule.repeat_every is not None and one.ended_at is None and not looked_after
             new.append(
                 NewAlert(
                     uid=one.uid,
@@ -112,7 +119,7 @@ class Ledger:
                     reason=change.reason,
                     triggered_at=change.at,
                     incident_id=incident_id,
-                    next_repeat_at=repeat_at if one.ended_at is None else None,
+                    next_repeat_at=now + (rule.repeat_every or 0) if again else None,
                 )
             )
             facts[one.uid] = facts_of(

@@ -11,8 +11,9 @@ from exporter.config.settings import NotifierSettings
 from exporter.core.clock import Clock
 from exporter.core.errors import ConfigError, InvalidValue, Problem
 from exporter.core.telemetry import Telemetry
+from exporter.storage.deliveries import Deliveries
 from exporter.storage.leases import Lease
-from exporter.storage.outbox import Outbox
+from exporter.storage.notifications import Notifications
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +22,16 @@ class Sender:
     """Works while this process holds the lease."""
 
     def __init__(
-        self, outbox: Outbox, lease: Lease, clock: Clock, telemetry: Telemetry, site: Callable[[], Site]
+        self,
+        deliveries: Deliveries,
+        notifications: Notifications,
+        lease: Lease,
+        clock: Clock,
+        telemetry: Telemetry,
+        site: Callable[[], Site],
     ) -> None:
-        self._outbox = outbox
+        self._deliveries = deliveries
+        self._notifications = notifications
         self._lease = lease
         self._clock = clock
         self._telemetry = telemetry
@@ -55,7 +63,7 @@ class Sender:
             notifier = notifier_class(settings.type)(settings.options)
         except InvalidValue as error:
             raise ConfigError([Problem(str(error), f"notifiers: {settings.name}")]) from None
-        return Channel(settings.name, notifier, self._outbox, self._lease, self._clock, self._telemetry, self._site)
+        return Channel(settings.name, notifier, self._deliveries, self._lease, self._clock, self._telemetry, self._site)
 
     def start(self) -> None:
         self._started = True
@@ -84,9 +92,9 @@ class Sender:
         if not self._lease.held:
             return
         now = self._clock.now()
-        for name in self._outbox.owed_to(list(self._channels)):
-            for notification in self._outbox.expired(name, now):
+        for name in self._notifications.owed_to(list(self._channels)):
+            for notification in self._notifications.expired(name, now):
                 text = "there is no notifier of this name any more"
-                self._outbox.give_up(notification.id, now, Failure.REMOVED.value, text, self._lease.check)
+                self._deliveries.give_up(notification.id, now, Failure.REMOVED.value, text, self._lease.check)
                 self._telemetry.notification_failed(name, Failure.REMOVED.value)
                 log.error("notification %d given up: %s: %s", notification.id, name, text)

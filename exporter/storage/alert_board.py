@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from exporter.core.alert import Step
 from exporter.storage.alerts import Alert, Alerts
 from exporter.storage.incidents import Incidents
-from exporter.storage.outbox import Outbox, Queue
+from exporter.storage.notifications import Notifications, Queue
 
 
 class AlertBoard:
     """One thread polls; any thread reads, and sees whole values."""
 
-    def __init__(self, alerts: Alerts, incidents: Incidents, outbox: Outbox) -> None:
+    def __init__(self, alerts: Alerts, incidents: Incidents, notifications: Notifications) -> None:
         self._alerts = alerts
         self._incidents = incidents
-        self._outbox = outbox
+        self._notifications = notifications
         self._revision = 0
         self.firing: dict[int, Alert] = {}
         """By id; replaced, never changed."""
@@ -34,4 +34,4 @@ class AlertBoard:
             self.firing = firing
         self._revision = revision
         self.incidents_open = self._incidents.count_open()
-        self.queues = self._outbox.queues()
+        self.queues = self._notifications.queues()

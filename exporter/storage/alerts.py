@@ -1,34 +1,19 @@
-"""Alerts, open and past, and how far every rule has come with every monitor that is not well."""
+"""Alerts, open and past."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import EXCLUDED, fn
+from peewee import fn
 
-from exporter.core.alert import Ending, Observation, Progress, Step
+from exporter.core.alert import Ending, Step
 from exporter.core.alert_rule import Severity
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
 from exporter.storage.snapshot import CHUNK, chunks
-from exporter.storage.tables import ALERT_COLUMNS, PROGRESS_COLUMNS
+from exporter.storage.tables import ALERT_COLUMNS
 
 _REVISION = "alert_revision"
-
-
-@dataclass(frozen=True, slots=True)
-class Tracked:
-    """One rule's progress with one monitor."""
-
-    monitor_id: int
-    rule: str
-    fingerprint: str
-    """Of the rule by which it was counted: an edited rule does not go on with what its former self counted."""
-    progress: Progress
-    next_at: int | None
-    """When it changes if nothing else happens."""
-    alert_id: int | None = None
-    """Of the alert that is on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +58,7 @@ class Alerts:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        tables = database.tables
-        progress, alerts = tables.alert_progress, tables.alerts
-        kept = PROGRESS_COLUMNS[2:]
-        self._keep = Prepared(
-            database,
-            progress.insert(**{column: param(column) for column in PROGRESS_COLUMNS}).on_conflict(
-                conflict_target=[progress.monitor_id, progress.rule],
-                update={getattr(progress, column): getattr(EXCLUDED, column) for column in kept},
-            ),
-        )
-        self._drop = Prepared(
-            database,
-            progress.delete().where((progress.monitor_id == param("monitor_id")) & (progress.rule == param("rule"))),
-        )
+        alerts = database.tables.alerts
         self._insert = Prepared(
             database,
             alerts.insert(**{column: param(column) for column in (*ALERT_COLUMNS, "next_repeat_at", "revision")}),
@@ -104,55 +76,12 @@ class Alerts:
             ).where((alerts.id == param("id")) & (alerts.step == Step.TRIGGERED.value)),
         )
 
-    # ── progress ─────────────────────────────────────────────────────────────────────────────────────────────
-
-    def tracked(self, monitor_ids: Sequence[int] | None = None) -> list[Tracked]:
-        """Of these monitors, or of all."""
-        table = self._db.tables.alert_progress
-        query = table.select(*(getattr(table, column) for column in PROGRESS_COLUMNS))
-        with self._db.read("read alert progress"):
-            if monitor_ids is None:
-                return [_tracked(row) for row in query.tuples()]
-            return [
-                _tracked(row)
-                for chunk in chunks(monitor_ids)
-                for row in query.where(table.monitor_id.in_(chunk)).tuples()
-            ]
-
-    def due(self, now: int, limit: int) -> list[Tracked]:
-        """Those that change by `now` with nothing else happening, the longest due first.
-
-        A monitor whose own evaluation is due is left out: what it finds comes first.
-        """
-        table, states = self._db.tables.alert_progress, self._db.tables.states
-        query = (
-            table.select(*(getattr(table, column) for column in PROGRESS_COLUMNS))
-            .join(states, on=(states.monitor_id == table.monitor_id))
-            .where((table.next_at <= now) & (states.next_evaluation_at.is_null() | (states.next_evaluation_at > now)))
-            .order_by(table.next_at)
-            .limit(limit)
-        )
-        with self._db.read("find due alerts"):
-            return [_tracked(row) for row in query.tuples()]
-
-    def next_due(self) -> int | None:
-        """The moment at which the next alert changes or is to be told again; None when none ever does."""
-        progress, alerts = self._db.tables.alert_progress, self._db.tables.alerts
-        with self._db.read("find next due alert"):
-            change = next(iter(progress.select(fn.MIN(progress.next_at)).tuples()))[0]
-            repeat = next(iter(alerts.select(fn.MIN(alerts.next_repeat_at)).tuples()))[0]
-        return min((moment for moment in (change, repeat) if moment is not None), default=None)
-
-    def keep(self, transaction: Transaction, tracked: Iterable[Tracked]) -> None:
-        transaction.execute_many(self._keep, [self._keep.row(_progress_row(one)) for one in tracked])
-
-    def drop(self, transaction: Transaction, keys: Iterable[tuple[int, str]]) -> None:
-        """Keys are (monitor id, rule)."""
-        transaction.execute_many(
-            self._drop, [self._drop.row({"monitor_id": monitor_id, "rule": rule}) for monitor_id, rule in keys]
-        )
-
-    # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────
+    def next_repeat_at(self) -> int | None:
+        """When the next alert is to be told again; None when none ever is."""
+        alerts = self._db.tables.alerts
+        with self._db.read("find next repeat"):
+            moment = next(iter(alerts.select(fn.MIN(alerts.next_repeat_at)).tuples()))[0]
+        return None if moment is None else int(moment)
 
     def open(self, transaction: Transaction, new: Sequence[NewAlert]) -> Mapping[str, int]:
         """Writes alerts that begin; their ids by uid."""
@@ -277,30 +206,6 @@ class Alerts:
         else:
             settings.insert(**{"key": _REVISION, "value": str(number)}).execute()
         return number
-
-
-def _tracked(row: Sequence[Any]) -> Tracked:
-    monitor_id, rule, fingerprint, triggered, gained, evaluations, at, status, reason, next_at, alert_id = row
-    seen = Observation(at, Status(status), Reason(reason))
-    progress = Progress(bool(triggered), gained, evaluations, seen)
-    return Tracked(monitor_id, rule, fingerprint, progress, next_at, alert_id)
-
-
-def _progress_row(one: Tracked) -> Mapping[str, Any]:
-    progress, seen = one.progress, one.progress.seen
-    return {
-        "monitor_id": one.monitor_id,
-        "rule": one.rule,
-        "fingerprint": one.fingerprint,
-        "triggered": progress.triggered,
-        "gained": progress.gained,
-        "evaluations": progress.evaluations,
-        "at": seen.at,
-        "status": seen.status.value,
-        "reason": seen.reason.value,
-        "next_at": one.next_at,
-        "alert_id": one.alert_id,
-    }
 
 
 def _alert_row(one: NewAlert, revision: int) -> Mapping[str, Any]:

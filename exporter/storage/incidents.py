@@ -117,10 +117,10 @@ class Incidents:
 
     # ── what happens by itself: inside a transaction ─────────────────────────────────────────────────────────
 
-    def join(self, new: Iterable[NewIncident]) -> Mapping[int, int]:
+    def join(self, new: Iterable[NewIncident]) -> Mapping[int, Incident]:
         """Opens an incident for each monitor that has none, and adds to the timeline of one that has.
 
-        Returns the incidents' ids by monitor.
+        Returns the incidents by monitor.
         """
         table = self._db.tables.incidents
         wanted = list(new)
@@ -138,7 +138,7 @@ class Incidents:
                 table.update(**{"impact": one.impact.value}).where(table.id == known.id).execute()
                 open_ones[one.monitor_id] = replace(known, impact=one.impact)
             self._add(known, one.started_at, known.state, one.text, EXPORTER)
-        return {monitor_id: one.id for monitor_id, one in open_ones.items()}
+        return open_ones
 
     def note(self, id: int, at: int, text: str) -> None:
         """Adds to the timeline without changing the state."""

@@ -38,5 +38,5 @@ def alarms(parts: Parts, watched: Sequence[Watched], now: int) -> Alarms:
         incidents=incident_rows(found[:SHOWN], parts.incidents, parts.fleet, now),
         open_count=len(found) if len(found) < MOST_READ else parts.incidents.count_open(),
         firing=parts.alerts.firing([each.id for each in watched]),
-        undelivered=undelivered(parts.outbox.dead_since(now - REMEMBERED)),
+        undelivered=undelivered(parts.notifications.dead_since(now - REMEMBERED)),
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from exporter.storage.alerts import Alert
     from exporter.storage.incidents import Incident, Update
-    from exporter.storage.outbox import Notification
+    from exporter.storage.notifications import Notification
 
 
 class AlertAnswer(Answer):

@@ -114,7 +114,7 @@ class NotificationList(Resource):
     on_head = on_get
 
     def _page(self, state: NotificationState | None, limit: int, before: int | None) -> bytes:
-        found, more = _cut(self._parts.outbox.recent(state=state, limit=limit + 1, before_id=before), limit)
+        found, more = _cut(self._parts.notifications.recent(state=state, limit=limit + 1, before_id=before), limit)
         return to_json(
             NotificationsAnswer(
                 notifications=[NotificationAnswer.of(each) for each in found],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from exporter.storage.alerts import Alert
     from exporter.storage.history import Transition
     from exporter.storage.incidents import Incident, Update
-    from exporter.storage.outbox import Notification
+    from exporter.storage.notifications import Notification
 
 
 class History(Protocol):
@@ -96,7 +96,7 @@ class Incidents(Protocol):
         ...
 
 
-class Outbox(Protocol):
+class Notifications(Protocol):
     """What notifiers are owed. Methods block and raise StorageUnavailable."""
 
     def dead_since(self, since: int) -> Mapping[str, int]:
@@ -144,7 +144,7 @@ class Parts:
     monitors: Monitors
     alerts: Alerts
     incidents: Incidents
-    outbox: Outbox
+    notifications: Notifications
     scrape: Scrape
     reload: Reload
     settings: Callable[[], WebSettings]

@@ -18,9 +18,11 @@ from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.monitor import Monitor
 from exporter.core.telemetry import Silent
 from exporter.evaluation.evaluator import Evaluator
+from exporter.storage.alert_progress import AlertProgress
 from exporter.storage.alerts import Alerts
 from exporter.storage.commit import Pending
 from exporter.storage.database import Database
+from exporter.storage.deliveries import Deliveries
 from exporter.storage.evaluations import Evaluations
 from exporter.storage.fleet import Fleet
 from exporter.storage.follower import Follower
@@ -28,6 +30,7 @@ from exporter.storage.history import History
 from exporter.storage.incidents import Incidents
 from exporter.storage.leases import Lease
 from exporter.storage.monitors import Monitors
+from exporter.storage.notifications import Notifications
 from exporter.storage.outbox import Outbox, Terms
 from exporter.storage.recorder import Recorder
 from exporter.storage.schema import migrate
@@ -57,11 +60,20 @@ class Replica:
         self.lease = Lease(self.db, clock, "evaluation", name)
         self.evaluations = Evaluations(self.db, self.fleet, name)
         self.alerts, self.outbox = Alerts(self.db), Outbox(self.db)
+        self.progress = AlertProgress(self.db)
+        self.deliveries, self.notifications = Deliveries(self.db), Notifications(self.db)
         self.incidents = Incidents(self.db, clock)
         self.ledger = Ledger(
-            self.fleet, self.history, self.alerts, self.incidents, self.outbox, Silent(), owed=lambda: None
+            self.fleet,
+            self.history,
+            self.progress,
+            self.alerts,
+            self.incidents,
+            self.outbox,
+            Silent(),
+            owed=lambda: None,
         )
-        self.engine = Engine(self.db, self.fleet, self.monitors, self.alerts, self.ledger)
+        self.engine = Engine(self.db, self.fleet, self.monitors, self.progress, self.alerts, self.ledger)
         self.evaluator = Evaluator(self.db, self.evaluations, self.history, self.lease, clock, Silent(), self.engine)
         self.settled: list[Pending] = []
         self.recorder = Recorder(self.db, self.fleet, Silent(), name, settled=self.settled.extend)
@@ -92,7 +104,7 @@ class Replica:
 
     def channel(self, notifier: Notifier, name: str = "ops") -> Channel:
         """Without a thread of its own."""
-        return Channel(name, notifier, self.outbox, self.lease, self.clock, Silent(), lambda: Site("http://here"))
+        return Channel(name, notifier, self.deliveries, self.lease, self.clock, Silent(), lambda: Site("http://here"))
 
     def open_alerts(self) -> list[str]:
         """The rules of the alerts that are on."""

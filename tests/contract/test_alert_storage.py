@@ -8,7 +8,8 @@ import pytest
 from exporter.core.alert import Ending, Observation, Progress, Step
 from exporter.core.alert_rule import Severity
 from exporter.core.status import Reason, Status
-from exporter.storage.alerts import Alerts, NewAlert, Tracked
+from exporter.storage.alert_progress import AlertProgress, Tracked
+from exporter.storage.alerts import Alerts, NewAlert
 from exporter.storage.database import Database
 from tests.conftest import START
 from tests.contract.conftest import Replica
@@ -17,6 +18,11 @@ from tests.contract.conftest import Replica
 @pytest.fixture
 def alerts(replica: Replica) -> Alerts:
     return Alerts(replica.db)
+
+
+@pytest.fixture
+def progress(replica: Replica) -> AlertProgress:
+    return AlertProgress(replica.db)
 
 
 def new(uid: str, monitor_id: int = 1, **options: object) -> NewAlert:
@@ -47,36 +53,34 @@ def tracked(monitor_id: int, rule: str = "missed", next_at: int | None = None, a
     return Tracked(monitor_id, rule, "f" * 64, progress, next_at, alert_id)
 
 
-def test_progress_is_kept_replaced_and_dropped(replica: Replica, alerts: Alerts) -> None:
+def test_progress_is_kept_replaced_and_dropped(replica: Replica, progress: AlertProgress) -> None:
     one, other = tracked(1, next_at=START + 5), tracked(2, "never")
     with replica.db.write("test") as transaction:
-        alerts.keep(transaction, [one, other, tracked(1, "late")])
-    assert sorted(alerts.tracked([1]), key=lambda each: each.rule) == [tracked(1, "late"), one]
+        progress.keep(transaction, [one, other, tracked(1, "late")])
+    assert sorted(progress.tracked([1]), key=lambda each: each.rule) == [tracked(1, "late"), one]
     again = tracked(1, next_at=None, alert_id=9)
     with replica.db.write("test") as transaction:
-        alerts.keep(transaction, [again])
-        alerts.drop(transaction, [(1, "late"), (2, "nothing")])
-    assert alerts.tracked([1]) == [again]
-    assert sorted(one.monitor_id for one in alerts.tracked()) == [1, 2]
+        progress.keep(transaction, [again])
+        progress.drop(transaction, [(1, "late"), (2, "nothing")])
+    assert progress.tracked([1]) == [again]
+    assert sorted(one.monitor_id for one in progress.tracked()) == [1, 2]
 
 
-def test_what_is_due(replica: Replica, alerts: Alerts) -> None:
+def test_what_is_due(replica: Replica, progress: AlertProgress) -> None:
     for tag in ("a", "b", "c"):
         replica.add(tag)
     a, b, c = (watched.id for watched in replica.fleet.all())
     replica.beat("a")
     replica.evaluator.evaluate_due()
-    assert alerts.next_due() is None
+    assert progress.next_due() is None
     with replica.db.write("test") as transaction:
-        alerts.keep(transaction, [tracked(a, next_at=START + 20), tracked(b, next_at=START + 10), tracked(c)])
-    assert alerts.next_due() == START + 10
-    assert alerts.due(START + 9, 10) == []
-    assert [one.monitor_id for one in alerts.due(START + 20, 10)] == [b, a]
-    assert [one.monitor_id for one in alerts.due(START + 20, 1)] == [b]
+        progress.keep(transaction, [tracked(a, next_at=START + 20), tracked(b, next_at=START + 10), tracked(c)])
+    assert progress.next_due() == START + 10
+    assert progress.due(START + 9, 10) == []
+    assert [one.monitor_id for one in progress.due(START + 20, 10)] == [b, a]
+    assert [one.monitor_id for one in progress.due(START + 20, 1)] == [b]
     replica.monitors.set_paused("b", True)  # its own evaluation is due: that comes first
-    assert [one.monitor_id for one in alerts.due(START + 20, 10)] == [a]
-    opened(replica.db, alerts, new("r", next_repeat_at=START + 3))
-    assert alerts.next_due() == START + 3
+    assert [one.monitor_id for one in progress.due(START + 20, 10)] == [a]
 
 
 def test_an_alert_from_beginning_to_end(replica: Replica, alerts: Alerts) -> None:
@@ -152,6 +156,7 @@ def test_repeats_are_due_until_acknowledged_or_over(replica: Replica, alerts: Al
         alerts,
         *(new(uid, incident_id=id, next_repeat_at=START + 10) for uid, id in (("a", 1), ("b", 2), ("c", None))),
     )
+    assert alerts.next_repeat_at() == START + 10
     assert alerts.repeats_due(START + 9, 10) == []
     assert {one.id for one in alerts.repeats_due(START + 10, 10)} == {a, b, c}
     assert len(alerts.repeats_due(START + 10, 2)) == 2
@@ -163,7 +168,7 @@ def test_repeats_are_due_until_acknowledged_or_over(replica: Replica, alerts: Al
     assert [one.id for one in alerts.repeats_due(START + 20, 10)] == [c]
     with replica.db.write("test"):
         alerts.repeat_at([c], None)
-    assert alerts.next_due() is None
+    assert alerts.next_repeat_at() is None
 
 
 def test_lists_of_what_is_on_need_no_scan(replica: Replica, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_missed_heartbeat_reaches_the_notifier_and_so_does_the_recovery(replic
     assert recovery.first.lasted == HOUR
     assert recovery.first.ending is Ending.RECOVERED
     assert alarm.key != recovery.key
-    assert replica.alerts.tracked() == []
+    assert replica.progress.tracked() == []
 
 
 def test_thresholds_count_evaluations_and_nothing_triggers_below_them(replica: Replica) -> None:
@@ -383,9 +383,9 @@ def test_what_is_refused_for_good_is_given_up_at_once_and_can_be_retried(replica
     channel = replica.channel(ops)
     goes_down(replica)
     channel.work()
-    (dead,) = replica.outbox.recent(state=NotificationState.DEAD)
+    (dead,) = replica.notifications.recent(state=NotificationState.DEAD)
     assert (dead.failure, dead.error, dead.attempts) == ("rejected", "there answered 404", 1)
-    assert [(queue.notifier, queue.pending, queue.dead) for queue in replica.outbox.queues()] == [("ops", 0, 1)]
+    assert [(queue.notifier, queue.pending, queue.dead) for queue in replica.notifications.queues()] == [("ops", 0, 1)]
     pass_time(replica, DAY)
     channel.work()
     assert len(ops.tried) == 1
@@ -403,7 +403,7 @@ def test_after_all_its_time_it_is_given_up(replica: Replica) -> None:
     for _ in range(65):
         pass_time(replica, MINUTE)
         channel.work()
-    (dead,) = replica.outbox.recent()
+    (dead,) = replica.notifications.recent()
     assert dead.state is NotificationState.DEAD
     assert len(ops.tried) < 60
 
@@ -451,7 +451,10 @@ def test_an_alarm_of_which_all_is_over_is_never_sent(replica: Replica) -> None:
     ops = Scripted()
     replica.channel(ops).work()
     assert ops.told() == [("RESOLVED", ["job"])]
-    assert {one.state for one in replica.outbox.recent()} == {NotificationState.REPLACED, NotificationState.DELIVERED}
+    assert {one.state for one in replica.notifications.recent()} == {
+        NotificationState.REPLACED,
+        NotificationState.DELIVERED,
+    }
 
 
 def test_it_is_told_again_until_somebody_acknowledges(replica: Replica) -> None:
@@ -476,6 +479,25 @@ def test_it_is_told_again_until_somebody_acknowledges(replica: Replica) -> None:
     assert ops.told()[3:] == [("RESOLVED", ["job"])]
 
 
+def test_what_joins_an_acknowledged_incident_is_not_repeated(replica: Replica) -> None:
+    replica.watch(
+        AlertRule(name="late", when=(Status.DEGRADED,), create_incident=True),
+        AlertRule(name="down", notify=("ops",), repeat_every=HOUR, create_incident=True),
+    )
+    replica.add("job")
+    recovers(replica)
+    pass_time(replica, 6 * MINUTE)
+    (incident,) = replica.incidents.recent(open=True)
+    replica.incidents.acknowledge(incident.id, "ada")
+    pass_time(replica, 5 * MINUTE)
+    ops = Scripted()
+    channel = replica.channel(ops)
+    channel.work()
+    pass_time(replica, DAY)
+    channel.work()
+    assert ops.told() == [("TRIGGERED", ["job"])]
+
+
 def test_a_broken_notifier_is_its_own_trouble_and_its_text_is_not_told(
     replica: Replica, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -484,7 +506,7 @@ def test_a_broken_notifier_is_its_own_trouble_and_its_text_is_not_told(
     ops = Scripted(ZeroDivisionError("https://SESAME"))
     goes_down(replica)
     replica.channel(ops).work()
-    (notification,) = replica.outbox.recent()
+    (notification,) = replica.notifications.recent()
     assert (notification.failure, notification.error) == ("internal", "the notifier broke: ZeroDivisionError")
     assert "SESAME" not in caplog.text
 
@@ -636,12 +658,12 @@ def test_what_is_over_is_forgotten_in_time_and_nothing_else(replica: Replica) ->
     pass_time(replica, 90 * DAY)
     pruner.prune(100, 90 * DAY)
     assert len(replica.alerts.recent()) == 2
-    assert len(replica.outbox.recent()) == 3
+    assert len(replica.notifications.recent()) == 3
     pass_time(replica, 1)
     pruner.prune(100, 90 * DAY)
     assert [alert.tag for alert in replica.alerts.recent()] == ["on"]
     assert [incident.tag for incident in replica.incidents.recent()] == ["on"]
-    assert [(one.notifier, one.event) for one in replica.outbox.recent()] == [
+    assert [(one.notifier, one.event) for one in replica.notifications.recent()] == [
         ("gone", "TRIGGERED"),
         ("ops", "TRIGGERED"),
     ]

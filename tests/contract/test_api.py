@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.config.settings import AuthSettings, Secret, WebSettings
 from exporter.core.notification import NotificationState
-from exporter.storage.outbox import Notification
+from exporter.storage.notifications import Notification
 from exporter.web.openapi import OPERATIONS, describe
 from exporter.web.rendering import Assets, Pages
 from tests.web_fakes import World, alarmed, every_status
@@ -259,7 +259,7 @@ def test_what_is_owed_is_listed(alarmed_client: testing.TestClient, alarms: Worl
     for number, state in enumerate(("delivered", "dead", "pending", "replaced", "dead"), start=1):
         ended = None if state == "pending" else 9
         failure = ("rejected", "hooks.example.org answered 404") if state == "dead" else (None, None)
-        alarms.outbox.kept.append(
+        alarms.notifications.kept.append(
             Notification(
                 number, f"key-{number}", "ops", "TRIGGERED", NotificationState(state), 5, 3, 7, 8, *failure, ended
             )

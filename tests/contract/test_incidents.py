@@ -29,8 +29,8 @@ def new(
 
 def joined(replica: Replica, incidents: Incidents, *some: NewIncident) -> list[int]:
     with replica.db.write("test"):
-        ids = incidents.join(some)
-    return [ids[one.monitor_id] for one in some]
+        found = incidents.join(some)
+    return [found[one.monitor_id].id for one in some]
 
 
 def timeline(incidents: Incidents, id: int) -> list[tuple[str, str, str]]:

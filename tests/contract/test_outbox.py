@@ -7,7 +7,9 @@ from exporter.core.clock import DAY, SECOND
 from exporter.core.errors import Conflict, NotFound
 from exporter.core.notification import NotificationState
 from exporter.storage.alerts import Alerts
-from exporter.storage.outbox import ALARM, MOST_ALERTS, RECOVERY, REPEAT, Contents, Notification, Outbox, Owed, Terms
+from exporter.storage.deliveries import Contents, Deliveries
+from exporter.storage.notifications import ALARM, RECOVERY, REPEAT, Notification, Notifications
+from exporter.storage.outbox import MOST_ALERTS, Outbox, Owed, Terms
 from tests.conftest import START
 from tests.contract.conftest import Replica
 from tests.contract.test_alert_storage import new as new_alert
@@ -17,9 +19,13 @@ TERMS = Terms(group_wait=10 * SECOND, give_up_after=DAY)
 LATER = START + 10 * SECOND
 
 
+class Post(Outbox, Deliveries, Notifications):
+    """Owing, delivering and looking, in one hand."""
+
+
 @pytest.fixture
-def outbox(replica: Replica) -> Outbox:
-    return Outbox(replica.db)
+def outbox(replica: Replica) -> Post:
+    return Post(replica.db)
 
 
 def fine() -> None:
@@ -27,42 +33,42 @@ def fine() -> None:
 
 
 def owe(
-    replica: Replica, outbox: Outbox, *alerts: int, notifier: str = "ops", event: str = ALARM, now: int = START
+    replica: Replica, outbox: Post, *alerts: int, notifier: str = "ops", event: str = ALARM, now: int = START
 ) -> None:
     with replica.db.write("test") as transaction:
         outbox.owe(transaction, notifier, event, [Owed(id, f'{{"alert": {id}}}') for id in alerts], TERMS, now)
 
 
-def recover(replica: Replica, outbox: Outbox, *alerts: int, now: int = LATER) -> None:
+def recover(replica: Replica, outbox: Post, *alerts: int, now: int = LATER) -> None:
     with replica.db.write("test") as transaction:
         outbox.recover(transaction, {id: f'{{"over": {id}}}' for id in alerts}, lambda notifier: TERMS, now)
 
 
-def due(outbox: Outbox, notifier: str = "ops", now: int = START + DAY) -> Notification:
+def due(outbox: Post, notifier: str = "ops", now: int = START + DAY) -> Notification:
     found = outbox.due(notifier, now)
     assert found is not None
     return found
 
 
-def sealed(outbox: Outbox, notification: Notification) -> Contents:
+def sealed(outbox: Post, notification: Notification) -> Contents:
     contents = outbox.seal(notification.id, fine)
     assert contents is not None
     return contents
 
 
-def deliver(outbox: Outbox, notifier: str = "ops", now: int = START + DAY) -> Contents:
+def deliver(outbox: Post, notifier: str = "ops", now: int = START + DAY) -> Contents:
     notification = due(outbox, notifier, now)
     contents = sealed(outbox, notification)
-    outbox.delivered(notification.id, now, fine)
+    outbox.delivered(notification.id, contents.alert_ids, now, fine)
     return contents
 
 
-def states(outbox: Outbox) -> list[tuple[str, str, str]]:
+def states(outbox: Post) -> list[tuple[str, str, str]]:
     """Oldest first."""
     return [(one.notifier, one.event, one.state.value) for one in reversed(outbox.recent())]
 
 
-def test_what_begins_together_is_one_message(replica: Replica, outbox: Outbox) -> None:
+def test_what_begins_together_is_one_message(replica: Replica, outbox: Post) -> None:
     owe(replica, outbox, 1, 2)
     owe(replica, outbox, 3, now=START + 9 * SECOND)
     owe(replica, outbox, 1, notifier="boss")
@@ -82,7 +88,7 @@ def test_what_begins_together_is_one_message(replica: Replica, outbox: Outbox) -
     assert due(outbox, now=LATER).attempts == 2
 
 
-def test_a_message_has_room_for_so_many(replica: Replica, outbox: Outbox) -> None:
+def test_a_message_has_room_for_so_many(replica: Replica, outbox: Post) -> None:
     owe(replica, outbox, *range(1, MOST_ALERTS))
     owe(replica, outbox, *range(MOST_ALERTS, 2 * MOST_ALERTS + 6))
     told = [deliver(outbox).alert_ids for _ in range(3)]
@@ -91,7 +97,7 @@ def test_a_message_has_room_for_so_many(replica: Replica, outbox: Outbox) -> Non
     assert outbox.due("ops", START + DAY) is None
 
 
-def test_those_who_got_the_alarm_hear_the_end(replica: Replica, outbox: Outbox) -> None:
+def test_those_who_got_the_alarm_hear_the_end(replica: Replica, outbox: Post) -> None:
     owe(replica, outbox, 1, 2)
     owe(replica, outbox, 1, notifier="boss")
     alarm = due(outbox)
@@ -111,12 +117,12 @@ def test_those_who_got_the_alarm_hear_the_end(replica: Replica, outbox: Outbox) 
     assert outbox.due("boss", START + 2 * DAY) is None
 
 
-def test_an_end_that_overtakes_its_alarm_replaces_it(replica: Replica, outbox: Outbox) -> None:
+def test_an_end_that_overtakes_its_alarm_replaces_it(replica: Replica, outbox: Post) -> None:
     owe(replica, outbox, 1, 2)
     recover(replica, outbox, 1)
     alarm = due(outbox)
     assert sealed(outbox, alarm).alert_ids == [2]
-    outbox.delivered(alarm.id, LATER, fine)
+    outbox.delivered(alarm.id, [2], LATER, fine)
     recover(replica, outbox, 2)
     contents = deliver(outbox)
     assert sorted(contents.alert_ids) == [1, 2]
@@ -124,19 +130,29 @@ def test_an_end_that_overtakes_its_alarm_replaces_it(replica: Replica, outbox: O
     assert contents.answers == [alarm.key]
 
 
-def test_an_alarm_with_nothing_left_to_tell_is_never_sent(replica: Replica, outbox: Outbox) -> None:
+def test_an_alarm_with_nothing_left_to_tell_is_never_sent(replica: Replica, outbox: Post) -> None:
     owe(replica, outbox, 1)
     owe(replica, outbox, 7, notifier="boss")
     alarm = due(outbox)
     recover(replica, outbox, 1)
     assert states(outbox) == [("ops", ALARM, "replaced"), ("boss", ALARM, "pending"), ("ops", RECOVERY, "pending")]
     assert outbox.seal(alarm.id, fine) is None
-    outbox.delivered(alarm.id, LATER, fine)  # too late to change anything
-    assert states(outbox)[0][2] == "replaced"
     assert deliver(outbox).unannounced == {1}
 
 
-def test_reminders_are_taken_back_with_the_end(replica: Replica, outbox: Outbox) -> None:
+def test_an_alarm_that_arrives_while_its_alert_ends_was_told(replica: Replica, outbox: Post) -> None:
+    owe(replica, outbox, 1, 2)
+    alarm = due(outbox)
+    contents = sealed(outbox, alarm)
+    recover(replica, outbox, 1, 2)
+    assert states(outbox)[0][2] == "replaced"
+    outbox.delivered(alarm.id, contents.alert_ids, LATER, fine)
+    assert states(outbox)[0][2] == "delivered"
+    recovery = deliver(outbox)
+    assert (recovery.unannounced, recovery.answers) == (frozenset(), [alarm.key])
+
+
+def test_reminders_are_taken_back_with_the_end(replica: Replica, outbox: Post) -> None:
     owe(replica, outbox, 1)
     alarm = due(outbox)
     deliver(outbox)
@@ -147,7 +163,7 @@ def test_reminders_are_taken_back_with_the_end(replica: Replica, outbox: Outbox)
     assert (contents.alert_ids, contents.unannounced, contents.answers) == ([1], frozenset(), [alarm.key])
 
 
-def test_a_failed_attempt_is_tried_again_and_then_given_up(replica: Replica, outbox: Outbox) -> None:
+def test_a_failed_attempt_is_tried_again_and_then_given_up(replica: Replica, outbox: Post) -> None:
     owe(replica, outbox, 1)
     message = due(outbox)
     outbox.seal(message.id, fine)
@@ -167,7 +183,7 @@ def test_a_failed_attempt_is_tried_again_and_then_given_up(replica: Replica, out
     assert outbox.seal(dead.id, fine) is None
 
 
-def test_who_lost_the_lease_changes_nothing(replica: Replica, outbox: Outbox) -> None:
+def test_who_lost_the_lease_changes_nothing(replica: Replica, outbox: Post) -> None:
     owe(replica, outbox, 1)
     message = due(outbox)
 
@@ -176,7 +192,7 @@ def test_who_lost_the_lease_changes_nothing(replica: Replica, outbox: Outbox) ->
 
     for attempt in (
         lambda: outbox.seal(message.id, lost),
-        lambda: outbox.delivered(message.id, LATER, lost),
+        lambda: outbox.delivered(message.id, [1], LATER, lost),
         lambda: outbox.try_again(message.id, LATER, "timeout", "x", lost),
         lambda: outbox.give_up(message.id, LATER, "timeout", "x", lost),
     ):
@@ -185,7 +201,7 @@ def test_who_lost_the_lease_changes_nothing(replica: Replica, outbox: Outbox) ->
     assert due(outbox) == message
 
 
-def test_queues(replica: Replica, outbox: Outbox) -> None:
+def test_queues(replica: Replica, outbox: Post) -> None:
     assert outbox.queues() == []
     owe(replica, outbox, 1)
     owe(replica, outbox, 1, event=REPEAT, now=START + 5)
@@ -203,7 +219,7 @@ def test_queues(replica: Replica, outbox: Outbox) -> None:
     assert outbox.owed_to(["ops"]) == []
 
 
-def test_dead_letters_since(replica: Replica, outbox: Outbox) -> None:
+def test_dead_letters_since(replica: Replica, outbox: Post) -> None:
     for moment in (100, 200):
         for notifier in ("ops", "boss") if moment == 200 else ("ops",):
             owe(replica, outbox, 1, notifier=notifier)
@@ -213,7 +229,7 @@ def test_dead_letters_since(replica: Replica, outbox: Outbox) -> None:
     assert outbox.dead_since(START + 201) == {}
 
 
-def test_lists_go_on_where_they_ended(replica: Replica, outbox: Outbox) -> None:
+def test_lists_go_on_where_they_ended(replica: Replica, outbox: Post) -> None:
     for number in range(5):
         owe(replica, outbox, number, notifier=f"n{number}")
     newest = outbox.recent(limit=2)
@@ -222,7 +238,7 @@ def test_lists_go_on_where_they_ended(replica: Replica, outbox: Outbox) -> None:
     assert [one.notifier for one in older] == ["n2", "n1"]
 
 
-def dead_letter(replica: Replica, outbox: Outbox, *alerts: int, event: str = ALARM) -> int:
+def dead_letter(replica: Replica, outbox: Post, *alerts: int, event: str = ALARM) -> int:
     owe(replica, outbox, *alerts, event=event)
     message = due(outbox)
     outbox.seal(message.id, fine)
@@ -230,7 +246,7 @@ def dead_letter(replica: Replica, outbox: Outbox, *alerts: int, event: str = ALA
     return message.id
 
 
-def test_a_dead_letter_is_tried_again(replica: Replica, outbox: Outbox) -> None:
+def test_a_dead_letter_is_tried_again(replica: Replica, outbox: Post) -> None:
     (alert,) = opened(replica.db, Alerts(replica.db), new_alert("a"))
     id = dead_letter(replica, outbox, alert)
     assert outbox.retry(id, LATER + 5, give_up_after=1_000)
@@ -249,7 +265,7 @@ def test_a_dead_letter_is_tried_again(replica: Replica, outbox: Outbox) -> None:
 
 
 @pytest.mark.parametrize("event", [ALARM, REPEAT])
-def test_an_alarm_whose_end_nobody_would_tell_is_not_raised_again(replica: Replica, outbox: Outbox, event: str) -> None:
+def test_an_alarm_whose_end_nobody_would_tell_is_not_raised_again(replica: Replica, outbox: Post, event: str) -> None:
     """Its recovery was never owed to them: they would wait for it for ever."""
     alerts = Alerts(replica.db)
     over, on = opened(replica.db, alerts, new_alert("a"), new_alert("b"))
@@ -263,7 +279,7 @@ def test_an_alarm_whose_end_nobody_would_tell_is_not_raised_again(replica: Repli
     assert [one.state.value for one in outbox.recent() if one.id == only] == ["replaced"]
 
 
-def test_a_dead_recovery_is_told_again(replica: Replica, outbox: Outbox) -> None:
+def test_a_dead_recovery_is_told_again(replica: Replica, outbox: Post) -> None:
     alerts = Alerts(replica.db)
     (alert,) = opened(replica.db, alerts, new_alert("a"))
     owe(replica, outbox, alert)

@@ -18,8 +18,10 @@ from exporter.core.status import Reason, Status
 from exporter.incident_commands import GOES_ON
 from exporter.storage.alerts import Alerts, NewAlert
 from exporter.storage.database import Database
+from exporter.storage.deliveries import Deliveries
 from exporter.storage.incidents import Incidents, NewIncident
-from exporter.storage.outbox import ALARM, RECOVERY, Outbox, Owed, Terms
+from exporter.storage.notifications import ALARM, RECOVERY, Notifications
+from exporter.storage.outbox import Outbox, Owed, Terms
 from exporter.storage.schema import migrate
 from tests.unit.test_cli import commands, refused, run
 
@@ -35,6 +37,7 @@ class Scene:
         self.db = Database(self.url)
         migrate(self.db)
         self.alerts, self.outbox = Alerts(self.db), Outbox(self.db)
+        self.deliveries, self.notifications = Deliveries(self.db), Notifications(self.db)
         self.incidents = Incidents(self.db, SystemClock())
         self.now = SystemClock().now()
 
@@ -43,7 +46,7 @@ class Scene:
         with self.db.write("test") as transaction:
             at = self.now - HOUR
             new = NewIncident(number, f"job-{number}", f"Job {number} is DOWN", impact, at, "It began.")
-            incident = self.incidents.join([new])[number]
+            incident = self.incidents.join([new])[number].id
             uid = f"alert-{number}-{incident}"
             alert = NewAlert(
                 uid,
@@ -68,10 +71,10 @@ class Scene:
             self.outbox.recover(transaction, {alert_id: "{}"}, lambda notifier: Terms(), self.now)
 
     def fail(self, notifier: str = "ops", error: str = "hooks.example.org answered 404: no_team") -> int:
-        found = self.outbox.due(notifier, FAR)
+        found = self.deliveries.due(notifier, FAR)
         assert found is not None
-        self.outbox.seal(found.id, lambda: None)
-        self.outbox.give_up(found.id, self.now, "rejected", error, lambda: None)
+        self.deliveries.seal(found.id, lambda: None)
+        self.deliveries.give_up(found.id, self.now, "rejected", error, lambda: None)
         return found.id
 
     def __call__(self, *arguments: str) -> Result:
@@ -185,7 +188,7 @@ def test_notifications_are_listed_and_tried_again(scene: Scene) -> None:
     assert (dead["id"], dead["failure"], dead["attempts"], dead["next_attempt_at"]) == (id, "rejected", 1, None)
     assert scene("notification", "retry", str(id)).output == f"Notification {id} to ops is tried again.\n"
     assert "No dead" in scene("notification", "list", "--state", "dead").output
-    due = scene.outbox.due("ops", SystemClock().now())
+    due = scene.deliveries.due("ops", SystemClock().now())
     assert due is not None
     assert due.id == id
     refused(scene("notification", "retry", str(id)), f"notification {id} is pending: only dead ones can be tried again")
@@ -208,7 +211,7 @@ def test_alarms_that_are_over_are_not_raised_again(scene: Scene) -> None:
     assert scene("notification", "retry", "--dead").output == (
         "1 tried again.\n1 not sent: all their alerts are over, and nobody would tell that.\n"
     )
-    due = scene.outbox.due("ops", FAR)
+    due = scene.deliveries.due("ops", FAR)
     assert due is not None
     assert due.id == second
     scene.end(on)
@@ -251,10 +254,10 @@ def test_a_database_that_cannot_be(tmp_path: Path) -> None:
 def test_the_next_attempt_is_told(scene: Scene) -> None:
     """What waits for its next attempt says when that is."""
     scene.begin(1)
-    found = scene.outbox.due("ops", FAR)
+    found = scene.deliveries.due("ops", FAR)
     assert found is not None
-    scene.outbox.seal(found.id, lambda: None)
-    scene.outbox.try_again(
+    scene.deliveries.seal(found.id, lambda: None)
+    scene.deliveries.try_again(
         found.id, scene.now + 5 * MINUTE + 30_000, "timeout", "ops did not answer in time", lambda: None
     )
     assert "1 attempt, next in 5 min: ops did not answer in time" in scene("notification", "list").output

@@ -17,7 +17,7 @@ from exporter.metrics.alarms import Alarms
 from exporter.metrics.families import FAMILIES
 from exporter.metrics.telemetry import PREFIX
 from exporter.storage.alert_board import AlertBoard
-from exporter.storage.outbox import Queue
+from exporter.storage.notifications import Queue
 from tests.conftest import ManualClock
 from tests.tools import run_tool
 from tests.unit.test_telemetry import exercised

@@ -105,7 +105,7 @@ def test_who_could_not_be_told(dead: dict[str, int], said: str) -> None:
 
 def test_what_could_not_be_delivered_is_told(client: testing.TestClient, world: World) -> None:
     assert "Not told" not in page(client, "/")
-    world.outbox.dead = {"ops": 3}
+    world.notifications.dead = {"ops": 3}
     told = text_of(page(client, "/"))
     assert "3 notifications to ops could not be delivered" in told
     assert "heartbeat-exporter notification list" in told
