@@ -28,7 +28,7 @@ def open_incident(service: Service) -> int:
         at = SystemClock().now() - HOUR
         with database.write("test"):
             new = NewIncident(1, "job", "Job <b>is</b> DOWN", Severity.CRITICAL, at, "Alert missed (critical): DOWN.")
-            return incidents.join([new])[1]
+            return incidents.join([new])[1].id
 
 
 def seen(service: Service, path: str, *texts: str) -> Callable[[], bool]:
