@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from exporter.config.fields import secret_fields
-from exporter.config.load import ALIASES, FILES, NO_NOTIFIERS, NotifierModels
+from exporter.config.load import ALERT_ALIASES, ALIASES, FILES, NO_NOTIFIERS, NotifierModels
 from exporter.config.models import ConfigFile
 
 _REF = "#/$defs/{model}"
@@ -48,6 +48,10 @@ def json_schema(notifiers: NotifierModels = NO_NOTIFIERS) -> dict[str, Any]:
         kind = _MINUTES if alias.endswith("Minutes") else {"type": "string"}
         monitor["properties"][alias] = {**kind, "description": f"Kener's name of {name}."}
     monitor["anyOf"] = [{"required": [name]} for name in ("secret", "secret_file", "secretString")]
+    rule = schema["$defs"]["AlertEntry"]["properties"]
+    for alias, name in ALERT_ALIASES.items():
+        rule[alias] = {**rule[name], "description": f"Kener's name of {name}."}
+    rule["alert_for"] = {"const": "STATUS", "description": "Kener's; a heartbeat has no latency and no uptime."}
     _allow_variables(schema)
     return schema
 

@@ -1,0 +1,53 @@
+"""Our own heartbeat is sent only while everything that alarms depend on works."""
+
+import logging
+from unittest.mock import Mock
+
+import pytest
+
+from exporter.alerting.self_heartbeat import SelfHeartbeat
+from exporter.compose_alerting import STALLED_AFTER, Alerting
+from exporter.config.settings import Secret, SelfHeartbeatSettings
+from tests.conftest import ManualClock
+from tests.receivers import Receiver, answer, reset
+
+
+def beat(url: str, trouble: str | None = None) -> None:
+    SelfHeartbeat(SelfHeartbeatSettings(Secret(url), 60_000), lambda: trouble).beat()
+
+
+def test_it_is_sent_while_all_is_well_and_not_otherwise(caplog: pytest.LogCaptureFixture) -> None:
+    with Receiver() as receiver:
+        beat(f"{receiver.url}/SESAME")
+        assert [(one.method, one.target) for one in receiver.received] == [("GET", "/SESAME")]
+        beat(f"{receiver.url}/SESAME", "the evaluator does not work")
+        assert len(receiver.received) == 1
+    assert "the evaluator does not work" in caplog.text
+
+
+def test_what_goes_wrong_is_told_without_the_url(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Receiver(answer(500), reset) as receiver:
+        beat(f"{receiver.url}/SESAME")
+        beat(f"{receiver.url}/SESAME")
+    beat("http://127.0.0.1:9/SESAME")
+    beat("http://[SESAME/")
+    told = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("exporter"))
+    assert "was answered 500" in told
+    assert told.count("did not arrive") == 3
+    assert "SESAME" not in told
+
+
+def test_what_counts_as_working() -> None:
+    clock, sender = ManualClock(), Mock(alive=True)
+    alerting = Alerting.__new__(Alerting)
+    alerting._clock, alerting._sender = clock, sender
+    assert alerting._trouble(None) == "the evaluator does not work"
+    assert alerting._trouble(clock.monotonic()) is None
+    worked = clock.monotonic()
+    clock.advance(STALLED_AFTER)
+    assert alerting._trouble(worked) is None
+    clock.advance(1)
+    assert alerting._trouble(worked) == "the evaluator does not work"
+    sender.alive = False
+    assert alerting._trouble(clock.monotonic()) == "the sender does not work"
