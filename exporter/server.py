@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import logging
+import math
 import signal
 import socket
 import struct
@@ -31,15 +32,17 @@ _SO_ATTACH_FILTER = 26
 
 
 class Connection(ASGIProtocol):  # type: ignore[misc]
-    """A connection that its worker knows of, and that has to say something some day."""
+    """A connection that its worker knows of, and that has to say something some day.
+
+    It does less for each request than gunicorn's own: together a fifth of the time that a heartbeat takes.
+    """
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.worker.connections.add(self)
-        self._silence = self.worker.loop.call_later(SILENCE, self._end_silence)
+        self._silent_until = self.worker.loop.time() + SILENCE
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._silence.cancel()
         self.worker.connections.discard(self)
         super().connection_lost(exc)
 
@@ -52,9 +55,24 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         """As gunicorn does when a kept connection has been idle for too long."""
         self._keepalive_timeout()
 
-    def _end_silence(self) -> None:
-        if self.idle and self.req_count <= 1:
+    def end_silence(self, now: float) -> None:
+        """Closes it if the next request has been due for too long. `now` is the event loop's time."""
+        if now >= self._silent_until and self.idle:
             self.close()
+
+    # Two numbers instead of a timer of its own that every request cancels and sets anew; the worker looks once a second.
+
+    def _arm_keepalive_timer(self) -> None:
+        self._silent_until = self.worker.loop.time() + KEEPALIVE
+
+    def _cancel_keepalive_timer(self) -> None:
+        self._silent_until = math.inf
+
+    async def _serve_http_request(self, request: Any, sockname: Any, peername: Any) -> bool:
+        """In the connection's task. gunicorn's takes another for each request, so that an application may go on after
+        its answer; ours never does.
+        """
+        return bool(await self._handle_http_request(request, sockname, peername))
 
 
 class Worker(ASGIWorker):  # type: ignore[misc]
@@ -73,6 +91,13 @@ class Worker(ASGIWorker):  # type: ignore[misc]
         self.loop.add_signal_handler(signal.SIGINT, self.handle_exit_signal)
         # Until the application has put its own handler there, a reload has nothing to reload.
         self.loop.add_signal_handler(signal.SIGHUP, lambda: None)
+
+    def notify(self) -> None:
+        """Once a second: the supervisor sees that we live, and who has been silent for too long has to go."""
+        super().notify()
+        now = self.loop.time()
+        for connection in list(self.connections):
+            connection.end_silence(now)
 
     async def _shutdown(self) -> None:
         for listener in self.sockets:

@@ -28,6 +28,8 @@ _SWEEP = 0.25
 _NOT_FOUND = b'{"error":"there is no monitor with this tag and secret"}'
 _UNAVAILABLE = b'{"error":"the heartbeat could not be stored: send it again"}'
 _JSON = "application/json"
+_BODY_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
+"""A request without either has no body."""
 
 
 class Waiters:
@@ -100,7 +102,7 @@ class HttpRequest:
 
     @property
     def has_body(self) -> bool:
-        return bool(self._req.content_length) or self._req.get_header("Transfer-Encoding") is not None
+        return any(name in _BODY_HEADERS for name, _ in self._req.scope["headers"])
 
     async def body(self) -> Body:
         return await read_body(self._req.stream)

@@ -47,6 +47,7 @@ def _open_sqlite(url: str) -> Engine:
             "synchronous": "full",
             "cache_size": -16_000,
             "wal_autocheckpoint": 2000,
+            "temp_store": "memory",
         },
     )
     return Engine(database, (peewee.PeeweeException, sqlite3.Error))
