@@ -60,7 +60,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         if now >= self._silent_until and self.idle:
             self.close()
 
-    # Two numbers instead of a timer of its own that every request cancels and sets anew; the worker looks once a second.
+    # A number instead of a timer that every request cancels and sets anew; the worker looks at it once a second.
 
     def _arm_keepalive_timer(self) -> None:
         self._silent_until = self.worker.loop.time() + KEEPALIVE
