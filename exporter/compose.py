@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import signal
-import sys
 import threading
 import uuid
 from collections.abc import Callable
@@ -52,9 +51,6 @@ BOOT_PAUSE = 1.0
 """Seconds between two tries to open a database that is not there yet."""
 GC_THRESHOLD = (10_000, 20, 50)
 """Requests make no cycles to speak of; at the default of 700 the collector takes a tenth of the hot path."""
-SWITCH_INTERVAL = 0.001
-"""Seconds after which a thread that computes gives the interpreter to one that waits for it. The recorder comes back from
-the disk to a busy event loop, and at Python's 5 ms a whole group of requests waits with it."""
 FOLLOW_EVERY = 0.5
 PRUNE_EVERY = 2.0
 READ_BACK = 5.0
@@ -205,7 +201,6 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
-        sys.setswitchinterval(SWITCH_INTERVAL)
         self._starting = None
         count = len(self._fleet)
         log.info("ready: %d monitor%s on %s", count, "" if count == 1 else "s", self.settings.web.listen_address)

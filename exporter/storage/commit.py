@@ -115,8 +115,8 @@ class CommitStatements:
         self._states.write(transaction, values, len(_STATE_COLUMNS))
 
     def bring_forward(self, transaction: Transaction, evaluations: Sequence[tuple[int, int]]) -> None:
-        """Each is (monitor id, moment). A statement of its own, because setting an indexed column to what it is costs as
-        much as changing it.
+        """Each is (monitor id, moment). A statement of its own, because setting an indexed column to what it is costs
+        as much as changing it.
         """
         transaction.execute_many(
             self._wake, [self._wake.row({"monitor_id": monitor_id, "at": at}) for monitor_id, at in evaluations]
