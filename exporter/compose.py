@@ -25,6 +25,7 @@ from exporter.core.secret import digest
 from exporter.evaluation.evaluator import Evaluator
 from exporter.ingest.authentication import Authenticator
 from exporter.ingest.dialects import all_dialects
+from exporter.ingest.express import Express
 from exporter.ingest.receiver import Ingest, Receiver, Waiters
 from exporter.logs import set_level
 from exporter.metrics.exposition import Exposition
@@ -44,6 +45,7 @@ from exporter.storage.recorder import Recorder
 from exporter.storage.schema import migrate
 from exporter.storage.snapshot import load
 from exporter.web.app import create_app
+from exporter.web.headers import PLAIN
 from exporter.web.parts import Parts
 from exporter.web.proxies import client_address
 
@@ -105,9 +107,10 @@ class Service:
 
     def app(self) -> Any:
         """The ASGI application."""
+        dialects = all_dialects()
         receivers = [
             Receiver(dialect, self._clock, self._telemetry, lambda: self._ingest, self._client_address)
-            for dialect in all_dialects()
+            for dialect in dialects
         ]
         app = create_app(
             Parts(
@@ -129,7 +132,15 @@ class Service:
             )
         )
         app.add_middleware(Lifespan(self))
-        return app
+        return Express(
+            app,
+            dialects,
+            self._clock,
+            self._telemetry,
+            ingest=lambda: self._ingest,
+            observe=self._telemetry.request_served,
+            headers=PLAIN,
+        )
 
     def readiness(self) -> str | None:
         """None when heartbeats can be taken, else why not."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import logging
+import math
 import signal
 import socket
 import struct
@@ -32,15 +33,17 @@ _SO_DETACH_FILTER = 27
 
 
 class Connection(ASGIProtocol):  # type: ignore[misc]
-    """A connection that its worker knows of, and that has to say something some day."""
+    """A connection that its worker knows of, and that has to say something some day.
+
+    It does less for each request than gunicorn's own: together a fifth of the time that a heartbeat takes.
+    """
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.worker.connections.add(self)
-        self._silence = self.worker.loop.call_later(SILENCE, self._end_silence)
+        self._silent_until = self.worker.loop.time() + SILENCE
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._silence.cancel()
         self.worker.connections.discard(self)
         super().connection_lost(exc)
 
@@ -57,9 +60,24 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         """An offer to upgrade may be passed over: what asks for a WebSocket gets the answer to a plain request."""
         return False
 
-    def _end_silence(self) -> None:
-        if self.idle and self.req_count <= 1:
+    def end_silence(self, now: float) -> None:
+        """Closes it if the next request has been due for too long. `now` is the event loop's time."""
+        if now >= self._silent_until and self.idle:
             self.close()
+
+    # A number instead of a timer that every request cancels and sets anew; the worker looks at it once a second.
+
+    def _arm_keepalive_timer(self) -> None:
+        self._silent_until = self.worker.loop.time() + KEEPALIVE
+
+    def _cancel_keepalive_timer(self) -> None:
+        self._silent_until = math.inf
+
+    async def _serve_http_request(self, request: Any, sockname: Any, peername: Any) -> bool:
+        """In the connection's task. gunicorn's takes another for each request, so that an application may go on after
+        its answer; ours never does.
+        """
+        return bool(await self._handle_http_request(request, sockname, peername))
 
 
 class Worker(ASGIWorker):  # type: ignore[misc]
@@ -80,6 +98,13 @@ class Worker(ASGIWorker):  # type: ignore[misc]
         self.loop.add_signal_handler(signal.SIGINT, self.handle_exit_signal)
         # Until the application has put its own handler there, a reload has nothing to reload.
         self.loop.add_signal_handler(signal.SIGHUP, lambda: None)
+
+    def notify(self) -> None:
+        """Once a second: the supervisor sees that we live, and who has been silent for too long has to go."""
+        super().notify()
+        now = self.loop.time()
+        for connection in list(self.connections):
+            connection.end_silence(now)
 
     async def _shutdown(self) -> None:
         for listener in self.sockets:

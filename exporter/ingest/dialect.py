@@ -1,8 +1,7 @@
 """What a dialect is: one small module that turns a request into heartbeats, and their fate into an answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from exporter.core.errors import HeartbeatExporterError
 from exporter.core.heartbeat import Heartbeat
@@ -50,8 +49,7 @@ class Request(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(NamedTuple):
     """A heartbeat for a monitor, and what of the request could not be used."""
 
     watched: Watched

@@ -14,7 +14,7 @@ from exporter.core.clock import SECOND, Clock
 from exporter.core.telemetry import Rejection, Telemetry
 from exporter.ingest.authentication import Authenticator
 from exporter.ingest.body import KEPT, Body, read_body
-from exporter.ingest.dialect import Dialect, Refused
+from exporter.ingest.dialect import Dialect, Refused, Signal
 from exporter.storage.commit import Pending
 from exporter.storage.fleet import Watched
 from exporter.storage.recorder import Recorder
@@ -26,8 +26,8 @@ PATIENCE = 4 * SECOND
 RETRY_AFTER = "5"
 _SWEEP = 0.25
 _NOT_FOUND = b'{"error":"there is no monitor with this tag and secret"}'
-_UNAVAILABLE = b'{"error":"the heartbeat could not be stored: send it again"}'
-_JSON = "application/json"
+UNAVAILABLE = b'{"error":"the heartbeat could not be stored: send it again"}'
+JSON = "application/json"
 
 
 class Waiters:
@@ -133,7 +133,7 @@ class Receiver:
         raise falcon.HTTPMethodNotAllowed(list(self._dialect.methods))
 
     async def _receive(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, rest: str = "") -> None:
-        resp.content_type = _JSON
+        resp.content_type = JSON
         ingest = self._ingest()
         if ingest is None:
             self._unavailable(resp, Rejection.STORAGE)
@@ -145,19 +145,10 @@ class Receiver:
             claimed = refused.reason is Rejection.WRONG_SECRET  # or an unknown tag: the dialect is not told which
             self._refuse(req, resp, request.wrong if claimed else refused.reason, refused)
             return
-        waits = []
-        for signal in signals:
-            pending = Pending(signal.watched, signal.beat)
-            wait = ingest.waiters.wait_for(pending)
-            if not ingest.recorder.record(pending):
-                wait.set_result(False)
-                self._unavailable(resp, Rejection.OVERLOADED)
-                return
-            waits.append(wait)
-        for wait in waits:
-            if not await wait:
-                self._unavailable(resp, Rejection.STORAGE)
-                return
+        failure = await ingest.commit(signals)
+        if failure is not None:
+            self._unavailable(resp, failure)
+            return
         resp.data = self._dialect.answer(signals)
 
     def _refuse(
@@ -174,11 +165,11 @@ class Receiver:
         self._telemetry.heartbeat_rejected(reason)
         resp.status = falcon.HTTP_503
         resp.set_header("Retry-After", RETRY_AFTER)
-        resp.data = _UNAVAILABLE
+        resp.data = UNAVAILABLE
 
 
 class Ingest:
-    """What the receiver needs once storage is there."""
+    """What it takes to take heartbeats, once storage is there."""
 
     __slots__ = ("authenticator", "recorder", "waiters")
 
@@ -186,3 +177,18 @@ class Ingest:
         self.authenticator = authenticator
         self.recorder = recorder
         self.waiters = waiters
+
+    async def commit(self, signals: Sequence[Signal]) -> Rejection | None:
+        """Returns once all of them are committed: None; or why they are not."""
+        waits = []
+        for signal in signals:
+            pending = Pending(signal.watched, signal.beat)
+            wait = self.waiters.wait_for(pending)
+            if not self.recorder.record(pending):
+                wait.set_result(False)
+                return Rejection.OVERLOADED
+            waits.append(wait)
+        for wait in waits:
+            if not await wait:
+                return Rejection.STORAGE
+        return None

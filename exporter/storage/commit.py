@@ -1,9 +1,9 @@
-"""What one group commit writes: three statements, built once, each run for a whole group at a time."""
+"""What one group commit reads and writes: three statements, built once, each run for a whole group at a time."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from peewee import EXCLUDED, Case, fn
+from peewee import EXCLUDED, JOIN, Case, fn
 
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, Run
@@ -12,9 +12,6 @@ from exporter.storage.database import Bulk, Database, Prepared, Transaction, par
 from exporter.storage.fleet import Watched
 from exporter.storage.tables import STANDING_COLUMNS, STATE_COLUMNS
 
-WAKE_NEVER, WAKE_IF_NOT_UP, WAKE_NOW = 0, 1, 2
-"""Whether a heartbeat brings the monitor's next evaluation forward. For one that is UP it does not: its deadline is
-worked out anew when it comes up, and the index stays untouched on the hot path."""
 _NEVER_INSERTED = (Status.NO_DATA.value, "", 0, 0)
 """What a state's other columns would hold if there were no row to add to."""
 
@@ -53,18 +50,14 @@ class CommitStatements:
         beats, runs, states = tables.heartbeats, tables.runs, tables.states
         self._beats = Bulk(database, lambda rows: _insert(beats, _BEAT_COLUMNS, rows))
         self._states = Bulk(database, lambda rows: _add_difference(states, rows))
-        self._open_runs = Bulk(
+        self._before = Bulk(
             database,
             lambda ids: (
-                runs.select(runs.monitor_id, runs.rid, runs.started_at)
-                .where(runs.monitor_id.in_([param("monitor_id")] * ids))
+                states.select(states.monitor_id, states.status, runs.rid, runs.started_at)
+                .join(runs, JOIN.LEFT_OUTER, on=(runs.monitor_id == states.monitor_id))
+                .where(states.monitor_id.in_([param("monitor_id")] * ids))
+                .where((states.status != Status.UP.value) | runs.id.is_null(False))
                 .order_by(runs.id)
-            ),
-        )
-        self._not_up = Bulk(
-            database,
-            lambda ids: states.select(states.monitor_id).where(
-                states.monitor_id.in_([param("monitor_id")] * ids) & (states.status != Status.UP.value)
             ),
         )
         planned = states.next_evaluation_at
@@ -78,12 +71,20 @@ class CommitStatements:
             database, runs.insert(**{column: param(column) for column in ("monitor_id", "rid", "started_at")})
         )
 
-    def open_runs(self, transaction: Transaction, monitor_ids: Sequence[int]) -> dict[int, tuple[Run, ...]]:
-        """Open runs by monitor, in the order of their starts."""
-        found: dict[int, tuple[Run, ...]] = {}
-        for monitor_id, rid, started_at in self._open_runs.read(transaction, monitor_ids):
-            found[monitor_id] = (*found.get(monitor_id, ()), Run(rid, started_at))
-        return found
+    def before(
+        self, transaction: Transaction, monitor_ids: Sequence[int]
+    ) -> tuple[dict[int, tuple[Run, ...]], set[int]]:
+        """Open runs by monitor, in the order of their starts, and which monitors are not UP. One query, and no row for
+        a monitor of which neither is true, because every row has to wait for the interpreter.
+        """
+        open_runs: dict[int, tuple[Run, ...]] = {}
+        not_up: set[int] = set()
+        for monitor_id, status, rid, started_at in self._before.read(transaction, monitor_ids):
+            if status != Status.UP.value:
+                not_up.add(monitor_id)
+            if rid is not None:
+                open_runs[monitor_id] = (*open_runs.get(monitor_id, ()), Run(rid, started_at))
+        return open_runs, not_up
 
     def add_heartbeats(self, transaction: Transaction, batch: Sequence[Pending], replica: str) -> None:
         values: list[Any] = []
@@ -98,10 +99,10 @@ class CommitStatements:
             [self._run.row({"monitor_id": monitor_id, "rid": run.rid, "started_at": run.started_at}) for run in runs],
         )
 
-    def update_states(self, transaction: Transaction, changes: Sequence[tuple[int, HeartbeatState, int, int]]) -> None:
-        """Each change is (monitor id, difference, wake, moment of the first heartbeat in it)."""
+    def update_states(self, transaction: Transaction, changes: Sequence[tuple[int, HeartbeatState]]) -> None:
+        """Each change is (monitor id, difference)."""
         values: list[Any] = []
-        for monitor_id, delta, _, _ in changes:
+        for monitor_id, delta in changes:
             outcome = delta.last_outcome
             values.append(monitor_id)
             values += delta[:_OUTCOME]
@@ -112,22 +113,13 @@ class CommitStatements:
                 *_NEVER_INSERTED,
             )
         self._states.write(transaction, values, len(_STATE_COLUMNS))
-        self._bring_forward(transaction, changes)
 
-    def _bring_forward(self, transaction: Transaction, changes: Sequence[tuple[int, HeartbeatState, int, int]]) -> None:
-        """Has the monitors evaluated whose status may have changed. A statement of its own, because setting an indexed
-        column to what it is costs as much as changing it.
+    def bring_forward(self, transaction: Transaction, evaluations: Sequence[tuple[int, int]]) -> None:
+        """Each is (monitor id, moment). A statement of its own, because setting an indexed column to what it is costs
+        as much as changing it.
         """
-        woken = {monitor_id for monitor_id, _, wake, _ in changes if wake == WAKE_NOW}
-        asked = [monitor_id for monitor_id, _, wake, _ in changes if wake == WAKE_IF_NOT_UP]
-        woken.update(row[0] for row in self._not_up.read(transaction, asked))
         transaction.execute_many(
-            self._wake,
-            [
-                self._wake.row({"monitor_id": monitor_id, "at": at})
-                for monitor_id, _, _, at in changes
-                if monitor_id in woken
-            ],
+            self._wake, [self._wake.row({"monitor_id": monitor_id, "at": at}) for monitor_id, at in evaluations]
         )
 
 

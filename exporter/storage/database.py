@@ -13,11 +13,24 @@ from exporter.storage.engines import Engine, open_engine
 from exporter.storage.tables import Tables
 
 
-class Transaction:
-    """What may be done inside `Database.write`."""
+class Reader:
+    """What may be done inside `Database.read`, beside the query builder's own queries."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+
+    def query(self, statement: "Prepared", values: Sequence[Any]) -> Iterable[Any]:
+        """Rows."""
+        cursor = self._connection.cursor()
+        cursor.execute(statement.sql, values)
+        return cursor.fetchall()  # type: ignore[no-any-return]
+
+
+class Transaction(Reader):
+    """What may be done inside `Database.write`."""
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(connection)
         self.after_commit: list[Callable[[], None]] = []
         """Called once the commit is durable, before any other writer of this process begins: this is where the
         fleet learns of it, so that two writers can never leave it with the older of two values."""
@@ -27,12 +40,6 @@ class Transaction:
         cursor = self._connection.cursor()
         cursor.execute(statement.sql, row)
         return int(cursor.rowcount)
-
-    def query(self, statement: "Prepared", values: Sequence[Any]) -> Iterable[Any]:
-        """Rows."""
-        cursor = self._connection.cursor()
-        cursor.execute(statement.sql, values)
-        return cursor.fetchall()  # type: ignore[no-any-return]
 
     def execute_many(self, statement: "Prepared", rows: Sequence[Sequence[Any]]) -> None:
         if rows:
@@ -46,15 +53,14 @@ class Prepared:
     the values are `param("…")`; `row` puts a row's values in the order in which the statement wants them.
     """
 
-    __slots__ = ("_defaults", "_places", "constants", "sql")
+    __slots__ = ("_after", "_before", "_defaults", "_places", "sql")
 
     def __init__(self, database: "Database", query: Any) -> None:
         self.sql, values = database.sql(query)
-        places = sum(isinstance(value, _Place) for value in values)
-        self.constants: list[Any] = values[places:]
-        """The statement's own values, where they all come after the parameters, as they do in a Bulk."""
         self._places = [(index, value.name) for index, value in enumerate(values) if isinstance(value, _Place)]
         self._defaults = [None if isinstance(value, _Place) else value for value in values]
+        self._before: list[Any] = values[: self._places[0][0]]
+        self._after: list[Any] = values[self._places[-1][0] + 1 :]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,6 +72,10 @@ class Prepared:
         for index, name in self._places:
             row[index] = values[name]
         return row
+
+    def filled(self, values: list[Any]) -> list[Any]:
+        """As `row`, from the values in the statement's order. Its own values must not stand between them."""
+        return [*self._before, *values, *self._after]
 
 
 class Bulk:
@@ -89,23 +99,27 @@ class Bulk:
             found = self._statements[rows] = Prepared(self._database, self._build(rows))
         return found
 
-    def read(self, transaction: "Transaction", ids: Sequence[int]) -> Iterator[Any]:
+    def read(self, reader: Reader, ids: Sequence[int]) -> Iterator[Any]:
         """Rows of a query by ids, for any number of them: the last id is repeated up to a power of two."""
         for start in range(0, len(ids), self.LARGEST):
             some = list(ids[start : start + self.LARGEST])
             statement = self.statement(1 << (len(some) - 1).bit_length())
             some += some[-1:] * (len(statement.names) - len(some))
-            yield from transaction.query(statement, some + statement.constants)
+            yield from reader.query(statement, statement.filled(some))
 
-    def write(self, transaction: "Transaction", values: list[Any], width: int) -> None:
-        """`values` of all rows one after the other, `width` to a row, in the order of the statement's parameters."""
-        start, left = 0, len(values) // width
+    def write(self, transaction: Transaction, values: list[Any], width: int) -> int:
+        """`values` of all rows one after the other, `width` to a row, in the order of the statement's parameters.
+
+        Returns how many rows of the table changed.
+        """
+        changed, start, left = 0, 0, len(values) // width
         while left:
             size = min(self.LARGEST, 1 << (left.bit_length() - 1))
             end = start + size * width
             statement = self.statement(size)
-            transaction.execute(statement, values[start:end] + statement.constants)
+            changed += transaction.execute(statement, statement.filled(values[start:end]))
             start, left = end, left - size
+        return changed
 
 
 class _Place:
@@ -165,11 +179,11 @@ class Database:
             self._works(None)
 
     @contextmanager
-    def read(self, operation: str) -> Iterator[None]:
+    def read(self, operation: str) -> Iterator[Reader]:
         """Queries outside a transaction; raises StorageUnavailable."""
         with self._translated(operation):
             self._connect()
-            yield
+            yield Reader(self._peewee.connection())
 
     def close(self) -> None:
         """Closes the calling thread's connection."""

@@ -14,7 +14,7 @@ from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Run, apply, merge
 from exporter.core.status import Status
 from exporter.core.telemetry import Telemetry
-from exporter.storage.commit import WAKE_IF_NOT_UP, WAKE_NEVER, WAKE_NOW, CommitStatements, Pending
+from exporter.storage.commit import CommitStatements, Pending
 from exporter.storage.database import Database, Transaction
 from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.snapshot import load
@@ -134,7 +134,7 @@ class Recorder:
             beats[id].append(pending.beat)
         deltas: dict[int, HeartbeatState] = {}
         with self._db.write("record heartbeats") as transaction:
-            open_runs = self._statements.open_runs(transaction, list(beats))
+            open_runs, not_up = self._statements.before(transaction, list(beats))
             for id, received in beats.items():
                 before = open_runs.get(id, ())
                 nothing = HeartbeatState(runs=before) if before else NO_HEARTBEATS
@@ -142,10 +142,9 @@ class Recorder:
                 if delta.runs != before:
                     self._replace_runs(transaction, id, before, delta.runs)
             self._statements.add_heartbeats(transaction, batch, self._replica)
-            self._statements.update_states(
-                transaction,
-                [(id, delta, _wake(watched[id], delta), beats[id][0].received_at) for id, delta in deltas.items()],
-            )
+            self._statements.update_states(transaction, list(deltas.items()))
+            due = [id for id, delta in deltas.items() if _due_at_once(watched[id], delta, id in not_up)]
+            self._statements.bring_forward(transaction, [(id, beats[id][0].received_at) for id in due])
             transaction.after_commit.append(lambda: self._fold(watched, deltas))
 
     def _replace_runs(self, transaction: Transaction, id: int, before: Sequence[Run], after: Sequence[Run]) -> None:
@@ -163,7 +162,7 @@ class Recorder:
         attention = False
         for id, delta in deltas.items():
             one = watched[id]
-            attention = attention or one.standing.status is not Status.UP or _wake(one, delta) == WAKE_NOW
+            attention = attention or one.standing.status is not Status.UP or _due_at_once(one, delta, False)
             one.state = merge(one.state, delta)
         if attention:
             self._attention()
@@ -184,13 +183,14 @@ class Recorder:
             self._unread.clear()
 
 
-def _wake(watched: Watched, delta: HeartbeatState) -> int:
-    """Whether what just arrived may change the status at once, or bring a deadline nearer."""
+def _due_at_once(watched: Watched, delta: HeartbeatState, not_up: bool) -> bool:
+    """Whether what just arrived may change the status now, or bring a deadline nearer. A plain success cannot change
+    that of a monitor that is UP: its deadline is worked out anew when it comes up, and the index stays untouched on the
+    hot path.
+    """
     monitor, before = watched.monitor, watched.state.last_received_at
     if before is not None and delta.last_received_at is not None and delta.last_received_at < before:
-        return WAKE_NOW  # the clock was set back: what was planned after the older heartbeat is too late by now
+        return True  # the clock was set back: what was planned after the older heartbeat is too late by now
     if monitor.evaluation_cron is not None:
-        return WAKE_NEVER
-    if delta.failures or (delta.starts and monitor.max_runtime is not None):
-        return WAKE_NOW
-    return WAKE_IF_NOT_UP
+        return False
+    return not_up or delta.failures > 0 or (delta.starts > 0 and monitor.max_runtime is not None)

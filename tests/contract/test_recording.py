@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.core.errors import SchemaTooNew, StorageUnavailable
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, Kind, Run, apply
+from exporter.core.monitor import Monitor
 from exporter.core.telemetry import Silent
 from exporter.storage.commit import Pending
 from exporter.storage.database import Database
@@ -210,6 +211,30 @@ def test_the_log_keeps_the_newest(replica: Replica, clock: ManualClock) -> None:
     replica.beat("busy")
     assert pruner.prune(100, 1_000_000_000) == 1
     assert load(replica.db)[0].state.received == 1501
+
+
+def test_each_log_is_pruned_by_itself_however_many_there_are(replica: Replica, clock: ManualClock) -> None:
+    beats = {f"job{number:03}": number % 7 for number in range(300)}
+    for tag in beats:
+        replica.monitors.add(Monitor(tag=tag), b"d" * 32)
+    replica.refresh()
+    pruner = Pruner(replica.db, clock)
+    for tag, count in beats.items():
+        for number in range(count):
+            replica.beat(tag, rid=str(number))
+
+    def logs() -> dict[str, list[str]]:
+        return {one.monitor.tag: [beat.rid for beat in replica.history.heartbeats(one.id, 99)] for one in replica.fleet}
+
+    def newest(kept: int) -> dict[str, list[str]]:
+        return {tag: [str(number) for number in reversed(range(count))][:kept] for tag, count in beats.items()}
+
+    assert pruner.prune(4, 1_000_000_000) == sum(max(0, count - 4) for count in beats.values())
+    assert logs() == newest(4)
+    # Fewer are kept by now; that reaches each log with its next heartbeat, and all of them after a start.
+    assert pruner.prune(2, 1_000_000_000) == 0
+    Pruner(replica.db, clock).prune(2, 1_000_000_000)
+    assert logs() == newest(2)
 
 
 def test_old_transitions_go_but_the_present_one_stays(replica: Replica, clock: ManualClock) -> None:

@@ -24,7 +24,7 @@ class HeartbeatDialect:
     methods: Sequence[str] = ("GET", "POST", "HEAD")
 
     async def read(self, request: Request) -> Sequence[Signal]:
-        refused = Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
+        refused = None
         for tag, secret, suffix in _claims(request):
             watched = request.authenticate(tag, secret)
             if watched is None:
@@ -45,7 +45,7 @@ class HeartbeatDialect:
                     warnings.append("the body is longer than 10 kB or did not arrive whole: its beginning is kept")
             beat = Heartbeat(kind, request.received_at, rid, exit_code, output)
             return (Signal(watched, beat, warnings),)
-        raise refused
+        raise refused or Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
 
     def answer(self, signals: Sequence[Signal]) -> bytes:
         warnings = signals[0].warnings
