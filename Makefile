@@ -11,6 +11,7 @@ help:
 	@echo "make run     start the service with one monitor ready to ping"
 	@echo "make test    run all tests"
 	@echo "make check   format, lint, types, import contracts, docs and tests"
+	@echo "make dashboards   build the Grafana dashboards anew"
 	@echo "make bench   measure against the bars"
 	@echo "make clean   remove what these made"
 
@@ -41,6 +42,10 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory test
+
+.PHONY: dashboards
+dashboards: $(STAMP)
+	$(BIN)/python -m dashboards.source
 
 .PHONY: bench
 bench: $(STAMP)
