@@ -11,6 +11,7 @@ help:
 	@echo "make run     start the service with one monitor ready to ping"
 	@echo "make test    run all tests"
 	@echo "make check   format, lint, types, import contracts, docs and tests"
+	@echo "make oldest  unit and contract tests with the oldest dependencies that setup.cfg allows"
 	@echo "make dashboards   build the Grafana dashboards anew"
 	@echo "make bench   measure against the bars"
 	@echo "make clean   remove what these made"
@@ -43,6 +44,15 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory test
 
+# Another Python: make oldest PYTHON=python3.13
+OLDEST := .venv-oldest
+.PHONY: oldest
+oldest:
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python .ci/oldest.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt '.[test]'
+	$(OLDEST)/bin/python -m pytest tests/unit tests/contract
+
 .PHONY: dashboards
 dashboards: $(STAMP)
 	$(BIN)/python -m dashboards.source
@@ -53,4 +63,4 @@ bench: $(STAMP)
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .run
+	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .run

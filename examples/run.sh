@@ -9,7 +9,7 @@ cat <<EOF
 
 Heartbeat Exporter is starting. In another terminal:
 
-  send a heartbeat   curl -fsS -m 10 --retry 5 http://$ADDRESS/ext/heartbeat/hello:$(cat .run/secret)
+  send a heartbeat   curl -fsS -m 10 --retry 5 --retry-connrefused http://$ADDRESS/ext/heartbeat/hello:$(cat .run/secret)
   status page        http://$ADDRESS/
   metrics            curl http://$ADDRESS/metrics
 
@@ -20,7 +20,7 @@ For prometheus.yml:
       static_configs:
         - targets: ["$ADDRESS"]
 
-Ctrl-C stops it. Its data is in .run/, its configuration in examples/heartbeats.yml.
+Ctrl-C stops it; ADDRESS=HOST:PORT listens elsewhere. Its data is in .run/, its configuration in examples/heartbeats.yml.
 
 EOF
 exec "$BIN/heartbeat-exporter" serve --config.file examples/heartbeats.yml \

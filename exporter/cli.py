@@ -1,38 +1,50 @@
 """The command line, in the conventions of Prometheus' exporters."""
 
 import json
-import os
 import socket
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 from exporter import __version__
-from exporter.config.load import load_config
 from exporter.config.schema import json_schema
 from exporter.config.settings import Settings
-from exporter.console import overridden, storage_options, told_plainly
+from exporter.console import Group, overridden, read_config, storage_options, told_plainly
 from exporter.core.clock import SystemClock
 from exporter.core.errors import ConfigError, InvalidValue, Problem, StorageUnavailable
 from exporter.logs import set_up_logging
-from exporter.monitor_commands import monitor
 from exporter.server import Server, gunicorn_address
 from exporter.storage.database import Database
 from exporter.storage.engines import open_engine
 from exporter.storage.schema import migrate
 
+GROUPS = {
+    "monitor": "exporter.monitor_commands",
+    "incident": "exporter.incident_commands",
+    "notify": "exporter.notify_commands",
+    "notification": "exporter.notification_commands",
+}
+"""Imported when they are called: the service itself needs none of them, and its memory is counted."""
 
-class Group(click.Group):
-    """Keeps the commands in the order of use instead of the alphabet's."""
+
+class Main(Group):
+    """Finds the commands of GROUPS too."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        return [*self.commands, *GROUPS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in GROUPS:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name)
+        return found
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="heartbeat-exporter")
 def main() -> None:
     """Heartbeat monitor for Prometheus: jobs call a URL, Prometheus learns whether they ran.
@@ -41,7 +53,7 @@ def main() -> None:
     Start here:
       heartbeat-exporter monitor add nightly-backup     make a monitor, see its curl line
       heartbeat-exporter serve                          take heartbeats, answer scrapes
-      curl -fsS -m 10 --retry 5 http://127.0.0.1:10105/ext/heartbeat/TAG:SECRET
+      curl -fsS -m 10 --retry 5 --retry-connrefused http://127.0.0.1:10105/ext/heartbeat/TAG:SECRET
     """
 
 
@@ -51,18 +63,34 @@ def main() -> None:
 @click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Where the metrics are. Default /metrics.")
 @click.option("--web.external-url", "external_url", metavar="URL", help="The URL under which people reach the service.")
 @click.option(
-    "--log.level", "log_level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default info."
+    "--log.level",
+    "log_level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    metavar="LEVEL",
+    help="debug, info, warning or error. Default info.",
 )
-@click.option("--log.format", "log_format", type=click.Choice(["text", "json"]), help="Default text.")
+@click.option(
+    "--log.format",
+    "log_format",
+    type=click.Choice(["text", "json"]),
+    metavar="FORMAT",
+    help="text or json, on standard error. Default text.",
+)
 def serve(config_file: Path | None, **options: str | None) -> None:
     """Takes heartbeats and answers scrapes and people.
 
     Options override the configuration file. SIGHUP or POST /-/reload reads the file anew; Ctrl-C and SIGTERM finish
     what is in flight first.
+
+    \b
+    Examples:
+      heartbeat-exporter serve
+      heartbeat-exporter serve --config.file heartbeats.yml
+      heartbeat-exporter serve --web.listen-address :8080    # on every address
     """
 
     def reread() -> Settings:
-        return overridden(load_config(config_file, os.environ).settings, **options)
+        return overridden(read_config(config_file).settings, **options)
 
     settings = _load(reread)
     set_up_logging(settings.log.level, settings.log.format)
@@ -85,26 +113,42 @@ def check_config(file: Path | None, schema: bool) -> None:
     """Names every problem in a configuration file.
 
     Exit status 1 if there is any.
+
+    \b
+    Examples:
+      heartbeat-exporter check-config heartbeats.yml
+      heartbeat-exporter check-config --schema > heartbeats.schema.json
     """
     if schema:
-        click.echo(json.dumps(json_schema(), indent=2))
+        from exporter.alerting.notifiers import OptionModels
+
+        click.echo(json.dumps(json_schema(OptionModels()), indent=2))
         return
     if file is None:
         raise click.UsageError("name the FILE to check, or ask for its --schema")
     shown = click.format_filename(file)
     try:
-        loaded = load_config(file, os.environ)
+        loaded = read_config(file)
         _check_engine(file, loaded.settings)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(str(problem), err=True)
-        count = len(error.problems)
-        click.echo(f"{shown}: {count} problem{'' if count == 1 else 's'}", err=True)
+        click.echo(f"{shown}: {_counted(len(error.problems), 'problem')}", err=True)
         sys.exit(1)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
-    count = len(loaded.settings.monitors)
-    click.echo(f"{shown}: good, {count} monitor{'' if count == 1 else 's'}")
+    settings = loaded.settings
+    counts = [_counted(len(settings.monitors), "monitor")]
+    counts += [
+        _counted(len(some), what)
+        for some, what in ((settings.alerts, "alert rule"), (settings.notifiers, "notifier"))
+        if some
+    ]
+    click.echo(f"{shown}: good, {', '.join(counts)}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _load(reread: Callable[[], Settings]) -> Settings:
@@ -145,6 +189,3 @@ def _check_address(listen_address: str) -> None:
                 f"Error: cannot listen on {listen_address}: {reason}; choose another --web.listen-address", err=True
             )
             sys.exit(1)
-
-
-main.add_command(monitor)

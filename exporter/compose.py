@@ -1,8 +1,10 @@
 """Puts the parts together: the one place that knows them all."""
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import signal
 import threading
 import uuid
@@ -13,6 +15,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
+from exporter.alerting.message import Site
+from exporter.compose_alerting import Alerting
 from exporter.config.settings import Settings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
@@ -52,7 +56,7 @@ GC_THRESHOLD = (10_000, 20, 50)
 FOLLOW_EVERY = 0.5
 PRUNE_EVERY = 2.0
 READ_BACK = 5.0
-"""Seconds that a change made by the API waits to be seen by this process."""
+"""Seconds that a change made by the API or a reload waits to be seen by this process."""
 
 
 class Service:
@@ -66,21 +70,36 @@ class Service:
         self._registry = CollectorRegistry()
         self._fleet = Fleet()
         self._telemetry = ExporterTelemetry(self._registry, self._fleet, __version__)
-        self._db = Database(settings.storage.url, self._telemetry)
+        self._db = Database(settings.storage.url, self._telemetry, self._start_over)
         self._monitors = Monitors(self._db, clock, self._replica)
         self._history = History(self._db)
         self._lease = Lease(self._db, clock, "evaluation", self._replica)
+        self._alerting = Alerting(
+            self._db,
+            self._fleet,
+            self._monitors,
+            self._history,
+            self._lease,
+            clock,
+            self._telemetry,
+            self._registry,
+            lambda: Site(self.settings.web.url),
+        )
         evaluations = Evaluations(self._db, self._fleet, self._replica)
-        self._evaluator = Evaluator(self._db, evaluations, self._history, self._lease, clock, self._telemetry)
+        self._evaluator = Evaluator(
+            self._db, evaluations, self._history, self._lease, clock, self._telemetry, self._alerting.engine
+        )
         self._pruner = Pruner(self._db, clock)
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
         self._reloading = threading.Lock()
         self._ingest: Ingest | None = None
         self._recorder: Recorder | None = None
+        self._follower: Follower | None = None
         self._waiters: Waiters | None = None
         self._periodic: list[Periodic] = []
         self._key = b""
         self._starting: str | None = "the database is being opened"
+        self._starting_over = False
         self._stopping = threading.Event()
         self._boot_thread = threading.Thread(target=self._boot, name="boot", daemon=True)
 
@@ -98,6 +117,9 @@ class Service:
                 readiness=self.readiness,
                 history=self._history,
                 monitors=ManagedMonitors(self),
+                alerts=self._alerting.alerts,
+                incidents=self._alerting.incidents,
+                notifications=self._alerting.notifications,
                 scrape=Scrape(Exposition(self._fleet, self._clock), self._registry, self._telemetry),
                 reload=self.reload,
                 settings=lambda: self.settings.web,
@@ -116,6 +138,8 @@ class Service:
     # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────
 
     async def start(self) -> None:
+        # It was read, or we would not be here; a database that is away does not make it a bad one.
+        self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
         loop = asyncio.get_running_loop()
         self._waiters = Waiters(loop, self._clock)
         self._recorder = Recorder(
@@ -136,12 +160,21 @@ class Service:
         if self._waiters is not None:
             self._waiters.close()
 
+    def _start_over(self) -> None:
+        """What we know is of a database that is gone: the supervisor puts a new process in our place."""
+        if not self._starting_over:
+            self._starting_over = True
+            self._starting = "the database was removed or replaced: starting over"
+            log.critical(self._starting)
+            os.kill(os.getpid(), signal.SIGTERM)
+
     def _stop_threads(self) -> None:
         self._boot_thread.join(10.0)
         for periodic in self._periodic:
             periodic.stop()
         if self._ingest is not None and self._recorder is not None:
             self._recorder.stop()
+            self._alerting.stop()
             self._evaluator.stop()
         self._executor.shutdown(cancel_futures=True)
 
@@ -172,20 +205,23 @@ class Service:
         configured = self.settings.secret_key
         self._key = secret_key(self._db, configured.reveal() if configured is not None else None)
         with self._reloading:
+            self._alerting.prepare(self.settings)()
             self._provision(self.settings)
-        follower = Follower(self._db, self._monitors, self._recorder, self._replica)
+        follower = self._follower = Follower(self._db, self._monitors, self._recorder, self._replica)
         follower.start_here()
         self._fleet.update(load(self._db))
         self._recorder.start()
         self._ingest = Ingest(Authenticator(self._fleet, self._key), self._recorder, self._waiters)
+        self._alerting.warn_of_idle_rules(self.settings)
         self._evaluator.start()
+        self._alerting.start()
         self._periodic = [
             Periodic("follower", FOLLOW_EVERY, follower.poll),
             Periodic("pruner", PRUNE_EVERY, self._prune),
+            *self._alerting.periodics(self.settings, lambda: self._evaluator.worked_at),
         ]
         for periodic in self._periodic:
             periodic.start()
-        self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
         # What is there now stays for as long as the process does: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -198,6 +234,7 @@ class Service:
         if self._lease.held:
             storage = self.settings.storage
             self._pruner.prune(storage.heartbeats_kept, storage.transitions_kept)
+            self._alerting.bury()
 
     # ── configuration ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -209,7 +246,9 @@ class Service:
             try:
                 settings = self._reread()
                 if self._ingest is not None:
+                    apply = self._alerting.prepare(settings)
                     self._provision(settings)
+                    apply()
             except (ConfigError, StorageUnavailable) as error:
                 self._telemetry.config_reloaded(False, self._clock.now() / SECOND)
                 log.error("configuration not reloaded, the old one stays:\n%s", error)
@@ -217,9 +256,18 @@ class Service:
             for name in needs_restart(self.settings, settings):
                 log.warning("%s has changed: restart to apply it", name)
             self.settings = settings
+            self._alerting.warn_of_idle_rules(settings)
             set_level(settings.log.level)
+            self._see_changes()
             self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
             log.info("configuration reloaded")
+
+    def _see_changes(self) -> None:
+        """Whoever reloads may send a new monitor's heartbeat at once."""
+        if self._ingest is not None and self._follower is not None:
+            # Applied it is; what cannot be read now is read as soon as it can.
+            with contextlib.suppress(StorageUnavailable):
+                self._follower.catch_up(READ_BACK)
 
     def _reload_by_signal(self) -> None:
         try:
@@ -289,9 +337,15 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         "web.listen_address": (old.web.listen_address, new.web.listen_address),
         "web.telemetry_path": (old.web.telemetry_path, new.web.telemetry_path),
         "log.format": (old.log.format, new.log.format),
+        "self_heartbeat": (_told(old), _told(new)),
         "secret_key": (_revealed(old), _revealed(new)),
     }
     return [name for name, (before, after) in pairs.items() if before != after]
+
+
+def _told(settings: Settings) -> tuple[str, int] | None:
+    one = settings.self_heartbeat
+    return (one.url.reveal(), one.interval) if one is not None else None
 
 
 def _revealed(settings: Settings) -> str | None:

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import click
 from pydantic import ValidationError
 
-from exporter.config.load import load_config
-from exporter.config.models import WebSection, details, message_of
+from exporter.config.load import Loaded, load_config
+from exporter.config.model import details, message_of
+from exporter.config.models import WebSection
 from exporter.config.settings import Settings
 from exporter.core.errors import HeartbeatExporterError, InvalidValue
 from exporter.storage.database import Database
@@ -23,6 +24,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _WEB = ("listen_address", "telemetry_path", "external_url")
 CONFIG_HELP = "Configuration file (YAML). Without one, the defaults."
 STORAGE_HELP = "Database, as sqlite:///heartbeats.db or sqlite:////absolute/path.db."
+LARGEST_ID = 2**63 - 1
+"""Of a row in any database."""
 
 
 def storage_options(command: F) -> F:
@@ -31,6 +34,15 @@ def storage_options(command: F) -> F:
     return click.option(
         "--config.file", "config_file", type=click.Path(dir_okay=False, path_type=Path), help=CONFIG_HELP
     )(command)
+
+
+def read_config(path: Path | None) -> Loaded:
+    """As `load_config`, with the notifiers that there are. Only those that the file names are imported."""
+    if path is None:
+        return load_config(None, os.environ)
+    from exporter.alerting.notifiers import OptionModels
+
+    return load_config(path, os.environ, OptionModels())
 
 
 def overridden(settings: Settings, **options: str | None) -> Settings:
@@ -56,6 +68,13 @@ def overridden(settings: Settings, **options: str | None) -> Settings:
     )
 
 
+class Group(click.Group):
+    """Keeps the commands in the order of use instead of the alphabet's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """Turns our errors into one clear line and exit status 1."""
@@ -70,7 +89,7 @@ def told_plainly() -> Iterator[None]:
 def open_storage(config_file: Path | None, storage_url: str | None) -> Iterator[tuple[Settings, Database]]:
     """The settings, and their database migrated; for commands that work on it directly. Tells errors plainly."""
     with told_plainly():
-        settings = overridden(load_config(config_file, os.environ).settings, storage_url=storage_url)
+        settings = overridden(read_config(config_file).settings, storage_url=storage_url)
         database = Database(settings.storage.url)
         try:
             migrate(database)

@@ -11,7 +11,8 @@ from typing import Any
 
 import structlog
 
-_HEARTBEAT_URL = re.compile(r"(?i)(ext(?:/|%2f)heartbeat(?:/|%2f))[^\s\"'<>]+")
+# Of every dialect whose URLs hold secrets.
+_HEARTBEAT_URL = re.compile(r"(?i)((?:ext(?:/|%2f)heartbeat|api(?:/|%2f)v1(?:/|%2f)alertmanager)(?:/|%2f))[^\s\"'<>]+")
 _AUTHORIZATION = re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=!-]+")
 _URL_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/@]+@")
 REDACTED = "<secret>"
@@ -52,7 +53,9 @@ def _renderers(format: str) -> list[Any]:
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if format == "json":
         return [drop, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    return [drop, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
+    # The plain traceback: the default one, where rich happens to be installed, prints the values of local variables.
+    plain = structlog.dev.plain_traceback
+    return [drop, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=plain)]
 
 
 def set_up_logging(level: str, format: str) -> None:
@@ -69,6 +72,6 @@ def set_level(level: str) -> None:
     root = logging.getLogger()
     root.setLevel(level.upper())
     # At debug level asyncio speaks of selectors, and peewee prints every statement with its values: the key that
-    # secrets are digested with, and what jobs put out.
-    for chatty in ("asyncio", "peewee"):
+    # secrets are digested with, and what jobs put out. urllib3 prints the paths of webhooks.
+    for chatty in ("asyncio", "peewee", "urllib3"):
         logging.getLogger(chatty).setLevel(max(root.level, logging.INFO))

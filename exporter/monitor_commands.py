@@ -12,14 +12,14 @@ import click
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
 from exporter.config.substitution import secret_in
-from exporter.console import open_storage, storage_options, told_plainly
+from exporter.console import Group, open_storage, storage_options, told_plainly
 from exporter.core.clock import SystemClock
 from exporter.core.durations import describe_duration, format_duration
 from exporter.core.errors import InvalidValue, NotFound
+from exporter.core.heartbeat import Heartbeat
 from exporter.core.monitor import check_tag
 from exporter.core.secret import check_secret, digest, make_secret
-from exporter.core.status import due_at
-from exporter.server import gunicorn_address
+from exporter.core.status import Status, due_at
 from exporter.storage.database import Database
 from exporter.storage.fleet import Watched
 from exporter.storage.history import History
@@ -27,8 +27,11 @@ from exporter.storage.keys import secret_key
 from exporter.storage.monitors import Monitors
 from exporter.storage.snapshot import load
 
+_COLOURS = {Status.UP: "green", Status.DEGRADED: "yellow", Status.DOWN: "red"}
+"""In a terminal; a pipe gets none."""
 
-@click.group()
+
+@click.group(cls=Group)
 def monitor() -> None:
     """Adds, shows, pauses and removes monitors.
 
@@ -39,8 +42,8 @@ def monitor() -> None:
 
 @monitor.command()
 @click.argument("tag")
-@click.option("--name", help="For people; the tag when left out.")
-@click.option("--group", help="Groups monitors on the page and in heartbeat_info.")
+@click.option("--name", metavar="NAME", help="For people; the tag when left out.")
+@click.option("--group", metavar="GROUP", help="Groups monitors on the page and in heartbeat_info.")
 @click.option("--schedule", metavar="CRON", help='When heartbeats are expected, as "0 3 * * *".')
 @click.option("--timezone", metavar="NAME", help="IANA name of the schedule's timezone. Default UTC.")
 @click.option("--degraded-after", metavar="DURATION", help="Lateness that is DEGRADED. Default 5m.")
@@ -49,7 +52,11 @@ def monitor() -> None:
 @click.option("--evaluation-cron", metavar="CRON", help="Change the status only on these ticks.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable; label_KEY in Prometheus.")
 @click.option("--paused", is_flag=True, help="Begin paused.")
-@click.option("--secret-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Use this secret.")
+@click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Use the secret in this file instead of a new one.",
+)
 @storage_options
 def add(
     config_file: Path | None,
@@ -61,6 +68,12 @@ def add(
     """Adds the monitor TAG and prints its curl line, once.
 
     Only a digest of the secret is kept, so the line cannot be shown again. A TAG that begins with - goes behind --.
+
+    \b
+    Examples:
+      heartbeat-exporter monitor add queue-worker --degraded-after 2m --down-after 10m
+      heartbeat-exporter monitor add nightly-backup \\
+          --schedule "0 3 * * *" --timezone Europe/Rome --down-after 1h
     """
     values = {name: value for name, value in options.items() if value not in (None, False)}
     with told_plainly():
@@ -71,8 +84,9 @@ def add(
         configured = settings.secret_key.reveal() if settings.secret_key is not None else None
         key = secret_key(database, configured)
         _monitors(database).add(new, digest(secret, key))
+    url = f"{settings.web.url}/ext/heartbeat/{new.tag}:{quote(secret, safe='')}"
     click.echo(f"Added {new.tag}. Its heartbeat, shown this once:\n")
-    click.echo(f"  curl -fsS -m 10 --retry 5 {base_url(settings)}/ext/heartbeat/{new.tag}:{quote(secret, safe='')}\n")
+    click.echo(f"  curl -fsS -m 10 --retry 5 --retry-connrefused {url}\n")
     click.echo("Append /start, /fail, /log or /$? to tell more; see docs/heartbeats.md.")
 
 
@@ -81,20 +95,21 @@ def add(
 @storage_options
 def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
     """Lists all monitors with their status."""
-    with open_storage(config_file, storage_url) as (_, database):
+    with open_storage(config_file, storage_url) as (settings, database):
         found = sorted(load(database), key=lambda one: one.monitor.tag)
     if as_json:
         click.echo(json.dumps([_facts(one) for one in found], indent=2))
         return
     if not found:
-        click.echo("No monitors yet. Add one: heartbeat-exporter monitor add nightly-backup")
+        click.echo(f"No monitors yet{_in(settings)}. Add one: heartbeat-exporter monitor add nightly-backup")
         return
     width = max(len(one.monitor.tag) for one in found)
     now = SystemClock().now()
     for one in found:
         last = one.state.last_success_at
         age = f"{describe_duration(now - last)} ago" if last is not None else "never"
-        click.echo(f"{one.monitor.tag:<{width}}  {one.standing.status:<11}  last success {age}")
+        status = click.style(f"{one.standing.status:<11}", fg=_COLOURS.get(one.standing.status))
+        click.echo(f"{one.monitor.tag:<{width}}  {status}  last success {age}")
 
 
 @monitor.command()
@@ -117,7 +132,7 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
         if value not in (None, "", {}):
             click.echo(f"{name.replace('_', ' '):<22}{_shown(value)}")
     for beat in recent:
-        click.echo(f"{'heartbeat':<22}{_moment(beat.received_at)}  {beat.kind}")
+        click.echo(f"{'heartbeat':<22}{_moment(beat.received_at)}  {_told(beat)}")
 
 
 @monitor.command()
@@ -147,12 +162,9 @@ def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     click.echo(f"Removed {tag}.")
 
 
-def base_url(settings: Settings) -> str:
-    """Where heartbeats reach the service."""
-    web = settings.web
-    host, _, port = gunicorn_address(web.listen_address).rpartition(":")
-    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - from every address to one that can be called
-    return web.external_url or f"http://{here.get(host, host)}:{port}"
+def _in(settings: Settings) -> str:
+    """Which database: from another folder it is another file. Only a file's URL holds no password."""
+    return f" in {settings.storage.url}" if settings.storage.url.startswith("sqlite:") else ""
 
 
 def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: str | None) -> None:
@@ -224,6 +236,11 @@ def _facts(one: Watched) -> dict[str, Any]:
         "labels": dict(monitor.labels),
         "provisioned": one.provisioned,
     }
+
+
+def _told(beat: Heartbeat) -> str:
+    code = "" if beat.exit_code is None else f", exit code {beat.exit_code}"
+    return f"{beat.kind}{code}"
 
 
 def _moment(at: int | None) -> str | None:

@@ -28,6 +28,7 @@ SILENCE = 30
 """Seconds in which a new connection has to send a request."""
 LAST_CALL = 0.3
 _SO_ATTACH_FILTER = 26
+_SO_DETACH_FILTER = 27
 
 
 class Connection(ASGIProtocol):  # type: ignore[misc]
@@ -52,6 +53,10 @@ class Connection(ASGIProtocol):  # type: ignore[misc]
         """As gunicorn does when a kept connection has been idle for too long."""
         self._keepalive_timeout()
 
+    def _is_websocket_upgrade(self, request: Any) -> bool:
+        """An offer to upgrade may be passed over: what asks for a WebSocket gets the answer to a plain request."""
+        return False
+
     def _end_silence(self) -> None:
         if self.idle and self.req_count <= 1:
             self.close()
@@ -65,6 +70,8 @@ class Worker(ASGIWorker):  # type: ignore[misc]
         self.connections: set[Connection] = set()
 
     def init_process(self) -> None:
+        for listener in self.sockets:
+            take_connections_again(listener.sock)
         gasgi.ASGIProtocol = Connection  # the worker names its protocol class nowhere else
         super().init_process()
 
@@ -101,6 +108,12 @@ def refuse_new_connections(listener: socket.socket) -> None:
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
+def take_connections_again(listener: socket.socket) -> None:
+    """Undoes `refuse_new_connections`: the socket outlives its worker, and the next one inherits it deaf."""
+    with contextlib.suppress(OSError):  # most often: there is no filter
+        listener.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+
+
 class PlainLogger(Logger):  # type: ignore[misc]
     """gunicorn's two loggers, sent through ours. There is no access log: its lines would hold the secrets."""
 
@@ -115,7 +128,8 @@ class PlainLogger(Logger):  # type: ignore[misc]
 
 class Supervisor(Arbiter):  # type: ignore[misc]
     """SIGHUP means our reload, in the running worker; gunicorn's own would start new workers without the listeners'
-    old configuration to fall back on. SIGINT drains.
+    old configuration to fall back on. SIGINT drains. One process is one replica, so gunicorn's signals for more
+    workers, fewer and a second supervisor on the same socket do nothing.
     """
 
     def handle_hup(self) -> None:
@@ -123,6 +137,11 @@ class Supervisor(Arbiter):  # type: ignore[misc]
 
     def handle_int(self) -> None:
         raise StopIteration
+
+    def handle_ttin(self) -> None:
+        self.log.warning("ignored: there is one worker, always")
+
+    handle_ttou = handle_usr2 = handle_ttin
 
 
 class Server(BaseApplication):  # type: ignore[misc]

@@ -13,7 +13,7 @@ settings.register_profile("steady", deadline=None, suppress_health_check=[Health
 settings.load_profile("steady")
 
 START = 1_790_000_000_000
-"""Where test clocks begin: 2026-09-21 13:33:20 UTC."""
+"""Where test clocks begin: 2026-09-21 14:13:20 UTC."""
 
 
 class ManualClock:

@@ -44,6 +44,8 @@ class Reference:
             for status in Status:
                 labels = {**tag, "status": status.value}
                 found["heartbeat_status"].add_sample("heartbeat_status", labels, int(standing.status is status))
+            why = {**tag, "reason": standing.reason.value}
+            found["heartbeat_status_reason"].add_sample("heartbeat_status_reason", why, 1)
             add("heartbeat_status_since_timestamp_seconds", standing.since / 1000)
             if state.last_success_at is not None:
                 add("heartbeat_age_seconds", max(0, self._now - state.last_success_at) / 1000)

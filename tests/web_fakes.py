@@ -10,6 +10,7 @@ from typing import Any
 
 import falcon
 
+from exporter import __version__
 from exporter.config.settings import WebSettings
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import Conflict, NotFound, StorageUnavailable
@@ -21,6 +22,7 @@ from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.history import Transition
 from exporter.web.app import create_app
 from exporter.web.parts import Parts
+from tests.alarm_fakes import FakeAlerts, FakeIncidents, FakeNotifications, many, trouble
 
 NOW = 1_795_532_612_000
 """Tue 24 Nov 2026, 15:03:32 UTC."""
@@ -149,10 +151,19 @@ class World:
     reload: Callable[[], Any] = lambda: None
     observed: list[tuple[str, str, int, float]] = field(default_factory=list)
     executor: Executor = _EXECUTOR
+    version: str = "1.2.3"
+    alerts: FakeAlerts = field(default_factory=FakeAlerts)
+    notifications: FakeNotifications = field(default_factory=FakeNotifications)
     monitors: FakeMonitors = field(init=False)
+    incidents: FakeIncidents = field(init=False)
 
     def __post_init__(self) -> None:
         self.monitors = FakeMonitors(self.fleet)
+        self.incidents = FakeIncidents(self.clock, self.alerts)
+
+    def break_storage(self) -> None:
+        for part in (self.history, self.monitors, self.alerts, self.incidents, self.notifications):
+            part.broken = True
 
     def parts(self) -> Parts:
         return Parts(
@@ -161,12 +172,15 @@ class World:
             readiness=lambda: self.reason,
             history=self.history,
             monitors=self.monitors,
+            alerts=self.alerts,
+            incidents=self.incidents,
+            notifications=self.notifications,
             scrape=self.scrape,
             reload=lambda: self.reload(),
             settings=lambda: self.web,
             executor=self.executor,
             observe=lambda *seen: self.observed.append(seen),
-            version="1.2.3",
+            version=self.version,
             ingest=[("/ext/heartbeat/{rest:path}", FakeIngest())],
         )
 
@@ -342,5 +356,79 @@ def _jobs(now: int) -> list[tuple[Monitor, HeartbeatState, list[tuple[int, Statu
     ]
 
 
-def app() -> Any:
-    return every_status().app()
+def as_it_is(now: int = NOW) -> World:
+    """`every_status` without what cannot be had yet: for the picture in the README."""
+    world = every_status(now)
+    world.version = __version__
+    vacuum = world.fleet.get("db-vacuum")
+    assert vacuum is not None
+    vacuum.standing = Standing(Status.UP, Reason.ON_TIME, now - 14 * DAY)
+    world.history.kept[vacuum.id] = world.history.kept[vacuum.id][:1]
+    for watched in world.fleet.all():
+        trouble(world.incidents, watched, now)
+    return world
+
+
+def longest_names(now: int = NOW) -> World:
+    """Two monitors of which everything that people choose is as long as it may be, and which flap."""
+    world = World(clock=StoppedClock(now))
+    cycle = ((Status.UP, Reason.ON_TIME), (Status.DEGRADED, Reason.LATE), (Status.DOWN, Reason.MISSED))
+    history = [Transition(now - (360 - n) * 5 * MINUTE, *cycle[n % 3], now) for n in range(360)]
+    state = _state(now, 3 * DAY + 5 * HOUR + 17 * MINUTE, DAY + 3 * HOUR + 59 * MINUTE, last_failure_at=now - 3 * DAY)
+    for number, (tag, name) in enumerate((("W" * 128, ""), ("w" * 128, "Überweisungsdonaudampfschifffahrt " * 5))):
+        monitor = Monitor(
+            tag=tag,
+            name=name,
+            group="Finance and controlling, shared service centre " * 3,
+            schedule="0,5,10,15,20,25,30,35,40,45,50,55 0-23 1-31 JAN-DEC MON-FRI",
+            timezone="America/Argentina/Buenos_Aires",
+            labels=(("runbook", "https://wiki.example.org/" + "runbooks/" * 10), ("team", "x" * 200)),
+        )
+        standing = Standing(*cycle[number * 2], now - 5 * MINUTE)
+        world.fleet.update([Watched(number, monitor, b"", standing, state)])
+        world.history.kept[number] = history
+        world.history.beats[number] = [Heartbeat(Kind.FAILURE, now - MINUTE, "r" * 64, -(2**31), "y" * 3000)]
+    return world
+
+
+def alarmed(now: int = NOW) -> World:
+    """Every status, with what alerting makes of it."""
+    world = every_status(now)
+    for watched in world.fleet.all():
+        trouble(world.incidents, watched, now)
+    return world
+
+
+def undelivered() -> World:
+    world = alarmed()
+    world.notifications.dead = {"ops": 3, "the-boss@example.org": 1}
+    return world
+
+
+def much_trouble() -> World:
+    world = every_status()
+    many(world.incidents, world.fleet.all(), NOW)
+    return world
+
+
+def away() -> World:
+    world = alarmed()
+    world.break_storage()
+    return world
+
+
+WORLDS: dict[str, Callable[[], World]] = {
+    "every_status": every_status,
+    "as_it_is": as_it_is,
+    "longest_names": longest_names,
+    "nothing": World,
+    "alarmed": alarmed,
+    "undelivered": undelivered,
+    "many": much_trouble,
+    "away": away,
+}
+
+
+def app(world: str = "alarmed") -> Any:
+    """The application over a world that is named here, so that a gunicorn can be told which."""
+    return WORLDS[world]().app()

@@ -2,27 +2,28 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from exporter.config.alert_models import AlertEntry, NotifierOptions, SelfHeartbeatSection
 from exporter.config.document import Document, Path_, plain_key, read_document
+from exporter.config.fields import secret_fields
+from exporter.config.model import Model, details, message_of
 from exporter.config.models import (
     AuthSection,
     ConfigFile,
     LogSection,
-    Model,
     MonitorEntry,
     StorageSection,
     WebSection,
-    details,
-    message_of,
     thresholds_message,
 )
-from exporter.config.settings import Settings
+from exporter.config.settings import NotifierSettings, Settings
 from exporter.config.substitution import read_files, substitute_environment
 from exporter.core.durations import parse_duration
 from exporter.core.errors import ConfigError, InvalidValue, Problem
@@ -35,13 +36,25 @@ ALIASES = {
     "cron": "evaluation_cron",
 }
 """Kener's names, in a monitor. The first two are minutes."""
+ALERT_ALIASES = {
+    "alert_value": "when",
+    "alert_description": "description",
+    "failureThreshold": "failure_threshold",
+    "successThreshold": "success_threshold",
+    "createIncident": "create_incident",
+    "is_active": "enabled",
+    "active": "enabled",
+    "triggers": "notify",
+}
+"""Kener's names, in an alert rule."""
 _MINUTES = ("degradedRemainingMinutes", "downRemainingMinutes")
 FILES: Mapping[tuple[str, ...], tuple[str, ...]] = {
     (): ("secret_key",),
     ("storage",): ("url",),
     ("web", "auth"): ("token", "metrics_token"),
+    ("self_heartbeat",): ("url",),
 }
-"""Which settings have a `_file` twin, besides a monitor's secret."""
+"""Which settings have a `_file` twin, besides a monitor's secret and those of notifiers."""
 MODELS: Mapping[tuple[str, ...], type[Model]] = {
     (): ConfigFile,
     ("storage",): StorageSection,
@@ -49,6 +62,8 @@ MODELS: Mapping[tuple[str, ...], type[Model]] = {
     ("web", "auth"): AuthSection,
     ("log",): LogSection,
     ("monitors",): MonitorEntry,
+    ("alerts",): AlertEntry,
+    ("self_heartbeat",): SelfHeartbeatSection,
 }
 _CONTAINERS: tuple[tuple[str, ...], ...] = (
     ("storage",),
@@ -57,6 +72,9 @@ _CONTAINERS: tuple[tuple[str, ...], ...] = (
     ("web", "trusted_proxies"),
     ("log",),
     ("monitors",),
+    ("alerts",),
+    ("notifiers",),
+    ("self_heartbeat",),
 )
 """What may be a heading with everything under it commented out; besides a monitor's labels."""
 _HIDDEN = ("secret", "secret_key", "token", "metrics_token")
@@ -67,6 +85,11 @@ _EMPTY = "is empty: give it a value or leave it out"
 _NO_SECRET = "needs a secret: set secret, secret_file or ${ENV}; make one with `openssl rand -hex 24`"  # noqa: S105
 
 
+NotifierModels = Mapping[str, type[NotifierOptions]]
+"""What each type of notifier takes, by its name."""
+NO_NOTIFIERS: NotifierModels = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A configuration that can be used, and what looks odd in it."""
@@ -75,7 +98,7 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
 
 
-def load_config(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+def load_config(path: Path | None, environ: Mapping[str, str], notifiers: NotifierModels = NO_NOTIFIERS) -> Loaded:
     """Reads `path`; None is the defaults. Raises ConfigError with every problem, in the order of lines."""
     if path is None:
         return Loaded(Settings())
@@ -83,22 +106,78 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     problems = list(document.problems)
     originals, found = substitute_environment(document, environ)
     problems += found
-    problems += _resolve(document, originals)
+    problems += _resolve(document, originals, notifiers)
+    errors: list[Mapping[str, Any]] = []
     settings = None
     try:
         settings = ConfigFile.model_validate(document.values).settings()
     except ValidationError as error:
-        told = {problem.path for problem in problems}
-        found = [_explained(document, detail, originals) for detail in details(error) if not _is_thresholds(detail)]
-        problems += [problem for problem in found if problem.path not in told]
-    problems += _duplicates(document)
+        errors += details(error)
+    channels = _read_notifiers(document, notifiers, errors)
+    told = {problem.path for problem in problems}
+    explained = [_explained(document, one, originals, notifiers) for one in errors if not _is_thresholds(one)]
+    problems += [problem for problem in explained if problem.path not in told]
+    problems += _duplicates(document, "monitors", "tag", "this tag is taken by the monitor")
+    problems += _duplicates(document, "alerts", "name", "this name is taken by the rule")
+    problems += _duplicates(document, "notifiers", "name", "this name is taken by the notifier")
     problems += _thresholds(document)
+    problems += _unknown_notifiers(document)
     if problems or settings is None:
         raise ConfigError(sorted(set(problems), key=lambda problem: (problem.line, problem.path)))
-    return Loaded(settings)
+    return Loaded(replace(settings, notifiers=tuple(channels)), tuple(_idle_rules(document, settings)))
 
 
-def _resolve(document: Document, originals: Mapping[Path_, str]) -> list[Problem]:
+def _read_notifiers(
+    document: Document, models: NotifierModels, errors: list[Mapping[str, Any]]
+) -> list[NotifierSettings]:
+    """Each by the model of its type; what is wrong goes to `errors`, at its place in the file."""
+    found = []
+    for index, entry in _entries(document, "notifiers"):
+        type = entry.get("type")
+        model = models.get(type) if isinstance(type, str) else None
+        if model is None:
+            text = f"is not a notifier: use one of {', '.join(sorted(models))}" if type is not None else "is missing"
+            errors.append({"loc": ("notifiers", index, "type"), "type": "unknown_notifier", "msg": text})
+            continue
+        try:
+            options = model.model_validate(entry)
+        except ValidationError as error:
+            errors += [{**one, "loc": ("notifiers", index, *one["loc"])} for one in details(error)]
+        else:
+            found.append(
+                NotifierSettings(options.name, options.type, options, options.group_wait, options.give_up_after)
+            )
+    return found
+
+
+def _unknown_notifiers(document: Document) -> list[Problem]:
+    known = [entry.get("name") for _, entry in _entries(document, "notifiers")]
+    problems = []
+    for index, entry in _entries(document, "alerts"):
+        named = entry.get("notify")
+        for place, name in enumerate(named if isinstance(named, list) else [named] if named else []):
+            if isinstance(name, str) and name not in known:
+                near = get_close_matches(name, [str(one) for one in known], n=1)
+                hint = f": did you mean {near[0]!r}?" if near else ": describe it under notifiers"
+                path: Path_ = (
+                    ("alerts", index, "notify", place) if isinstance(named, list) else ("alerts", index, "notify")
+                )
+                problems.append(document.problem(path, f"there is no notifier {name[:_LONGEST_QUOTE]!r}{hint}"))
+    return problems
+
+
+def _idle_rules(document: Document, settings: Settings) -> list[Problem]:
+    """Rules that select no monitor of the file. Fine if theirs are added by hand, so only worth a word."""
+    rules = {rule.name: rule for rule in settings.alerts}
+    found = []
+    for index, entry in _entries(document, "alerts"):
+        rule = rules.get(entry["name"])
+        if rule is not None and not any(rule.selector.matches(one.monitor) for one in settings.monitors):
+            found.append(document.problem(("alerts", index), f"the rule {rule.name!r} fits no monitor of this file"))
+    return found
+
+
+def _resolve(document: Document, originals: Mapping[Path_, str], notifiers: NotifierModels) -> list[Problem]:
     """Turns aliases into our names and `_file` twins into what they hold."""
     problems: list[Problem] = []
     for path, names in FILES.items():
@@ -110,11 +189,27 @@ def _resolve(document: Document, originals: Mapping[Path_, str]) -> list[Problem
                 problems.append(document.problem((*path, name), _EMPTY))
     for path in _CONTAINERS:
         _drop_heading(_at(document.values, path[:-1]), path[-1])
-    for index, entry in _entries(document):
-        problems += _rename(document, entry, ("monitors", index))
+    for index, entry in _entries(document, "monitors"):
+        problems += _rename(document, entry, ("monitors", index), ALIASES)
         problems += read_files(document, entry, ("monitors", index), ("secret",), originals)
         _drop_heading(entry, "labels")
+    for index, entry in _entries(document, "alerts"):
+        problems += _rename(document, entry, ("alerts", index), ALERT_ALIASES)
+        problems += _measure(document, entry, ("alerts", index))
+        for name in ("monitors", "groups", "labels", "notify"):
+            _drop_heading(entry, name)
+    for index, entry in _entries(document, "notifiers"):
+        model = notifiers.get(str(entry.get("type")))
+        if model is not None:
+            problems += read_files(document, entry, ("notifiers", index), secret_fields(model), originals)
     return problems
+
+
+def _measure(document: Document, entry: dict[str, Any], path: Path_) -> list[Problem]:
+    """Kener also says what an alert is for: its heartbeat monitors know a status and nothing else."""
+    if entry.pop("alert_for", "STATUS") != "STATUS":
+        return [document.problem((*path, "alert_for"), "must be STATUS: a heartbeat has no latency and no uptime")]
+    return []
 
 
 def _at(values: Any, path: Path_) -> Any:
@@ -133,15 +228,15 @@ def _drop_heading(section: Any, key: str) -> None:
         del section[key]
 
 
-def _entries(document: Document) -> list[tuple[int, dict[str, Any]]]:
-    monitors = document.values.get("monitors")
-    found = enumerate(monitors if isinstance(monitors, list) else ())
+def _entries(document: Document, section: str) -> list[tuple[int, dict[str, Any]]]:
+    entries = document.values.get(section)
+    found = enumerate(entries if isinstance(entries, list) else ())
     return [(index, entry) for index, entry in found if isinstance(entry, dict)]
 
 
-def _rename(document: Document, entry: dict[str, Any], path: Path_) -> list[Problem]:
+def _rename(document: Document, entry: dict[str, Any], path: Path_, aliases: Mapping[str, str]) -> list[Problem]:
     problems = []
-    for alias, name in ALIASES.items():
+    for alias, name in aliases.items():
         if alias not in entry:
             continue
         value, here = entry.pop(alias), (*path, alias)
@@ -159,12 +254,14 @@ def _rename(document: Document, entry: dict[str, Any], path: Path_) -> list[Prob
     return problems
 
 
-def _explained(document: Document, detail: Mapping[str, Any], originals: Mapping[Path_, str]) -> Problem:
+def _explained(
+    document: Document, detail: Mapping[str, Any], originals: Mapping[Path_, str], notifiers: NotifierModels
+) -> Problem:
     path: Path_ = tuple(step for step in detail["loc"] if step != "[key]")
     message = message_of(detail)
     empty = path in document.lines and _at(document.values, path) is None
     if detail["type"] == "extra_forbidden":
-        near = get_close_matches(plain_key(str(path[-1])), _known_keys(path[:-1]), n=1)
+        near = get_close_matches(plain_key(str(path[-1])), _known_keys(document, path[:-1], notifiers), n=1)
         message += f": did you mean {near[0]}?" if near else ""
     elif path and path[-1] == "secret" and (empty or detail["type"] == "missing"):
         message = _NO_SECRET
@@ -189,7 +286,7 @@ def _is_thresholds(detail: Mapping[str, Any]) -> bool:
 def _thresholds(document: Document) -> list[Problem]:
     """Asked here as well, since pydantic compares only what is good otherwise."""
     problems = []
-    for index, entry in _entries(document):
+    for index, entry in _entries(document, "monitors"):
         path = ("monitors", index, "down_after" if "down_after" in entry else "degraded_after")
         try:
             degraded, down = (
@@ -203,28 +300,31 @@ def _thresholds(document: Document) -> list[Problem]:
     return problems
 
 
-def _known_keys(path: Path_) -> list[str]:
+def _known_keys(document: Document, path: Path_, notifiers: NotifierModels) -> list[str]:
     names = tuple(str(step) for step in path if not isinstance(step, int))
     model: type[BaseModel] | None = MODELS.get(names)
+    extra = [f"{name}_file" for name in FILES.get(names, ())]
+    if names == ("notifiers",):
+        model = notifiers.get(str(_at(document.values, (*path, "type"))))
+        extra = [f"{name}_file" for name in secret_fields(model)] if model is not None else []
     if model is None:
         return []
-    extra = [f"{name}_file" for name in FILES.get(names, ())]
     if model is MonitorEntry:
         extra = ["secret_file", *ALIASES]
-    return [*model.model_fields, *extra]
+    elif model is AlertEntry:
+        extra = [*ALERT_ALIASES]
+    return [*(field.alias or name for name, field in model.model_fields.items()), *extra]
 
 
-def _duplicates(document: Document) -> list[Problem]:
+def _duplicates(document: Document, section: str, key: str, message: str) -> list[Problem]:
     first: dict[str, int] = {}
     problems = []
-    for index, entry in _entries(document):
-        tag = entry.get("tag")
-        if not isinstance(tag, str):
+    for index, entry in _entries(document, section):
+        name = entry.get(key)
+        if not isinstance(name, str):
             continue
-        if tag in first:
-            line = document.lines[("monitors", first[tag])]
-            problems.append(
-                document.problem(("monitors", index, "tag"), f"this tag is taken by the monitor in line {line}")
-            )
-        first.setdefault(tag, index)
+        if name in first:
+            line = document.lines[(section, first[name])]
+            problems.append(document.problem((section, index, key), f"{message} in line {line}"))
+        first.setdefault(name, index)
     return problems

@@ -1,18 +1,39 @@
 """The JSON Schema of the file, for editors."""
 
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
-from exporter.config.load import ALIASES, FILES
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from exporter.config.fields import secret_fields
+from exporter.config.load import ALIASES, FILES, NO_NOTIFIERS, NotifierModels
 from exporter.config.models import ConfigFile
+
+_REF = "#/$defs/{model}"
 
 _MINUTES = {"type": ["integer", "string"], "pattern": r"^\d+$"}
 _VARIABLE = r"\$\{"
-_SECTIONS = {(): None, ("storage",): "StorageSection", ("web", "auth"): "AuthSection"}
+_SECTIONS = {
+    (): None,
+    ("storage",): "StorageSection",
+    ("web", "auth"): "AuthSection",
+    ("self_heartbeat",): "SelfHeartbeatSection",
+}
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema(notifiers: NotifierModels = NO_NOTIFIERS) -> dict[str, Any]:
     """Draft 2020-12, with the `_file` twins and Kener's names, which are resolved before the models see the file."""
-    schema = ConfigFile.model_json_schema()
+    # All at once, so that no two models of one name are taken for the same.
+    models: list[type[BaseModel]] = [ConfigFile, *dict.fromkeys(notifiers.values())]
+    references, document = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+    definitions = document["$defs"]
+    called = {model: references[model, "validation"]["$ref"].rpartition("/")[2] for model in models}
+    schema: dict[str, Any] = definitions.pop(called[ConfigFile])
+    schema["$defs"] = definitions
+    if notifiers:
+        _describe_notifiers(schema, notifiers, called)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Heartbeat Exporter configuration"
     for path, names in FILES.items():
@@ -29,6 +50,31 @@ def json_schema() -> dict[str, Any]:
     monitor["anyOf"] = [{"required": [name]} for name in ("secret", "secret_file", "secretString")]
     _allow_variables(schema)
     return schema
+
+
+def _describe_notifiers(
+    schema: dict[str, Any], notifiers: NotifierModels, names: Mapping[type[BaseModel], str]
+) -> None:
+    """Each entry is of one type, and that says what else it takes."""
+    definitions = schema["$defs"]
+    choices = []
+    for kind, model in notifiers.items():
+        one = deepcopy(definitions[names[model]])
+        one["title"] = f"Notifier of type {kind}"
+        one["properties"]["type"] = {"const": kind, "description": "Which kind of notifier it is."}
+        required = one.get("required", [])
+        for name in secret_fields(model):
+            one["properties"][f"{name}_file"] = _file(name)
+            if name in required:
+                required.remove(name)
+                one.setdefault("allOf", []).append(
+                    {"oneOf": [{"required": [name]}, {"required": [f"{name}_file"]}]},
+                )
+        definitions[f"notifier.{kind}"] = one
+        choices.append({"$ref": _REF.format(model=f"notifier.{kind}")})
+    for name in {names[model] for model in notifiers.values()}:
+        del definitions[name]
+    schema["properties"]["notifiers"]["items"] = {"type": "object", "required": ["name", "type"], "oneOf": choices}
 
 
 def _allow_variables(schema: Any) -> None:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
+from exporter.core.alert_rule import AlertRule
 from exporter.core.clock import DAY
 from exporter.core.monitor import Monitor
 
@@ -51,6 +53,13 @@ class WebSettings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Peers whose X-Forwarded-For and X-Forwarded-Proto are believed."""
 
+    @property
+    def url(self) -> str:
+        """Where the service is reached, as far as its own settings tell."""
+        host, _, port = self.listen_address.rpartition(":")
+        every = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - to one that can be called
+        return self.external_url or f"http://{every.get(host, host)}:{port}"
+
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
@@ -67,6 +76,25 @@ class ProvisionedMonitor:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifierSettings:
+    """A notifier from the file. Durations in milliseconds."""
+
+    name: str
+    type: str
+    options: Any
+    """The pydantic model of its type; it prints no secret."""
+    group_wait: int
+    give_up_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class SelfHeartbeatSettings:
+    url: Secret
+    interval: int
+    """Milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     storage: StorageSettings = StorageSettings()
     web: WebSettings = WebSettings()
@@ -74,3 +102,6 @@ class Settings:
     secret_key: Secret | None = None
     """Keys the digests of secrets; made once and kept in the database when None."""
     monitors: tuple[ProvisionedMonitor, ...] = ()
+    alerts: tuple[AlertRule, ...] = ()
+    notifiers: tuple[NotifierSettings, ...] = ()
+    self_heartbeat: SelfHeartbeatSettings | None = None

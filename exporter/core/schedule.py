@@ -2,10 +2,10 @@
 
 Ticks are found by croniter. What it gets wrong, measured against cron's own rules, is put right here: on the day
 the clocks go back it fires a job of a fixed time twice, and on the day they go forward it moves a tick of `*/2` hours
-out of the skipped hour. Cron does neither, and each would be a false alarm once a year.
+out of the skipped hour. Cron does neither, and each would be a false alarm once a year. And `18-18` is 18, not always.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -67,7 +67,7 @@ class _Ticks:
     __slots__ = ("_expression", "_fixed_time", "_known", "_zone")
 
     def __init__(self, expression: str, timezone: str) -> None:
-        self._expression = expression
+        self._expression = _for_croniter(expression)
         self._zone = _zone(timezone)
         fields = _fields(expression)
         # Debian cron's rule: a job whose minute or hour starts with a star runs by elapsed time, any other by
@@ -114,6 +114,22 @@ def _ticks(expression: str, timezone: str) -> _Ticks:
 @lru_cache(maxsize=1024)
 def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
+
+
+def _for_croniter(expression: str) -> str:
+    """It takes a range of one, such as `18-18`, for the whole field: hand it the one."""
+    if expression.strip().startswith("@"):
+        return expression
+    return " ".join(
+        ",".join(_unranged(part, croniter.ALPHACONV[place]) for part in field.split(","))
+        for place, field in enumerate(expression.split())
+    )
+
+
+def _unranged(part: str, names: Mapping[str, object]) -> str:
+    low, dash, high = part.split("/")[0].lower().partition("-")
+    one = str(names.get(low, low)).lstrip("0") == str(names.get(high, high)).lstrip("0")
+    return low if dash and one else part
 
 
 def _fields(expression: str) -> list[str]:

@@ -6,6 +6,7 @@ import threading
 from exporter.core.clock import HOUR, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
 from exporter.core.telemetry import Telemetry
+from exporter.evaluation.alarms import Alarms, NoAlarms
 from exporter.evaluation.judgement import judge, starts_from
 from exporter.storage.database import Database
 from exporter.storage.evaluations import Due, Evaluations, Outcome
@@ -39,8 +40,10 @@ class Evaluator:
         lease: Lease,
         clock: Clock,
         telemetry: Telemetry,
+        alarms: Alarms | None = None,
     ) -> None:
         self._db = database
+        self._alarms: Alarms = alarms or NoAlarms()
         self._evaluations = evaluations
         self._history = history
         self._lease = lease
@@ -48,6 +51,8 @@ class Evaluator:
         self._telemetry = telemetry
         self._offset = clock.now() - clock.monotonic()
         self._wake = threading.Event()
+        self.worked_at: int | None = None
+        """When its thread went through all its work last, by the steady clock; None before the first time."""
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
 
@@ -68,21 +73,27 @@ class Evaluator:
 
         Raises StorageUnavailable, and LeaseLost when another process took over meanwhile.
         """
+        held_before = self._lease.held
         held = self._lease.hold()
         self._telemetry.lease_held(held)
         if not held:
             return 0
+        if not held_before:
+            self._alarms.took_over()
         self._notice_clock_step()
         judged = 0
         while not self._stopping:
             now = self._clock.now()
             due = self._evaluations.due(now, BATCH)
-            if not due:
+            if due:
+                self._judge(due, now)
+                judged += len(due)
+            if len(due) < BATCH:
+                self._telemetry.evaluated_until(now / SECOND)
                 break
-            self._judge(due, now)
-            judged += len(due)
-            if len(due) < BATCH or not self._lease.hold():
+            if not self._lease.hold():
                 break
+        self._alarms.advance(self._clock.now(), self._lease.check)
         return judged
 
     def _judge(self, due: list[Due], now: int) -> None:
@@ -101,12 +112,14 @@ class Evaluator:
                 log.exception("evaluation of %s failed; it is set aside for an hour", watched.monitor.tag)
                 self._telemetry.evaluation_failed()
                 self._evaluations.set_aside(one, now + QUARANTINE)
-        settled = self._evaluations.settle(outcomes, self._lease.check)
+        settled = self._evaluations.settle(
+            outcomes, self._lease.check, lambda transaction, taken: self._alarms.observe(transaction, taken, now)
+        )
         self._report(settled, now)
 
     def _judge_one(self, watched: Watched, due: Due, now: int) -> Outcome:
         last = watched.state.last_received_at
-        arrived = last is not None and last > starts_from(watched, due)
+        arrived = last is not None and last > starts_from(watched, due, now)
         recent = self._history.heartbeats(watched.id, LOG_READ) if arrived else ()
         return judge(watched, due, recent[::-1], now)
 
@@ -135,6 +148,7 @@ class Evaluator:
             try:
                 self.evaluate_due()
                 wait = self._until_next()
+                self.worked_at = self._clock.monotonic()
             except LeaseLost as error:
                 log.warning("%s", error)
                 self._telemetry.lease_held(False)
@@ -154,7 +168,5 @@ class Evaluator:
         """Seconds to the next deadline, at most _LONGEST_WAIT."""
         if not self._lease.held:
             return _LONGEST_WAIT
-        next_due = self._evaluations.next_due()
-        if next_due is None:
-            return _LONGEST_WAIT
-        return min(_LONGEST_WAIT, max(0.0, (next_due - self._clock.now()) / SECOND))
+        moments = [moment for moment in (self._evaluations.next_due(), self._alarms.next_due()) if moment is not None]
+        return min([_LONGEST_WAIT, *(max(0.0, (moment - self._clock.now()) / SECOND) for moment in moments)])

@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Sequence
 
+from exporter.core.alert import Observation
+from exporter.core.clock import SECOND
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, apply
 from exporter.core.monitor import Monitor
 from exporter.core.schedule import next_tick
@@ -15,24 +17,28 @@ from exporter.storage.history import Transition
 MAX_TICKS = 1000
 """Ticks of `evaluation_cron` looked at after a stall; older ones are passed over."""
 
+AHEAD = 2 * SECOND
+"""A heartbeat may be stamped so much later than the evaluation that finds it; one later still was stamped before the
+clock was set back."""
 
-def starts_from(watched: Watched, due: Due) -> int:
+
+def starts_from(watched: Watched, due: Due, now: int) -> int:
     """The moment from which the past of this monitor matters: heartbeats after it have to be replayed."""
-    return due.since if watched.monitor.evaluation_cron is None else due.evaluated_at
+    return due.since if watched.monitor.evaluation_cron is None else min(due.evaluated_at, now)
 
 
 def judge(watched: Watched, due: Due, log: Sequence[Heartbeat], now: int) -> Outcome:
     """`log` is what is kept of the monitor's heartbeats, oldest first; it is needed only if any came after
     `starts_from`. When it no longer reaches back that far, the present state stands for the past as well.
     """
-    monitor, since = watched.monitor, starts_from(watched, due)
-    state, beats = watched.state, [beat for beat in log if beat.received_at > since]
+    monitor, since = watched.monitor, starts_from(watched, due, now)
+    state, beats = watched.state, _arrived(log, since, now)
     if beats:
-        earlier = apply(NO_HEARTBEATS, [beat for beat in log if beat.received_at <= since], monitor.max_runtime)
+        earlier = apply(NO_HEARTBEATS, log[: -len(beats)], monitor.max_runtime)
         if earlier.last_outcome is not None or len(log) == state.received:
             state = earlier
         else:
-            beats, since = [], now
+            beats, since = (), now
     if monitor.evaluation_cron is not None and not monitor.paused and watched.standing.status is not Status.PAUSED:
         return _at_ticks(watched, due, state, beats, since, now)
     standing = watched.standing
@@ -41,7 +47,18 @@ def judge(watched: Watched, due: Due, log: Sequence[Heartbeat], now: int) -> Out
         if change.status is not standing.status:
             transitions.append(Transition(change.since, change.status, change.reason, now))
         standing = change
-    return _outcome(watched, due, standing, transitions, now, _look_again(monitor, watched.state, now))
+    observations = [Observation(one.at, one.status, one.reason) for one in transitions]
+    return _outcome(watched, due, standing, transitions, now, _look_again(monitor, watched.state, now), observations)
+
+
+def _arrived(log: Sequence[Heartbeat], since: int, now: int) -> Sequence[Heartbeat]:
+    """The end of `log` that came after `since`. Its order decides and not the moments alone: behind a clock that was
+    set back, the older heartbeats lie in the future.
+    """
+    first = len(log)
+    while first and since < log[first - 1].received_at <= now + AHEAD:
+        first -= 1
+    return log[first:]
 
 
 def _at_ticks(
@@ -49,21 +66,22 @@ def _at_ticks(
 ) -> Outcome:
     """With `evaluation_cron`, what happened between two ticks shows only in what the later one finds."""
     monitor = watched.monitor
-    standing, evaluated_at = watched.standing, due.evaluated_at
+    standing, evaluated_at = watched.standing, min(due.evaluated_at, now)
     transitions: list[Transition] = []
-    for tick in _ticks(monitor, due.evaluated_at, now):
+    observations: list[Observation] = []
+    for tick in _ticks(monitor, evaluated_at, now):
         arrived = [beat for beat in beats if since < beat.received_at <= tick]
         found = list(changes(monitor, state, standing, min(since, tick), tick, arrived))
         state, since, evaluated_at = apply(state, arrived, monitor.max_runtime), tick, tick
-        if not found:
-            continue
-        last = found[-1]
-        if last.status is standing.status:
-            standing = Standing(last.status, last.reason, standing.since)
-        else:
-            transitions.append(Transition(last.since, last.status, last.reason, tick))
-            standing = last
-    return _outcome(watched, due, standing, transitions, evaluated_at, _look_again(monitor, watched.state, now))
+        if found and found[-1].status is standing.status:
+            standing = Standing(standing.status, found[-1].reason, standing.since)
+        elif found:
+            standing = found[-1]
+            transitions.append(Transition(standing.since, standing.status, standing.reason, tick))
+        observations.append(Observation(tick, standing.status, standing.reason))
+    return _outcome(
+        watched, due, standing, transitions, evaluated_at, _look_again(monitor, watched.state, now), observations
+    )
 
 
 def _ticks(monitor: Monitor, after: int, until: int) -> list[int]:
@@ -90,7 +108,15 @@ def _outcome(
     transitions: Sequence[Transition],
     evaluated_at: int,
     next_evaluation_at: int | None,
+    observations: Sequence[Observation],
 ) -> Outcome:
     return Outcome(
-        due, watched.state.received, watched.standing, standing, transitions, evaluated_at, next_evaluation_at
+        due,
+        watched.state.received,
+        watched.standing,
+        standing,
+        transitions,
+        evaluated_at,
+        next_evaluation_at,
+        observations,
     )

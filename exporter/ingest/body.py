@@ -4,34 +4,44 @@ import asyncio
 from typing import Any, NamedTuple
 
 KEPT = 10_000
-"""Bytes of the body kept as the job's output."""
+"""Bytes of the body kept as the job's output, and as many of it as a dialect sees unless it asks for more."""
 DRAINED = 16 * 1024 * 1024
 """Bytes read and dropped so that the sender can finish and read our answer; a longer body is cut off."""
 PATIENCE = 4.0
 """Seconds in which the body has to arrive."""
+BREATH = 100
+"""Pieces after which everybody else gets a turn: those that are there already are read without ever waiting."""
 
 
 class Body(NamedTuple):
     kept: bytes
-    """The first KEPT bytes."""
+    """Its first bytes, as many as were asked for."""
     cut: bool
     """Whether there was more, or might have been: the sender stalled or left."""
 
 
-async def read_body(stream: Any) -> Body:
+async def read_body(stream: Any, keep: int = KEPT) -> Body:
     """Reads `stream`, a falcon.asgi.BoundedStream; never raises for what the sender does."""
     kept = bytearray()
-    seen = 0
+    seen = pieces = 0
     try:
         async with asyncio.timeout(PATIENCE):
             # Piece by piece as they arrive: `read` would hold back what has come so far from one who stalls.
             async for chunk in stream:
                 seen += len(chunk)
-                if len(kept) < KEPT:
-                    kept += chunk[: KEPT - len(kept)]
+                if len(kept) < keep:
+                    kept += chunk[: keep - len(kept)]
                 if seen >= DRAINED:
                     break
+                pieces += 1
+                if pieces % BREATH == 0:
+                    await asyncio.sleep(0)
     except (TimeoutError, OSError, ValueError):
         # The sender stalled or left. It had shown its secret before, so the signal is good without the rest.
         return Body(bytes(kept), True)
-    return Body(bytes(kept), seen > KEPT)
+    return Body(bytes(kept), seen > keep)
+
+
+def text_of(body: bytes) -> str:
+    """What a job printed, whatever it printed; NUL is more than some databases can store."""
+    return body.decode("utf-8", "replace").replace("\0", "\ufffd")

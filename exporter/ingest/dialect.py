@@ -7,18 +7,20 @@ from typing import Protocol
 from exporter.core.errors import HeartbeatExporterError
 from exporter.core.heartbeat import Heartbeat
 from exporter.core.telemetry import Rejection
-from exporter.ingest.body import Body
+from exporter.ingest.body import KEPT, Body
 from exporter.storage.fleet import Watched
 
 
 class Refused(HeartbeatExporterError):
     """A request that brings no heartbeat; `reason` is counted, the text is for the log and names no secret."""
 
-    def __init__(self, reason: Rejection, text: str, hint: str | None = None) -> None:
+    def __init__(self, reason: Rejection, text: str, hint: str | None = None, status: int = 404) -> None:
         super().__init__(text)
         self.reason = reason
         self.hint = hint
         """For the sender, once it has shown the right secret."""
+        self.status = status
+        """Of the HTTP answer; 503 asks the sender to come again."""
 
 
 class Request(Protocol):
@@ -43,8 +45,8 @@ class Request(Protocol):
     @property
     def has_body(self) -> bool: ...
 
-    async def body(self) -> Body:
-        """The first 10 kB of the body; the rest is read and dropped. Never raises."""
+    async def body(self, keep: int = KEPT) -> Body:
+        """The first `keep` bytes of the body; the rest is read and dropped. Never raises."""
         ...
 
 
@@ -68,9 +70,9 @@ class Dialect(Protocol):
     """HTTP methods that are heartbeats; any other is answered 405."""
 
     async def read(self, request: Request) -> Sequence[Signal]:
-        """The heartbeats in `request`; raises Refused."""
+        """The heartbeats in `request`, which may be none at all; raises Refused."""
         ...
 
     def answer(self, signals: Sequence[Signal]) -> bytes:
-        """The JSON body of the 200 that says they are all committed."""
+        """The JSON body of the 200 that says they are all committed; `signals` is what `read` returned."""
         ...

@@ -13,7 +13,7 @@ import falcon.asgi
 from exporter.core.clock import SECOND, Clock
 from exporter.core.telemetry import Rejection, Telemetry
 from exporter.ingest.authentication import Authenticator
-from exporter.ingest.body import Body, read_body
+from exporter.ingest.body import KEPT, Body, read_body
 from exporter.ingest.dialect import Dialect, Refused
 from exporter.storage.commit import Pending
 from exporter.storage.fleet import Watched
@@ -102,8 +102,8 @@ class HttpRequest:
     def has_body(self) -> bool:
         return bool(self._req.content_length) or self._req.get_header("Transfer-Encoding") is not None
 
-    async def body(self) -> Body:
-        return await read_body(self._req.stream)
+    async def body(self, keep: int = KEPT) -> Body:
+        return await read_body(self._req.stream, keep)
 
 
 class Receiver:
@@ -142,7 +142,8 @@ class Receiver:
         try:
             signals = await self._dialect.read(request)
         except Refused as refused:
-            self._refuse(req, resp, request.wrong if refused.hint is None else refused.reason, refused)
+            claimed = refused.reason is Rejection.WRONG_SECRET  # or an unknown tag: the dialect is not told which
+            self._refuse(req, resp, request.wrong if claimed else refused.reason, refused)
             return
         waits = []
         for signal in signals:
@@ -164,7 +165,9 @@ class Receiver:
     ) -> None:
         self._telemetry.heartbeat_rejected(reason)
         log.info("heartbeat refused: %s, from %s", reason.value.replace("_", " "), self._client_address(req))
-        resp.status = falcon.HTTP_404
+        resp.status = refused.status
+        if refused.status == 503:
+            resp.set_header("Retry-After", RETRY_AFTER)
         resp.data = _NOT_FOUND if refused.hint is None else json.dumps({"error": refused.hint}).encode()
 
     def _unavailable(self, resp: falcon.asgi.Response, reason: Rejection) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter.core.heartbeat import HeartbeatState
 from exporter.core.monitor import Monitor
-from exporter.core.status import Status, due_at
+from exporter.core.status import Reason, Status, due_at
 from exporter.metrics.numbers import escape_label, go_count, go_float, go_seconds
 
 
@@ -98,6 +98,10 @@ def _status(now: Status, tag: str) -> str:
     return _STATUS_LINES[now] % ((tag,) * len(Status))
 
 
+def _reason(reason: Reason, tag: str) -> str:
+    return f'heartbeat_status_reason{{reason="{reason.value}",{tag}}} 1.0\n'
+
+
 FAMILIES: Sequence[Family] = (
     Family(
         "heartbeat_info",
@@ -122,6 +126,16 @@ FAMILIES: Sequence[Family] = (
         "When the monitor's status began, in Unix time.",
         Part.STANDING,
         attrgetter("since"),
+    ),
+    # Not one series for each reason: it is asked for by reason, and then only the monitors that have it answer.
+    Family(
+        "heartbeat_status_reason",
+        "gauge",
+        "Why the monitor has its status; always 1.",
+        Part.STANDING,
+        attrgetter("reason"),
+        str,
+        _reason,
     ),
     # Its value is the moment of the last success; the renderer takes the clock's moment less that.
     _seconds(

@@ -2,13 +2,14 @@
 
 import platform
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from exporter.core.alert import Step
 from exporter.core.status import Status
 from exporter.core.telemetry import Rejection
 from exporter.metrics.requests import Requests
@@ -17,6 +18,7 @@ from exporter.storage.fleet import Fleet
 PREFIX = "heartbeat_exporter_"
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _LAGS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+_DELIVERIES = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 
 
@@ -69,6 +71,10 @@ class ExporterTelemetry:
         self._storage_errors = counter("storage_errors", "Transactions that the database refused.", "operation")
         self._evaluations = counter("evaluations", "Monitors evaluated.")
         self._evaluation_failures = counter("evaluation_failures", "Monitors set aside: they could not be evaluated.")
+        self._until = gauge(
+            "evaluated_until_timestamp_seconds",
+            "Up to which moment this process has evaluated all that was due, in Unix time; 0 before the first.",
+        )
         self._lag = histogram("evaluation_lag_seconds", "From a status's moment of change to its evaluation.", _LAGS)
         self._transitions = counter("transitions", "Changes of status written.", "status")
         for status in Status:
@@ -76,7 +82,30 @@ class ExporterTelemetry:
         self._lease = gauge("lease_held", "1 while this process evaluates.")
         self._reload_ok = gauge("config_last_reload_successful", "1 if the configuration was read well last time.")
         self._reload_at = gauge("config_last_reload_success_timestamp_seconds", "When it was last, in Unix time.")
+        self._alerts = counter("alerts", "Alerts that began and ended.", "step")
+        self._sent = counter("notifications_sent", "Messages delivered.", "notifier")
+        self._failed = counter("notifications_failed", "Attempts that failed, by reason.", "notifier", "reason")
+        self._delivery = histogram(
+            "notification_delivery_seconds", "From the moment it is owed to its delivery.", _DELIVERIES, "notifier"
+        )
         self._scrape = histogram("scrape_duration_seconds", "Time to render a scrape.", _FAST)
+
+    def expect_notifiers(self, names: Iterable[str]) -> None:
+        """Has the counters of these begin at 0, so that the first failure is an increase."""
+        for name in names:
+            self._sent.labels(name)
+            self._delivery.labels(name)
+
+    def alerts_changed(self, triggered: int, resolved: int) -> None:
+        self._alerts.labels(Step.TRIGGERED.value).inc(triggered)
+        self._alerts.labels(Step.RESOLVED.value).inc(resolved)
+
+    def notification_delivered(self, notifier: str, seconds: float) -> None:
+        self._sent.labels(notifier).inc()
+        self._delivery.labels(notifier).observe(seconds)
+
+    def notification_failed(self, notifier: str, reason: str) -> None:
+        self._failed.labels(notifier, reason).inc()
 
     def scraped(self, seconds: float) -> None:
         self._scrape.observe(seconds)
@@ -100,6 +129,9 @@ class ExporterTelemetry:
 
     def evaluation_failed(self) -> None:
         self._evaluation_failures.inc()
+
+    def evaluated_until(self, at: float) -> None:
+        self._until.set(at)
 
     def transition(self, status: str) -> None:
         self._transitions.labels(status).inc()

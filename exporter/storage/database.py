@@ -123,10 +123,16 @@ def param(name: str) -> Any:
 class Database:
     """Threads share it; each gets a connection of its own."""
 
-    def __init__(self, url: str, telemetry: Telemetry | None = None) -> None:
+    def __init__(
+        self, url: str, telemetry: Telemetry | None = None, replaced: Callable[[], None] = lambda: None
+    ) -> None:
+        """`replaced` is called, perhaps more than once, when what was opened is no longer what is at the URL."""
         self._engine: Engine = open_engine(url)
         self._peewee = self._engine.database
         self._telemetry = telemetry or Silent()
+        self._replaced = replaced
+        self._place: object = None
+        """Where the first connection found the database."""
         # Our own threads queue here instead of in SQLite's busy handler, which sleeps up to 100 ms between tries.
         self._one_writer = threading.Lock()
         self.tables = Tables(self._peewee)
@@ -149,10 +155,11 @@ class Database:
         Raises StorageUnavailable, and nothing was written, when the database cannot take it now.
         """
         with self._one_writer, self._translated(operation):
-            self._peewee.connect(reuse_if_open=True)
+            self._connect()
             with self._peewee.atomic():
                 transaction = Transaction(self._peewee.connection())
                 yield transaction
+            self._still_there()  # else the commit went to a file that nobody will ever open again
             for action in transaction.after_commit:
                 action()
             self._works(None)
@@ -161,12 +168,24 @@ class Database:
     def read(self, operation: str) -> Iterator[None]:
         """Queries outside a transaction; raises StorageUnavailable."""
         with self._translated(operation):
-            self._peewee.connect(reuse_if_open=True)
+            self._connect()
             yield
 
     def close(self) -> None:
         """Closes the calling thread's connection."""
         self._peewee.close()
+
+    def _connect(self) -> None:
+        if self._place is not None:
+            self._still_there()  # before SQLite makes an empty file of that name
+        self._peewee.connect(reuse_if_open=True)
+        if self._place is None:
+            self._place = self._engine.place()
+
+    def _still_there(self) -> None:
+        if self._engine.place() != self._place:
+            self._replaced()
+            raise peewee.OperationalError("the database was removed or replaced")
 
     @contextmanager
     def _translated(self, operation: str) -> Iterator[None]:

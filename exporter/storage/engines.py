@@ -1,5 +1,6 @@
 """The engines: how a storage URL becomes a peewee database. The only place that knows one from another."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ class Engine:
     """The peewee database, not connected yet."""
     errors: tuple[type[Exception], ...]
     """What it raises when it cannot do its work."""
+    place: Callable[[], object]
+    """What is at the URL now: equal as long as it is the same database, None when there is none."""
 
 
 def open_engine(url: str) -> Engine:
@@ -37,8 +40,11 @@ def _open_sqlite(url: str) -> Engine:
     path = url.removeprefix("sqlite:///")
     if path == url or not path:
         raise InvalidValue("storage.url: write sqlite:///relative/path.db or sqlite:////absolute/path.db")
+    if path == ":memory:":
+        raise InvalidValue("storage.url: heartbeats are kept on a disk: write sqlite:///heartbeats.db")
+    file = str(Path(path))
     database = peewee.SqliteDatabase(
-        str(Path(path)),
+        file,
         # Deferred transactions that turn into writers fail with "database is locked" at once, whatever the timeout.
         lock_type="IMMEDIATE",
         timeout=BUSY_SECONDS,
@@ -49,7 +55,16 @@ def _open_sqlite(url: str) -> Engine:
             "wal_autocheckpoint": 2000,
         },
     )
-    return Engine(database, (peewee.PeeweeException, sqlite3.Error))
+    return Engine(database, (peewee.PeeweeException, sqlite3.Error), lambda: _file_identity(file))
+
+
+def _file_identity(path: str) -> tuple[int, int] | None:
+    """SQLite goes on writing to an open file that has lost its name, and says nothing."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _ENGINES: dict[str, Callable[[str], Engine]] = {"sqlite": _open_sqlite}

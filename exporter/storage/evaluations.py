@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from exporter.core.alert import Observation
 from exporter.core.timeline import Standing
 from exporter.storage.database import Database, Prepared, Transaction, param
 from exporter.storage.fleet import Fleet
@@ -32,6 +33,8 @@ class Outcome:
     transitions: Sequence[Transition]
     evaluated_at: int
     next_evaluation_at: int | None
+    observations: Sequence[Observation] = ()
+    """What alerts are counted by: each change of status, or with `evaluation_cron` what each tick found."""
 
 
 class Evaluations:
@@ -93,10 +96,16 @@ class Evaluations:
         with self._db.read("find next due"):
             return next((int(row[0]) for row in query.tuples()), None)
 
-    def settle(self, outcomes: Sequence[Outcome], check: Callable[[], None]) -> list[Outcome]:
+    def settle(
+        self,
+        outcomes: Sequence[Outcome],
+        check: Callable[[], None],
+        also: Callable[[Transaction, Sequence[Outcome]], None] = lambda transaction, settled: None,
+    ) -> list[Outcome]:
         """Writes all in one transaction and returns those that took effect.
 
         `check` is called inside it and raises to undo everything: this is where a lost lease stops a late writer.
+        `also` writes what follows from those that took effect, in the same transaction.
         """
         settled: list[Outcome] = []
         with self._db.write("record evaluations") as transaction:
@@ -104,6 +113,7 @@ class Evaluations:
             for outcome in outcomes:
                 if self._write(transaction, outcome):
                     settled.append(outcome)
+            also(transaction, settled)
             transaction.after_commit.append(lambda: self._tell_fleet(settled))
         return settled
 

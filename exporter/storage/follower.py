@@ -4,6 +4,8 @@ The logs are the feed: a row with somebody else's replica name and a number we h
 anew. Nothing of our own is read twice, and the hot path pays for no extra index.
 """
 
+import threading
+
 from peewee import fn
 
 from exporter.storage.database import Database
@@ -12,7 +14,7 @@ from exporter.storage.recorder import Recorder
 
 
 class Follower:
-    """Not thread-safe: one thread polls."""
+    """One thread polls, and others may catch up meanwhile."""
 
     def __init__(self, database: Database, monitors: Monitors, recorder: Recorder, replica: str) -> None:
         self._db = database
@@ -21,6 +23,7 @@ class Follower:
         self._replica = replica
         self._revision = 0
         self._last = {"heartbeats": 0, "transitions": 0}
+        self._looking = threading.Lock()
 
     def start_here(self) -> None:
         """Everything up to now is known; call it before the fleet is loaded, so that nothing falls between."""
@@ -31,6 +34,20 @@ class Follower:
 
     def poll(self) -> int:
         """Has the recorder read what others changed since the last call; how many monitors that is."""
+        with self._looking:
+            ids = self._changed()
+            if ids:
+                self._recorder.reload(ids)
+        return len(ids)
+
+    def catch_up(self, seconds: float) -> None:
+        """Returns when the fleet knows whatever is in the database now, or that many seconds later."""
+        with self._looking:
+            # Even with nothing to read: what an earlier call found may still be on its way.
+            done = self._recorder.reload(self._changed())
+        done.wait(seconds)
+
+    def _changed(self) -> list[int]:
         revision, changed = self._monitors.changed_since(self._revision)
         ids, last = set(changed), dict(self._last)
         with self._db.read("follow"):
@@ -44,9 +61,7 @@ class Follower:
                 last[name] = newest
         # Only now: what a failed query kept from us has to be asked for again.
         self._revision, self._last = revision, last
-        if ids:
-            self._recorder.reload(sorted(ids))
-        return len(ids)
+        return sorted(ids)
 
     def _newest(self, name: str) -> int:
         table = getattr(self._db.tables, name)

@@ -49,6 +49,20 @@ class History:
                     found[monitor_id].append(Transition(at, Status(status), Reason(reason), observed_at))
         return found
 
+    def last_outputs(self, monitor_ids: Sequence[int]) -> Mapping[int, str]:
+        """What each of these jobs put out last, of those that put out anything."""
+        table = self._db.tables.heartbeats
+        found: dict[int, str] = {}
+        with self._db.read("read outputs"):
+            for chunk in chunks(monitor_ids):
+                last = (
+                    table.select(fn.MAX(table.id))
+                    .where(table.monitor_id.in_(chunk) & (table.output != ""))
+                    .group_by(table.monitor_id)
+                )
+                found.update(table.select(table.monitor_id, table.output).where(table.id.in_(last)).tuples())
+        return found
+
     def heartbeats(self, monitor_id: int, limit: int) -> Sequence[Heartbeat]:
         """The newest `limit` heartbeats in the log, newest first."""
         table = self._db.tables.heartbeats

@@ -57,6 +57,19 @@ class Monitors:
             rows = list(monitors.select(monitors.id, monitors.revision).where(monitors.revision > revision).tuples())
         return max((row[1] for row in rows), default=revision), [row[0] for row in rows]
 
+    def removed(self, ids: Sequence[int]) -> set[int]:
+        """Those of these monitors that are gone."""
+        monitors = self._db.tables.monitors
+        with self._db.read("find removed monitors"):
+            here = {
+                row[0]
+                for chunk in chunks(ids)
+                for row in monitors.select(monitors.id)
+                .where(monitors.id.in_(chunk) & monitors.removed_at.is_null())
+                .tuples()
+            }
+        return set(ids) - here
+
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, monitor: Monitor, digest: bytes) -> None:
@@ -180,12 +193,15 @@ class Monitors:
 
     def _remove(self, ids: Sequence[int]) -> None:
         monitors, states = self._db.tables.monitors, self._db.tables.states
+        progress = self._db.tables.alert_progress
         revision = self._next_revision()
         for chunk in chunks(ids):
             monitors.update(**{"removed_at": self._clock.now(), "provisioned": False, _REVISION: revision}).where(
                 monitors.id.in_(chunk)
             ).execute()
             states.update(**{"next_evaluation_at": None}).where(states.monitor_id.in_(chunk)).execute()
+            # Its alerts have no monitor any more: whoever evaluates ends them.
+            progress.update(**{"next_at": self._clock.now()}).where(progress.monitor_id.in_(chunk)).execute()
 
     def _evaluate_now(self, ids: Sequence[int]) -> None:
         states = self._db.tables.states

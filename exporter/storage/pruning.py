@@ -7,6 +7,7 @@ from peewee import fn
 
 from exporter.core.clock import Clock
 from exporter.storage.database import Database
+from exporter.storage.snapshot import CHUNK
 
 ROWS = 1000
 """Rows deleted in one transaction: some milliseconds, and heartbeats are committed between two."""
@@ -24,7 +25,8 @@ class Pruner:
         """Deletes what is past keeping and returns how many rows went."""
         deleted = self._prune_logs(heartbeats_kept)
         horizon = self._clock.now() - transitions_kept
-        return deleted + self._prune_transitions(horizon) + self._prune_removed(horizon)
+        deleted += self._prune_transitions(horizon) + self._prune_alerting(horizon)
+        return deleted + self._prune_removed(horizon)
 
     def _prune_logs(self, kept: int) -> int:
         """Looks for what goes without a lock, so that the lock is held for one statement at a time."""
@@ -63,6 +65,34 @@ class Pruner:
             newer.select(newer.id).where((newer.monitor_id == transitions.monitor_id) & (newer.id > transitions.id))
         )
         return self._delete(transitions, (transitions.at < horizon) & superseded)
+
+    def _prune_alerting(self, horizon: int) -> int:
+        """What is over: nothing that is on, open or owed goes, whatever its age."""
+        tables = self._db.tables
+        alerts, items, messages = tables.alerts, tables.notification_alerts, tables.notifications
+        # Who was told of an alert that is still on is owed its end.
+        on = (
+            items.select(items.id)
+            .join(alerts, on=(alerts.id == items.alert_id))
+            .where((items.notification_id == messages.id) & alerts.resolved_at.is_null())
+        )
+        over = (messages.ended_at < horizon) & ~fn.EXISTS(on)
+        deleted = self._delete_families(messages, over, items.notification_id)
+        incidents, updates = tables.incidents, tables.incident_updates
+        deleted += self._delete_families(incidents, incidents.resolved_at < horizon, updates.incident_id)
+        return deleted + self._delete(alerts, alerts.resolved_at < horizon)
+
+    def _delete_families(self, parents: Any, condition: Any, child_of: Any) -> int:
+        """Parents that meet the condition, each after its children."""
+        deleted = 0
+        while True:
+            with self._db.read("prune"):
+                ids = [row[0] for row in parents.select(parents.id).where(condition).limit(CHUNK).tuples()]
+            for parent in ids:
+                deleted += self._delete(child_of.source, child_of == parent)
+            if not ids:
+                return deleted
+            deleted += self._delete_these(parents, ids)
 
     def _prune_removed(self, horizon: int) -> int:
         tables = self._db.tables

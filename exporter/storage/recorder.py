@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Run, apply, merge
-from exporter.core.monitor import Monitor
 from exporter.core.status import Status
 from exporter.core.telemetry import Telemetry
 from exporter.storage.commit import WAKE_IF_NOT_UP, WAKE_NEVER, WAKE_NOW, CommitStatements, Pending
@@ -145,10 +144,7 @@ class Recorder:
             self._statements.add_heartbeats(transaction, batch, self._replica)
             self._statements.update_states(
                 transaction,
-                [
-                    (id, delta, _wake(watched[id].monitor, delta), beats[id][0].received_at)
-                    for id, delta in deltas.items()
-                ],
+                [(id, delta, _wake(watched[id], delta), beats[id][0].received_at) for id, delta in deltas.items()],
             )
             transaction.after_commit.append(lambda: self._fold(watched, deltas))
 
@@ -167,8 +163,8 @@ class Recorder:
         attention = False
         for id, delta in deltas.items():
             one = watched[id]
+            attention = attention or one.standing.status is not Status.UP or _wake(one, delta) == WAKE_NOW
             one.state = merge(one.state, delta)
-            attention = attention or one.standing.status is not Status.UP or _wake(one.monitor, delta) == WAKE_NOW
         if attention:
             self._attention()
 
@@ -188,8 +184,11 @@ class Recorder:
             self._unread.clear()
 
 
-def _wake(monitor: Monitor, delta: HeartbeatState) -> int:
-    """Whether what just arrived may change the status at once."""
+def _wake(watched: Watched, delta: HeartbeatState) -> int:
+    """Whether what just arrived may change the status at once, or bring a deadline nearer."""
+    monitor, before = watched.monitor, watched.state.last_received_at
+    if before is not None and delta.last_received_at is not None and delta.last_received_at < before:
+        return WAKE_NOW  # the clock was set back: what was planned after the older heartbeat is too late by now
     if monitor.evaluation_cron is not None:
         return WAKE_NEVER
     if delta.failures or (delta.starts and monitor.max_runtime is not None):

@@ -33,6 +33,61 @@ STATE_COLUMNS = (
     "last_duration",
 )
 STANDING_COLUMNS = ("status", "reason", "status_since")
+PROGRESS_COLUMNS = (
+    "monitor_id",
+    "rule",
+    "fingerprint",
+    "triggered",
+    "gained",
+    "evaluations",
+    "at",
+    "status",
+    "reason",
+    "next_at",
+    "alert_id",
+)
+ALERT_COLUMNS = (
+    "uid",
+    "rule",
+    "monitor_id",
+    "tag",
+    "severity",
+    "notify",
+    "step",
+    "status",
+    "reason",
+    "triggered_at",
+    "resolved_at",
+    "ending",
+    "incident_id",
+    "acknowledged_at",
+)
+INCIDENT_COLUMNS = (
+    "monitor_id",
+    "tag",
+    "title",
+    "impact",
+    "state",
+    "started_at",
+    "resolved_at",
+    "acknowledged_at",
+    "acknowledged_by",
+    "updated_at",
+)
+NOTIFICATION_COLUMNS = (
+    "key",
+    "notifier",
+    "event",
+    "state",
+    "sealed",
+    "created_at",
+    "attempts",
+    "next_attempt_at",
+    "expires_at",
+    "failure",
+    "error",
+    "ended_at",
+)
 
 
 class Tables:
@@ -69,3 +124,11 @@ class Tables:
         )
         self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
         self.leases = table("leases", "name", "holder", "token", "expires_at", primary_key="name")
+        self.alert_progress = table("alert_progress", *PROGRESS_COLUMNS, primary_key="monitor_id")
+        self.alerts = table("alerts", "id", *ALERT_COLUMNS, "next_repeat_at", "revision")
+        self.incidents = table("incidents", "id", *INCIDENT_COLUMNS)
+        self.incident_updates = table("incident_updates", "id", "incident_id", "at", "state", "text", "author")
+        self.notifications = table("notifications", "id", *NOTIFICATION_COLUMNS)
+        self.notification_alerts = table(
+            "notification_alerts", "id", "notification_id", "alert_id", "facts", "replaced"
+        )

@@ -9,25 +9,26 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from exporter.core.clock import SECOND
 from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.moments import rfc3339
 from exporter.core.status import Reason, Status
 from exporter.storage.fleet import Watched
-from exporter.web.moments import rfc3339
 from exporter.web.rows import due_of
 
 if TYPE_CHECKING:
     from exporter.storage.history import Transition
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, use_enum_values=True)
+class Answer(BaseModel):
+    # What checks and writes a model is made when it is first used: who never asks the API pays nothing for it.
+    model_config = ConfigDict(frozen=True, use_enum_values=True, defer_build=True)
 
 
-class RunAnswer(_Answer):
+class RunAnswer(Answer):
     rid: str
     started_at: str
 
 
-class MonitorAnswer(_Answer):
+class MonitorAnswer(Answer):
     """A monitor, what its heartbeats left behind, and its status."""
 
     tag: str
@@ -63,26 +64,26 @@ class MonitorAnswer(_Answer):
         last = state.last_success_at
         return cls(
             tag=monitor.tag,
-            name=_text(monitor.name or monitor.tag),
-            group=_text(monitor.group),
-            labels={_text(key): _text(value) for key, value in monitor.labels},
+            name=clean(monitor.name or monitor.tag),
+            group=clean(monitor.group),
+            labels={clean(key): clean(value) for key, value in monitor.labels},
             schedule=monitor.schedule,
             timezone=monitor.timezone,
             degraded_after_seconds=monitor.degraded_after / SECOND,
             down_after_seconds=monitor.down_after / SECOND,
-            max_runtime_seconds=_seconds(monitor.max_runtime),
+            max_runtime_seconds=seconds(monitor.max_runtime),
             evaluation_cron=monitor.evaluation_cron,
             paused=monitor.paused,
             provisioned=watched.provisioned,
             status=standing.status,
             reason=standing.reason,
             status_since=rfc3339(standing.since),
-            due_at=_when(due_of(watched)),
+            due_at=when(due_of(watched)),
             age_seconds=None if last is None else max(0, now - last) / SECOND,
-            last_success_at=_when(last),
-            last_failure_at=_when(state.last_failure_at),
-            last_start_at=_when(state.last_start_at),
-            last_duration_seconds=_seconds(state.last_duration),
+            last_success_at=when(last),
+            last_failure_at=when(state.last_failure_at),
+            last_start_at=when(state.last_start_at),
+            last_duration_seconds=seconds(state.last_duration),
             last_exit_code=state.last_exit_code,
             received=state.received,
             failures=state.failures,
@@ -91,12 +92,12 @@ class MonitorAnswer(_Answer):
         )
 
 
-class MonitorsAnswer(_Answer):
+class MonitorsAnswer(Answer):
     monitors: list[MonitorAnswer]
     next_cursor: str | None = Field(description="Give it as `cursor` to go on; null at the end.")
 
 
-class TransitionAnswer(_Answer):
+class TransitionAnswer(Answer):
     at: str = Field(description="The exact moment at which the status changed.")
     status: Status
     reason: Reason
@@ -112,13 +113,13 @@ class TransitionAnswer(_Answer):
         )
 
 
-class TransitionsAnswer(_Answer):
+class TransitionsAnswer(Answer):
     """Oldest first. The first one is what held at `since`, if anything did."""
 
     transitions: list[TransitionAnswer]
 
 
-class HeartbeatAnswer(_Answer):
+class HeartbeatAnswer(Answer):
     kind: Kind
     received_at: str
     rid: str
@@ -132,17 +133,17 @@ class HeartbeatAnswer(_Answer):
             received_at=rfc3339(heartbeat.received_at),
             rid=heartbeat.rid,
             exit_code=heartbeat.exit_code,
-            output=_text(heartbeat.output),
+            output=clean(heartbeat.output),
         )
 
 
-class HeartbeatsAnswer(_Answer):
+class HeartbeatsAnswer(Answer):
     """Newest first."""
 
     heartbeats: list[HeartbeatAnswer]
 
 
-class CreatedAnswer(_Answer):
+class CreatedAnswer(Answer):
     """The only time that the secret is shown: what is kept is a digest."""
 
     tag: str
@@ -150,31 +151,31 @@ class CreatedAnswer(_Answer):
     ping_url: str
 
 
-class PausedAnswer(_Answer):
+class PausedAnswer(Answer):
     tag: str
     paused: bool
 
 
-class ProblemAnswer(_Answer):
+class ProblemAnswer(Answer):
     path: str = Field(description="Where: `down_after`, `labels.team`.")
     message: str
 
 
-class ErrorAnswer(_Answer):
+class ErrorAnswer(Answer):
     """Every refusal."""
 
     error: str = Field(description="One sentence.")
     problems: list[ProblemAnswer] = Field(default=[], description="All that is wrong with a body.")
 
 
-def _when(at: int | None) -> str | None:
+def when(at: int | None) -> str | None:
     return None if at is None else rfc3339(at)
 
 
-def _seconds(milliseconds: int | None) -> float | None:
+def seconds(milliseconds: int | None) -> float | None:
     return None if milliseconds is None else milliseconds / SECOND
 
 
-def _text(text: str) -> str:
+def clean(text: str) -> str:
     """Half of a surrogate pair has no place in JSON."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -7,7 +7,17 @@ import falcon.asgi
 from exporter.web.api import HeartbeatList, MonitorList, OneMonitor, TransitionList
 from exporter.web.auth import Access, Guard
 from exporter.web.errors import Errors
-from exporter.web.headers import STATIC
+from exporter.web.feed import Feed
+from exporter.web.headers import FEED, STATIC
+from exporter.web.incident_api import (
+    Acknowledge,
+    AlertList,
+    IncidentList,
+    IncidentUpdates,
+    NotificationList,
+    OneIncident,
+)
+from exporter.web.incident_pages import IncidentPage, IncidentsPage
 from exporter.web.listing import Listing
 from exporter.web.middleware import Passage, Route
 from exporter.web.monitor_page import MonitorPage
@@ -45,11 +55,20 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         *(Route(template, resource, "heartbeat", Access.OPEN) for template, resource in parts.ingest),
         Route("/", StatusPage(parts, pages, Listing(parts.fleet)), "page"),
         Route("/monitors/{tag}", MonitorPage(parts, pages), "page"),
+        Route("/incidents", IncidentsPage(parts, pages), "page"),
+        Route("/incidents/{id}", IncidentPage(parts, pages), "page"),
+        Route("/incidents.atom", Feed(parts, pages), "feed", headers=FEED),
         Route("/api/v1/monitors", MonitorList(parts), "api"),
         Route("/api/v1/monitors/{tag}", OneMonitor(parts), "api"),
         Route("/api/v1/monitors/{tag}/transitions", TransitionList(parts), "api"),
         Route("/api/v1/monitors/{tag}/heartbeats", HeartbeatList(parts), "api"),
-        Route("/api/v1/openapi.json", Description(parts.version), "api"),
+        Route("/api/v1/alerts", AlertList(parts), "api"),
+        Route("/api/v1/incidents", IncidentList(parts), "api"),
+        Route("/api/v1/incidents/{id}", OneIncident(parts), "api"),
+        Route("/api/v1/incidents/{id}/updates", IncidentUpdates(parts), "api"),
+        Route("/api/v1/incidents/{id}/acknowledge", Acknowledge(parts), "api"),
+        Route("/api/v1/notifications", NotificationList(parts), "api"),
+        Route("/api/v1/openapi.json", Description(parts), "api"),
         Route(telemetry, Exposition(parts.scrape, parts.executor), "metrics", Access.METRICS),
         Route("/-/healthy", Healthy(), "healthy", Access.OPEN),
         Route("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.core.clock import DAY, MINUTE
+from exporter.core.moments import clock_time, roughly
 from exporter.core.status import Reason, Status
-from exporter.web.moments import clock_time, roughly
 from exporter.web.words import LABELS, TROUBLE, URGENCY
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def bar(transitions: Sequence["Transition"], now: int, timezone: str) -> Bar:
         else:
             stays.append(_Stay(start, end, transition.status, transition.reason))
     drawn = stays if len(stays) <= _MOST_SEGMENTS else _coarse(stays, begin)
-    # Trouble last, so that what was widened to be seen lies on top.
-    ordered = sorted(drawn, key=lambda stay: stay.status in TROUBLE)
+    # The worst last, so that what was widened to be seen lies on top.
+    ordered = sorted(drawn, key=lambda stay: URGENCY.index(stay.status), reverse=True)
     return Bar(tuple(_segment(stay, begin, timezone) for stay in ordered), _describe(stays))
 
 

@@ -3,9 +3,11 @@
 from typing import Annotated, Any, TypeVar
 
 import falcon
-from pydantic import AfterValidator, Field, SecretStr, StrictBool, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, StrictBool, StrictStr, ValidationError
 
-from exporter.config.models import Model, MonitorOptions, details, message_of
+from exporter.config.model import Model, details, message_of
+from exporter.config.models import MonitorOptions
+from exporter.core.incident import LONGEST_AUTHOR, LONGEST_TEXT, IncidentState, clean_author, clean_text
 from exporter.core.secret import check_secret
 from exporter.web.errors import JSON, Refused
 from exporter.web.requests import Request
@@ -30,6 +32,24 @@ class MonitorChange(Model):
     """What may be changed by hand."""
 
     paused: StrictBool
+
+
+Prose = Annotated[StrictStr, AfterValidator(clean_text), Field(json_schema_extra={"maxLength": LONGEST_TEXT})]
+Author = Annotated[StrictStr, AfterValidator(clean_author), Field(json_schema_extra={"maxLength": LONGEST_AUTHOR})]
+
+
+class NewUpdate(Model):
+    """An entry of an incident's timeline."""
+
+    text: Prose = Field(description="For people; up to 2000 characters.")
+    state: IncidentState | None = Field(None, description="RESOLVED resolves it; the state stays when left out.")
+    author: Author = Field("API", description="Who says so.")
+
+
+class Acknowledgement(Model):
+    """Somebody looks after it."""
+
+    author: Author = Field("API", description="Who.")
 
 
 _B = TypeVar("_B", bound=Model)

@@ -7,17 +7,19 @@ from typing import Any
 import falcon
 import falcon.asgi
 
+from exporter.core.alert import Step
 from exporter.core.clock import DAY
 from exporter.core.durations import format_duration
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.moments import Moment, moment, precisely, roughly
 from exporter.core.monitor import TAG_PATTERN
 from exporter.core.status import Status
 from exporter.storage.fleet import Watched
 from exporter.web.addresses import base_url, ping_url
 from exporter.web.bar import SPAN
 from exporter.web.errors import log
-from exporter.web.moments import Moment, moment, precisely, roughly
+from exporter.web.incident_rows import IncidentRow, alert_rows, incident_rows
 from exporter.web.parts import Parts
 from exporter.web.rendering import Pages
 from exporter.web.requests import Request
@@ -28,6 +30,8 @@ from exporter.web.words import LABELS
 TRANSITIONS_SPAN = 30 * DAY
 MOST_TRANSITIONS = 50
 MOST_HEARTBEATS = 20
+MOST_ALERTS = 20
+MOST_INCIDENTS = 10
 _TAG = re.compile(TAG_PATTERN)
 
 
@@ -73,14 +77,20 @@ class MonitorPage:
         trouble: str | None = None
         transitions: Any = ()
         heartbeats: Any = ()
+        alerts: Any = ()
+        incidents: tuple[IncidentRow, ...] = ()
         try:
             found = self._parts.history.transitions([watched.id], now - TRANSITIONS_SPAN)
             transitions = found.get(watched.id, ())
             heartbeats = self._parts.history.heartbeats(watched.id, MOST_HEARTBEATS)
+            alerts = self._parts.alerts.of_monitor(watched.id, MOST_ALERTS)
+            past = self._parts.incidents.of_monitor(watched.id, MOST_INCIDENTS)
+            incidents = incident_rows(past, self._parts.incidents, self._parts.fleet, now)
         except StorageUnavailable as error:
             log.warning("a page goes without its history: %s", error)
             trouble = HISTORY_MISSING
-        shown = row(watched, _since(transitions, now - SPAN), now)
+        firing = [alert for alert in alerts if alert.step is Step.TRIGGERED]
+        shown = row(watched, _since(transitions, now - SPAN), now, firing)
         return self._pages.render(
             "monitor.html",
             {
@@ -89,6 +99,8 @@ class MonitorPage:
                 "facts": _facts(watched, now),
                 "changes": _changes(transitions, now, zone),
                 "beats": _beats(heartbeats, now, zone),
+                "alerts": alert_rows(alerts, zone, now),
+                "incidents": incidents,
                 "trouble": trouble,
                 "not_ready": self._parts.readiness(),
                 "rendered": moment(now, now, "UTC"),
@@ -139,7 +151,7 @@ def _facts(watched: Watched, now: int) -> list[tuple[str, str | Moment | None]]:
         ("Heartbeats received", f"{state.received:,}"),
         ("Failures", f"{state.failures:,}"),
         ("Open runs", ", ".join(_run(run.rid, now - run.started_at) for run in state.runs[:10]) or "none"),
-        ("Defined in", "the configuration file" if watched.provisioned else "the database, through the API"),
+        ("Defined in", "the configuration file" if watched.provisioned else "the database, added by hand"),
     ]
     if monitor.evaluation_cron:
         facts.insert(5, ("Evaluated at", monitor.evaluation_cron))

@@ -9,7 +9,9 @@ import falcon.asgi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from exporter.core.alert import Step
 from exporter.core.monitor import TAG_PATTERN
+from exporter.core.notification import NotificationState
 from exporter.core.status import Status
 from exporter.web.answers import (
     CreatedAnswer,
@@ -20,10 +22,12 @@ from exporter.web.answers import (
     PausedAnswer,
     TransitionsAnswer,
 )
-from exporter.web.api import HEARTBEATS_PER_ANSWER, MOST_PER_ANSWER, PER_ANSWER
-from exporter.web.bodies import MonitorChange, NewMonitor
+from exporter.web.api import HEARTBEATS_PER_ANSWER
+from exporter.web.bodies import Acknowledgement, MonitorChange, NewMonitor, NewUpdate
 from exporter.web.errors import JSON
+from exporter.web.incident_answers import AlertsAnswer, IncidentsAnswer, NotificationsAnswer, WholeIncidentAnswer
 from exporter.web.requests import Request
+from exporter.web.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer
 
 _REF = "#/components/schemas/{model}"
 
@@ -46,6 +50,7 @@ def _limit(default: int) -> tuple[str, dict[str, Any]]:
     return ("How many at most.", schema)
 
 
+_CURSOR = ("The last answer's `next_cursor`.", {"type": "string"})
 OPERATIONS: dict[str, dict[str, Operation]] = {
     "/api/v1/monitors": {
         "get": Operation(
@@ -56,7 +61,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "group": ("Only those of this group.", {"type": "string"}),
                 "q": ("Only those with this text in tag, name or group.", {"type": "string"}),
                 "limit": _limit(PER_ANSWER),
-                "cursor": ("The last answer's `next_cursor`.", {"type": "string"}),
+                "cursor": _CURSOR,
             },
             refusals=(400, 503),
         ),
@@ -104,21 +109,81 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             refusals=(400, 404, 503),
         )
     },
+    "/api/v1/alerts": {
+        "get": Operation(
+            "Alerts, newest first",
+            AlertsAnswer,
+            query={
+                "step": ("Only those that are on, or over.", {"enum": [step.value for step in Step]}),
+                "limit": _limit(PER_ANSWER),
+                "cursor": _CURSOR,
+            },
+            refusals=(400, 503),
+        )
+    },
+    "/api/v1/incidents": {
+        "get": Operation(
+            "Incidents, newest first",
+            IncidentsAnswer,
+            query={
+                "open": ("Only those that are open, or not.", {"type": "boolean"}),
+                "limit": _limit(PER_ANSWER),
+                "cursor": _CURSOR,
+            },
+            refusals=(400, 503),
+        )
+    },
+    "/api/v1/incidents/{id}": {
+        "get": Operation("One incident, its timeline and its alerts", WholeIncidentAnswer, refusals=(404, 503))
+    },
+    "/api/v1/incidents/{id}/updates": {
+        "post": Operation(
+            "Add to its timeline; with the state RESOLVED, resolve it",
+            WholeIncidentAnswer,
+            body=NewUpdate,
+            status=201,
+            refusals=(403, 404, 409, 413, 415, 422, 503),
+        )
+    },
+    "/api/v1/incidents/{id}/acknowledge": {
+        "post": Operation(
+            "Say that somebody looks after it: its alerts are not told again",
+            WholeIncidentAnswer,
+            body=Acknowledgement,
+            refusals=(403, 404, 409, 413, 415, 422, 503),
+        )
+    },
+    "/api/v1/notifications": {
+        "get": Operation(
+            "What notifiers are owed and what became of it, newest first",
+            NotificationsAnswer,
+            query={
+                "state": ("Only those in it.", {"enum": [state.value for state in NotificationState]}),
+                "limit": _limit(PER_ANSWER),
+                "cursor": _CURSOR,
+            },
+            refusals=(400, 503),
+        )
+    },
     "/api/v1/openapi.json": {"get": Operation("This description", None)},
 }
 
 
-class Description:
-    """`/api/v1/openapi.json`."""
+class Description(Resource):
+    """`/api/v1/openapi.json`. Made when it is first asked for: most never are, and it takes a megabyte."""
 
-    def __init__(self, version: str) -> None:
-        self._body = json.dumps(describe(version), ensure_ascii=False).encode()
+    _body: bytes | None = None
 
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
-        resp.content_type = JSON
-        resp.data = self._body
+        if self._body is None:
+            self._body = await self._off_loop(_described, self._parts.version)
+        answer(resp, self._body)
 
     on_head = on_get
+
+
+def _described(version: str) -> bytes:
+    return json.dumps(describe(version), ensure_ascii=False).encode()
 
 
 def describe(version: str) -> dict[str, Any]:
@@ -135,7 +200,7 @@ def describe(version: str) -> dict[str, Any]:
         "info": {
             "title": "Heartbeat Exporter",
             "version": version,
-            "summary": "Monitors, their status and their history",
+            "summary": "Monitors, their status and their history; alerts and incidents",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": {
@@ -169,6 +234,9 @@ def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
     if "{tag}" in path:
         tag = {"type": "string", "pattern": f"^{TAG_PATTERN}$"}
         described["parameters"].insert(0, {"name": "tag", "in": "path", "required": True, "schema": tag})
+    if "{id}" in path:
+        number = {"type": "integer", "minimum": 1}
+        described["parameters"].insert(0, {"name": "id", "in": "path", "required": True, "schema": number})
     if operation.body is not None:
         described["requestBody"] = {**_content("", operation.body), "required": True}
         del described["requestBody"]["description"]

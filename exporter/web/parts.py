@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.config.settings import WebSettings
+from exporter.core.alert import Step
 from exporter.core.clock import Clock
 from exporter.core.heartbeat import Heartbeat
+from exporter.core.incident import IncidentState
 from exporter.core.monitor import Monitor
+from exporter.core.notification import NotificationState
 from exporter.storage.fleet import Fleet
 
 if TYPE_CHECKING:
+    from exporter.storage.alerts import Alert
     from exporter.storage.history import Transition
+    from exporter.storage.incidents import Incident, Update
+    from exporter.storage.notifications import Notification
 
 
 class History(Protocol):
@@ -40,6 +46,67 @@ class Monitors(Protocol):
 
     def remove(self, tag: str) -> None:
         """Raises NotFound, or Conflict for a monitor of the configuration file."""
+        ...
+
+
+class Alerts(Protocol):
+    """Alerts, newest first. Methods block and raise StorageUnavailable."""
+
+    def recent(
+        self,
+        *,
+        step: Step | None = None,
+        incident_id: int | None = None,
+        limit: int = ...,
+        before_id: int | None = None,
+    ) -> Sequence["Alert"]: ...
+
+    def of_monitor(self, monitor_id: int, limit: int) -> Sequence["Alert"]: ...
+
+    def firing(self, monitor_ids: Sequence[int]) -> Mapping[int, Sequence["Alert"]]:
+        """Those that are on, by monitor."""
+        ...
+
+
+class Incidents(Protocol):
+    """Incidents, newest first. Methods block and raise StorageUnavailable."""
+
+    def recent(
+        self, *, open: bool | None = None, limit: int = ..., before_id: int | None = None
+    ) -> Sequence["Incident"]: ...
+
+    def of_monitor(self, monitor_id: int, limit: int) -> Sequence["Incident"]: ...
+
+    def find(self, id: int) -> "Incident":
+        """Raises NotFound."""
+        ...
+
+    def updates(self, ids: Sequence[int]) -> Mapping[int, Sequence["Update"]]:
+        """Per incident, oldest first."""
+        ...
+
+    def count_open(self) -> int: ...
+
+    def update(self, id: int, state: IncidentState | None, text: str, author: str) -> None:
+        """Raises NotFound, and Conflict when it is resolved."""
+        ...
+
+    def acknowledge(self, id: int, author: str) -> None:
+        """Raises NotFound, and Conflict when it is resolved or acknowledged."""
+        ...
+
+
+class Notifications(Protocol):
+    """What notifiers are owed. Methods block and raise StorageUnavailable."""
+
+    def dead_since(self, since: int) -> Mapping[str, int]:
+        """How many messages were given up from that moment on, by notifier."""
+        ...
+
+    def recent(
+        self, *, state: NotificationState | None = None, limit: int = ..., before_id: int | None = None
+    ) -> Sequence["Notification"]:
+        """Newest first."""
         ...
 
 
@@ -75,6 +142,9 @@ class Parts:
     readiness: Readiness
     history: History
     monitors: Monitors
+    alerts: Alerts
+    incidents: Incidents
+    notifications: Notifications
     scrape: Scrape
     reload: Reload
     settings: Callable[[], WebSettings]

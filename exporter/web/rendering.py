@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from exporter.core.status import Status
-from exporter.web.words import LABELS, URGENCY
+from exporter.web.words import IMPACTS, LABELS, STATES, URGENCY
 
 HERE = Path(__file__).parent
 _TYPES = {
@@ -74,7 +74,13 @@ class Pages:
             auto_reload=False,
         )
         self._environment.globals.update(
-            asset=assets.url, version=version, labels=LABELS, urgency=URGENCY, Status=Status
+            asset=assets.url,
+            version=version,
+            labels=LABELS,
+            impacts=IMPACTS,
+            states=STATES,
+            urgency=URGENCY,
+            Status=Status,
         )
         self._environment.filters["thousands"] = _thousands
 

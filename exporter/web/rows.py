@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.core.errors import InvalidValue
+from exporter.core.moments import Moment, exact, moment, precisely, rfc3339, roughly
 from exporter.core.status import Status, due_at
 from exporter.storage.fleet import Watched
 from exporter.web.bar import Bar, bar
-from exporter.web.moments import Moment, exact, moment, precisely, rfc3339, roughly
-from exporter.web.words import LABELS, TROUBLE, explain
+from exporter.web.words import IMPACTS, LABELS, TROUBLE, explain
 
 if TYPE_CHECKING:
+    from exporter.storage.alerts import Alert
     from exporter.storage.history import Transition
+
+
+_SEVERITIES = tuple(IMPACTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +38,13 @@ class Row:
     """None when there is no such moment."""
     duration: str
     bar: Bar
+    alerts: tuple[str, ...]
+    """The rules whose alerts are on, the most severe first."""
     section: str
     """The heading under which it stands; empty for a quiet monitor without a group."""
 
 
-def row(watched: Watched, transitions: Sequence["Transition"], now: int) -> Row:
+def row(watched: Watched, transitions: Sequence["Transition"], now: int, firing: Sequence["Alert"] = ()) -> Row:
     monitor, state, standing = watched.monitor, watched.state, watched.standing
     zone, due = monitor.timezone, due_of(watched)
     return Row(
@@ -54,8 +60,13 @@ def row(watched: Watched, transitions: Sequence["Transition"], now: int) -> Row:
         due=None if due is None or standing.status is Status.PAUSED else _due(watched, due, now),
         duration="" if state.last_duration is None else precisely(state.last_duration),
         bar=bar(transitions, now, zone),
+        alerts=tuple(alert.rule for alert in sorted(firing, key=_severity)),
         section=_section(watched),
     )
+
+
+def _severity(alert: "Alert") -> tuple[int, str]:
+    return _SEVERITIES.index(alert.severity), alert.rule
 
 
 def due_of(watched: Watched) -> int | None:

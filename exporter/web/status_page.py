@@ -3,6 +3,7 @@
 import asyncio
 import re
 import zlib
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
@@ -10,14 +11,15 @@ from urllib.parse import urlencode
 import falcon.asgi
 
 from exporter.core.errors import StorageUnavailable
+from exporter.core.moments import moment
 from exporter.core.status import Status
 from exporter.storage.fleet import Watched
 from exporter.web.addresses import base_url, ping_url
+from exporter.web.alarms import Alarms, alarms
 from exporter.web.bar import SPAN
 from exporter.web.errors import log
 from exporter.web.headers import answer_html
 from exporter.web.listing import PER_PAGE, Listing, Query, Selection
-from exporter.web.moments import moment
 from exporter.web.parts import Parts
 from exporter.web.rendering import Pages
 from exporter.web.requests import Request
@@ -26,7 +28,9 @@ from exporter.web.words import summarize, worst
 
 PLACEHOLDER = "SECRET"
 _REFUSES_GZIP = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
-HISTORY_MISSING = "The database does not answer now, so the history below is missing. Statuses are current."
+HISTORY_MISSING = (
+    "The database does not answer now, so history, alerts and incidents are missing. Statuses are current."
+)
 
 
 class StatusPage:
@@ -48,8 +52,11 @@ class StatusPage:
         now = self._parts.clock.now()
         selection = self._listing.select(query)
         not_ready = self._parts.readiness()
-        transitions, trouble = recent_transitions(self._parts, selection.watched, now)
-        rows = [row(watched, transitions.get(watched.id, ()), now) for watched in selection.watched]
+        transitions, told, trouble = self._read(selection.watched, now)
+        rows = [
+            row(watched, transitions.get(watched.id, ()), now, told.firing.get(watched.id, ()))
+            for watched in selection.watched
+        ]
         return self._pages.render(
             "status.html",
             {
@@ -67,14 +74,30 @@ class StatusPage:
                 "unfiltered": _link(Query()),
                 "not_ready": not_ready,
                 "trouble": trouble,
+                "alarms": told,
+                "whole": query == Query(),
                 "rendered": moment(now, now, "UTC"),
                 "ping_url": ping_url(base, "nightly-backup", PLACEHOLDER),
                 "last": min(selection.first + PER_PAGE - 1, selection.matching),
             },
         )
 
+    def _read(self, watched: tuple[Watched, ...], now: int) -> tuple[Mapping[int, Any], Alarms, str | None]:
+        """The last 24 hours by monitor id, and alarms. A page without them is still worth having: then, and why not."""
+        try:
+            transitions = self._parts.history.transitions([each.id for each in watched], now - SPAN) if watched else {}
+            return transitions, alarms(self._parts, watched, now), None
+        except StorageUnavailable as error:
+            log.warning("a page goes without its history: %s", error)
+            return {}, Alarms(), HISTORY_MISSING
+
 
 async def answer_page(req: Request, resp: falcon.asgi.Response, parts: Parts, render: Any, *arguments: Any) -> None:
+    """What `render` makes, as a page."""
+    answer_html(resp, await made(req, resp, parts, render, *arguments))
+
+
+async def made(req: Request, resp: falcon.asgi.Response, parts: Parts, render: Any, *arguments: Any) -> bytes:
     """Renders, and compresses for whoever can read that, in the executor."""
     accepted = req.get_header("Accept-Encoding") or ""
     gzip = "gzip" in accepted and not _REFUSES_GZIP.search(accepted)
@@ -85,21 +108,10 @@ async def answer_page(req: Request, resp: falcon.asgi.Response, parts: Parts, re
         return zlib.compress(body, 1, wbits=31) if gzip else body
 
     body = await asyncio.get_running_loop().run_in_executor(parts.executor, work)
-    answer_html(resp, body)
     resp.append_header("vary", "Accept-Encoding")
     if gzip:
         resp.set_header("content-encoding", "gzip")
-
-
-def recent_transitions(parts: Parts, watched: tuple[Watched, ...], now: int) -> tuple[Any, str | None]:
-    """Those of the last 24 hours by monitor id. A page without them is still worth having: then, and why not."""
-    if not watched:
-        return {}, None
-    try:
-        return parts.history.transitions([each.id for each in watched], now - SPAN), None
-    except StorageUnavailable as error:
-        log.warning("a page goes without its history: %s", error)
-        return {}, HISTORY_MISSING
+    return body
 
 
 def _chips(query: Query, selection: Selection) -> list[dict[str, Any]]:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 
+from exporter.core.alert import Ending
+from exporter.core.alert_rule import Severity
 from exporter.core.heartbeat import HeartbeatState
+from exporter.core.incident import IncidentState
+from exporter.core.moments import roughly
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
 from exporter.core.timeline import Standing
-from exporter.web.moments import roughly
 
 LABELS = {
     Status.UP: "Up",
@@ -15,6 +18,21 @@ LABELS = {
     Status.NO_DATA: "No data",
     Status.PAUSED: "Paused",
     Status.MAINTENANCE: "Maintenance",
+}
+IMPACTS = {Severity.CRITICAL: "Critical", Severity.WARNING: "Warning", Severity.INFO: "Info"}
+"""From the worst on."""
+STATES = {
+    IncidentState.INVESTIGATING: "Investigating",
+    IncidentState.IDENTIFIED: "Identified",
+    IncidentState.MONITORING: "Monitoring",
+    IncidentState.RESOLVED: "Resolved",
+}
+ENDINGS = {
+    Ending.RECOVERED: "recovered",
+    Ending.RULE_CHANGED: "the rule was changed",
+    Ending.RULE_REMOVED: "the rule was removed",
+    Ending.DESELECTED: "the rule watches it no more",
+    Ending.MONITOR_REMOVED: "the monitor was removed",
 }
 TROUBLE = (Status.DOWN, Status.DEGRADED)
 URGENCY = (
@@ -61,6 +79,19 @@ def summarize(counts: Mapping[Status, int]) -> str:
     if counts.get(Status.NO_DATA, 0):
         return "Waiting for the first heartbeat"
     return "Nothing is being watched now"
+
+
+def undelivered(dead: Mapping[str, int]) -> str:
+    """`3 notifications to ops and 1 to boss could not be delivered`; empty when all could."""
+    if not dead:
+        return ""
+    (first, count), *others = sorted(dead.items(), key=lambda each: (-each[1], each[0]))
+    text = f"{count:,} notification{'' if count == 1 else 's'} to {first}"
+    if len(others) > 2:
+        text += f" and {sum(number for _, number in others):,} to {len(others)} others"
+    elif others:
+        text += "".join(f"{' and' if each is others[-1] else ','} {each[1]:,} to {each[0]}" for each in others)
+    return f"{text} could not be delivered"
 
 
 def worst(counts: Mapping[Status, int]) -> Status:

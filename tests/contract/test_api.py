@@ -3,15 +3,18 @@
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 from falcon import testing
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.settings import AuthSettings, Secret, WebSettings
+from exporter.core.notification import NotificationState
+from exporter.storage.notifications import Notification
 from exporter.web.openapi import OPERATIONS, describe
 from exporter.web.rendering import Assets, Pages
-from tests.web_fakes import World, every_status
+from tests.web_fakes import World, alarmed, every_status
 
 TOKEN = "SESAME"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
@@ -23,6 +26,18 @@ def world() -> World:
     world = every_status()
     world.web = WebSettings(auth=AuthSettings(token=Secret(TOKEN)))
     return world
+
+
+@pytest.fixture
+def alarms() -> World:
+    world = alarmed()
+    world.web = WebSettings(auth=AuthSettings(token=Secret(TOKEN)))
+    return world
+
+
+@pytest.fixture
+def alarmed_client(alarms: World) -> testing.TestClient:
+    return testing.TestClient(alarms.app(), headers=HEADERS)
 
 
 @pytest.fixture
@@ -118,16 +133,168 @@ def test_without_a_token_reading_is_open_and_changing_is_not(world: World) -> No
         assert "web.auth.token" in answer.json["error"]
 
 
-@given(
-    st.dictionaries(st.sampled_from(["q", "status", "group", "limit", "cursor", "page", "since"]), st.text(max_size=8))
-)
+PARAMETERS = ["q", "status", "group", "limit", "cursor", "page", "since", "step", "open", "state", "before"]
+
+
+@given(st.dictionaries(st.sampled_from(PARAMETERS), st.text(max_size=8)))
 def test_no_parameter_breaks_anything(parameters: dict[str, str]) -> None:
     client = testing.TestClient(SHARED)
-    for path in ("/", "/api/v1/monitors", "/monitors/new-etl", "/api/v1/monitors/new-etl/transitions"):
+    for path in (
+        "/",
+        "/api/v1/monitors",
+        "/monitors/new-etl",
+        "/api/v1/monitors/new-etl/transitions",
+        "/incidents",
+        "/incidents/1",
+        "/api/v1/alerts",
+        "/api/v1/incidents",
+        "/api/v1/incidents/1",
+        "/api/v1/notifications",
+    ):
         assert client.simulate_get(path, params=parameters).status_code in (200, 400, 404)
 
 
-SHARED = every_status().app()
+SHARED = alarmed().app()
+
+
+def all_pages(client: testing.TestClient, path: str, name: str, **parameters: str) -> list[dict[str, object]]:
+    found, cursor = [], ""
+    while True:
+        given = {"limit": "2", **parameters, **({"cursor": cursor} if cursor else {})}
+        page = client.simulate_get(path, params=given)
+        assert page.status_code == 200, page.text
+        found += page.json[name]
+        cursor = page.json["next_cursor"]
+        if not cursor:
+            return found
+
+
+def test_alerts_are_listed_selected_and_paged(alarmed_client: testing.TestClient) -> None:
+    everything = alarmed_client.simulate_get("/api/v1/alerts").json["alerts"]
+    assert len(everything) == 6
+    assert all_pages(alarmed_client, "/api/v1/alerts", "alerts") == everything
+    on = alarmed_client.simulate_get("/api/v1/alerts?step=triggered").json["alerts"]
+    assert {one["step"] for one in on} == {"TRIGGERED"}
+    assert len(on) == 4
+    over = all_pages(alarmed_client, "/api/v1/alerts", "alerts", step="RESOLVED")
+    assert {(one["tag"], one["ending"]) for one in over} == {
+        ("pg-dump-eu", "rule_changed"),
+        ("search-reindex", "recovered"),
+    }
+    for bad in ("step=on", "cursor=x", "cursor=0", "limit=0", f"cursor={'9' * 30}"):
+        answer = alarmed_client.simulate_get(f"/api/v1/alerts?{bad}")
+        assert answer.status_code == 400
+        assert bad.partition("=")[0] in answer.json["error"]
+
+
+def test_incidents_are_listed_selected_and_paged(alarmed_client: testing.TestClient) -> None:
+    everything = alarmed_client.simulate_get("/api/v1/incidents").json["incidents"]
+    assert [one["id"] for one in everything] == [4, 3, 2, 1]
+    assert all_pages(alarmed_client, "/api/v1/incidents", "incidents") == everything
+    assert [one["id"] for one in all_pages(alarmed_client, "/api/v1/incidents", "incidents", open="true")] == [2, 1]
+    assert [one["id"] for one in all_pages(alarmed_client, "/api/v1/incidents", "incidents", open="false")] == [4, 3]
+    assert alarmed_client.simulate_get("/api/v1/incidents?open=maybe").status_code == 400
+    one = alarmed_client.simulate_get("/api/v1/incidents/3").json
+    assert (one["state"], one["impact"], one["duration_seconds"]) == ("RESOLVED", "warning", 7200.0)
+    assert one["updates"][1]["text"].startswith("<script>")
+    assert one["updates"][-1]["state"] == "RESOLVED"
+    assert [alert["rule"] for alert in one["alerts"]] == ["late"]
+    assert alarmed_client.simulate_get("/api/v1/incidents/99").json["error"] == "There is no incident 99."
+
+
+def test_an_incident_is_updated_acknowledged_and_resolved(alarmed_client: testing.TestClient) -> None:
+    post = alarmed_client.simulate_post
+    added = post("/api/v1/incidents/1/updates", json={"text": "Found \u0007it.\r\n  😀", "state": "IDENTIFIED"})
+    assert added.status_code == 201
+    assert (added.json["state"], added.json["acknowledged_by"]) == ("IDENTIFIED", None)
+    assert added.json["updates"][-1]["text"] == "Found it.\n  😀"
+    assert added.json["updates"][-1]["author"] == "API"
+    taken = post("/api/v1/incidents/1/acknowledge", json={"author": "anna"})
+    assert (taken.status_code, taken.json["acknowledged_by"]) == (200, "anna")
+    again = post("/api/v1/incidents/1/acknowledge", json={})
+    assert (again.status_code, again.json["error"]) == (409, "Incident 1 is acknowledged already, by anna.")
+    over = post("/api/v1/incidents/1/updates", json={"text": "Over.", "state": "RESOLVED", "author": "bert"})
+    assert over.json["resolved_at"] is not None
+    assert over.json["updates"][-1]["author"] == "bert"
+    assert post("/api/v1/incidents/1/updates", json={"text": "More."}).status_code == 409
+    for path in ("updates", "acknowledge"):
+        body = {"text": "x"} if path == "updates" else {}
+        assert post(f"/api/v1/incidents/99/{path}", json=body).status_code == 404
+        assert post(f"/api/v1/incidents/x/{path}", json=body).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({}, "text"),
+        ({"text": " \n\u0000"}, "text"),
+        ({"text": "x" * 2001}, "text"),
+        ({"text": 1}, "text"),
+        ({"text": "x", "state": "DONE"}, "state"),
+        ({"text": "x", "author": "y" * 101}, "author"),
+        ({"text": "x", "status": "RESOLVED"}, "status"),
+    ],
+)
+def test_a_bad_update_is_named(alarmed_client: testing.TestClient, body: dict[str, object], path: str) -> None:
+    answer = alarmed_client.simulate_post("/api/v1/incidents/1/updates", json=body)
+    assert answer.status_code == 422
+    assert [one["path"] for one in answer.json["problems"]] == [path]
+
+
+def test_incidents_are_changed_by_holders_of_the_token_alone() -> None:
+    world = alarmed()
+    client = testing.TestClient(world.app(), headers={"Content-Type": "application/json"})
+    for path in ("updates", "acknowledge"):
+        answer = client.simulate_post(f"/api/v1/incidents/1/{path}", json={"text": "x"})
+        assert (answer.status_code, "web.auth.token" in answer.json["error"]) == (403, True)
+    world.web = WebSettings(auth=AuthSettings(token=Secret(TOKEN)))
+    for path in ("updates", "acknowledge"):
+        assert client.simulate_post(f"/api/v1/incidents/1/{path}", json={"text": "x"}).status_code == 401
+    assert len(world.incidents.timeline[1]) == 1
+    for path in ("/api/v1/alerts", "/api/v1/incidents", "/api/v1/incidents/1", "/api/v1/notifications", "/incidents"):
+        assert client.simulate_get(path).status_code == 401
+
+
+def test_what_is_owed_is_listed(alarmed_client: testing.TestClient, alarms: World) -> None:
+    for number, state in enumerate(("delivered", "dead", "pending", "replaced", "dead"), start=1):
+        ended = None if state == "pending" else 9
+        failure = ("rejected", "hooks.example.org answered 404") if state == "dead" else (None, None)
+        alarms.notifications.kept.append(
+            Notification(
+                number, f"key-{number}", "ops", "TRIGGERED", NotificationState(state), 5, 3, 7, 8, *failure, ended
+            )
+        )
+    dead = all_pages(alarmed_client, "/api/v1/notifications", "notifications", state="DEAD", limit="1")
+    assert [one["id"] for one in dead] == [5, 2]
+    assert (dead[0]["failure"], dead[0]["error"]) == ("rejected", "hooks.example.org answered 404")
+    assert dead[0]["next_attempt_at"] is None
+    (pending,) = alarmed_client.simulate_get("/api/v1/notifications?state=pending").json["notifications"]
+    assert pending["next_attempt_at"] == "1970-01-01T00:00:00.007Z"
+    assert len(alarmed_client.simulate_get("/api/v1/notifications").json["notifications"]) == 5
+    assert "dead" in alarmed_client.simulate_get("/api/v1/notifications?state=x").json["error"]
+
+
+def test_alarms_are_503_without_the_database(alarmed_client: testing.TestClient, alarms: World) -> None:
+    alarms.break_storage()
+    for path in ("alerts", "incidents", "incidents/1", "notifications"):
+        answer = alarmed_client.simulate_get(f"/api/v1/{path}")
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+
+
+def test_answers_are_what_the_description_says(alarmed_client: testing.TestClient) -> None:
+    document = describe("1")
+    for path, methods in OPERATIONS.items():
+        answer_model = methods.get("get")
+        if answer_model is None or answer_model.answer is None:
+            continue
+        answer = alarmed_client.simulate_get(path.replace("{tag}", "pg-dump-eu").replace("{id}", "3"))
+        assert answer.status_code == 200, path
+        schema = {
+            "$ref": f"#/components/schemas/{answer_model.answer.__name__}",
+            "components": document["components"],
+        }
+        jsonschema.validate(answer.json, schema)
 
 
 def test_the_description_is_of_the_routes_there_are(client: testing.TestClient, world: World) -> None:

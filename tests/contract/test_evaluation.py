@@ -4,6 +4,8 @@ import pytest
 
 from exporter.core.clock import HOUR, MINUTE, SECOND
 from exporter.core.heartbeat import Kind
+from exporter.core.telemetry import Silent
+from exporter.evaluation.evaluator import Evaluator
 from exporter.storage import leases
 from exporter.storage.leases import LeaseLost
 from tests.conftest import START, ManualClock
@@ -194,9 +196,9 @@ def test_a_heartbeat_between_judgement_and_writing_wins(replica: Replica, clock:
     due = replica.evaluations.due(clock.now(), 10)
     settle = replica.evaluations.settle
 
-    def beaten(outcomes: object, check: object) -> object:
+    def beaten(outcomes: object, check: object, also: object) -> object:
         replica.beat("job")
-        return settle(outcomes, check)  # type: ignore[arg-type]
+        return settle(outcomes, check, also)  # type: ignore[arg-type]
 
     replica.evaluations.settle = beaten  # type: ignore[assignment, method-assign]
     replica.evaluator._judge(due, clock.now())
@@ -244,6 +246,37 @@ def test_a_clock_set_back_an_hour_delays_nothing(replica: Replica, clock: Manual
     assert replica.status("job") == ("DOWN", "missed")
 
 
+@pytest.mark.parametrize("noticed", [True, False], ids=["noticed", "while it did not run"])
+def test_a_clock_set_back_between_two_heartbeats(replica: Replica, clock: ManualClock, noticed: bool) -> None:
+    """Deadlines are those of the new time from the next heartbeat on, and history makes up nothing."""
+    replica.add("job")
+    replica.add("ticked", evaluation_cron="* * * * *")
+    for tag in ("job", "ticked"):
+        replica.beat(tag)
+    clock.advance(MINUTE)
+    replica.evaluator.evaluate_due()
+    clock.step(-HOUR)
+    if noticed:
+        replica.evaluator.evaluate_due()
+    clock.advance(MINUTE)
+    for tag in ("job", "ticked"):
+        replica.beat(tag)
+    replica.evaluator.evaluate_due()
+    clock.advance(6 * MINUTE)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == replica.status("ticked") == ("DEGRADED", "late")
+    clock.advance(6 * MINUTE)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == replica.status("ticked") == ("DOWN", "missed")
+    for tag in ("job", "ticked"):
+        replica.beat(tag)
+    clock.advance(MINUTE)
+    replica.evaluator.evaluate_due()
+    for tag in ("job", "ticked"):
+        assert replica.status(tag) == ("UP", "on_time")
+        assert [status for status, _ in replica.past(tag)] == ["NO_DATA", "UP", "DEGRADED", "DOWN", "UP"]
+
+
 def test_a_burst_of_deadlines(replica: Replica, clock: ManualClock) -> None:
     from exporter.core.monitor import Monitor
 
@@ -252,3 +285,42 @@ def test_a_burst_of_deadlines(replica: Replica, clock: ManualClock) -> None:
     assert replica.evaluator.evaluate_due() == 1700
     for watched in replica.fleet:
         assert watched.standing.status.value == "NO_DATA"
+
+
+class Frontier(Silent):
+    """Keeps up to which moment all was evaluated."""
+
+    def __init__(self) -> None:
+        self.told: list[float] = []
+
+    def evaluated_until(self, at: float) -> None:
+        self.told.append(at)
+
+
+def test_only_what_is_evaluated_to_the_end_is_said_to_be(
+    replica: Replica, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frontier = Frontier()
+    monkeypatch.setattr("exporter.evaluation.evaluator.BATCH", 2)
+    evaluator = Evaluator(replica.db, replica.evaluations, replica.history, replica.lease, clock, frontier)
+    for tag in ("a", "b", "c"):
+        replica.add(tag)
+        replica.beat(tag)
+    evaluator.evaluate_due()
+    assert frontier.told == [clock.now() / SECOND]
+    clock.advance(HOUR)
+    held = replica.lease.hold
+    answers = iter([True, False])
+    monkeypatch.setattr(replica.lease, "hold", lambda: held() and next(answers))
+    assert evaluator.evaluate_due() == 2  # the lease went before the third
+    assert len(frontier.told) == 1
+    monkeypatch.setattr(replica.lease, "hold", held)
+    evaluator.evaluate_due()
+    assert frontier.told[1:] == [clock.now() / SECOND]
+
+
+def test_who_holds_no_lease_evaluates_nothing(replica: Replica, other: Replica, clock: ManualClock) -> None:
+    frontier = Frontier()
+    replica.evaluator.evaluate_due()
+    Evaluator(other.db, other.evaluations, other.history, other.lease, clock, frontier).evaluate_due()
+    assert frontier.told == []

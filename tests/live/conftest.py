@@ -131,10 +131,14 @@ class Service:
             key[1] for key, value in self.metrics().items() if key[0] == "heartbeat_status" and key[2] == tag and value
         )
 
+    def workers(self) -> list[int]:
+        """The process ids of the supervisor's children."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def worker(self) -> int:
         """The worker's process id."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return int(children[0])
+        return self.workers()[0]
 
     def cli(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "exporter", *arguments, "--storage.url", self.storage]

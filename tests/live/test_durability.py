@@ -47,17 +47,28 @@ def test_kill_9_under_load(start: Starter) -> None:
     check(service, load)
 
 
-def test_a_killed_worker_is_replaced(start: Starter) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_worker_is_replaced(start: Starter, number: int) -> None:
     service = start(CONFIG)
     with Load(service) as load:
         wait_for_some(load, 100)
         old = service.worker()
-        os.kill(old, signal.SIGKILL)
+        os.kill(old, number)
         eventually(lambda: service.worker() != old)
         service.ready()
         wait_for_some(load, len(load.acknowledged) + 100)
         load.stop()
     check(service, load)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2])
+def test_a_signal_that_gunicorn_knows_and_we_do_not(start: Starter, number: int) -> None:
+    service = start()
+    worker = service.worker()
+    service.send(number)
+    eventually(lambda: "ignored: there is one worker" in service.output())
+    assert service.workers() == [worker]
+    assert service.ping("job").status == 200
 
 
 @pytest.mark.parametrize(("number", "group"), [(signal.SIGTERM, False), (signal.SIGINT, True), (signal.SIGTERM, True)])

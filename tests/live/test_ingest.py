@@ -134,6 +134,15 @@ def test_no_header_spoils_a_heartbeat(shared: Service, header: str) -> None:
     assert shared.ping("job", "", "-H", "Accept: ;;;q=x").status == 200
 
 
+def test_an_offer_to_upgrade_is_passed_over(shared: Service) -> None:
+    offer = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+    offer.append("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    before = shared.received("job")
+    assert shared.ping("job", "", *(part for header in offer for part in ("-H", header))).status == 200
+    assert shared.received("job") == before + 1
+    assert "[error" not in shared.output()
+
+
 def test_bodies(shared: Service, tmp_path: Path) -> None:
     big = tmp_path / "big"
     big.write_bytes(b"x" * 3_000_000)

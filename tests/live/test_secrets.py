@@ -47,6 +47,23 @@ def test_no_secret_leaves_by_log_page_metrics_or_database(start: Starter, format
     ):
         for method in ("GET", "POST", "PUT", "OPTIONS", "FOO"):
             get("-X", method, f"{base}/{path}")
+    webhook = f"{service.url}/api/v1/alertmanager"
+    firing = '{"alerts": [{"status": "firing", "labels": {}}, {"status": "firing", "labels": {"heartbeat_tag": "x"}}]}'
+    for path in (
+        f"job/{SECRET}",
+        f"job/{SECRET}/",
+        f"job/{SECRET}?tag_label=x",
+        f"nobody/{SECRET}",
+        f"{SECRET}",
+        f"job:{SECRET}",
+    ):
+        for sent in (firing, "{", "[]", '{"alerts": []}'):
+            get("--data-binary", sent, f"{webhook}/{path}")
+        for method in ("GET", "PUT", "FOO"):
+            get("-X", method, f"{webhook}/{path}")
+    get("-H", f"Authorization: Bearer {SECRET}", "--data-binary", firing, f"{webhook}/job")
+    get("--data-binary", firing, f"{service.url}/%61pi/v1/alertmanager/job/{SECRET}")
+    get("--data-binary", firing, f"{service.url}/api/v1//alertmanager/job/{SECRET}")
     get(f"{service.url}/%65xt/heartbeat/job:{SECRET}")
     get(f"{service.url}/EXT/heartbeat/job:{SECRET}")
     get(f"{service.url}//ext/heartbeat/job:{SECRET}")
@@ -81,6 +98,8 @@ def test_no_secret_leaves_by_log_page_metrics_or_database(start: Starter, format
         f"POST /ext/heartbeat/job:{SECRET} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZ{SECRET}\r\n",
         f"GET /ext/heartbeat/job:{SECRET} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        f"POST /api/v1/alertmanager/job/{SECRET} HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nshort",
+        f"POST /api/v1/alertmanager/job/{SECRET} HTTP/1.1\r\nHost x {SECRET}\r\n\r\n",
         f"PRI /ext/heartbeat/job:{SECRET} HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ):
         said.append(send_raw(service, request.encode("latin-1")).decode("latin-1"))

@@ -105,6 +105,48 @@ def test_a_database_that_may_not_be_written(start: Starter, tmp_path: Path) -> N
     assert service.received("job") == 2
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_database_that_is_deleted_or_replaced_under_us(start: Starter, tmp_path: Path, replaced: bool) -> None:
+    """Nothing is acknowledged into a file that has lost its name; the service comes back on what is there."""
+    clients = 2
+    service = start("storage: {heartbeats_kept: 10000}\n" + monitors("job"))
+    assert service.ping("job").status == 200
+    if replaced:
+        with closing(sqlite3.connect(tmp_path / "live.db")) as database:
+            database.execute("VACUUM INTO ?", (str(tmp_path / "backup.db"),))
+    with Load(service, clients=clients) as load:
+        eventually(lambda: len(load.acknowledged) > 50)
+        for file in tmp_path.glob("live.db*"):
+            file.unlink()
+        if replaced:
+            (tmp_path / "backup.db").rename(tmp_path / "live.db")
+        before = set(load.acknowledged)
+        eventually(lambda: len(load.acknowledged - before) > 50)
+        load.stop()
+    service.stop()
+    with closing(sqlite3.connect(tmp_path / "live.db")) as database:
+        found = {row[0] for row in database.execute("SELECT rid FROM heartbeats")}
+        (received,) = database.execute("SELECT received FROM states").fetchone()
+    # An answer may be on its way while the file goes, one for each client.
+    assert len(load.acknowledged - before - found) <= clients
+    assert received == len(found)
+    assert "starting over" in service.output()
+
+
+def test_a_database_that_is_replaced_before_it_was_ever_open(start: Starter, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "live.db")) as database:
+        database.execute("PRAGMA journal_mode=wal")
+    held = sqlite3.connect(tmp_path / "live.db", isolation_level=None)
+    held.execute("BEGIN IMMEDIATE")
+    service = start(monitors("job"), ready=False)
+    eventually(lambda: "locked; trying again" in service.output())
+    for file in tmp_path.glob("live.db*"):
+        file.unlink()
+    service.ready()
+    assert service.ping("job").status == 200
+    held.close()
+
+
 def test_two_processes_on_one_database(start: Starter) -> None:
     config = monitors("job", degraded_after="1s", down_after="2s")
     one, two = start(config, "one"), start(config, "two")

@@ -2,8 +2,11 @@
 
 import json
 import re
+import shlex
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -52,7 +55,9 @@ def test_a_monitor_from_its_first_day_to_its_last(storage: str, tmp_path: Path) 
     )
     assert added.exit_code == 0, added.output
     line = re.search(
-        r"curl -fsS -m 10 --retry 5 http://127\.0\.0\.1:10105/ext/heartbeat/job:(\S{32})$", added.output, re.M
+        r"curl -fsS -m 10 --retry 5 --retry-connrefused http://127\.0\.0\.1:10105/ext/heartbeat/job:(\S{32})$",
+        added.output,
+        re.M,
     )
     assert line is not None
     secret = line[1]
@@ -114,6 +119,7 @@ def test_bad_usage(storage: str) -> None:
 def test_storage_that_cannot_be(tmp_path: Path) -> None:
     refused(monitor("oracle://x", "list"), "this version knows sqlite")
     refused(monitor("sqlite:///", "list"), "sqlite:////absolute")
+    refused(monitor("sqlite:///:memory:", "list"), "kept on a disk")
     refused(monitor(f"sqlite:///{tmp_path}/none/x.db", "list"), "unable to open")
     (tmp_path / "text.db").write_text("this is no database, and long enough to be seen as none " * 40)
     refused(monitor(f"sqlite:///{tmp_path}/text.db", "list"), "not a database")
@@ -125,6 +131,8 @@ def test_check_config(tmp_path: Path) -> None:
     good.write_text("monitors: [{tag: a, secret: s}]\n")
     bad.write_text("web: {listen: x}\nlog: {level: loud}\n")
     assert run("check-config", str(good)).output == f"{good}: good, 1 monitor\n"
+    good.write_text("monitors: [{tag: a, secret: s}]\nalerts: [{name: x}, {name: y}]\n")
+    assert run("check-config", str(good)).output == f"{good}: good, 1 monitor, 2 alert rules\n"
     result = run("check-config", str(bad))
     refused(result, f"{bad}:1: web.listen: ", f"{bad}:2: log.level: ", "2 problems")
     assert json.loads(run("check-config", "--schema").output)["title"] == "Heartbeat Exporter configuration"
@@ -170,16 +178,74 @@ def test_serve_starts_without_a_file(tmp_path: Path, storage: str, no_server: li
 
 
 def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         yield f"{path} {name}", command
         if isinstance(command, click.Group):
             yield from commands(command, f"{path} {name}")
+
+
+@pytest.mark.parametrize("columns", ["80", "100"])
+def test_help_is_a_pleasure_to_read(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in the order of use, no line cut or wrapped within an example, every option told on its own line."""
+    monkeypatch.setenv("COLUMNS", columns)
+    listed = re.findall(r"^  ([a-z]+)  ", run("monitor", "--help").output, re.M)
+    assert listed == ["add", "list", "show", "pause", "resume", "remove"]
+    for path, command in commands(main, "heartbeat-exporter"):
+        text = run(*path.split()[1:], "--help").output
+        examples = re.findall(r"^    (heartbeat-exporter .*)$", text, re.M)
+        assert all(example.startswith(path) for example in examples), text
+        assert max(map(len, text.splitlines())) <= 100
+        assert "TEXT" not in text
+        if not isinstance(command, click.Group):
+            assert "..." not in text.replace("[ARGS]...", ""), "the first sentence is too long for a list of commands"
+    overview = run("--help").output
+    assert "..." not in overview.replace("[ARGS]...", "")
+
+
+def test_examples_in_help_are_good(storage: str, no_server: list[object], tmp_path: Path) -> None:
+    for path, _ in commands(main, "heartbeat-exporter"):
+        if path.split()[1] in ("check-config", "incident", "notify", "notification"):
+            continue  # the last three need an incident and somebody to tell: their own tests run them
+        text = run(*path.split()[1:], "--help").output.replace("\\\n", "")
+        for line in re.findall(r"^    (heartbeat-exporter .*)$", text, re.M):
+            arguments = shlex.split(line, comments=True)[1:]
+            if "--config.file" in arguments:
+                (tmp_path / "heartbeats.yml").write_text("monitors: [{tag: a, secret: s}]\n")
+                arguments[arguments.index("heartbeats.yml")] = str(tmp_path / "heartbeats.yml")
+            if arguments[0] == "serve":
+                arguments += ["--web.listen-address", "127.0.0.1:0"]
+            result = run(*arguments, "--storage.url", storage)
+            assert result.exit_code == 0, (line, result.output)
+    assert len(no_server) == 3
+
+
+def test_the_list_names_its_file_and_is_coloured_only_in_a_terminal(storage: str) -> None:
+    assert f"No monitors yet in {storage}." in monitor(storage, "list").output
+    monitor(storage, "add", "job")
+    assert "\x1b" not in monitor(storage, "list").output
+    with closing(sqlite3.connect(storage.removeprefix("sqlite:///"))) as database:
+        database.execute("UPDATE states SET status = 'DOWN'")
+        database.commit()
+    coloured = CliRunner().invoke(main, ["monitor", "list", "--storage.url", storage], color=True).output
+    assert "\x1b[31mDOWN" in coloured
 
 
 def section_of(command: str) -> str:
     start = re.search(rf"^#+ `{command}`$", DOCS, re.MULTILINE)
     assert start is not None, f"{command} is not in docs/command-line.md"
     return re.split(r"^#+ ", DOCS[start.end() :], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_the_service_imports_nothing_that_it_does_not_need() -> None:
+    """Idle memory has a bar, and each of these costs some."""
+    code = "import sys, exporter.cli, exporter.compose; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert not {module for module in imported if module.endswith("_commands")}
+    assert not {module for module in imported if module.startswith("exporter.alerting.notifiers.")}
 
 
 def test_every_command_and_option_is_documented_and_no_other() -> None:
@@ -194,8 +260,7 @@ def test_every_command_and_option_is_documented_and_no_other() -> None:
             option = parameter.opts[0]
             known.add(option)
             assert parameter.help, option
-            shared = " monitor" in path and option in ("--config.file", "--storage.url")
-            assert re.search(
-                rf"`{re.escape(option)}\b", section_of("heartbeat-exporter monitor") if shared else section
-            )
+            shared = option in ("--config.file", "--storage.url")
+            where = section + (section_of(" ".join(path.split()[:2])) if shared else "")
+            assert re.search(rf"`{re.escape(option)}\b", where), (path, option)
     assert set(re.findall(r"`(--[a-z.-]+)", DOCS)) <= known

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from exporter.config.load import ALIASES, FILES, MODELS, load_config
+from exporter.config.alert_models import NotifierOptions
+from exporter.config.load import ALERT_ALIASES, ALIASES, FILES, MODELS, load_config
 from exporter.config.schema import json_schema
 from exporter.config.settings import Secret, Settings
 from exporter.core.errors import ConfigError
@@ -302,16 +303,17 @@ def test_the_schema_accepts_what_loads_and_refuses_unknown_keys() -> None:
 
 def test_every_setting_is_documented() -> None:
     docs = (ROOT / "docs" / "configuration.md").read_text()
-    for path, model in MODELS.items():
+    for path, model in {**MODELS, ("notifiers",): NotifierOptions}.items():
         assert issubclass(model, BaseModel)
         for name, field in model.model_fields.items():
             assert field.description, name
+            name = field.alias or name
             assert f"`{name}`" in docs or f"## `{name}`" in docs, (path, name)
     for path, names in FILES.items():
         for name in names:
             assert re.search(rf"`{name}` †", docs), (path, name)
     assert "`secret` †" in docs
-    for alias in ALIASES:
+    for alias in (*ALIASES, *ALERT_ALIASES):
         assert f"`{alias}`" in docs
 
 

@@ -44,8 +44,8 @@ class FakeRequest:
     def has_body(self) -> bool:
         return bool(self._body)
 
-    async def body(self) -> Body:
-        return Body(self._body[:KEPT], len(self._body) > KEPT)
+    async def body(self, keep: int = KEPT) -> Body:
+        return Body(self._body[:keep], len(self._body) > keep)
 
 
 def read(rest: str, query: str = "", authorization: str | None = None, body: bytes = b"") -> Signal:

@@ -21,6 +21,8 @@ from exporter.logs import RedactingFormatter, redact, set_up_logging
         "http://host:1/ext/heartbeat/job%3ASESAME",
         "%2Fext%2Fheartbeat%2Fjob:SESAME",
         "EXT/HEARTBEAT/job:SESAME",
+        "POST /api/v1/alertmanager/job/SESAME?tag_label=cluster HTTP/1.1",
+        "%2Fapi%2fv1%2Falertmanager%2Fjob%2FSESAME",
         "Authorization: Bearer SESAME",
         "{'authorization': 'basic SESAME=='}",
         "postgresql://user:SESAME@host/db",
@@ -63,8 +65,9 @@ def test_arguments_extras_and_tracebacks_are_redacted(output: io.StringIO, forma
     log = logging.getLogger("somebody.else")
     url = "/ext/heartbeat/job:SESAME"
     log.debug("path %s", url, extra={"url": url})
+    secret_in_a_local_variable = "SESAME"
     try:
-        raise ValueError(f"cannot read {url}")
+        raise ValueError(f"cannot read {url}, {len(secret_in_a_local_variable)}")
     except ValueError:
         log.exception("failed")
     text = output.getvalue()

@@ -28,6 +28,10 @@ EXPRESSIONS = [
     "59 23 31 12 *",
     "0 0 */2 * 1",
     "20,40 1,2 * 3,10 *",
+    "0 18-18 * * *",
+    "05-5,30 1-01,4 * * *",
+    "0 3 1-1 3-Mar,10-10 *",
+    "0 3 * * sun-0,WED-wed",
 ]
 # Not Australia/Lord_Howe, which changes by half an hour: there the oracle skips a 02:00 that does exist.
 ZONES = ["Europe/Berlin", "America/New_York", "UTC", "Asia/Kolkata", "America/St_Johns", "Africa/Casablanca"]

@@ -80,6 +80,10 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
         lambda telemetry: telemetry.evaluated(7, 0.5),
         {"evaluations_total": 7, "evaluation_lag_seconds_count": 1, "evaluation_lag_seconds_sum": 0.5},
     ),
+    "evaluated_until": (
+        lambda telemetry: telemetry.evaluated_until(1234.5),
+        {"evaluated_until_timestamp_seconds": 1234.5},
+    ),
     "evaluation_failed": (lambda telemetry: telemetry.evaluation_failed(), {"evaluation_failures_total": 1}),
     "transition": (
         lambda telemetry: telemetry.transition("DOWN"),
@@ -89,6 +93,27 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
     "config_reloaded": (
         lambda telemetry: telemetry.config_reloaded(True, 5.0),
         {"config_last_reload_successful": 1, "config_last_reload_success_timestamp_seconds": 5.0},
+    ),
+    "expect_notifiers": (
+        lambda telemetry: telemetry.expect_notifiers(["boss"]),
+        {"notifications_sent_total{notifier=boss}": 0, "notification_delivery_seconds_count{notifier=boss}": 0},
+    ),
+    "alerts_changed": (
+        lambda telemetry: telemetry.alerts_changed(2, 1),
+        {"alerts_total{step=TRIGGERED}": 2, "alerts_total{step=RESOLVED}": 1},
+    ),
+    "notification_delivered": (
+        lambda telemetry: telemetry.notification_delivered("ops", 3.0),
+        {
+            "notifications_sent_total{notifier=ops}": 1,
+            "notification_delivery_seconds_bucket{notifier=ops,le=2.0}": 0,
+            "notification_delivery_seconds_count{notifier=ops}": 1,
+            "notification_delivery_seconds_sum{notifier=ops}": 3,
+        },
+    ),
+    "notification_failed": (
+        lambda telemetry: telemetry.notification_failed("ops", "timeout"),
+        {"notifications_failed_total{notifier=ops,reason=timeout}": 1},
     ),
     "scraped": (
         lambda telemetry: telemetry.scraped(0.2),

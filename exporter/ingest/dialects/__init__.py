@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 from exporter.ingest.dialect import Dialect
+from exporter.ingest.dialects.alertmanager import AlertmanagerDialect
 from exporter.ingest.dialects.heartbeat import HeartbeatDialect
 
-DIALECTS: tuple[type[Dialect], ...] = (HeartbeatDialect,)
+DIALECTS: tuple[type[Dialect], ...] = (HeartbeatDialect, AlertmanagerDialect)
 ENTRY_POINT = "heartbeat_exporter.dialects"
 
 

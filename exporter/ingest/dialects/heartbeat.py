@@ -7,13 +7,14 @@ from urllib.parse import parse_qsl
 
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.telemetry import Rejection
+from exporter.ingest.bearer import bearer
+from exporter.ingest.body import text_of
 from exporter.ingest.dialect import Refused, Request, Signal
 
 _RID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EXIT_CODE = re.compile(r"-?[0-9]{1,300}")
 _LARGEST_EXIT_CODE = 2**63 - 1
 _SUFFIXES = {"": Kind.SUCCESS, "start": Kind.START, "fail": Kind.FAILURE, "log": Kind.LOG}
-_BEARER = "bearer "
 _OK = b'{"status":"OK"}'
 
 
@@ -39,7 +40,7 @@ class HeartbeatDialect:
             output = ""
             if request.has_body:
                 body = await request.body()
-                output = _text(body.kept)
+                output = text_of(body.kept)
                 if body.cut:
                     warnings.append("the body is longer than 10 kB or did not arrive whole: its beginning is kept")
             beat = Heartbeat(kind, request.received_at, rid, exit_code, output)
@@ -63,9 +64,9 @@ def _claims(request: Request) -> Iterator[tuple[str, str, str]]:
     if colon:
         yield tag, secret, tail
         return
-    authorization = request.header("Authorization")
-    if authorization is not None and authorization[:7].lower() == _BEARER:
-        yield head, authorization[7:].strip(), tail
+    given = bearer(request)
+    if given is not None:
+        yield head, given, tail
     secret, _, suffix = tail.partition("/")
     yield head, secret, suffix
 
@@ -97,8 +98,3 @@ def _rid(query: str, warnings: list[str]) -> str:
         warnings.append("rid is not 1 to 64 of letters, digits, '.', '_' and '-': it was left out")
         return ""
     return given[0]
-
-
-def _text(body: bytes) -> str:
-    """What a job printed, whatever it printed; NUL is more than some databases can store."""
-    return body.decode("utf-8", "replace").replace("\0", "\ufffd")

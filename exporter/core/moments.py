@@ -27,6 +27,11 @@ class Moment:
     text: str
     """How far away: `12 min ago`, `in 3 h`."""
 
+    @property
+    def local(self) -> str:
+        """`exact` without the timezone, for where that is named once for all."""
+        return self.exact.rpartition(" ")[0]
+
 
 def rfc3339(at: int) -> str:
     """`2026-11-24T03:00:00.000Z`. All digits, always, so that texts sort as moments do."""

@@ -1,0 +1,1 @@
+"""Rules to alerts, alerts to incidents and to what is owed to notifiers; and its delivery."""

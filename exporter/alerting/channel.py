@@ -1,0 +1,177 @@
+"""One notifier's queue, on a thread of its own: whoever is slow or down holds up nobody else."""
+
+import logging
+import threading
+from collections.abc import Callable
+from random import Random
+
+from exporter.alerting.message import Event, Facts, Message, Site
+from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
+from exporter.core.alert_rule import Severity
+from exporter.core.clock import MINUTE, SECOND, Clock
+from exporter.core.errors import StorageUnavailable
+from exporter.core.notification import Backoff
+from exporter.core.telemetry import Telemetry
+from exporter.storage.deliveries import Contents, Deliveries
+from exporter.storage.leases import Lease, LeaseLost
+from exporter.storage.notifications import Notification
+
+log = logging.getLogger(__name__)
+
+RESOLVED_SHOWN = 5 * MINUTE
+"""How long a service that is told everything again is told what is over."""
+_LONGEST_WAIT = 0.5
+"""Seconds between two looks at the outbox: other processes do not wake us."""
+_SEVERITIES = tuple(Severity)
+
+
+class Channel:
+    """`work` does all that is due, on the caller's thread; `start` runs it on one of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        notifier: Notifier,
+        deliveries: Deliveries,
+        lease: Lease,
+        clock: Clock,
+        telemetry: Telemetry,
+        site: Callable[[], Site],
+    ) -> None:
+        self.name = name
+        self._notifier = notifier
+        self._deliveries = deliveries
+        self._lease = lease
+        self._clock = clock
+        self._telemetry = telemetry
+        self._site = site
+        self._backoff = Backoff(Random())  # noqa: S311 - it only has to keep attempts out of step
+        self._not_before = 0
+        """By the steady clock: the other side said when to come again."""
+        self._refreshed_at: int | None = None
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=f"notifier {name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def attend(self) -> None:
+        """Something new is owed. Called from any thread."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Asks the thread to end; an attempt that is under way goes on until it has an answer."""
+        self._stopping = True
+        self._wake.set()
+
+    def join(self, timeout: float) -> None:
+        self._thread.join(timeout)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def work(self) -> None:
+        """Raises StorageUnavailable, and LeaseLost when another process took over."""
+        while self._lease.held and not self._stopping and self._clock.monotonic() >= self._not_before:
+            notification = self._deliveries.due(self.name, self._clock.now())
+            if notification is None:
+                break
+            self._attempt(notification)
+        if self._lease.held and not self._stopping:
+            self._refresh()
+
+    def _attempt(self, notification: Notification) -> None:
+        contents = self._deliveries.seal(notification.id, self._lease.check)
+        if contents is None:
+            return  # everything in it was over before its turn came
+        message = read_message(notification, contents, self._site())
+        try:
+            said = self._notifier.deliver(message)
+        except DeliveryFailed as error:
+            self._failed(notification, error)
+        except Exception as error:  # noqa: BLE001 - a defect of one notifier is that notifier's alone
+            # Its text and its traceback may hold the notifier's secrets.
+            text = f"the notifier broke: {type(error).__name__}"
+            self._failed(notification, DeliveryFailed(Failure.INTERNAL, text, retry=True))
+        else:
+            now = self._clock.now()
+            self._deliveries.delivered(notification.id, contents.alert_ids, now, self._lease.check)
+            self._telemetry.notification_delivered(self.name, max(0, now - notification.created_at) / SECOND)
+            log.info("notification delivered by %s: %s alerts, %s", self.name, len(message.alerts), said)
+
+    def _failed(self, notification: Notification, error: DeliveryFailed) -> None:
+        self._telemetry.notification_failed(self.name, error.failure.value)
+        now, attempts = self._clock.now(), notification.attempts + 1
+        again = now + self._backoff.wait(attempts, error.retry_after)
+        if error.retry_after is not None:
+            self._not_before = self._clock.monotonic() + round(error.retry_after * SECOND)
+        if not error.retry or again > notification.expires_at:
+            self._deliveries.give_up(notification.id, now, error.failure.value, str(error), self._lease.check)
+            log.error(
+                "notification %d given up after %d attempts by %s: %s", notification.id, attempts, self.name, error
+            )
+        else:
+            self._deliveries.try_again(notification.id, again, error.failure.value, str(error), self._lease.check)
+            log.warning("notification %d not delivered by %s yet: %s", notification.id, self.name, error)
+
+    def _refresh(self) -> None:
+        every, now = self._notifier.refresh_every, self._clock.monotonic()
+        if every is None or (self._refreshed_at is not None and now - self._refreshed_at < every * SECOND):
+            return
+        self._refreshed_at = now
+        firing, resolved = self._deliveries.known_to(self.name, self._clock.now() - RESOLVED_SHOWN)
+        if not firing and not resolved:
+            return
+        try:
+            self._notifier.refresh(
+                [Facts.model_validate_json(one) for one in firing],
+                [Facts.model_validate_json(one) for one in resolved],
+                self._site(),
+            )
+        except DeliveryFailed as error:
+            self._telemetry.notification_failed(self.name, error.failure.value)
+            log.warning("alerts not refreshed at %s: %s", self.name, error)
+
+    # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                self.work()
+                wait = self._until_next()
+            except LeaseLost:
+                wait = _LONGEST_WAIT
+            except StorageUnavailable as error:
+                log.debug("notifier %s waits for the database: %s", self.name, error)
+                wait = _LONGEST_WAIT
+            self._wake.wait(wait)
+        self._deliveries.close()
+
+    def _until_next(self) -> float:
+        if not self._lease.held or self._clock.monotonic() < self._not_before:
+            return _LONGEST_WAIT
+        due = self._deliveries.next_due(self.name)
+        if due is None:
+            return _LONGEST_WAIT
+        return min(_LONGEST_WAIT, max(0.0, (due - self._clock.now()) / SECOND))
+
+
+def read_message(notification: Notification, contents: Contents, site: Site) -> Message:
+    """What the outbox kept, as the notifier takes it; the most severe alert first."""
+    facts = [Facts.model_validate_json(text) for text in contents.facts]
+    unannounced = {
+        one.alert_id for id, one in zip(contents.alert_ids, facts, strict=True) if id in contents.unannounced
+    }
+    facts.sort(key=lambda one: _SEVERITIES.index(one.severity))
+    return Message(
+        key=notification.key,
+        event=Event(notification.event),
+        alerts=tuple(facts),
+        site=site,
+        owed_at=notification.created_at,
+        unannounced=frozenset(unannounced),
+        answers=tuple(contents.answers),
+    )

@@ -1,0 +1,252 @@
+"""The engine: what the evaluator finds becomes alerts, incidents and notifications owed, in the same transaction."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from exporter.alerting.episodes import Episodes
+from exporter.alerting.ledger import Ledger
+from exporter.alerting.rulebook import Rulebook
+from exporter.core.alert import Change, Ending, Observation, Progress, advance, count
+from exporter.core.alert_rule import FROZEN, AlertRule
+from exporter.core.monitor import Monitor
+from exporter.core.timeline import Standing
+from exporter.storage.alert_progress import AlertProgress, Tracked
+from exporter.storage.alerts import Alerts
+from exporter.storage.database import Database, Transaction
+from exporter.storage.evaluations import Outcome
+from exporter.storage.fleet import Fleet, Watched
+from exporter.storage.monitors import Monitors
+
+BATCH = 500
+"""Alerts advanced in one transaction."""
+
+
+class Engine:
+    """Implements evaluation.Alarms; all methods but `use` are called on the evaluator's thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        fleet: Fleet,
+        monitors: Monitors,
+        progress: AlertProgress,
+        alerts: Alerts,
+        ledger: Ledger,
+    ) -> None:
+        self._db = database
+        self._fleet = fleet
+        self._monitors = monitors
+        self._progress = progress
+        self._alerts = alerts
+        self._ledger = ledger
+        self._rules = Rulebook()
+        self._changed = False
+
+    def use(self, rules: Rulebook) -> None:
+        """From any thread. What the new rules mean for alerts that are on is worked out at the next `advance`."""
+        self._rules = rules
+        self._changed = True
+
+    def took_over(self) -> None:
+        self._changed = True
+
+    def next_due(self) -> int | None:
+        moments = (self._progress.next_due(), self._alerts.next_repeat_at())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def observe(self, transaction: Transaction, settled: Sequence[Outcome], now: int) -> None:
+        rules = self._rules
+        if not rules or not settled:
+            return
+        before: defaultdict[int, dict[str, Tracked]] = defaultdict(dict)
+        for tracked in self._progress.tracked([outcome.due.monitor_id for outcome in settled]):
+            before[tracked.monitor_id][tracked.rule] = tracked
+        episodes = Episodes()
+        for outcome in settled:
+            watched = self._fleet.with_id(outcome.due.monitor_id)
+            if watched is not None:
+                known = before[watched.id]
+                self._step(episodes, rules, watched, known, outcome.after, outcome.observations, now)
+        self._ledger.write(transaction, episodes, rules, now)
+
+    def advance(self, now: int, check: Callable[[], None]) -> None:
+        if self._changed:
+            self._changed = False
+            try:
+                self._reconcile(now, check)
+            except BaseException:
+                self._changed = True
+                raise
+        while True:
+            due = self._progress.due(now, BATCH)
+            if due:
+                self._advance_these(due, now, check)
+            if len(due) < BATCH:
+                break
+        self._repeat(now, check)
+
+    # ── one rule, one monitor ────────────────────────────────────────────────────────────────────────────────
+
+    def _step(
+        self,
+        episodes: Episodes,
+        rules: Rulebook,
+        watched: Watched,
+        known: Mapping[str, Tracked],
+        standing: Standing,
+        observations: Sequence[Observation],
+        now: int,
+    ) -> None:
+        watching = rules.watching(watched.monitor)
+        for rule in watching:
+            tracked = known.get(rule.name)
+            fingerprint = rules.fingerprint(rule.name)
+            assert fingerprint is not None
+            if tracked is not None and tracked.fingerprint != fingerprint:
+                episodes.end(tracked, now, Ending.RULE_CHANGED)
+                tracked = None
+            progress = tracked.progress if tracked is not None else _begin(rule, standing, observations, now)
+            after, changes = _count(rule, watched.monitor, progress, observations, now)
+            after = _with_reason(after, standing)
+            if after is not None or tracked is not None or changes:
+                episodes.take(rule, fingerprint, watched, tracked, after, changes)
+        if known:
+            names = {rule.name for rule in watching}
+            for name, tracked in known.items():
+                if name not in names:
+                    episodes.end(tracked, now, Ending.RULE_REMOVED if rules.get(name) is None else Ending.DESELECTED)
+
+    # ── by the clock alone ───────────────────────────────────────────────────────────────────────────────────
+
+    def _advance_these(self, due: Sequence[Tracked], now: int, check: Callable[[], None]) -> None:
+        rules, episodes = self._rules, Episodes()
+        removed = self._monitors.removed([tracked.monitor_id for tracked in due])
+        for tracked in due:
+            watched = self._fleet.with_id(tracked.monitor_id)
+            rule = rules.get(tracked.rule)
+            ending = _ending(rules, rule, tracked, watched, tracked.monitor_id in removed)
+            if ending is not None:
+                episodes.end(tracked, now, ending)
+                continue
+            assert rule is not None
+            assert watched is not None
+            after, changes = _count(rule, watched.monitor, tracked.progress, (), now)
+            episodes.take(rule, tracked.fingerprint, watched, tracked, after, changes)
+        with self._db.write("advance alerts") as transaction:
+            check()
+            self._ledger.write(transaction, episodes, rules, now)
+
+    def _reconcile(self, now: int, check: Callable[[], None]) -> None:
+        """After a change of the rules or of who evaluates: ends what has no rule any more, begins what has one now."""
+        rules, episodes = self._rules, Episodes()
+        tracked = self._progress.tracked()
+        removed = self._monitors.removed([one.monitor_id for one in tracked])
+        going_on: set[tuple[int, str]] = set()
+        for one in tracked:
+            watched, rule = self._fleet.with_id(one.monitor_id), rules.get(one.rule)
+            ending = _ending(rules, rule, one, watched, one.monitor_id in removed)
+            if ending is not None:
+                episodes.end(one, now, ending)
+            else:
+                going_on.add((one.monitor_id, one.rule))
+        self._write_in_batches(_split(episodes), rules, now, check)
+        for some in _batches(self._newly_watched(rules, going_on)):
+            begun = Episodes()
+            for watched, rule, fingerprint in some:
+                standing = watched.standing
+                progress = _begin(rule, standing, (), now)
+                after, changes = _count(rule, watched.monitor, progress, (), now)
+                begun.take(rule, fingerprint, watched, None, after, changes)
+            self._write_in_batches([begun], rules, now, check)
+
+    def _newly_watched(
+        self, rules: Rulebook, going_on: set[tuple[int, str]]
+    ) -> Iterable[tuple[Watched, AlertRule, str]]:
+        if not rules:
+            return
+        for watched in self._fleet:
+            for rule in rules.watching(watched.monitor):
+                if watched.standing.status in rule.when and (watched.id, rule.name) not in going_on:
+                    fingerprint = rules.fingerprint(rule.name)
+                    assert fingerprint is not None
+                    yield watched, rule, fingerprint
+
+    def _write_in_batches(
+        self, batches: Iterable[Episodes], rules: Rulebook, now: int, check: Callable[[], None]
+    ) -> None:
+        for episodes in batches:
+            if episodes:
+                with self._db.write("reconcile alerts") as transaction:
+                    check()
+                    self._ledger.write(transaction, episodes, rules, now)
+
+    def _repeat(self, now: int, check: Callable[[], None]) -> None:
+        rules = self._rules
+        due = self._alerts.repeats_due(now, BATCH)
+        if not due:
+            return
+        with self._db.write("repeat alerts") as transaction:
+            check()
+            for alert in due:
+                rule, watched = rules.get(alert.rule), self._fleet.with_id(alert.monitor_id)
+                again = now + rule.repeat_every if rule is not None and rule.repeat_every is not None else None
+                if rule is not None and watched is not None and watched.standing.status not in FROZEN:
+                    self._ledger.repeat(transaction, alert, rule, watched, now)
+                self._alerts.repeat_at([alert.id], again)
+
+
+def _begin(rule: AlertRule, standing: Standing, observations: Sequence[Observation], now: int) -> Progress | None:
+    """Of a rule that meets a monitor for the first time and finds it in `when`: what was before does not count."""
+    if observations or standing.status not in rule.when:
+        return None
+    return Progress(False, 0, 0, Observation(now, standing.status, standing.reason))
+
+
+def _count(
+    rule: AlertRule, monitor: Monitor, progress: Progress | None, observations: Sequence[Observation], now: int
+) -> tuple[Progress | None, list[Change]]:
+    if monitor.evaluation_cron is not None:
+        return count(rule, progress, observations)
+    return advance(rule, progress, observations, now)
+
+
+def _with_reason(progress: Progress | None, standing: Standing) -> Progress | None:
+    """A reason may change without the status: `missed` becomes `failed`."""
+    if progress is None or progress.seen.status is not standing.status or progress.seen.reason is standing.reason:
+        return progress
+    return replace(progress, seen=replace(progress.seen, reason=standing.reason))
+
+
+def _ending(
+    rules: Rulebook, rule: AlertRule | None, tracked: Tracked, watched: Watched | None, removed: bool
+) -> Ending | None:
+    """Why this progress cannot go on; None when it can."""
+    if removed or watched is None:
+        return Ending.MONITOR_REMOVED
+    if rule is None:
+        return Ending.RULE_REMOVED
+    if rules.fingerprint(rule.name) != tracked.fingerprint:
+        return Ending.RULE_CHANGED
+    return None if rule.selector.matches(watched.monitor) else Ending.DESELECTED
+
+
+def _batches(items: Iterable[tuple[Watched, AlertRule, str]]) -> Iterable[list[tuple[Watched, AlertRule, str]]]:
+    some: list[tuple[Watched, AlertRule, str]] = []
+    for item in items:
+        some.append(item)
+        if len(some) == BATCH:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _split(episodes: Episodes) -> Iterable[Episodes]:
+    """Endings, BATCH to a transaction: the dropped progress goes with the ends it belongs to."""
+    by_monitor: defaultdict[int, Episodes] = defaultdict(Episodes)
+    for key in episodes.dropped:
+        by_monitor[key[0] // BATCH].dropped.append(key)
+    for ended in episodes.ended:
+        by_monitor[ended.monitor_id // BATCH].ended.append(ended)
+    return by_monitor.values()

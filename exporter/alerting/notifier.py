@@ -1,0 +1,75 @@
+"""What a notifier is: one small module with the options it takes and ONE method that delivers a message.
+
+Retrying, grouping and giving up are stages around it, in `sender`. It says whether it failed, and whether trying again
+helps. Ours live in `exporter.alerting.notifiers`; others come in by the entry point `heartbeat_exporter.notifiers`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from exporter.alerting.message import Facts, Message, Site
+from exporter.config.alert_models import NotifierOptions
+from exporter.core.errors import HeartbeatExporterError
+
+
+class Failure(StrEnum):
+    """Why a delivery failed; a label of `heartbeat_exporter_notifications_failed_total`."""
+
+    CONNECT = "connect"
+    """No connection: refused, reset, no such host, a TLS certificate that does not verify."""
+    TIMEOUT = "timeout"
+    """No answer in time."""
+    RATE_LIMITED = "rate_limited"
+    """Told to come later."""
+    SERVER_ERROR = "server_error"
+    """The other side has trouble of its own."""
+    REJECTED = "rejected"
+    """The other side will never take it as it is."""
+    FORBIDDEN = "forbidden"
+    """Our own settings forbid it: a private address."""
+    INTERNAL = "internal"
+    """A defect of the notifier."""
+    REMOVED = "removed"
+    """The configuration no longer has the notifier."""
+
+
+class DeliveryFailed(HeartbeatExporterError):
+    """Not delivered. The text says why and holds no secret: it is logged, shown and kept."""
+
+    def __init__(self, failure: Failure, text: str, *, retry: bool, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.failure = failure
+        self.retry = retry
+        """Whether trying again may help."""
+        self.retry_after = retry_after
+        """Seconds, when the other side said when."""
+
+
+class Notifier(ABC):
+    """Base of all notifiers. Made anew whenever its options change; used by one thread at a time."""
+
+    Options: ClassVar[type[NotifierOptions]]
+    """A pydantic model of its settings. Fields of type `SecretText` may be given as `…_file` and never print."""
+    refresh_every: ClassVar[float | None] = None
+    """Seconds between two calls of `refresh`; None for never."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def deliver(self, message: Message) -> str:
+        """Hands the message over and returns what the other side said, in a few words and without secrets.
+
+        Blocks, for as long as its timeouts allow. Raises DeliveryFailed.
+        """
+
+    def refresh(self, firing: Sequence[Facts], resolved: Sequence[Facts], site: Site) -> None:  # noqa: B027
+        """Tells a service that forgets what it is not told again. `resolved` are those of the last few minutes.
+
+        Raises DeliveryFailed; it is called again after `refresh_every` anyway.
+        """
+
+
+Registry = Mapping[str, type[Notifier]]

@@ -1,0 +1,51 @@
+"""The rules in force, and which of them watch which monitor."""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+from exporter.core.alert_rule import AlertRule
+from exporter.core.monitor import Monitor
+
+
+def fingerprint(rule: AlertRule) -> str:
+    """Differs as soon as anything about the rule does."""
+    return blake2b(repr(rule).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+class Rulebook:
+    """Immutable but for what it remembers; a reload makes a new one."""
+
+    def __init__(self, rules: Iterable[AlertRule] = ()) -> None:
+        self._rules = {rule.name: rule for rule in rules}
+        self._prints = {name: fingerprint(rule) for name, rule in self._rules.items()}
+        self._watching: dict[str, tuple[Monitor, Sequence[AlertRule]]] = {}
+        self._sets: dict[tuple[AlertRule, ...], tuple[AlertRule, ...]] = {}
+        """Monitors by the thousand are watched by the same rules: each set of them is kept once."""
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def get(self, name: str) -> AlertRule | None:
+        return self._rules.get(name)
+
+    def fingerprint(self, name: str) -> str | None:
+        return self._prints.get(name)
+
+    def watching(self, monitor: Monitor) -> Sequence[AlertRule]:
+        """The rules that select this monitor. Matching globs costs more than all the rest of an evaluation."""
+        known = self._watching.get(monitor.tag)
+        if known is None or known[0] is not monitor:
+            found = tuple(rule for rule in self._rules.values() if rule.selector.matches(monitor))
+            known = (monitor, self._sets.setdefault(found, found))
+            self._watching[monitor.tag] = known
+        return known[1]
+
+    def idle(self, monitors: Iterable[Monitor]) -> list[str]:
+        """The names of rules that select none of these."""
+        left = dict(self._rules)
+        for monitor in monitors:
+            for name in [name for name, rule in left.items() if rule.selector.matches(monitor)]:
+                del left[name]
+            if not left:
+                break
+        return list(left)

@@ -1,0 +1,100 @@
+"""The sender: one channel for each notifier that is configured."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from exporter.alerting.channel import Channel
+from exporter.alerting.message import Site
+from exporter.alerting.notifier import Failure
+from exporter.alerting.notifiers import notifier_class
+from exporter.config.settings import NotifierSettings
+from exporter.core.clock import Clock
+from exporter.core.errors import ConfigError, InvalidValue, Problem
+from exporter.core.telemetry import Telemetry
+from exporter.storage.deliveries import Deliveries
+from exporter.storage.leases import Lease
+from exporter.storage.notifications import Notifications
+
+log = logging.getLogger(__name__)
+
+
+class Sender:
+    """Works while this process holds the lease."""
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        notifications: Notifications,
+        lease: Lease,
+        clock: Clock,
+        telemetry: Telemetry,
+        site: Callable[[], Site],
+    ) -> None:
+        self._deliveries = deliveries
+        self._notifications = notifications
+        self._lease = lease
+        self._clock = clock
+        self._telemetry = telemetry
+        self._site = site
+        self._channels: dict[str, Channel] = {}
+        self._settings: dict[str, NotifierSettings] = {}
+        self._started = False
+
+    def prepare(self, notifiers: Sequence[NotifierSettings]) -> Callable[[], None]:
+        """Makes the channels that are new or changed, and returns what puts them in force; those whose settings stay
+        are left alone. Raises ConfigError when one cannot be made.
+        """
+        wanted = {one.name: one for one in notifiers}
+        made = {name: self._channel(one) for name, one in wanted.items() if self._settings.get(name) != one}
+
+        def apply() -> None:
+            for name in [name for name, settings in self._settings.items() if wanted.get(name) != settings]:
+                self._channels.pop(name).stop()
+            self._settings = wanted
+            self._channels = {**self._channels, **made}
+            if self._started:
+                for channel in made.values():
+                    channel.start()
+
+        return apply
+
+    def _channel(self, settings: NotifierSettings) -> Channel:
+        try:
+            notifier = notifier_class(settings.type)(settings.options)
+        except InvalidValue as error:
+            raise ConfigError([Problem(str(error), f"notifiers: {settings.name}")]) from None
+        return Channel(settings.name, notifier, self._deliveries, self._lease, self._clock, self._telemetry, self._site)
+
+    def start(self) -> None:
+        self._started = True
+        for channel in self._channels.values():
+            channel.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """What is not delivered by then is delivered after the next start."""
+        for channel in self._channels.values():
+            channel.stop()
+        for channel in self._channels.values():
+            channel.join(timeout)
+
+    def attend(self) -> None:
+        """Something new is owed. Called from any thread."""
+        for channel in list(self._channels.values()):
+            channel.attend()
+
+    @property
+    def alive(self) -> bool:
+        """Whether every channel's thread is there."""
+        return all(channel.alive for channel in list(self._channels.values()))
+
+    def bury(self) -> None:
+        """Gives up what is owed to notifiers that are configured no longer, once its time is over."""
+        if not self._lease.held:
+            return
+        now = self._clock.now()
+        for name in self._notifications.owed_to(list(self._channels)):
+            for notification in self._notifications.expired(name, now):
+                text = "there is no notifier of this name any more"
+                self._deliveries.give_up(notification.id, now, Failure.REMOVED.value, text, self._lease.check)
+                self._telemetry.notification_failed(name, Failure.REMOVED.value)
+                log.error("notification %d given up: %s: %s", notification.id, name, text)

@@ -1,0 +1,116 @@
+"""Puts the parts of alerting together, for `compose`."""
+
+import logging
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry
+
+from exporter.alerting.engine import Engine
+from exporter.alerting.ledger import Ledger
+from exporter.alerting.message import Site
+from exporter.alerting.rulebook import Rulebook
+from exporter.alerting.sender import Sender
+from exporter.config.settings import Settings
+from exporter.core.clock import SECOND, Clock
+from exporter.metrics.alarms import Alarms
+from exporter.metrics.telemetry import PREFIX, ExporterTelemetry
+from exporter.periodic import Periodic
+from exporter.storage.alert_board import AlertBoard
+from exporter.storage.alert_progress import AlertProgress
+from exporter.storage.alerts import Alerts
+from exporter.storage.database import Database
+from exporter.storage.deliveries import Deliveries
+from exporter.storage.fleet import Fleet
+from exporter.storage.history import History
+from exporter.storage.incidents import Incidents
+from exporter.storage.leases import Lease
+from exporter.storage.monitors import Monitors
+from exporter.storage.notifications import Notifications
+from exporter.storage.outbox import Outbox, Terms
+
+log = logging.getLogger(__name__)
+
+POLL_EVERY = 0.5
+STALLED_AFTER = 60 * SECOND
+"""An evaluator that has not come round for so long does not work."""
+
+
+class Alerting:
+    """Rules, incidents and notifiers of one replica."""
+
+    def __init__(
+        self,
+        database: Database,
+        fleet: Fleet,
+        monitors: Monitors,
+        history: History,
+        lease: Lease,
+        clock: Clock,
+        telemetry: ExporterTelemetry,
+        registry: CollectorRegistry,
+        site: Callable[[], Site],
+    ) -> None:
+        self._fleet = fleet
+        self._clock = clock
+        self._telemetry = telemetry
+        self.alerts = Alerts(database)
+        progress = AlertProgress(database)
+        self.notifications = Notifications(database)
+        outbox = Outbox(database)
+        self.incidents = Incidents(database, clock)
+        self._board = AlertBoard(self.alerts, self.incidents, self.notifications)
+        self._alarms = Alarms(self._board, clock, PREFIX)
+        registry.register(self._alarms)
+        self._sender = Sender(Deliveries(database), self.notifications, lease, clock, telemetry, site)
+        self._ledger = Ledger(
+            fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, owed=self._sender.attend
+        )
+        self.engine = Engine(database, fleet, monitors, progress, self.alerts, self._ledger)
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Makes what the settings ask for, and returns what puts it in force. Raises ConfigError."""
+        change_notifiers = self._sender.prepare(settings.notifiers)
+        rules = Rulebook(settings.alerts)
+
+        def apply() -> None:
+            change_notifiers()
+            names = [one.name for one in settings.notifiers]
+            self._telemetry.expect_notifiers(names)
+            self._alarms.notifiers = tuple(names)
+            self._ledger.terms = {one.name: Terms(one.group_wait, one.give_up_after) for one in settings.notifiers}
+            self.engine.use(rules)
+
+        return apply
+
+    def warn_of_idle_rules(self, settings: Settings) -> None:
+        for name in Rulebook(settings.alerts).idle(watched.monitor for watched in self._fleet):
+            log.warning("the alert rule %r fits no monitor", name)
+
+    def start(self) -> None:
+        """Once the database is open. Raises StorageUnavailable."""
+        self._board.poll()
+        self._sender.start()
+
+    def stop(self) -> None:
+        self._sender.stop()
+
+    def bury(self) -> None:
+        """Called every so often: gives up what nobody can deliver any more."""
+        self._sender.bury()
+
+    def periodics(self, settings: Settings, worked_at: Callable[[], int | None]) -> list[Periodic]:
+        """`worked_at` tells when the evaluator went through all its work last, by the steady clock."""
+        found = [Periodic("board", POLL_EVERY, self._board.poll)]
+        if settings.self_heartbeat is not None:
+            # Imported only when asked for: it brings an HTTP library along.
+            from exporter.alerting.self_heartbeat import SelfHeartbeat
+
+            one = SelfHeartbeat(settings.self_heartbeat, lambda: self._trouble(worked_at()))
+            found.append(Periodic("self-heartbeat", one.seconds, one.beat))
+        return found
+
+    def _trouble(self, worked_at: int | None) -> str | None:
+        """Which of the threads that alarms depend on does not work; None when they all do."""
+        if worked_at is None or self._clock.monotonic() - worked_at > STALLED_AFTER:
+            return "the evaluator does not work"
+        return None if self._sender.alive else "the sender does not work"

@@ -1,0 +1,154 @@
+"""The types of settings: what a text has to look like, and what is said when it does not."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any, get_args, get_origin
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, StrictStr, WithJsonSchema
+
+from exporter.config.model import MOST_LABELS
+from exporter.config.settings import Secret
+from exporter.core.durations import parse_duration
+from exporter.core.errors import InvalidValue
+from exporter.core.schedule import check_cron
+
+LONGEST_TEXT = 200
+SHORTEST_KEY, LONGEST_KEY = 16, 64
+"""Of BLAKE2b, in bytes."""
+_LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
+_HOST = re.compile(r"[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]")
+TAKEN_PATHS = ("/", "/-/", "/ext/", "/api/", "/static/", "/monitors/", "/incidents/", "/incidents.atom")
+
+
+def _duration(value: object) -> int:
+    if not isinstance(value, str):
+        raise InvalidValue("must be a duration such as 90s, 5m, 1h30m or 2d")
+    return parse_duration(value)
+
+
+def _positive(milliseconds: int) -> int:
+    if milliseconds <= 0:
+        raise InvalidValue("must be longer than 0s")
+    return milliseconds
+
+
+def _printable(text: str) -> str:
+    if not all(c.isprintable() for c in text):
+        raise InvalidValue("must hold printable characters only")
+    return text
+
+
+def _cron(expression: str) -> str:
+    return check_cron(" ".join(expression.split()))
+
+
+def _labels(labels: dict[str, str]) -> dict[str, str]:
+    for key in labels:
+        if not _LABEL_KEY.fullmatch(key):
+            raise InvalidValue(f"{key[:40]!r} is not a label's key: use letters, digits and '_', no digit first")
+    return labels
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535 or not _HOST.fullmatch(host):
+        raise InvalidValue(f"{text[:60]!r} is not an address: write 127.0.0.1:10105, [::1]:10105 or :10105")
+    return text
+
+
+def _telemetry_path(path: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._-]+)+", path) or {".", ".."} & set(path.split("/")):
+        raise InvalidValue("must be a path such as /metrics")
+    if any(path == taken.rstrip("/") or path.startswith(taken) for taken in TAKEN_PATHS[1:]):
+        raise InvalidValue(f"{path!r} belongs to another page")
+    return path
+
+
+def _url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+        good = good and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    if not good or not url.isascii() or not url.isprintable() or " " in url:
+        raise InvalidValue("must be a URL such as https://heartbeats.example.org")
+    return url.rstrip("/")
+
+
+def _network(text: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text if isinstance(text, str) else "")  # a number would be an address as well
+    except ValueError:
+        raise InvalidValue("must be an address or a network such as 10.0.0.0/8, with no bit set beyond it") from None
+
+
+def _secret_text(text: object) -> Secret:
+    if isinstance(text, Secret):
+        return text
+    if not isinstance(text, str) or not text.strip():
+        raise InvalidValue("must be a text that is not empty")
+    return Secret(text)
+
+
+def _secret_url(url: Secret) -> Secret:
+    """Not quoted in what is said: a webhook's URL is as good as a password."""
+    text = url.reveal().strip()
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not text.isascii() or not text.isprintable() or " " in text:
+        raise InvalidValue("must be a URL that begins with http:// or https://")
+    return Secret(text)
+
+
+def _key(text: str) -> str:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not SHORTEST_KEY <= size <= LONGEST_KEY:
+        raise InvalidValue(f"must have {SHORTEST_KEY} to {LONGEST_KEY} bytes: make one with `openssl rand -hex 32`")
+    return text
+
+
+DURATION_PATTERN = r"^(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$"
+_DURATION_SCHEMA = {"type": "string", "pattern": DURATION_PATTERN, "examples": ["90s", "5m", "1h30m", "2d"]}
+Duration = Annotated[int, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+PositiveDuration = Annotated[
+    int, BeforeValidator(_duration), AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)
+]
+Line = Annotated[StrictStr, Field(max_length=LONGEST_TEXT), AfterValidator(_printable)]
+Cron = Annotated[StrictStr, AfterValidator(_cron)]
+Token = Annotated[StrictStr, Field(min_length=1, max_length=4096)]
+Labels = Annotated[dict[str, Line], AfterValidator(_labels), Field(max_length=MOST_LABELS)]
+ListenAddress = Annotated[StrictStr, AfterValidator(_address)]
+TelemetryPath = Annotated[StrictStr, AfterValidator(_telemetry_path)]
+Url = Annotated[StrictStr, AfterValidator(_url)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string"})]
+Key = Annotated[StrictStr, AfterValidator(_key), Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_KEY})]
+SecretText = Annotated[
+    Secret,
+    BeforeValidator(_secret_text),
+    PlainSerializer(str, return_type=str),  # a model that is dumped shows no more than one that is printed
+    WithJsonSchema({"type": "string", "minLength": 1, "writeOnly": True}),
+]
+"""A secret: may be given as `…_file`, and never prints."""
+
+SecretUrl = Annotated[SecretText, AfterValidator(_secret_url)]
+"""A URL that holds a secret, as those of webhooks do."""
+
+
+def secret_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """The names of `model`'s fields that are SecretText, or that or None."""
+    return tuple(name for name, field in model.model_fields.items() if _is_secret(field.annotation))
+
+
+def _is_secret(annotation: Any) -> bool:
+    """Not of mappings of secrets: no file holds those. A list of them has one in each line of its file."""
+    if get_origin(annotation) is dict:
+        return False
+    return annotation is Secret or any(_is_secret(argument) for argument in get_args(annotation))

@@ -1,0 +1,50 @@
+"""What every section of the configuration is: strict, and never quoting its input in a message."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+MOST_LABELS = 32
+
+
+class Model(BaseModel):
+    """Unknown keys are errors; no message quotes its input."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+def details(error: ValidationError) -> list[Any]:
+    """Each problem of `error` without its input."""
+    return list(error.errors(include_url=False, include_input=False, include_context=False))
+
+
+def message_of(detail: Mapping[str, Any]) -> str:
+    """In our words where pydantic's are not for people."""
+    match detail["type"]:
+        case "missing":
+            return "is missing"
+        case "string_type":
+            return "must be a text: put it in quotes"
+        case "string_unicode":
+            return "must be Unicode: it holds half of a surrogate pair"
+        case "too_long":
+            return f"has more than {MOST_LABELS} entries"  # nothing else is counted
+        case "string_too_short":
+            return "is empty"  # nothing has another least length
+        case "int_type":
+            return "must be a whole number"
+        case "bool_type":
+            return "must be true or false"
+        case "dict_type" | "model_type":
+            return "must hold settings as `key: value`"
+        case "list_type":
+            return "must be a list"
+        case "extra_forbidden":
+            return "is not a setting"
+    text: str = detail["msg"].removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+def path_of(detail: Mapping[str, Any]) -> str:
+    return ".".join(map(str, detail["loc"])) or "monitor"

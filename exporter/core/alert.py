@@ -1,0 +1,151 @@
+"""Alert counting: one pure state machine for (rule, monitor). Nothing else decides when an alert begins or ends.
+
+    no progress ──in `when`──▶ pending ──long enough──▶ triggered ──UP for long enough──▶ no progress
+                               └──anything else, but frozen──▶ no progress
+
+A monitor that is evaluated continuously is counted by time: one evaluation a minute, the first at the moment its
+status begins. One with `evaluation_cron` is counted by its ticks, and only there does anything change.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from exporter.core.alert_rule import FROZEN, AlertRule
+from exporter.core.status import Reason, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a monitor was found to be, from a moment on. Unix time in milliseconds."""
+
+    at: int
+    status: Status
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rule has come with a monitor. There is none as long as nothing is wrong."""
+
+    triggered: bool
+    """Whether the alert is on; then what is gained is gained towards its end."""
+    gained: int
+    """Milliseconds of unbroken time, up to `seen.at`."""
+    evaluations: int
+    """Unbroken evaluations; kept for monitors with `evaluation_cron` alone."""
+    seen: Observation
+    """The last observation; `at` moves on with the time that is counted."""
+
+
+class Step(StrEnum):
+    TRIGGERED = "TRIGGERED"
+    RESOLVED = "RESOLVED"
+
+
+class Ending(StrEnum):
+    """Why an alert is over."""
+
+    RECOVERED = "recovered"
+    RULE_CHANGED = "rule_changed"
+    RULE_REMOVED = "rule_removed"
+    DESELECTED = "deselected"
+    """The rule no longer selects the monitor."""
+    MONITOR_REMOVED = "monitor_removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An alert begins or ends."""
+
+    step: Step
+    at: int
+    status: Status
+    reason: Reason
+
+
+def next_change_at(rule: AlertRule, progress: Progress | None) -> int | None:
+    """When the alert changes if the monitor stays as it is, for one evaluated continuously; None is never."""
+    if progress is None or not _gains(rule, progress):
+        return None
+    return progress.seen.at + max(0, _needed(rule, progress) - progress.gained)
+
+
+def advance(
+    rule: AlertRule, progress: Progress | None, observations: Iterable[Observation], until: int
+) -> tuple[Progress | None, list[Change]]:
+    """Counts by time, for monitors that are evaluated continuously.
+
+    `observations` are changes of status, in order; the last one holds up to and including the moment `until`.
+    """
+    changes: list[Change] = []
+    for observation in observations:
+        # At the moment of a change the old status no longer holds: what it needed another moment for, it did not get.
+        progress = _pass_time(rule, progress, observation.at - 1, changes)
+        progress = _observe(rule, _moved(rule, progress, observation.at), observation)
+        progress = _pass_time(rule, progress, observation.at, changes)
+    return _moved(rule, _pass_time(rule, progress, until, changes), until), changes
+
+
+def count(
+    rule: AlertRule, progress: Progress | None, evaluations: Iterable[Observation]
+) -> tuple[Progress | None, list[Change]]:
+    """Counts by evaluations, for monitors with `evaluation_cron`: each tick is one."""
+    changes: list[Change] = []
+    for evaluation in evaluations:
+        progress = _observe(rule, _moved(rule, progress, evaluation.at), evaluation)
+        if progress is None or not _gains(rule, progress):
+            continue
+        progress = replace(progress, evaluations=progress.evaluations + 1)
+        if _enough(rule, progress):
+            progress = _turn(progress, evaluation.at, changes)
+    return progress, changes
+
+
+def _observe(rule: AlertRule, progress: Progress | None, found: Observation) -> Progress | None:
+    """`progress` once `found` holds. What breaks a run begins it anew; what freezes it leaves it as it is."""
+    if progress is None:
+        return Progress(False, 0, 0, found) if found.status in rule.when else None
+    progress = replace(progress, seen=found)
+    if found.status in FROZEN or _gains(rule, progress):
+        return progress
+    return replace(progress, gained=0, evaluations=0) if progress.triggered else None
+
+
+def _gains(rule: AlertRule, progress: Progress) -> bool:
+    status = progress.seen.status
+    return status is Status.UP if progress.triggered else status in rule.when
+
+
+def _needed(rule: AlertRule, progress: Progress) -> int:
+    return rule.resolve_time if progress.triggered else rule.trigger_time
+
+
+def _enough(rule: AlertRule, progress: Progress) -> bool:
+    after = rule.resolve_after if progress.triggered else rule.trigger_after
+    if after is not None:
+        return progress.gained >= after
+    return progress.evaluations >= (rule.success_threshold if progress.triggered else rule.failure_threshold)
+
+
+def _pass_time(rule: AlertRule, progress: Progress | None, until: int, changes: list[Change]) -> Progress | None:
+    """Lets time pass with nothing observed; at most one change comes of it."""
+    moment = next_change_at(rule, progress)
+    if progress is None or moment is None or moment > until:
+        return progress
+    return _turn(progress, moment, changes)
+
+
+def _turn(progress: Progress, at: int, changes: list[Change]) -> Progress | None:
+    """The alert begins or ends."""
+    seen = progress.seen
+    changes.append(Change(Step.RESOLVED if progress.triggered else Step.TRIGGERED, at, seen.status, seen.reason))
+    return None if progress.triggered else Progress(True, 0, 0, replace(seen, at=at))
+
+
+def _moved(rule: AlertRule, progress: Progress | None, at: int) -> Progress | None:
+    """Gains the time up to the moment `at`; a clock that stepped back gains nothing."""
+    if progress is None or at == progress.seen.at:
+        return progress
+    gained = progress.gained + (max(0, at - progress.seen.at) if _gains(rule, progress) else 0)
+    return replace(progress, gained=gained, seen=replace(progress.seen, at=at))

@@ -1,0 +1,49 @@
+"""Incidents: what people follow while something is wrong."""
+
+import unicodedata
+from enum import StrEnum
+
+from exporter.core.errors import InvalidValue
+
+LONGEST_TEXT = 2000
+LONGEST_AUTHOR = 100
+_JOINERS = "\u200c\u200d"
+"""They hold scripts and emoji together."""
+
+
+class IncidentState(StrEnum):
+    """In the order in which an incident usually goes through them."""
+
+    INVESTIGATING = "INVESTIGATING"
+    IDENTIFIED = "IDENTIFIED"
+    MONITORING = "MONITORING"
+    RESOLVED = "RESOLVED"
+
+
+def clean_text(text: str) -> str:
+    """What a person writes into a timeline, fit to be shown: lines, and no control characters.
+
+    Raises InvalidValue when nothing is left of it, or too much.
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
+    return _bounded("\n".join(_printable(line).rstrip() for line in lines).strip(), LONGEST_TEXT, "the text")
+
+
+def clean_author(name: str) -> str:
+    """The same for who writes it, on one line."""
+    return _bounded(" ".join(_printable(name.replace("\n", " ")).split()), LONGEST_AUTHOR, "the author")
+
+
+def _printable(line: str) -> str:
+    return "".join(
+        c if c.isprintable() or c in _JOINERS else " " if c == "\t" or unicodedata.category(c) == "Zs" else ""
+        for c in line
+    )
+
+
+def _bounded(text: str, longest: int, what: str) -> str:
+    if not text:
+        raise InvalidValue(f"{what} is empty")
+    if len(text) > longest:
+        raise InvalidValue(f"{what} has {len(text):,} characters: at most {longest:,} are kept")
+    return text

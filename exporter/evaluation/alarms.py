@@ -1,0 +1,35 @@
+"""What the evaluator asks of whoever makes alerts out of its findings. Without it nothing is made of them."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from exporter.storage.database import Transaction
+from exporter.storage.evaluations import Outcome
+
+
+class Alarms(Protocol):
+    """Called on the evaluator's thread, while this process holds the lease."""
+
+    def took_over(self) -> None:
+        """This process is the one that evaluates from now on."""
+        ...
+
+    def observe(self, transaction: Transaction, settled: Sequence[Outcome], now: int) -> None:
+        """Writes the alerts that follow from these evaluations, in their transaction."""
+        ...
+
+    def advance(self, now: int, check: Callable[[], None]) -> None:
+        """Does what is due by the clock alone. `check` is called in every transaction, and raises to undo it."""
+        ...
+
+    def next_due(self) -> int | None:
+        """When `advance` has something to do next; None if never."""
+        ...
+
+
+class NoAlarms:
+    def took_over(self) -> None: ...
+    def observe(self, transaction: Transaction, settled: Sequence[Outcome], now: int) -> None: ...
+    def advance(self, now: int, check: Callable[[], None]) -> None: ...
+    def next_due(self) -> int | None:
+        return None

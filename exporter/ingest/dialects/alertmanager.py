@@ -1,0 +1,153 @@
+"""Alertmanager's webhook, `POST /api/v1/alertmanager/{tag}/{secret}`: a firing alert is a heartbeat.
+
+It is there for the Watchdog, an alert that always fires: as long as it arrives, Prometheus evaluates and Alertmanager
+delivers. Alertmanager drops what is answered with 4xx, and says so in its log and its metrics; it sends again what is
+answered with 5xx; and it takes 2xx for delivered. So what we cannot make sense of is a 4xx, and never a silent 200.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.telemetry import Rejection
+from exporter.ingest.bearer import bearer
+from exporter.ingest.body import KEPT, Body, text_of
+from exporter.ingest.dialect import Refused, Request, Signal
+from exporter.storage.fleet import Watched
+
+READ = 1024 * 1024
+"""Bytes of a post that are looked at: about a thousand alerts."""
+TAG_LABEL = "heartbeat_tag"
+"""The label that tells several Watchdogs apart, unless the query names another one as `tag_label`."""
+_LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_ALERTS = re.compile(r'"alerts"\s*:\s*\[')
+_BETWEEN = re.compile(r"[\s,]*")
+_NAMED = 3
+"""Tags named in a warning; more are counted."""
+_NOT_UNDERSTOOD = "this is not what Alertmanager's webhook sends: a JSON object with a list of alerts"
+_NOT_WHOLE = "the post did not arrive whole, and what did holds no firing alert: send it again"
+_TOO_LONG = (
+    "no alert in the first megabyte is firing, and the rest is not read: set send_resolved: false, or max_alerts"
+)
+_NOT_FIRING = b'{"status":"OK","warning":"no alert in it is firing: not a heartbeat"}'
+
+
+class AlertmanagerDialect:
+    name = "alertmanager"
+    route = "/api/v1/alertmanager/{rest:path}"
+    methods: Sequence[str] = ("POST",)
+
+    async def read(self, request: Request) -> Sequence[Signal]:
+        watched, secret = _claim(request)
+        firing = _firing(await request.body(READ) if request.has_body else Body(b"", False))
+        if not firing:
+            return ()
+        warnings: list[str] = []
+        label = _tag_label(request.query, warnings)
+        beaten: dict[str, tuple[Watched, list[str]]] = {}
+        unknown: set[str] = set()
+        for alert in firing:
+            labels = alert.get("labels")
+            labels = labels if isinstance(labels, dict) else {}
+            tag = labels.get(label)
+            # Without the label, or with one that says nothing, it is the heartbeat of the URL's own monitor.
+            named = watched if not isinstance(tag, str) or not tag else request.authenticate(tag, secret)
+            if named is None:
+                unknown.add(str(tag))
+            else:
+                beaten.setdefault(named.monitor.tag, (named, []))[1].append(_shown(labels))
+        if unknown:
+            warnings.append(_unknown(label, sorted(unknown)))
+        if not beaten:
+            raise Refused(Rejection.WRONG_SECRET, "no such monitors and secret", warnings[-1])
+        return [
+            Signal(one, Heartbeat(Kind.SUCCESS, request.received_at, output=_output(lines)), warnings)
+            for one, lines in beaten.values()
+        ]
+
+    def answer(self, signals: Sequence[Signal]) -> bytes:
+        if not signals:
+            return _NOT_FIRING
+        said: dict[str, object] = {"status": "OK", "monitors": [signal.watched.monitor.tag for signal in signals]}
+        if signals[0].warnings:
+            said["warning"] = "; ".join(signals[0].warnings)
+        return json.dumps(said).encode()
+
+
+def _claim(request: Request) -> tuple[Watched, str]:
+    """The URL's own monitor and the secret that was shown; raises Refused."""
+    tag, _, in_path = request.rest.removesuffix("/").partition("/")
+    given = bearer(request)
+    for secret in (in_path,) if given is None else (given, in_path):
+        watched = request.authenticate(tag, secret)
+        if watched is not None:
+            return watched, secret
+    raise Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
+
+
+def _firing(body: Body) -> list[Mapping[str, Any]]:
+    """The firing alerts; raises Refused when that cannot be told."""
+    text = body.kept.decode("utf-8", "replace")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        if not body.cut:
+            raise Refused(Rejection.UNREADABLE_BODY, "no JSON", _NOT_UNDERSTOOD, 400) from None
+        found = [alert for alert in _beginning(text) if _fires(alert)]
+        if not found and len(body.kept) < READ:
+            raise Refused(Rejection.UNREADABLE_BODY, "not whole", _NOT_WHOLE, 503) from None
+        if not found:
+            raise Refused(Rejection.UNREADABLE_BODY, "too long", _TOO_LONG, 413) from None
+        return found
+    alerts = document.get("alerts") if isinstance(document, dict) else None
+    if not isinstance(alerts, list):
+        raise Refused(Rejection.UNREADABLE_BODY, "no alerts", _NOT_UNDERSTOOD, 400)
+    return [alert for alert in alerts if _fires(alert)]
+
+
+def _fires(alert: Any) -> bool:
+    return isinstance(alert, dict) and alert.get("status") == "firing"
+
+
+def _beginning(text: str) -> Iterator[Any]:
+    """The alerts that are whole in a post that is not."""
+    start = _ALERTS.search(text)
+    at = start.end() if start is not None else len(text)
+    decoder = json.JSONDecoder()
+    while True:
+        between = _BETWEEN.match(text, at)
+        assert between is not None, "it matches nothing as well"
+        try:
+            alert, at = decoder.raw_decode(text, between.end())
+        except (ValueError, RecursionError):
+            return
+        yield alert
+
+
+def _tag_label(query: str, warnings: list[str]) -> str:
+    pairs = parse_qsl(query, keep_blank_values=True, errors="replace") if query else ()
+    given = [value for key, value in pairs if key == "tag_label"]
+    if not given:
+        return TAG_LABEL
+    if not _LABEL_NAME.fullmatch(given[0]):
+        warnings.append(f"tag_label is not the name of a label: {TAG_LABEL} is looked at instead")
+        return TAG_LABEL
+    return given[0]
+
+
+def _unknown(label: str, tags: Sequence[str]) -> str:
+    named = ", ".join(repr(tag[:128]) for tag in tags[:_NAMED])
+    more = f" and {len(tags) - _NAMED} more" if len(tags) > _NAMED else ""
+    return f"no monitor takes this secret that the label {label} names: {named}{more}"
+
+
+def _shown(labels: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def _output(lines: Sequence[str]) -> str:
+    """What is kept as the heartbeat's output: the alerts' labels; a lone surrogate is more than can be stored."""
+    return text_of("\n".join(lines).encode("utf-8", "replace")[:KEPT])

@@ -1,0 +1,37 @@
+"""What is wrong now, in memory: for scrapes, which have to be answered while the database is away."""
+
+from collections.abc import Sequence
+
+from exporter.core.alert import Step
+from exporter.storage.alerts import Alert, Alerts
+from exporter.storage.incidents import Incidents
+from exporter.storage.notifications import Notifications, Queue
+
+
+class AlertBoard:
+    """One thread polls; any thread reads, and sees whole values."""
+
+    def __init__(self, alerts: Alerts, incidents: Incidents, notifications: Notifications) -> None:
+        self._alerts = alerts
+        self._incidents = incidents
+        self._notifications = notifications
+        self._revision = 0
+        self.firing: dict[int, Alert] = {}
+        """By id; replaced, never changed."""
+        self.incidents_open = 0
+        self.queues: Sequence[Queue] = ()
+
+    def poll(self) -> None:
+        """Raises StorageUnavailable, and then everything stays as it was."""
+        revision, changed = self._alerts.changed_since(self._revision)
+        if changed:
+            firing = dict(self.firing)
+            for alert in changed:
+                if alert.step is Step.TRIGGERED:
+                    firing[alert.id] = alert
+                else:
+                    firing.pop(alert.id, None)
+            self.firing = firing
+        self._revision = revision
+        self.incidents_open = self._incidents.count_open()
+        self.queues = self._notifications.queues()

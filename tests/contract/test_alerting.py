@@ -1,0 +1,679 @@
+"""From a status to what a notifier is told: each alert once, under one key, whatever happens in between."""
+
+import threading
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+
+from exporter.alerting.message import Event, Facts, Message, Site
+from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
+from exporter.config.alert_models import NotifierOptions
+from exporter.core.alert import Ending, Step
+from exporter.core.alert_rule import AlertRule, Selector, Severity
+from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
+from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.incident import IncidentState
+from exporter.core.notification import LONGEST_WAIT, NotificationState
+from exporter.core.status import Status
+from exporter.storage import leases
+from exporter.storage.commit import Pending
+from exporter.storage.leases import LeaseLost
+from exporter.storage.outbox import MOST_ALERTS
+from exporter.storage.pruning import Pruner
+from tests.conftest import START, ManualClock
+from tests.contract.conftest import Replica
+
+
+class Scripted(Notifier):
+    """Answers as it is told to, and remembers what it was given."""
+
+    Options = NotifierOptions
+
+    def __init__(self, *answers: Exception | None) -> None:
+        super().__init__(None)
+        self.answers = list(answers)
+        self.tried: list[Message] = []
+        self.got: list[Message] = []
+        self.refreshed: list[tuple[Sequence[Facts], Sequence[Facts]]] = []
+
+    def deliver(self, message: Message) -> str:
+        self.tried.append(message)
+        answer = self.answers.pop(0) if self.answers else None
+        if answer is not None:
+            raise answer
+        self.got.append(message)
+        return "ok"
+
+    def refresh(self, firing: Sequence[Facts], resolved: Sequence[Facts], site: Site) -> None:
+        self.refreshed.append((firing, resolved))
+
+    def told(self) -> list[tuple[str, list[str]]]:
+        return [(message.event.value, [facts.tag for facts in message.alerts]) for message in self.got]
+
+
+def busy(retry_after: float | None = None) -> DeliveryFailed:
+    return DeliveryFailed(Failure.SERVER_ERROR, "there answered 500", retry=True, retry_after=retry_after)
+
+
+REFUSED = DeliveryFailed(Failure.REJECTED, "there answered 404", retry=False)
+DOWN = AlertRule(name="down", notify=("ops",))
+
+
+def pass_time(replica: Replica, milliseconds: int) -> None:
+    replica.clock.advance(milliseconds)
+    replica.evaluator.evaluate_due()
+
+
+def goes_down(replica: Replica, tag: str = "job") -> None:
+    replica.beat(tag, Kind.FAILURE, exit_code=3)
+    replica.evaluator.evaluate_due()
+
+
+def recovers(replica: Replica, tag: str = "job") -> None:
+    replica.beat(tag)
+    replica.evaluator.evaluate_due()
+
+
+# ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_missed_heartbeat_reaches_the_notifier_and_so_does_the_recovery(replica: Replica) -> None:
+    replica.watch(DOWN)
+    replica.add("job", name="The job", group="g", labels=(("team", "x"),))
+    recovers(replica)
+    ops = Scripted()
+    channel = replica.channel(ops)
+    pass_time(replica, 10 * MINUTE)
+    channel.work()
+    assert ops.got == []
+    pass_time(replica, 1)
+    channel.work()
+    (alarm,) = ops.got
+    facts = alarm.first
+    assert alarm.event is Event.TRIGGERED
+    assert (facts.rule, facts.tag, facts.name, facts.group, facts.labels) == (
+        "down",
+        "job",
+        "The job",
+        "g",
+        {"team": "x"},
+    )
+    assert (facts.status, facts.triggered_at, facts.since) == (Status.DOWN, START + 10 * MINUTE + 1, facts.triggered_at)
+    assert (facts.last_success_at, facts.due_at, facts.late_by) == (START, START, 10 * MINUTE + 1)
+    pass_time(replica, HOUR)
+    channel.work()
+    assert len(ops.got) == 1
+    recovers(replica)
+    channel.work()
+    recovery = ops.got[1]
+    assert recovery.event is Event.RESOLVED
+    assert recovery.answers == (alarm.key,)
+    assert recovery.unannounced == frozenset()
+    assert recovery.first.alert_id == facts.alert_id
+    assert recovery.first.lasted == HOUR
+    assert recovery.first.ending is Ending.RECOVERED
+    assert alarm.key != recovery.key
+    assert replica.progress.tracked() == []
+
+
+def test_thresholds_count_evaluations_and_nothing_triggers_below_them(replica: Replica) -> None:
+    replica.watch(AlertRule(name="slow", failure_threshold=3, success_threshold=2))
+    replica.add("job")
+    goes_down(replica)
+    pass_time(replica, 2 * MINUTE - 1)
+    assert replica.open_alerts() == []
+    pass_time(replica, 1)
+    assert replica.open_alerts() == ["slow"]
+    recovers(replica)
+    pass_time(replica, MINUTE - 1)
+    assert replica.open_alerts() == ["slow"]
+    pass_time(replica, 1)
+    assert replica.open_alerts() == []
+    (alert,) = replica.alerts.recent()
+    assert (alert.triggered_at, alert.resolved_at) == (START + 2 * MINUTE, START + 3 * MINUTE)
+
+
+def test_a_job_that_never_ran_is_caught(replica: Replica) -> None:
+    replica.watch(AlertRule(name="never", when=(Status.NO_DATA,), trigger_after=HOUR))
+    replica.add("job")
+    replica.evaluator.evaluate_due()
+    pass_time(replica, HOUR - 1)
+    assert replica.open_alerts() == []
+    pass_time(replica, 1)
+    assert replica.open_alerts() == ["never"]
+    recovers(replica)
+    assert replica.open_alerts() == []
+
+
+def test_with_evaluation_cron_each_tick_is_counted(replica: Replica, clock: ManualClock) -> None:
+    clock.wall = 1_790_000_400_000  # 13:40:00
+    replica.watch(AlertRule(name="two", failure_threshold=2, success_threshold=2))
+    replica.add("job", evaluation_cron="*/5 * * * *")
+    replica.beat("job", Kind.FAILURE)
+    pass_time(replica, 5 * MINUTE)
+    assert replica.open_alerts() == []
+    pass_time(replica, 4 * MINUTE)
+    assert replica.open_alerts() == []
+    pass_time(replica, MINUTE)
+    assert replica.open_alerts() == ["two"]
+    replica.beat("job")
+    pass_time(replica, 5 * MINUTE)
+    assert replica.open_alerts() == ["two"]
+    replica.beat("job")
+    pass_time(replica, 5 * MINUTE)
+    assert replica.open_alerts() == []
+    (alert,) = replica.alerts.recent()
+    assert (alert.triggered_at, alert.resolved_at) == (clock.wall - 10 * MINUTE, clock.wall)
+
+
+def test_a_pause_freezes_the_count_and_keeps_the_alert(replica: Replica) -> None:
+    replica.watch(AlertRule(name="slow", trigger_after=10 * MINUTE))
+    replica.add("job")
+    goes_down(replica)
+    pass_time(replica, 6 * MINUTE)
+
+    def paused(yes: bool) -> None:
+        replica.monitors.set_paused("job", yes)
+        replica.refresh()
+        replica.evaluator.evaluate_due()
+
+    paused(True)
+    pass_time(replica, DAY)
+    paused(False)
+    assert replica.open_alerts() == []
+    pass_time(replica, 4 * MINUTE - 1)
+    assert replica.open_alerts() == []
+    pass_time(replica, 1)
+    assert replica.open_alerts() == ["slow"]
+    paused(True)
+    pass_time(replica, DAY)
+    assert replica.open_alerts() == ["slow"]
+
+
+def test_a_stall_tells_what_happened_meanwhile_in_one_message(replica: Replica) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    recovers(replica)
+    replica.clock.advance(30 * MINUTE)
+    recovers(replica)
+    ops = Scripted()
+    replica.channel(ops).work()
+    (message,) = ops.got
+    assert message.event is Event.RESOLVED
+    assert message.unannounced == {message.first.alert_id}
+    assert message.first.lasted == 20 * MINUTE - 1
+
+
+@pytest.mark.parametrize(
+    ("after", "ending"),
+    [
+        ([AlertRule(name="down", notify=("ops",), severity=Severity.INFO)], Ending.RULE_CHANGED),
+        ([], Ending.RULE_REMOVED),
+        ([AlertRule(name="other")], Ending.RULE_REMOVED),
+    ],
+)
+def test_a_rule_that_is_edited_or_removed_ends_its_alert_visibly(
+    replica: Replica, after: list[AlertRule], ending: Ending
+) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    goes_down(replica)
+    ops = Scripted()
+    channel = replica.channel(ops)
+    channel.work()
+    replica.watch(*after)
+    pass_time(replica, MINUTE)
+    channel.work()
+    assert [alert.ending for alert in replica.alerts.recent(step=Step.RESOLVED)] == [ending]
+    assert ops.got[1].event is Event.RESOLVED
+    assert ops.got[1].first.ending is ending
+    assert replica.open_alerts() == [rule.name for rule in after]
+
+
+def test_the_same_rules_after_a_reload_or_a_restart_change_nothing(replica: Replica, other: Replica) -> None:
+    slow = AlertRule(name="slow", trigger_after=HOUR)
+    for one in (replica, other):
+        one.watch(DOWN, slow)
+    replica.add("job")
+    other.refresh()
+    goes_down(replica)
+    pass_time(replica, 30 * MINUTE)
+    replica.watch(slow, DOWN)
+    pass_time(replica, 1)
+    replica.lease.release()
+    other.refresh()
+    other.evaluator.evaluate_due()
+    assert other.lease.held
+    pass_time(other, 30 * MINUTE - 2)
+    assert other.open_alerts() == ["down"]
+    pass_time(other, 1)
+    assert other.open_alerts() == ["down", "slow"]
+    assert len(other.alerts.recent()) == 2
+
+
+def test_a_monitor_that_is_removed_or_deselected_ends_its_alerts(replica: Replica) -> None:
+    replica.watch(DOWN, AlertRule(name="team", selector=Selector(labels=(("team", "x"),))))
+    replica.add("job")
+    replica.add("gone", labels=(("team", "x"),))
+    for tag in ("job", "gone"):
+        goes_down(replica, tag)
+    assert replica.open_alerts() == ["down", "down", "team"]
+    watched = replica.fleet.get("gone")
+    assert watched is not None
+    replica.monitors.remove("gone")
+    pass_time(replica, MINUTE)
+    replica.fleet.update(removed=[watched.id])
+    pass_time(replica, MINUTE)
+    assert replica.open_alerts() == ["down"]
+    assert {alert.ending for alert in replica.alerts.recent(step=Step.RESOLVED)} == {Ending.MONITOR_REMOVED}
+    replica.monitors.provision([])
+    replica.watch(AlertRule(name="down", notify=("ops",), selector=Selector(tags=("x*",))))
+    pass_time(replica, MINUTE)
+    assert replica.open_alerts() == []
+
+
+def test_a_new_rule_finds_what_is_wrong_already_and_counts_from_now(replica: Replica) -> None:
+    replica.add("job")
+    goes_down(replica)
+    pass_time(replica, DAY)
+    replica.watch(DOWN, AlertRule(name="slow", trigger_after=HOUR))
+    pass_time(replica, 0)
+    assert replica.open_alerts() == ["down"]
+    pass_time(replica, HOUR)
+    assert replica.open_alerts() == ["down", "slow"]
+
+
+# ── delivery ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_dead_switch_is_one_message(replica: Replica) -> None:
+    replica.watch(AlertRule(name="down", notify=("ops", "boss")), group_wait=10 * SECOND)
+    tags = [f"job{number:03}" for number in range(500)]
+    for tag in tags:
+        replica.monitors.add(_monitor(tag), b"d" * 32)
+    replica.refresh()
+    replica.recorder._commit([Pending(_watched(replica, tag), _beat(replica)) for tag in tags])
+    replica.evaluator.evaluate_due()
+    pass_time(replica, 10 * MINUTE + 1)
+    ops, boss = Scripted(), Scripted()
+    channels = [replica.channel(ops), replica.channel(boss, "boss")]
+    for channel in channels:
+        channel.work()
+    assert ops.got == []
+    pass_time(replica, 10 * SECOND)
+    for channel in channels:
+        channel.work()
+    for notifier in (ops, boss):
+        (message,) = notifier.got
+        assert sorted(facts.tag for facts in message.alerts) == tags
+
+
+def test_more_alerts_than_a_message_holds_make_another(replica: Replica) -> None:
+    replica.watch(DOWN)
+    count = MOST_ALERTS + 5
+    replica.monitors.provision((_monitor(f"job{number}"), b"d" * 32) for number in range(count))
+    replica.refresh()
+    beats = [Pending(watched, _beat(replica, Kind.FAILURE)) for watched in replica.fleet]
+    replica.recorder._commit(beats)
+    replica.evaluator.evaluate_due()
+    ops = Scripted()
+    replica.channel(ops).work()
+    assert [len(message.alerts) for message in ops.got] == [MOST_ALERTS, 5]
+
+
+def test_what_begins_after_the_first_attempt_is_another_message(replica: Replica) -> None:
+    replica.watch(DOWN)
+    for tag in ("a", "b", "c"):
+        replica.add(tag)
+    ops = Scripted(busy())
+    channel = replica.channel(ops)
+    goes_down(replica, "a")
+    goes_down(replica, "b")
+    channel.work()
+    goes_down(replica, "c")
+    pass_time(replica, MINUTE)
+    channel.work()
+    assert sorted(ops.told()) == [("TRIGGERED", ["a", "b"]), ("TRIGGERED", ["c"])]
+    assert len({message.key for message in ops.got}) == 2
+
+
+def test_it_is_tried_again_under_the_same_key_with_growing_pauses(replica: Replica, clock: ManualClock) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    ops = Scripted(*[busy()] * 12)
+    channel = replica.channel(ops)
+    goes_down(replica)
+    moments = []
+    while not ops.got:
+        tried = len(ops.tried)
+        channel.work()
+        if len(ops.tried) > tried:
+            moments.append(clock.wall)
+        pass_time(replica, SECOND)
+    pauses = [late - early for early, late in pairwise(moments)]
+    assert len(ops.tried) == 13
+    assert len({message.key for message in ops.tried}) == 1
+    assert pauses[0] <= 3 * SECOND
+    assert max(pauses) <= LONGEST_WAIT + SECOND
+    assert pauses[-1] >= LONGEST_WAIT // 2
+
+
+def test_retry_after_is_honoured_for_the_whole_notifier(replica: Replica) -> None:
+    replica.watch(DOWN)
+    replica.add("a")
+    replica.add("b")
+    ops = Scripted(busy(retry_after=120))
+    channel = replica.channel(ops)
+    goes_down(replica, "a")
+    channel.work()
+    goes_down(replica, "b")
+    pass_time(replica, 119 * SECOND)
+    channel.work()
+    assert len(ops.tried) == 1
+    pass_time(replica, SECOND)
+    channel.work()
+    assert len(ops.got) == 2
+
+
+def test_what_is_refused_for_good_is_given_up_at_once_and_can_be_retried(replica: Replica, clock: ManualClock) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    ops = Scripted(REFUSED)
+    channel = replica.channel(ops)
+    goes_down(replica)
+    channel.work()
+    (dead,) = replica.notifications.recent(state=NotificationState.DEAD)
+    assert (dead.failure, dead.error, dead.attempts) == ("rejected", "there answered 404", 1)
+    assert [(queue.notifier, queue.pending, queue.dead) for queue in replica.notifications.queues()] == [("ops", 0, 1)]
+    pass_time(replica, DAY)
+    channel.work()
+    assert len(ops.tried) == 1
+    replica.outbox.retry(dead.id, clock.wall)
+    channel.work()
+    assert [message.key for message in ops.got] == [dead.key]
+
+
+def test_after_all_its_time_it_is_given_up(replica: Replica) -> None:
+    replica.watch(DOWN, give_up_after=HOUR)
+    replica.add("job")
+    ops = Scripted(*[busy()] * 1000)
+    channel = replica.channel(ops)
+    goes_down(replica)
+    for _ in range(65):
+        pass_time(replica, MINUTE)
+        channel.work()
+    (dead,) = replica.notifications.recent()
+    assert dead.state is NotificationState.DEAD
+    assert len(ops.tried) < 60
+
+
+def test_who_never_got_the_alarm_gets_no_recovery(replica: Replica) -> None:
+    replica.watch(AlertRule(name="down", notify=("ops", "boss")))
+    replica.add("job")
+    ops, boss = Scripted(REFUSED), Scripted()
+    goes_down(replica)
+    for notifier, name in ((ops, "ops"), (boss, "boss")):
+        replica.channel(notifier, name).work()
+    recovers(replica)
+    for notifier, name in ((ops, "ops"), (boss, "boss")):
+        replica.channel(notifier, name).work()
+    assert ops.got == []
+    assert boss.told() == [("TRIGGERED", ["job"]), ("RESOLVED", ["job"])]
+
+
+@pytest.mark.parametrize("tried", [False, True])
+def test_a_recovery_that_overtakes_its_alarm_tells_both(replica: Replica, tried: bool) -> None:
+    replica.watch(DOWN)
+    for tag in ("job", "still"):
+        replica.add(tag)
+        goes_down(replica, tag)
+    ops = Scripted(busy()) if tried else Scripted()
+    channel = replica.channel(ops)
+    if tried:
+        channel.work()
+    recovers(replica)
+    pass_time(replica, MINUTE)
+    channel.work()
+    alarm, recovery = sorted(ops.got, key=lambda message: message.event, reverse=True)
+    assert (alarm.event, [facts.tag for facts in alarm.alerts]) == (Event.TRIGGERED, ["still"])
+    assert (recovery.event, [facts.tag for facts in recovery.alerts]) == (Event.RESOLVED, ["job"])
+    assert recovery.unannounced == {recovery.first.alert_id}
+    assert recovery.answers == ()
+
+
+def test_an_alarm_of_which_all_is_over_is_never_sent(replica: Replica) -> None:
+    replica.watch(DOWN, group_wait=10 * SECOND)
+    replica.add("job")
+    goes_down(replica)
+    recovers(replica)
+    pass_time(replica, 10 * SECOND)
+    ops = Scripted()
+    replica.channel(ops).work()
+    assert ops.told() == [("RESOLVED", ["job"])]
+    assert {one.state for one in replica.notifications.recent()} == {
+        NotificationState.REPLACED,
+        NotificationState.DELIVERED,
+    }
+
+
+def test_it_is_told_again_until_somebody_acknowledges(replica: Replica) -> None:
+    replica.watch(AlertRule(name="down", notify=("ops",), repeat_every=HOUR, create_incident=True))
+    replica.add("job")
+    goes_down(replica)
+    ops = Scripted()
+    channel = replica.channel(ops)
+    channel.work()
+    for _ in range(2):
+        pass_time(replica, HOUR)
+        channel.work()
+    assert ops.told() == [("TRIGGERED", ["job"]), ("REPEATED", ["job"]), ("REPEATED", ["job"])]
+    assert ops.got[2].answers == (ops.got[0].key,)
+    (incident,) = replica.incidents.recent(open=True)
+    replica.incidents.acknowledge(incident.id, "ada")
+    pass_time(replica, DAY)
+    channel.work()
+    assert len(ops.got) == 3
+    recovers(replica)
+    channel.work()
+    assert ops.told()[3:] == [("RESOLVED", ["job"])]
+
+
+def test_what_joins_an_acknowledged_incident_is_not_repeated(replica: Replica) -> None:
+    replica.watch(
+        AlertRule(name="late", when=(Status.DEGRADED,), create_incident=True),
+        AlertRule(name="down", notify=("ops",), repeat_every=HOUR, create_incident=True),
+    )
+    replica.add("job")
+    recovers(replica)
+    pass_time(replica, 6 * MINUTE)
+    (incident,) = replica.incidents.recent(open=True)
+    replica.incidents.acknowledge(incident.id, "ada")
+    pass_time(replica, 5 * MINUTE)
+    ops = Scripted()
+    channel = replica.channel(ops)
+    channel.work()
+    pass_time(replica, DAY)
+    channel.work()
+    assert ops.told() == [("TRIGGERED", ["job"])]
+
+
+def test_a_broken_notifier_is_its_own_trouble_and_its_text_is_not_told(
+    replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    ops = Scripted(ZeroDivisionError("https://SESAME"))
+    goes_down(replica)
+    replica.channel(ops).work()
+    (notification,) = replica.notifications.recent()
+    assert (notification.failure, notification.error) == ("internal", "the notifier broke: ZeroDivisionError")
+    assert "SESAME" not in caplog.text
+
+
+def test_a_service_that_forgets_is_told_again(replica: Replica) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    ops = Scripted()
+    ops.refresh_every = 60.0  # type: ignore[misc]
+    channel = replica.channel(ops)
+    goes_down(replica)
+    channel.work()
+    pass_time(replica, MINUTE)
+    channel.work()
+    recovers(replica)
+    channel.work()
+    pass_time(replica, MINUTE)
+    channel.work()
+    pass_time(replica, 5 * MINUTE)
+    channel.work()
+    told = [([one.tag for one in firing], [one.tag for one in resolved]) for firing, resolved in ops.refreshed]
+    assert told == [(["job"], []), (["job"], []), ([], ["job"])]
+
+
+def test_only_the_holder_of_the_lease_sends_and_a_late_one_writes_nothing(
+    replica: Replica, other: Replica, clock: ManualClock
+) -> None:
+    for one in (replica, other):
+        one.watch(DOWN)
+    replica.add("job")
+    other.refresh()
+    goes_down(replica)
+    idle = Scripted()
+    other.channel(idle).work()
+    assert idle.tried == []
+    clock.advance(leases.DURATION)
+    assert other.lease.hold()
+    with pytest.raises(LeaseLost):
+        replica.channel(Scripted()).work()
+    other.channel(idle).work()
+    assert idle.told() == [("TRIGGERED", ["job"])]
+
+
+def test_joining_and_sealing_at_once_lose_nothing(replica: Replica) -> None:
+    """Alarms go on beginning while the channel sends: each is told exactly once."""
+    replica.watch(DOWN)
+    tags = [f"job{number}" for number in range(60)]
+    for tag in tags:
+        replica.monitors.add(_monitor(tag), b"d" * 32)
+    replica.refresh()
+    assert replica.lease.hold()
+    ops = Scripted()
+    channel = replica.channel(ops)
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.is_set():
+            channel.work()
+        replica.db.close()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    for tag in tags:
+        goes_down(replica, tag)
+    stop.set()
+    thread.join(30)
+    channel.work()
+    assert sorted(facts.tag for message in ops.got for facts in message.alerts) == sorted(tags)
+
+
+# ── incidents ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_incident_per_monitor_which_later_alerts_join(replica: Replica) -> None:
+    replica.watch(
+        AlertRule(name="late", when=(Status.DEGRADED, Status.DOWN), severity=Severity.WARNING, create_incident=True),
+        AlertRule(name="down", create_incident=True, description="Call Ada."),
+        AlertRule(name="quiet"),
+    )
+    replica.add("job", name="The job")
+    recovers(replica)
+    pass_time(replica, 5 * MINUTE + 1)
+    (incident,) = replica.incidents.recent()
+    assert (incident.title, incident.impact, incident.state) == (
+        "The job is DEGRADED",
+        Severity.WARNING,
+        IncidentState.INVESTIGATING,
+    )
+    pass_time(replica, 5 * MINUTE)
+    (incident,) = replica.incidents.recent()
+    assert incident.impact is Severity.CRITICAL
+    alerts = {alert.rule: alert.incident_id for alert in replica.alerts.recent()}
+    assert alerts == {"late": incident.id, "down": incident.id, "quiet": None}
+    replica.incidents.update(incident.id, IncidentState.IDENTIFIED, "The disk is full.", "ada")
+    pass_time(replica, 50 * MINUTE)
+    recovers(replica)
+    incident = replica.incidents.find(incident.id)
+    assert incident.state is IncidentState.RESOLVED
+    assert incident.resolved_at == replica.clock.wall
+    texts = [(update.state.value, update.text) for update in replica.incidents.updates([incident.id])[incident.id]]
+    assert texts == [
+        ("INVESTIGATING", "Alert late (warning): DEGRADED, late."),
+        ("INVESTIGATING", "Alert down (critical): DOWN, missed. Call Ada."),
+        ("IDENTIFIED", "The disk is full."),
+        ("RESOLVED", "All is well again. It lasted 55 min."),
+    ]
+
+
+def test_an_incident_that_a_person_resolved_stays_so_and_the_next_alert_opens_another(replica: Replica) -> None:
+    replica.watch(AlertRule(name="down", create_incident=True))
+    replica.add("job")
+    goes_down(replica)
+    (first,) = replica.incidents.recent()
+    replica.incidents.update(first.id, IncidentState.RESOLVED, "It is only a test.", "ada")
+    recovers(replica)
+    assert len(replica.incidents.updates([first.id])[first.id]) == 2
+    goes_down(replica)
+    assert [one.id for one in replica.incidents.recent(open=True)] != [first.id]
+    assert len(replica.incidents.recent()) == 2
+
+
+def _monitor(tag: str):  # type: ignore[no-untyped-def]
+    from exporter.core.monitor import Monitor
+
+    return Monitor(tag=tag)
+
+
+def _watched(replica: Replica, tag: str):  # type: ignore[no-untyped-def]
+    watched = replica.fleet.get(tag)
+    assert watched is not None
+    return watched
+
+
+def _beat(replica: Replica, kind: Kind = Kind.SUCCESS) -> Heartbeat:
+    return Heartbeat(kind, replica.clock.now())
+
+
+def test_what_is_over_is_forgotten_in_time_and_nothing_else(replica: Replica) -> None:
+    replica.watch(AlertRule(name="down", notify=("ops", "gone"), create_incident=True))
+    for tag in ("over", "on"):
+        replica.add(tag, degraded_after=1000 * DAY, down_after=2000 * DAY)
+        goes_down(replica, tag)
+    channels = [replica.channel(Scripted()), replica.channel(Scripted(REFUSED), "gone")]
+    for channel in channels:
+        channel.work()
+    recovers(replica, "over")
+    channels[0].work()
+    pruner = Pruner(replica.db, replica.clock)
+    pass_time(replica, 90 * DAY)
+    pruner.prune(100, 90 * DAY)
+    assert len(replica.alerts.recent()) == 2
+    assert len(replica.notifications.recent()) == 3
+    pass_time(replica, 1)
+    pruner.prune(100, 90 * DAY)
+    assert [alert.tag for alert in replica.alerts.recent()] == ["on"]
+    assert [incident.tag for incident in replica.incidents.recent()] == ["on"]
+    assert [(one.notifier, one.event) for one in replica.notifications.recent()] == [
+        ("gone", "TRIGGERED"),
+        ("ops", "TRIGGERED"),
+    ]
+    tables = replica.db.tables
+    items = tables.notification_alerts
+    assert {row[0] for row in tables.incident_updates.select(tables.incident_updates.incident_id).tuples()} == {2}
+    recovers(replica, "on")
+    pass_time(replica, 90 * DAY + 1)
+    channels[0].work()
+    pass_time(replica, 90 * DAY + 1)
+    pruner.prune(100, 90 * DAY)
+    for table in (tables.alerts, tables.incidents, tables.incident_updates, tables.notifications, items):
+        assert list(table.select().tuples()) == []

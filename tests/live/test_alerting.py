@@ -1,0 +1,229 @@
+"""From a missed heartbeat to somebody's receiver, with the real program: in time, once, and whatever breaks."""
+
+import http.client
+import random
+import threading
+import time
+from collections import defaultdict
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.live.conftest import SECRET, Service, Starter, curl, eventually, monitors
+from tests.receivers import Behaviour, Receiver, answer, reset, silence
+from tests.tools import run_tool
+
+pytestmark = pytest.mark.live
+SLACK_LIKE = "SESAME-hook-T000-B000"
+
+
+def notifier(name: str, receiver: Receiver, **options: str) -> str:
+    more = "".join(f", {key}: {value}" for key, value in {"group_wait": "0s", **options}.items())
+    return f'  - {{name: {name}, type: webhook, url: "{receiver.url}/{SLACK_LIKE}"{more}}}\n'
+
+
+def rule(name: str = "down", *notify: str, **options: str) -> str:
+    more = "".join(f", {key.rstrip('_')}: {value}" for key, value in options.items())
+    return f"alerts:\n  - {{name: {name}, notify: [{', '.join(notify or ('ops',))}]{more}}}\n"
+
+
+def told(receiver: Receiver, event: str = "TRIGGERED") -> dict[str, set[str]]:
+    """The keys under which each tag was told of, by tag."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for request in list(receiver.received):
+        if request.json["event"] == event:
+            for alert in request.json["alerts"]:
+                found[alert["monitor_tag"]].add(request.json["idempotency_key"])
+    return found
+
+
+def announced(receiver: Receiver) -> set[str]:
+    """Tags whose alarm was told: by itself, or together with its end."""
+    late = {
+        alert["monitor_tag"]
+        for request in list(receiver.received)
+        for alert in request.json["alerts"]
+        if alert["is_unannounced"]
+    }
+    return set(told(receiver)) | late
+
+
+def test_a_missed_deadline_is_told_within_two_seconds(start: Starter) -> None:
+    arrived: list[tuple[float, Any]] = []
+
+    def clocked(client: Any, request: Any, over: threading.Event) -> None:
+        arrived.append((time.time(), request.json))
+        answer(200)(client, request, over)
+
+    with Receiver(clocked) as receiver:
+        fast = monitors("job", degraded_after="1s", down_after="2s", name="'Nightly backup'")
+        service = start(fast + rule(create_incident="true") + "notifiers:\n" + notifier("ops", receiver))
+        service.ping("job")
+        eventually(lambda: arrived)
+        moment, alarm = arrived[0]
+        deadline = datetime.fromisoformat(alarm["alerts"][0]["triggered_at"]).timestamp()
+        assert 0 <= moment - deadline <= 2
+        assert alarm["alert_status"] == "TRIGGERED"
+        assert alarm["monitor_name"] == "Nightly backup"
+        assert receiver.received[0].headers["idempotency-key"] == alarm["idempotency_key"]
+        eventually(lambda: service.metrics()["heartbeat_alert_firing", "down", "critical", "job"] == 1, 2)
+        eventually(lambda: service.metrics()["heartbeat_exporter_incidents_open",] == 1, 2)
+        service.ping("job")
+        eventually(lambda: len(arrived) == 2)
+        recovery = arrived[1][1]
+        assert (recovery["event"], recovery["alert_id"]) == ("RESOLVED", alarm["alert_id"])
+        eventually(lambda: ("heartbeat_alert_firing", "down", "critical", "job") not in service.metrics(), 2)
+        eventually(lambda: service.metrics()["heartbeat_exporter_incidents_open",] == 0, 2)
+        metrics = service.metrics()
+        assert metrics["heartbeat_exporter_notifications_sent_total", "ops"] == 2
+        assert metrics["heartbeat_exporter_notification_delivery_seconds_count", "ops"] == 2
+        run_tool("promtool", "check", "metrics", input=curl(f"{service.url}/metrics").body)
+        assert "SESAME" not in service.output()
+
+
+def test_who_answers_nothing_delays_nobody(start: Starter) -> None:
+    """A black hole, one that is busy, one that breaks off, one with trouble of its own, and one that works."""
+    behaviours: dict[str, list[Behaviour]] = {
+        "hole": [silence],
+        "busy": [answer(429, Retry_After="2"), answer(200)],
+        "broken": [reset, answer(200)],
+        "sick": [answer(500), answer(503), answer(200)],
+        "gone": [answer(404, "no_such_hook")],
+        "well": [answer(200)],
+    }
+    receivers = {name: Receiver(*some) for name, some in behaviours.items()}
+    config = "notifiers:\n" + "".join(
+        notifier(name, receiver, **({"timeout": "2s"} if name == "hole" else {}))
+        for name, receiver in receivers.items()
+    )
+    for receiver in receivers.values():
+        receiver.__enter__()
+    try:
+        service = start(monitors("job") + rule("down", *receivers) + config)
+        service.ping("job", "/fail")
+        began = time.monotonic()
+        eventually(lambda: receivers["well"].received, 5)
+        assert time.monotonic() - began < 3
+        for name, tries in (("busy", 2), ("broken", 2), ("sick", 3)):
+            eventually(lambda name=name, tries=tries: len(receivers[name].received) == tries, 30)  # type: ignore[misc]
+            assert len({request.headers["idempotency-key"] for request in receivers[name].received}) == 1
+        eventually(lambda: len(receivers["hole"].received) >= 2, 20)
+        eventually(lambda: service.metrics()["heartbeat_exporter_notifications_dead", "gone"] == 1)
+        metrics = service.metrics()
+        assert metrics["heartbeat_exporter_notifications_failed_total", "gone", "rejected"] == 1
+        assert metrics["heartbeat_exporter_notifications_failed_total", "busy", "rate_limited"] == 1
+        assert metrics["heartbeat_exporter_notifications_failed_total", "sick", "server_error"] == 2
+        assert metrics["heartbeat_exporter_notifications_failed_total", "hole", "timeout"] >= 1
+        assert metrics["heartbeat_exporter_notifications_pending", "hole"] == 1
+        assert metrics["heartbeat_exporter_notifications_oldest_pending_age_seconds", "hole"] > 0
+        assert len(receivers["gone"].received) == 1
+        assert "SESAME" not in service.output()
+    finally:
+        for receiver in receivers.values():
+            receiver.__exit__(None, None, None)
+
+
+def test_a_storm_through_kill_9(start: Starter) -> None:
+    """500 alarms while the program is killed at any moment: each is delivered, under one key, to each notifier."""
+    tags = [f"job{number:03}" for number in range(500)]
+    chance = random.Random(7)
+
+    def moody(client: Any, request: Any, over: threading.Event) -> None:
+        some: Behaviour = chance.choice([answer(200), answer(200), answer(200), answer(500), reset])
+        some(client, request, over)
+
+    with Receiver(moody) as ops, Receiver(answer(200)) as boss:
+        config = monitors(*tags) + rule("down", "ops", "boss")
+        config += "notifiers:\n" + notifier("ops", ops) + notifier("boss", boss)
+        service = start(config)
+        sent = threading.Event()
+
+        def fail_all() -> None:
+            for tag in tags:
+                _insist(service, f"/ext/heartbeat/{tag}:{SECRET}/fail")
+            sent.set()
+
+        sender = threading.Thread(target=fail_all)
+        sender.start()
+        for _ in range(5):
+            before = len(boss.received)
+            eventually(lambda before=before: len(boss.received) >= before + chance.randint(1, 8) or sent.is_set(), 60)  # type: ignore[misc]
+            service.kill()
+            service.start_again()
+        sender.join(120)
+        for receiver in (ops, boss):
+            eventually(lambda receiver=receiver: len(told(receiver)) == len(tags), 90)  # type: ignore[misc]
+            assert all(len(keys) == 1 for keys in told(receiver).values())
+        eventually(lambda: service.metrics()["heartbeat_exporter_notifications_pending", "ops"] == 0, 60)
+        assert sum(key[0] == "heartbeat_alert_firing" for key in service.metrics()) == len(tags)
+        for receiver in (ops, boss):
+            assert all(len(keys) == 1 for keys in told(receiver).values())
+
+
+def test_a_dead_switch_of_500_monitors_is_one_message_per_notifier(start: Starter) -> None:
+    tags = [f"job{number:03}" for number in range(500)]
+    with Receiver(answer(200)) as ops, Receiver(answer(200)) as boss:
+        config = monitors(*tags, degraded_after="5s", down_after="6s") + rule("down", "ops", "boss")
+        config += "notifiers:\n" + notifier("ops", ops, group_wait="8s") + notifier("boss", boss, group_wait="8s")
+        service = start(config)
+        for tag in tags:
+            _insist(service, f"/ext/heartbeat/{tag}:{SECRET}")
+        for receiver in (ops, boss):
+            eventually(lambda receiver=receiver: receiver.received, 90)  # type: ignore[misc]
+            assert len(told(receiver)) == len(tags)
+            assert len(receiver.received) == 1
+
+
+def test_a_configuration_that_is_wrong_is_named_and_the_old_one_stays(start: Starter) -> None:
+    with Receiver(answer(200)) as receiver:
+        good = monitors("job") + rule() + "notifiers:\n" + notifier("ops", receiver)
+        service = start(good)
+        hook = service.config.parent / "hook"
+        hook.write_text(f"{receiver.url}/{SLACK_LIKE}\n")
+        wrong = {
+            monitors("job") + rule("down", "opps") + "notifiers:\n" + notifier("ops", receiver): ":4: alerts[0].notify",
+            good.replace("webhook", "webhok"): ":6: notifiers[0].type",
+            good.replace(receiver.url, "ftp://here"): ":6: notifiers[0].url",
+            good.replace("group_wait: 0s", "body: '{{ nothing }}'"): ":6: notifiers[0].body",
+            good.replace("group_wait: 0s", "body: 'not json'"): ":6: notifiers[0].body",
+            good.replace(f'url: "{receiver.url}/{SLACK_LIKE}"', "url_file: gone"): ":6: notifiers[0].url_file",
+        }
+        for text, place in wrong.items():
+            service.config.write_text(text)
+            reply = curl("-X", "POST", f"{service.url}/-/reload")
+            assert reply.status >= 400
+            assert place in reply.body.replace('\\"', '"') or place.partition(": ")[2] in reply.body, reply.body
+            assert place in service.output()
+        service.config.write_text(good.replace(f'url: "{receiver.url}/{SLACK_LIKE}"', "url_file: hook"))
+        assert curl("-X", "POST", f"{service.url}/-/reload").status == 200
+        hook.unlink()
+        assert curl("-X", "POST", f"{service.url}/-/reload").status >= 400
+        service.ping("job", "/fail")
+        eventually(lambda: receiver.received)
+        assert "SESAME" not in service.output()
+
+
+def test_a_heartbeat_of_our_own(start: Starter) -> None:
+    with Receiver(answer(200)) as receiver:
+        service = start(monitors("job") + f"self_heartbeat: {{url: '{receiver.url}/{SLACK_LIKE}', interval: 1s}}\n")
+        eventually(lambda: len(receiver.received) >= 2)
+        assert receiver.received[0].method == "GET"
+        assert receiver.received[0].target == f"/{SLACK_LIKE}"
+        assert "SESAME" not in service.output()
+
+
+def _insist(service: Service, path: str) -> None:
+    """As `curl --retry` does."""
+
+    def sent() -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except http.client.HTTPException as error:
+            raise OSError("cut") from error
+        finally:
+            connection.close()
+
+    eventually(sent, 60)

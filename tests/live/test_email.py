@@ -1,0 +1,301 @@
+"""Mail against real SMTP: STARTTLS, passwords, refusals, servers that hang and servers that drop the line."""
+
+import socket
+import threading
+import time
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.alerting.message import Event, Message
+from exporter.alerting.notifier import DeliveryFailed, Failure
+from exporter.alerting.notifiers.email import EmailNotifier, EmailOptions
+from exporter.alerting.samples import sample
+from tests.mail import (
+    PASSWORD,
+    USER,
+    Certificate,
+    Mailbox,
+    converse,
+    mail_server,
+    make_certificate,
+    rude_server,
+)
+
+pytestmark = [
+    pytest.mark.live,
+    # aiosmtpd does not see that the whole connection is TLS.
+    pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),
+]
+ALARM = sample(Event.TRIGGERED)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+def notifier(port: int, **options: Any) -> EmailNotifier:
+    given = {
+        "name": "mail",
+        "type": "email",
+        "host": "127.0.0.1",
+        "port": port,
+        "security": "none",
+        "from": "Heartbeats <hb@example.org>",
+        "to": ["ops@example.org", "Night Shift <night@example.org>"],
+        "timeout": "5s",
+        **options,
+    }
+    return EmailNotifier(EmailOptions.model_validate(given))
+
+
+def failure(sender: EmailNotifier, message: Message = ALARM) -> DeliveryFailed:
+    with pytest.raises(DeliveryFailed) as caught:
+        sender.deliver(message)
+    assert PASSWORD not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_mail_arrives_encrypted_and_with_a_password(certificate: Certificate, security: str) -> None:
+    box = Mailbox()
+    with mail_server(box, security, certificate, auth=True) as port:
+        trusted = {"security": security, "ca_file": str(certificate.cert), "username": USER, "password": PASSWORD}
+        sender = notifier(port, cc="boss@example.org", **trusted)
+        assert sender.deliver(ALARM) == "taken for ops@example.org, night@example.org, boss@example.org"
+    (received,) = box.received
+    assert received.tls
+    assert received.sender == "hb@example.org"
+    assert received.recipients == ["ops@example.org", "night@example.org", "boss@example.org"]
+    mail = received.mail
+    assert mail["Subject"] == "[Heartbeat] DOWN: Nightly backup, missed, 12 min late"
+    assert mail["To"] == "ops@example.org, Night Shift <night@example.org>"
+    assert mail["Cc"] == "boss@example.org"
+    assert mail["Message-ID"] == "<sample-triggered@example.org>"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert parsedate_to_datetime(mail["Date"]).timestamp() * 1000 == ALARM.owed_at
+    text, html = (part.get_content() for part in mail.iter_parts())
+    for part in (text, html):
+        assert "no space left on device" in part
+        assert "Free some space on the archive disk" in part
+        assert "https://heartbeats.example.org/monitors/nightly-backup" in part
+    assert received.raw.isascii()
+    assert max(map(len, received.raw.splitlines())) <= 998
+
+
+def test_alarm_reminder_and_recovery_are_one_thread() -> None:
+    box = Mailbox()
+    with mail_server(box) as port:
+        sender = notifier(port)
+        for event in Event:
+            sender.deliver(replace(sample(event), answers=() if event is Event.TRIGGERED else ("k1", "k2")))
+    alarm, reminder, recovery = (received.mail for received in box.received)
+    assert alarm["In-Reply-To"] is None
+    assert alarm["References"] is None
+    for later in (reminder, recovery):
+        assert later["In-Reply-To"] == "<k2@example.org>"
+        assert later["References"] == "<k1@example.org> <k2@example.org>"
+    assert recovery["Subject"] == "[Heartbeat] Recovered: Nightly backup was DOWN for 49 min"
+
+
+def test_tried_again_it_is_the_same_mail() -> None:
+    box = Mailbox(answers=["451 try later"])
+    with mail_server(box) as port:
+        sender = notifier(port)
+        first = failure(sender)
+        assert first.retry
+        assert first.failure is Failure.SERVER_ERROR
+        assert str(first) == "127.0.0.1 answered 451 try later"
+        sender.deliver(ALARM)
+        sender.deliver(replace(ALARM, key="other"))
+        sender.deliver(ALARM)
+    one, _, two = box.received
+    for header in ("Message-ID", "Subject", "Date", "From", "To"):
+        assert one.mail[header] == two.mail[header]
+
+
+def test_one_refused_recipient_does_not_keep_the_mail_from_the_others() -> None:
+    box = Mailbox(refuse={"night@example.org": ["550 no such user"]})
+    with mail_server(box) as port:
+        said = notifier(port).deliver(ALARM)
+    assert said == "taken for ops@example.org; refused night@example.org (550 no such user)"
+    assert [received.recipients for received in box.received] == [["ops@example.org"]]
+
+
+def test_whoever_has_the_mail_does_not_get_it_again_when_another_has_to_wait() -> None:
+    box = Mailbox(refuse={"night@example.org": ["450 greylisted", "451 still", "550 gone"]})
+    with mail_server(box) as port:
+        sender = notifier(port)
+        error = failure(sender)
+        assert error.retry
+        assert str(error) == "taken for ops@example.org; refused night@example.org (450 greylisted)"
+        assert failure(sender).retry
+        box.refuse.clear()
+        assert sender.deliver(ALARM) == "taken for ops@example.org, night@example.org"
+        # The next message is for everybody.
+        sender.deliver(replace(ALARM, key="next"))
+    assert [received.recipients for received in box.received] == [
+        ["ops@example.org"],
+        ["night@example.org"],
+        ["ops@example.org", "night@example.org"],
+    ]
+
+
+def test_a_recipient_refused_for_good_after_the_others_got_it_is_told_of() -> None:
+    box = Mailbox(refuse={"night@example.org": ["450 greylisted", "550 gone"]})
+    with mail_server(box) as port:
+        sender = notifier(port)
+        failure(sender)
+        assert sender.deliver(ALARM) == "taken for ops@example.org; 127.0.0.1 refused night@example.org (550 gone)"
+
+
+@pytest.mark.parametrize(("code", "retry"), [(550, False), (450, True)])
+def test_when_all_are_refused_it_failed(code: int, retry: bool) -> None:
+    refuse = {who: [f"{code} no"] for who in ("ops@example.org", "night@example.org")}
+    with mail_server(Mailbox(refuse=refuse)) as port:
+        error = failure(notifier(port))
+    assert error.retry is retry
+    assert error.failure is (Failure.SERVER_ERROR if retry else Failure.REJECTED)
+    assert "night@example.org (" in str(error)
+
+
+def test_a_mail_refused_for_good_is_given_up() -> None:
+    with mail_server(Mailbox(answers=["552 too large"])) as port:
+        error = failure(notifier(port))
+    assert (error.failure, error.retry) == (Failure.REJECTED, False)
+    assert str(error) == "127.0.0.1 answered 552 too large"
+
+
+def test_a_wrong_password_is_said_clearly_and_not_shown(certificate: Certificate) -> None:
+    with mail_server(Mailbox(), "starttls", certificate, auth=True) as port:
+        trusted = {"security": "starttls", "ca_file": str(certificate.cert), "username": USER}
+        error = failure(notifier(port, password=f"{PASSWORD}-wrong", **trusted))
+    assert (error.failure, error.retry) == (Failure.REJECTED, False)
+    assert str(error) == "127.0.0.1 does not accept the user name and password (535)"
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Certificate) -> None:
+    for security in ("starttls", "tls"):
+        box = Mailbox()
+        with mail_server(box, security, certificate) as port:
+            error = failure(notifier(port, security=security))
+        assert (error.failure, error.retry) == (Failure.CONNECT, True)
+        assert "no secure connection to 127.0.0.1: self-signed certificate" in str(error)
+        assert not box.received
+
+
+def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
+    foreign = make_certificate(tmp_path, "DNS:mail.example.org")
+    with mail_server(Mailbox(), "starttls", foreign) as port:
+        error = failure(notifier(port, security="starttls", ca_file=str(foreign.cert)))
+    assert "no secure connection to 127.0.0.1: " in str(error)
+
+
+def test_without_starttls_nothing_is_sent_in_the_clear() -> None:
+    box = Mailbox()
+    with mail_server(box) as port:
+        error = failure(notifier(port, security="starttls", username=USER, password=PASSWORD))
+    assert str(error) == ("no secure connection to 127.0.0.1: it offers no STARTTLS; set security to tls or none")
+    assert not box.received
+
+
+def test_tls_where_there_is_none(certificate: Certificate) -> None:
+    with mail_server(Mailbox()) as port:
+        error = failure(notifier(port, security="tls", ca_file=str(certificate.cert)))
+    assert str(error) == "no secure connection to 127.0.0.1: it does not speak TLS"
+
+
+def _silence(connection: socket.socket) -> None:
+    connection.recv(1000)
+
+
+def _drip(connection: socket.socket) -> None:
+    """A byte now and then, for ever: each of them in time, the answer never."""
+    pause = threading.Event()
+    while not pause.wait(0.05):
+        connection.sendall(b"2")
+
+
+def _deaf_after_hello(connection: socket.socket) -> None:
+    converse(connection, lambda line: "250 rude" if line.lower().startswith("ehlo") else "")
+
+
+@pytest.mark.parametrize("talk", [_silence, _drip, _deaf_after_hello])
+def test_a_server_that_hangs_holds_nobody_up(talk: Any) -> None:
+    with rude_server(talk) as port:
+        began = time.monotonic()
+        error = failure(notifier(port, timeout="500ms"))
+        assert time.monotonic() - began < 3
+    assert (error.failure, error.retry) == (Failure.TIMEOUT, True)
+    assert str(error) == "127.0.0.1 did not answer in time"
+
+
+def test_a_line_dropped_after_the_mail_is_tried_again() -> None:
+    def answer(line: str) -> str | None:
+        if line == ".":
+            return None
+        if line.lower() == "data":
+            return "354 go"
+        return "250 fine" if line[:4].lower() in ("ehlo", "mail", "rcpt") else ""
+
+    with rude_server(lambda connection: converse(connection, answer)) as port:
+        error = failure(notifier(port))
+    assert (error.failure, error.retry) == (Failure.CONNECT, True)
+    assert str(error) == "the connection to 127.0.0.1 broke off"
+
+
+def test_once_it_is_taken_no_bad_manners_make_it_be_sent_again() -> None:
+    def answer(line: str) -> str | None:
+        if line.lower() == "data":
+            return "354 go"
+        if line.lower() == "quit":
+            return "554 never"
+        return "250 fine" if line == "." or line[:4].lower() in ("ehlo", "mail", "rcpt") else ""
+
+    with rude_server(lambda connection: converse(connection, answer)) as port:
+        assert notifier(port).deliver(ALARM) == "taken for ops@example.org, night@example.org"
+
+
+def test_what_a_server_echoes_of_a_password_is_not_shown(certificate: Certificate) -> None:
+    tls = certificate.context()
+
+    def talk(raw: socket.socket) -> None:
+        seen: list[str] = []
+
+        def answer(line: str) -> str | None:
+            seen.append(line)
+            if line.lower().startswith("ehlo"):
+                return "250-rude\r\n250 AUTH PLAIN LOGIN"
+            if line.lower().startswith("mail"):
+                return f"550 {' '.join(seen)} {PASSWORD}"
+            return "235 fine" if line.lower().startswith("auth") else "250 ok"
+
+        with tls.wrap_socket(raw, server_side=True) as connection:
+            converse(connection, answer)
+
+    with rude_server(talk) as port:
+        trusted = {"security": "tls", "ca_file": str(certificate.cert)}
+        error = failure(notifier(port, username=USER, password=PASSWORD, **trusted))
+    assert "AUTH PLAIN <secret>" in str(error)
+    assert str(error).endswith(" <secret>")
+    assert not error.retry
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    error = failure(notifier(port))
+    assert (error.failure, str(error)) == (Failure.CONNECT, "no connection to 127.0.0.1: connection refused")
+    assert failure(notifier(port, host="no-such-host.invalid")).failure is Failure.CONNECT
+
+
+def test_private_addresses_can_be_forbidden() -> None:
+    box = Mailbox()
+    with mail_server(box) as port:
+        error = failure(notifier(port, allow_private_addresses=False))
+    assert (error.failure, error.retry) == (Failure.FORBIDDEN, False)
+    assert not box.received

@@ -1,0 +1,224 @@
+"""What README and docs tell people to paste, pasted: each example is taken from the text and run as it stands there."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually, free_port, monitors
+from tests.live.test_ingest import rows
+from tests.tools import need_tool, run_tool
+
+pytestmark = pytest.mark.live
+TAG = "nightly-backup"
+DOCUMENTS = {name: (ROOT / name).read_text() for name in ("README.md", "docs/heartbeats.md", "docs/operations.md")}
+URL = re.compile(r"https?://[\w.:]+/ext/heartbeat/nightly-backup:SECRET")
+EXECUTABLES = re.compile(r"/usr/local/bin/backup|/opt/heartbeat/bin/heartbeat-exporter")
+Kinds = list[tuple[str, int | None]]
+
+
+def blocks(document: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENTS[document], re.S | re.M)
+
+
+def cron_lines() -> list[str]:
+    """Their commands, as cron would hand them to sh."""
+    found = [each for document in ("README.md", "docs/heartbeats.md") for each in blocks(document, "crontab")]
+    commands = [re.fullmatch(r"(?:\S+ ){5}(.+)\n", line) for line in found]
+    assert len(commands) == 3
+    assert all(commands)
+    return [command[1] for command in commands if command is not None]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    service = Service(tmp_path_factory.mktemp("examples"), monitors(TAG)).ready()
+    yield service
+    service.kill()
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A backup that prints a line and exits as it is told."""
+    job = tmp_path / "backup"
+    job.write_text('#!/bin/sh\necho "42 files"\nexit "${RESULT:-0}"\n')
+    job.chmod(0o755)
+    return job
+
+
+def pasted(text: str, service: Service) -> str:
+    changed = URL.sub(f"{service.url}/ext/heartbeat/{TAG}:{SECRET}", text)
+    assert changed != text, "no heartbeat URL in it"
+    return changed
+
+
+def kinds(service: Service) -> Kinds:
+    return [(kind, exit_code) for kind, exit_code, _, _ in rows(service, TAG)]
+
+
+def sh(script: str, job: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", "-c", script],
+        env={**os.environ, "PATH": f"{job.parent}:{os.environ['PATH']}", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/heartbeats.md"])
+def test_curl(service: Service, job: Path, document: str) -> None:
+    need_tool("curl")
+    example = next(each for each in blocks(document, "sh") if each.startswith("curl "))
+    before = kinds(service)
+    done = sh(pasted(example, service), job)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '{"status":"OK"}', "")
+    assert kinds(service) == [*before, ("success", None)]
+
+
+@pytest.mark.parametrize("result", ["0", "3"])
+@pytest.mark.parametrize("number", range(3))
+def test_cron(service: Service, job: Path, number: int, result: str) -> None:
+    """Quietly: cron makes a mail of every output."""
+    command = pasted(cron_lines()[number], service).replace("/usr/local/bin/backup", f"{job} >/dev/null")
+    before = kinds(service)
+    done = sh(command, job, RESULT=result)
+    assert (done.stdout, done.stderr) == ("", "")
+    if "&&" in command:
+        told: Kinds = [("success", None)] if result == "0" else []
+    else:
+        told = [("success", 0)] if result == "0" else [("failure", int(result))]
+    assert kinds(service) == before + told
+
+
+def test_a_run_with_its_output(service: Service, job: Path) -> None:
+    need_tool("curl")
+    example = next(each for each in blocks("docs/heartbeats.md", "sh") if "rid=" in each)
+    done = sh(pasted(example, service), job, RESULT="7")
+    assert done.returncode == 0, done.stderr
+    start, end = rows(service, TAG)[-2:]
+    assert (start[0], end[0], end[1], end[3]) == ("start", "failure", 7, "42 files")
+    assert start[2] == end[2] != ""
+
+
+def script(document: str, language: str, service: Service, folder: Path) -> list[str]:
+    """The command that runs this document's example."""
+    [example] = blocks(document, language)
+    file = folder / ("heartbeat.mjs" if language == "js" else "heartbeat.py")
+    file.write_text(pasted(example, service))
+    return [need_tool("node") if language == "js" else sys.executable, str(file)]
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+@pytest.mark.parametrize("document", ["README.md", "docs/heartbeats.md"])
+def test_languages(service: Service, tmp_path: Path, document: str, language: str) -> None:
+    command = script(document, language, service, tmp_path)
+    before = kinds(service)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert kinds(service) == [*before, ("success", None)]
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+def test_a_wrong_secret_is_told_and_not_tried_again(service: Service, tmp_path: Path, language: str) -> None:
+    command = script("docs/heartbeats.md", language, service, tmp_path)
+    file = Path(command[1])
+    file.write_text(file.read_text().replace(SECRET, "wrong"))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout + done.stderr).count("heartbeat: ") == 1
+    assert "404" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("sender", ["curl", "python", "js"])
+def test_a_heartbeat_outlives_a_restart(start: Starter, tmp_path: Path, sender: str) -> None:
+    """Sent while nobody listens, and there once somebody does."""
+    service = start(monitors(TAG))
+    assert service.stop() == 0
+    if sender == "curl":
+        example = next(each for each in blocks("README.md", "sh") if each.startswith("curl "))
+        command = ["/bin/sh", "-c", pasted(example, service)]
+    else:
+        command = script("docs/heartbeats.md", sender, service, tmp_path)
+    refused = tmp_path / "refused"
+    with refused.open("w") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    if sender != "curl":  # which says nothing before its last try
+        eventually(lambda: "heartbeat: " in refused.read_text())
+    service.start_again()
+    assert process.wait(60) == 0, refused.read_text()
+    assert kinds(service) == [("success", None)]
+
+
+def test_every_curl_line_retries_a_refused_connection() -> None:
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*")]
+    files += [file for kind in ("py", "html") for file in (ROOT / "exporter").rglob(f"*.{kind}")]
+    lines = [line for file in files for line in file.read_text().splitlines() if "curl -fsS" in line]
+    assert len(lines) > 15
+    for line in lines:
+        assert "curl -fsS -m 10 --retry 5 --retry-connrefused " in line
+
+
+@pytest.mark.parametrize(
+    ("document", "number"), [("README.md", 0), ("docs/heartbeats.md", 0), ("docs/operations.md", 0)]
+)
+def test_systemd_takes_the_units(tmp_path: Path, job: Path, document: str, number: int) -> None:
+    unit = tmp_path / "example.service"
+    unit.write_text(EXECUTABLES.sub(str(job), blocks(document, "ini")[number]))
+    assert run_tool("systemd-analyze", "verify", "--man=no", str(unit)) == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [("0", ("success", 0)), ("3", ("failure", 3)), ("KILL", ("failure", None))]
+)
+def test_systemd_tells_how_the_job_ended(service: Service, job: Path, status: str, told: tuple[str, int]) -> None:
+    need_tool("curl")
+    [unit] = blocks("docs/heartbeats.md", "ini")
+    command = re.search(r"^ExecStopPost=-/bin/sh -c '(.*)'$", unit, re.M)
+    assert command is not None
+    before = kinds(service)
+    done = sh(command[1], job, URL=f"{service.url}/ext/heartbeat/{TAG}:{SECRET}", EXIT_STATUS=status)
+    assert done.returncode == 0, done.stderr
+    assert kinds(service) == [*before, told]
+
+
+def test_nginx_in_front(start: Starter, tmp_path: Path) -> None:
+    """Large bodies pass, and no secret reaches its logs, not even when nobody answers behind it."""
+    service = start(monitors(TAG) + "web: {trusted_proxies: [127.0.0.1]}\n")
+    nginx, port = need_tool("nginx"), free_port()
+    [example] = blocks("docs/operations.md", "nginx")
+    logs = tmp_path / "nginx"
+    logs.mkdir()
+    example = example.replace("http://127.0.0.1:10105", service.url).replace("/var/log/nginx", str(logs))
+    temporary = "".join(
+        f"{kind}_temp_path {logs}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    user = "user root root;\n" if os.geteuid() == 0 else ""  # else its workers may not enter our folder
+    configuration = tmp_path / "nginx.conf"
+    configuration.write_text(
+        f"{user}daemon off;\npid {logs}/pid;\nerror_log {logs}/error.log;\nevents {{}}\n"
+        f"http {{\naccess_log {logs}/access.log;\n{temporary}server {{\nlisten 127.0.0.1:{port};\n{example}}}\n}}\n"
+    )
+    process = subprocess.Popen([nginx, "-e", str(logs / "error.log"), "-c", str(configuration)])
+    try:
+        site = f"http://127.0.0.1:{port}"
+        eventually(lambda: curl(f"{site}/-/ready").status == 200)
+        assert TAG in curl(f"{site}/").body
+        heartbeat = f"{site}/ext/heartbeat/{TAG}:{SECRET}"
+        assert curl(heartbeat).body == '{"status":"OK"}'
+        assert curl("--data-binary", "@-", heartbeat, input=b"x" * 3_000_000).status == 200
+        assert curl("-H", "X-Forwarded-For: 192.0.2.7", f"{site}/ext/heartbeat/{TAG}:wrong-secret").status == 404
+        eventually(lambda: "192.0.2.7" in service.output())
+        service.stop()
+        assert curl(heartbeat).status == 502
+    finally:
+        process.terminate()
+        process.wait(20)
+    written = "".join(file.read_text() for file in logs.glob("*.log"))
+    assert "/-/ready" in written
+    assert SECRET not in written
