@@ -23,18 +23,6 @@ EVERYTHING = {
     "__range": "1d",
 }
 """What the variables stand for while All is chosen; the times are any that PromQL can read."""
-COMING: dict[str, tuple[str, set[str]]] = {
-    "heartbeat_alert_firing": ("gauge", {"tag", "alert", "severity"}),
-    "heartbeat_exporter_incidents_open": ("gauge", set()),
-    "heartbeat_exporter_notifications_sent_total": ("counter", {"notifier"}),
-    "heartbeat_exporter_notifications_failed_total": ("counter", {"notifier", "reason"}),
-    "heartbeat_exporter_notifications_pending": ("gauge", {"notifier"}),
-    "heartbeat_exporter_notifications_oldest_pending_age_seconds": ("gauge", {"notifier"}),
-    "heartbeat_exporter_notifications_dead": ("gauge", {"notifier"}),
-    "heartbeat_exporter_notification_delivery_seconds": ("histogram", {"notifier"}),
-}
-"""Metrics that the exporter is about to have, with their types and labels. A test fails once one of them is there, so
-that it is taken off this list and demanded from the exporter as all others are."""
 
 
 @dataclass(frozen=True)

@@ -134,13 +134,15 @@ def identity() -> Panel:
     described = "name, group, schedule, timezone"
     return table(
         "Monitor",
-        "What the monitor is, as its owner described it, with its thresholds of lateness. An empty schedule: the last "
-        "success alone counts.",
+        "Why it has its status, and what it is, as its owner described it, with its thresholds of lateness. An empty "
+        "schedule: the last success alone counts.",
         rows(f"topk by ({MONITOR}) (1, max by ({MONITOR}, {described}) ({ONE.select('heartbeat_info')}))"),
         rows(ONE.one("heartbeat_degraded_after_seconds")),
         rows(ONE.one("heartbeat_down_after_seconds")),
+        rows(ONE.reason()),
         field=Field("none", NO_MONITOR, steps()),
         columns=(
+            Column("reason", "Why this status"),
             Column("tag", "Monitor"),
             Column("name", "Name"),
             Column("group", "Group"),
@@ -150,7 +152,7 @@ def identity() -> Panel:
             Column("Value #C", "Down after", unit="s", cell=INK, thresholds=steps(BAD)),
             Column("job", "Job"),
         ),
-        hidden=("Value #A",),
+        hidden=("Value #A", "Value #D"),
     )
 
 

@@ -121,17 +121,19 @@ def whats_wrong() -> Panel:
 
     return table(
         "What is wrong now",
-        "Every monitor that is DOWN, DEGRADED or NO_DATA, the latest first. Late by: since it was due. A monitor "
-        "that is DOWN and not late has failed or overrun: see its exit code, and the output of the last run on the "
-        "exporter's own page. Click a monitor for its story.",
+        "Every monitor that is DOWN, DEGRADED or NO_DATA, the latest first, and why: missed and late are too long past "
+        "due; failed has reported it, see the exit code, and the output on the exporter's own page; overrun has been "
+        "running for too long; from never_received nothing has come. Click a monitor for its story.",
         rows(FLEET.described(f"{FLEET.code()} >= {CODES[Status.NO_DATA]}", "name", "group")),
         of_wrong(FLEET.lateness()),
         of_wrong(f"time() - {FLEET.one('heartbeat_status_since_timestamp_seconds')}"),
         of_wrong(FLEET.age()),
         of_wrong(FLEET.one("heartbeat_last_exit_code")),
+        of_wrong(FLEET.reason()),
         field=Field("none", "Nothing is wrong: every monitor is on time, paused or in maintenance", steps()),
         columns=(
             Column("Value #A", "Status", 130, mappings=tuple(mappings()), cell=FILLED),
+            Column("reason", "Why", 140),
             Column("tag", "Monitor", links=(links.ROW,)),
             Column("name", "Name"),
             Column("group", "Group", 150),
@@ -141,6 +143,7 @@ def whats_wrong() -> Panel:
             Column("Value #E", "Exit code", 100, cell=INK, thresholds=steps(QUIET, (1, BAD)), decimals=0),
             Column("job", "Job", 130),
         ),
+        hidden=("Value #F",),
         sort=(("Late by", True), ("Status", True)),
     )
 

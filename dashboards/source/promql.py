@@ -70,6 +70,10 @@ class Monitors:
         info = f"topk by ({MONITOR}) (1, {self.select('heartbeat_info', *group)})"
         return f"({query}) * on ({MONITOR}) group_left ({', '.join(labels)}) {info}"
 
+    def reason(self) -> str:
+        """1 for each monitor, with the label `reason`; one of them where replicas differ for a moment."""
+        return f"topk by ({MONITOR}) (1, {self.one('heartbeat_status_reason', by=f'{MONITOR}, reason')})"
+
     def having(self, *statuses: Status) -> str:
         """1 for each monitor that has one of these statuses."""
         return f"{self.one('heartbeat_status', matching(statuses))} == 1"

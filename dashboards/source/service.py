@@ -40,6 +40,17 @@ def lease() -> Panel:
     )
 
 
+def behind() -> Panel:
+    until = own(PREFIX + "evaluated_until_timestamp_seconds")
+    return stat(
+        "Judged until",
+        "How long ago the evaluator last had nothing left that was due. Under a few seconds is well; a number that "
+        "grows means that statuses stand still and alarms are late, whatever the page says: see its log.",
+        now(f"max(clamp_min(time() - max by (job) ({until}), 0))", "ago"),
+        field=Field("s", NOT_SCRAPED, steps(GOOD, (60, WARNING), (180, BAD)), decimals=0),
+    )
+
+
 def storage() -> Panel:
     return stat(
         "Storage",
@@ -76,7 +87,7 @@ def dead() -> Panel:
     return stat(
         "Notifications given up",
         "Messages that were never delivered and are not tried any more: somebody was not told. Mend the notifier, "
-        "then have them tried again by hand, and look up what was missed among the incidents.",
+        "then `heartbeat-exporter notification retry` has them tried again.",
         now(or_zero(letters), "given up"),
         field=Field("short", NOT_SCRAPED, steps(GOOD, (1, BAD)), decimals=0),
     )
@@ -122,10 +133,11 @@ def board() -> dict[str, Any]:
     layout = Layout()
     layout.line(
         4,
-        (4, replicas()),
-        (4, lease()),
-        (4, storage()),
-        (4, configuration()),
+        (3, replicas()),
+        (3, lease()),
+        (4, behind()),
+        (3, storage()),
+        (3, configuration()),
         (4, waiting()),
         (4, dead()),
     )
@@ -139,7 +151,7 @@ def board() -> dict[str, Any]:
     layout.line(8, (8, judging.lag()), (8, judging.evaluations()), (8, judging.transitions()))
     layout.line(5, (24, judging.lease_over_time()))
     layout.heading("Does it tell people?")
-    layout.line(8, (12, telling.delivered()), (12, telling.failed()))
+    layout.line(8, (8, telling.alerts()), (8, telling.delivered()), (8, telling.failed()))
     layout.line(8, (8, telling.pending()), (8, telling.oldest()), (8, telling.delivery()))
     layout.heading("Is the process well?")
     layout.line(8, (6, process.memory()), (6, process.cpu()), (6, process.files()), (6, process.scrapes()))

@@ -1,9 +1,22 @@
 """Panels about telling people: notifications."""
 
-from dashboards.source.panels import Field, Panel, Query, lines, steps
+from dashboards.source.panels import Field, Panel, Query, lines, painted, steps
 from dashboards.source.promql import or_zero, own, quantile
 from dashboards.source.replica import NOT_SCRAPED, PREFIX, rate
 from dashboards.source.statuses import BAD, GOOD, WARNING
+
+
+def alerts() -> Panel:
+    return lines(
+        "Alerts begun and ended",
+        "In a minute, of all monitors: TRIGGERED is a new alarm, RESOLVED its end. Many at once are told as one "
+        "message.",
+        Query(f"60 * sum by (step) ({rate(PREFIX + 'alerts_total')})", "{{step}}"),
+        field=Field("cpm", NOT_SCRAPED, steps(), min=0),
+        bars=True,
+        legend=("mean", "max"),
+        overrides=(painted("TRIGGERED", BAD), painted("RESOLVED", GOOD)),
+    )
 
 
 def delivered() -> Panel:

@@ -9,16 +9,17 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import Any
+from pathlib import Path
 
 import promql_parser
 import pytest
 
 from dashboards.source import links
 from exporter.core.status import Status
-from tests.dashboards import COMING, MODELS, QUERIES, Json, Query, interpolate, panels, queries
+from tests.dashboards import MODELS, QUERIES, Json, Query, interpolate, panels, queries
 from tests.live.conftest import SECRET, Service, curl, eventually
 from tests.live.test_prometheus import Prometheus
+from tests.receivers import Receiver, answer
 
 pytestmark = pytest.mark.live
 CONFIG = f"""
@@ -31,6 +32,15 @@ monitors:
   - {{tag: overrun, secret: {SECRET}, max_runtime: 1s}}
   - {{tag: new, secret: {SECRET}, group: shop}}
   - {{tag: resting, secret: {SECRET}, paused: true}}
+"""
+ALERTS = """
+alerts:
+  - {name: down, when: [DOWN], severity: critical, create_incident: true, notify: [ops, gone]}
+  - {name: late, when: [DEGRADED], severity: warning, notify: [ops, slow]}
+notifiers:
+  - {name: ops, type: webhook, url: "%s", group_wait: 0s}
+  - {name: gone, type: webhook, url: "%s", group_wait: 0s, give_up_after: 1s}
+  - {name: slow, type: webhook, url: "%s", group_wait: 0s}
 """
 STATUSES = {
     "up": "UP",
@@ -56,8 +66,9 @@ SPAN = 120
 class Fleet:
     """The processes."""
 
-    def __init__(self, folder: Any, others: Any) -> None:
-        self.replicas = [Service(folder, CONFIG, name) for name in ("one", "two")]
+    def __init__(self, folder: Path, others: Path, ops: Receiver, gone: Receiver) -> None:
+        config = CONFIG + ALERTS % (ops.url, gone.url, gone.url)
+        self.replicas = [Service(folder, config, name) for name in ("one", "two")]
         self.replicas[0].ready()
         self.other = Service(others, f"monitors: [{{tag: {OF_BOTH}, secret: {SECRET}}}]", "other")
         for service in (self.replicas[1], self.other):
@@ -88,7 +99,7 @@ class Fleet:
         for service in self.replicas:
             eventually(lambda service=service: curl(f"{service.url}/-/ready").status == 200)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         for service in (*self.replicas, self.other):
             service.kill()
         if self.prometheus is not None:
@@ -99,8 +110,8 @@ class Fleet:
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """Scraped between the first and the second round of heartbeats, so that every counter has been seen to grow."""
-    fleet = Fleet(tmp_path_factory.mktemp("replicas"), tmp_path_factory.mktemp("other"))
-    try:
+    folders = [tmp_path_factory.mktemp(name) for name in ("replicas", "other")]
+    with Receiver() as ops, Receiver(answer(503)) as gone, closing(Fleet(*folders, ops, gone)) as fleet:
         fleet.beat()
         targets = [service.url.removeprefix("http://") for service in fleet.replicas]
         other = fleet.other.url.removeprefix("http://")
@@ -123,8 +134,6 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         )
         eventually(lambda: prometheus.query("increase(heartbeat_failures_total[1m]) > 0"))
         yield prometheus
-    finally:
-        fleet.stop()
 
 
 Series = Mapping[str, str]
@@ -162,7 +171,7 @@ def interpolations(query: Query) -> list[str]:
     return [query.interpolated(**FREE, tag=tag) for tag in tags]
 
 
-@pytest.mark.parametrize("query", [one for one in QUERIES if not one.metrics() & COMING.keys()], ids=str)
+@pytest.mark.parametrize("query", QUERIES, ids=str)
 def test_every_query_returns_something(prometheus: Prometheus, query: Query) -> None:
     """By itself: a promised zero does not count. What a legend names is there too."""
     exprs = [without_fallback(expr) or expr for expr in interpolations(query)]
@@ -308,6 +317,33 @@ def test_transitions_are_marked_at_their_exact_moments(prometheus: Prometheus) -
     success = prometheus.values('max by (tag) (heartbeat_last_success_timestamp_seconds{tag="missed"})')["missed"]
     assert moments[-1] == pytest.approx(1000 * success + 1501, abs=1)
     assert len(set(moments)) == 2, "it was DOWN twice"
+
+
+def test_alerts_are_listed_with_their_monitors_and_counted_once(prometheus: Prometheus) -> None:
+    down = {tag for tag, status in STATUSES.items() if status == "DOWN"}
+    wanted = {("down", "critical", tag) for tag in down} | {("late", "warning", tag) for tag in ("late", "missed")}
+    # An alert stays until its monitor is UP, so that of a monitor that became DOWN after being DEGRADED is there too.
+    query = next(one for one in queries(links.OVERVIEW) if one.title == "Alerts")
+    found = results(prometheus, query, query.interpolated(**FREE))
+    assert {(labels["alert"], labels["severity"], labels["tag"]) for labels, _ in found} == wanted
+    assert asked(prometheus, links.OVERVIEW, "Alerts firing") == {"firing": len(wanted)}
+    assert asked(prometheus, links.OVERVIEW, "Alerts firing", group="mail") == {"firing": 2}
+    assert asked(prometheus, links.OVERVIEW, "Open incidents") == {"open": len(down)}
+    assert asked(prometheus, links.DETAIL, "Alerts firing", tag="late") == {"firing": 1}
+    assert asked(prometheus, links.DETAIL, "Alerts firing", tag="up") == {"firing": 0}
+
+
+def test_it_is_said_why(prometheus: Prometheus) -> None:
+    wanted = {"failed": "failed", "late": "late", "missed": "missed", "overrun": "overrun", "new": "never_received"}
+    query = next(one for one in queries(links.OVERVIEW) if (one.title, one.ref) == ("What is wrong now", "F"))
+    found = results(prometheus, query, query.interpolated(**HERE))
+    assert {labels["tag"]: labels["reason"] for labels, _ in found} == wanted
+
+
+def test_what_cannot_be_delivered_is_seen(prometheus: Prometheus) -> None:
+    assert asked(prometheus, links.SERVICE, "Notifications waiting")["waiting"] >= 1
+    assert asked(prometheus, links.SERVICE, "Notifications given up")["given up"] >= 1
+    assert asked(prometheus, links.SERVICE, "Judged until")["ago"] < 10
 
 
 def test_replicas_are_seen_apart_on_the_exporters_own_page(prometheus: Prometheus) -> None:
