@@ -59,7 +59,7 @@ def _open_sqlite(url: str) -> Engine:
     return Engine(database, (peewee.PeeweeException, sqlite3.Error), lambda: _file_identity(file))
 
 
-class _Sqlite(peewee.SqliteDatabase):  # type: ignore[misc]
+class _Sqlite(peewee.SqliteDatabase):
     """Of several that turn a new file to WAL at once, SQLite tells all but one at once that it is locked."""
 
     def _set_pragmas(self, connection: Any) -> None:
