@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def _open_sqlite(url: str) -> Engine:
     if path == ":memory:":
         raise InvalidValue("storage.url: heartbeats are kept on a disk: write sqlite:///heartbeats.db")
     file = str(Path(path))
-    database = peewee.SqliteDatabase(
+    database = _Sqlite(
         file,
         # Deferred transactions that turn into writers fail with "database is locked" at once, whatever the timeout.
         lock_type="IMMEDIATE",
@@ -59,6 +60,21 @@ def _open_sqlite(url: str) -> Engine:
         },
     )
     return Engine(database, (peewee.PeeweeException, sqlite3.Error), lambda: _file_identity(file))
+
+
+class _Sqlite(peewee.SqliteDatabase):
+    """Of several that turn a new file to WAL at once, SQLite tells all but one at once that it is locked."""
+
+    def _set_pragmas(self, connection: Any) -> None:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                super()._set_pragmas(connection)  # type: ignore[misc]
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)  # as SQLite's own busy handler does: who holds the lock tells nobody when it goes
 
 
 def _file_identity(path: str) -> tuple[int, int] | None:

@@ -29,10 +29,17 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert sources <= names
+    dashboards = ROOT / "dashboards"
+    data = [*dashboards.glob("*.json"), *dashboards.rglob("*.yml"), dashboards / "__init__.py"]
+    assert {f"exporter/{file.relative_to(ROOT)}" for file in data} <= names
+    assert not any(name.startswith("exporter/dashboards/source") for name in names), (
+        "what builds them needs no installing"
+    )
     assert not any(name.startswith(("tests/", "bench/")) for name in names)
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as sdist:
         packed = {name.partition("/")[2] for name in sdist.getnames()}
     assert sources | {"README.md", "LICENSE", "setup.cfg", "pyproject.toml"} <= packed
+    assert {str(file.relative_to(ROOT)) for file in (*data, *dashboards.glob("source/*.py"))} <= packed
     target = tmp_path / "installed"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
     subprocess.run(install, check=True, capture_output=True, timeout=100)
@@ -48,3 +55,8 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
         command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, check=False
     )
     assert "No monitors yet" in done.stdout, done.stderr
+    listing = "import importlib.resources as r; print(*(one.name for one in r.files('exporter.dashboards').iterdir()))"
+    done = subprocess.run(
+        [sys.executable, "-c", listing], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert {"heartbeats-overview.json", "provisioning"} <= set(done.stdout.split()), done.stderr

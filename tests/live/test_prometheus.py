@@ -6,6 +6,7 @@ import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,13 +39,13 @@ WANTED = {
 
 
 class Prometheus:
-    def __init__(self, folder: Path, target: str) -> None:
+    def __init__(self, folder: Path, *targets: str, **others: str) -> None:
+        """Scrapes `targets` as the job `heartbeat`, and one target for each other job."""
         self.url = f"http://127.0.0.1:{free_port()}"
         config = folder / "prometheus.yml"
-        config.write_text(
-            "global: {scrape_interval: 1s}\nscrape_configs:\n"
-            f"  - {{job_name: heartbeat, static_configs: [{{targets: ['{target}']}}]}}\n"
-        )
+        jobs = {"heartbeat": targets, **{job: (target,) for job, target in others.items()}}
+        scrapes = [{"job_name": job, "static_configs": [{"targets": found}]} for job, found in jobs.items()]
+        config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes}))
         with (folder / "prometheus.log").open("wb") as log:
             self.process = subprocess.Popen(
                 [
@@ -57,10 +58,13 @@ class Prometheus:
                 stderr=log,
             )
 
-    def query(self, expression: str) -> list[dict[str, object]]:
-        answer = json.loads(curl(f"{self.url}/api/v1/query?query={urllib.parse.quote(expression)}").body)
+    def ask(self, path: str, **parameters: object) -> Any:
+        answer = json.loads(curl(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters, doseq=True)}").body)
         assert answer["status"] == "success", answer
-        found: list[dict[str, object]] = answer["data"]["result"]
+        return answer["data"]
+
+    def query(self, expression: str) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = self.ask("query", query=expression)["result"]
         return found
 
     def values(self, expression: str, label: str = "tag") -> dict[str, float]:

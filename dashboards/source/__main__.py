@@ -1,0 +1,6 @@
+"""Writes the dashboards anew."""
+
+from dashboards.source import write
+
+for file in write():
+    print(file)

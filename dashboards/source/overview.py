@@ -1,0 +1,293 @@
+"""*Heartbeats overview*: the whole fleet. What is wrong now, since when, and how it went."""
+
+from dataclasses import replace
+from typing import Any
+
+from dashboards.source import alerts, links
+from dashboards.source.board import Layout, dashboard, scope, variable
+from dashboards.source.panels import (
+    FILLED,
+    INK,
+    Column,
+    Field,
+    Panel,
+    Query,
+    bars,
+    lines,
+    now,
+    override,
+    painted,
+    rows,
+    stat,
+    steps,
+    table,
+    timeline,
+)
+from dashboards.source.promql import FLEET, MONITOR, STEP, or_zero, own
+from dashboards.source.statuses import (
+    BAD,
+    CODES,
+    COLOURS,
+    GOOD,
+    IN_ORDER,
+    PLAIN,
+    QUIET,
+    UPTIME,
+    WARNING,
+    WRONG,
+    mappings,
+)
+from exporter.core.status import Status
+
+NO_MONITORS = "No monitors: is the exporter scraped?"
+MOST_BARS = 12
+MOST_LINES = 10
+PAGE = 20
+"""Rows of the state timeline on one page."""
+
+
+def variables() -> list[dict[str, Any]]:
+    return [
+        *scope("heartbeat_info"),
+        variable(
+            "group",
+            "Groups of monitors. All includes those that are in none.",
+            'label_values(heartbeat_info{job=~"$job", instance=~"$instance"}, group)',
+            everything=".*",
+        ),
+        variable(
+            "tag",
+            "Monitors.",
+            'label_values(heartbeat_info{job=~"$job", instance=~"$instance", group=~"$group"}, tag)',
+        ),
+    ]
+
+
+def by_status() -> Panel:
+    def count(status: Status) -> Query:
+        monitors = FLEET.one("heartbeat_status", f'status="{status.value}"')
+        return now(f"sum({FLEET.chosen(monitors)})", status.value)
+
+    return stat(
+        "Monitors by status",
+        "How many monitors have each status now. DOWN and DEGRADED want attention; NO_DATA are monitors from which "
+        "nothing has come yet: a job that was never set up, or one with a wrong tag or secret. PAUSED and MAINTENANCE "
+        "are meant to be quiet.",
+        *(count(status) for status in IN_ORDER),
+        field=Field("short", NO_MONITORS, steps(QUIET, (1, GOOD)), decimals=0),
+        names=True,
+        overrides=tuple(
+            override(status.value, thresholds=steps(QUIET, (1, COLOURS[status])))
+            for status in IN_ORDER
+            if status is not Status.UP
+        ),
+    )
+
+
+def alerts_firing() -> Panel:
+    return stat(
+        "Alerts firing",
+        "Alerts of the exporter's own rules that are triggered now. 0 as well when no rules are configured. Alerts of "
+        "Prometheus's rules are in Alertmanager, not here.",
+        now(or_zero(f"sum({FLEET.chosen(alerts.firing(FLEET))})"), "firing"),
+        field=Field("short", NO_MONITORS, steps(GOOD, (1, BAD)), decimals=0),
+    )
+
+
+def open_incidents() -> Panel:
+    return stat(
+        "Open incidents",
+        "Incidents that are not resolved, of all monitors; the variables group and tag do not narrow them down.",
+        now(or_zero(f"sum(max by (job) ({own('heartbeat_exporter_incidents_open')}))"), "open"),
+        field=Field("short", NO_MONITORS, steps(GOOD, (1, WARNING)), decimals=0),
+    )
+
+
+def fleet_uptime() -> Panel:
+    return stat(
+        "Uptime",
+        "Of all chosen monitors over the time range: the share of the time in which they were not DOWN. DEGRADED is "
+        "late and counts as up. Time in NO_DATA, PAUSED and MAINTENANCE does not count at all.",
+        now(FLEET.fleet_uptime(), "uptime"),
+        field=Field("percentunit", "Nothing was judged", steps(BAD, *UPTIME), decimals=2, max=1),
+    )
+
+
+def whats_wrong() -> Panel:
+    wrong = FLEET.chosen(FLEET.having(*WRONG))
+
+    def of_wrong(query: str) -> Query:
+        return rows(f"{query} and on ({MONITOR}) ({wrong})")
+
+    return table(
+        "What is wrong now",
+        "Every monitor that is DOWN, DEGRADED or NO_DATA, the latest first, and why: missed and late are too long past "
+        "due; failed has reported it, see the exit code, and the output on the exporter's own page; overrun has been "
+        "running for too long; from never_received nothing has come. Click a monitor for its story.",
+        rows(FLEET.described(f"{FLEET.code()} >= {CODES[Status.NO_DATA]}", "name", "group")),
+        of_wrong(FLEET.lateness()),
+        of_wrong(f"time() - {FLEET.one('heartbeat_status_since_timestamp_seconds')}"),
+        of_wrong(FLEET.age()),
+        of_wrong(FLEET.one("heartbeat_last_exit_code")),
+        of_wrong(FLEET.reason()),
+        field=Field("none", "Nothing is wrong: every monitor is on time, paused or in maintenance", steps()),
+        columns=(
+            Column("Value #A", "Status", 130, mappings=tuple(mappings()), cell=FILLED),
+            Column("reason", "Why", 140),
+            Column("tag", "Monitor", links=(links.ROW,)),
+            Column("name", "Name"),
+            Column("group", "Group", 150),
+            Column("Value #B", "Late by", 130, unit="s", decimals=1),
+            Column("Value #C", "In this status for", 150, unit="s", decimals=1),
+            Column("Value #D", "Last success ago", 150, unit="s", decimals=1),
+            Column("Value #E", "Exit code", 100, cell=INK, thresholds=steps(QUIET, (1, BAD)), decimals=0),
+            Column("job", "Job", 130),
+        ),
+        hidden=("Value #F",),
+        sort=(("Late by", True), ("Status", True)),
+    )
+
+
+def over_time() -> Panel:
+    return timeline(
+        "Status of every monitor",
+        f"A row for each monitor, {PAGE} on a page. Every span shows the worst status in it, so that a short DOWN "
+        "does not vanish from a long range. Click a span to open the monitor. In a large fleet choose a group or "
+        "tags first.",
+        Query(FLEET.chosen(FLEET.code(STEP)), "{{tag}}"),
+        field=Field(
+            "none",
+            NO_MONITORS,
+            steps(COLOURS[Status.UP], (4, COLOURS[Status.NO_DATA]), (5, WARNING), (6, BAD)),
+            mappings=tuple(mappings()),
+            links=(links.SERIES,),
+        ),
+        per_page=PAGE,
+    )
+
+
+WAY = (
+    "On every bar and line 50 % is where DEGRADED begins and 100 % where DOWN does, whatever the monitor's own "
+    "thresholds. A monitor that failed or overran is DOWN without being late. Paused monitors and those in "
+    "maintenance are left out."
+)
+
+
+def way_field(most: float | None = None) -> Field:
+    return Field(
+        "percentunit",
+        "Nothing is due: no monitor has had a success yet, or all are paused",
+        steps(GOOD, (0.5, WARNING), (1, BAD)),
+        decimals=0,
+        min=0,
+        max=most,
+        links=(links.SERIES,),
+    )
+
+
+def lateness() -> Panel:
+    return lines(
+        "Age against the thresholds",
+        f"The {MOST_LINES} monitors that were closest to DOWN at each moment, by how long ago they were due. {WAY}",
+        Query(f"topk({MOST_LINES}, {FLEET.chosen(FLEET.way())})", "{{tag}}"),
+        field=replace(way_field(1.05), palette=True),
+        zones=True,
+        beside=True,
+    )
+
+
+def closest() -> Panel:
+    return bars(
+        "Closest to DOWN now",
+        f"The {MOST_BARS} monitors that have used most of their time. {WAY}",
+        now(f"topk({MOST_BARS}, {FLEET.chosen(FLEET.way())})", "{{tag}}"),
+        field=way_field(1),
+    )
+
+
+def least_uptime() -> Panel:
+    return bars(
+        "Least uptime",
+        f"The {MOST_BARS} monitors with the least uptime over the time range: the share of the time in which they "
+        "were not DOWN. DEGRADED counts as up; NO_DATA, PAUSED and MAINTENANCE do not count at all.",
+        now(f"bottomk({MOST_BARS}, {FLEET.chosen(FLEET.uptime())})", "{{tag}}"),
+        field=Field(
+            "percentunit",
+            "Nothing was judged in this range",
+            steps(BAD, *UPTIME),
+            decimals=2,
+            min=0,
+            max=1,
+            links=(links.SERIES,),
+        ),
+    )
+
+
+def firing() -> Panel:
+    return table(
+        "Alerts",
+        "Alerts of the exporter's own rules that are triggered now, with the monitor that each is about. An alert is "
+        "resolved only after its monitor has been UP for as long as its rule demands.",
+        rows(FLEET.chosen(f"{alerts.firing(FLEET)} == 1")),
+        field=Field("none", "No alert is firing", steps()),
+        columns=(
+            Column("severity", "Severity", 120, mappings=alerts.SEVERITIES, cell=FILLED),
+            Column("alert", "Alert"),
+            Column("tag", "Monitor", links=(links.ROW,)),
+            Column("job", "Job", 130),
+        ),
+        hidden=("Value",),
+        sort=(("Severity", False),),
+    )
+
+
+def received() -> Panel:
+    def total(counter: str) -> str:
+        return f"sum({FLEET.chosen(FLEET.per_minute(counter))})"
+
+    return lines(
+        "Heartbeats",
+        "What arrives in a minute from all chosen monitors: heartbeats of every kind, and the starts and failures "
+        "among them. A line that falls to zero with monitors still UP means that their deadlines are yet to come.",
+        Query(total("heartbeat_received_total"), "received"),
+        Query(total("heartbeat_starts_total"), "starts"),
+        Query(total("heartbeat_failures_total"), "failures"),
+        field=Field("cpm", NO_MONITORS, steps(), min=0),
+        legend=("mean", "max"),
+        overrides=(
+            painted("received", GOOD),
+            painted("starts", PLAIN),
+            painted("failures", BAD),
+        ),
+    )
+
+
+def most_failures() -> Panel:
+    failures = FLEET.chosen(FLEET.in_range("heartbeat_failures_total"))
+    return bars(
+        "Failures",
+        f"The {MOST_BARS} monitors that reported most failures over the time range: `/fail`, or an exit code that is "
+        "not 0. One failure makes a monitor DOWN until its next success.",
+        now(f"topk({MOST_BARS}, ({failures}) > 0)", "{{tag}}"),
+        field=Field("short", "No failures in this range", steps(WARNING), decimals=0, min=0, links=(links.SERIES,)),
+    )
+
+
+def board() -> dict[str, Any]:
+    layout = Layout()
+    layout.line(5, (12, by_status()), (4, alerts_firing()), (4, open_incidents()), (4, fleet_uptime()))
+    layout.line(9, (24, whats_wrong()))
+    layout.heading("Over time")
+    layout.line(13, (24, over_time()))
+    layout.line(10, (15, lateness()), (9, closest()))
+    layout.heading("Uptime and alerts")
+    layout.line(10, (12, least_uptime()), (12, firing()))
+    layout.heading("What arrives")
+    layout.line(9, (15, received()), (9, most_failures()))
+    return dashboard(
+        links.OVERVIEW,
+        "Heartbeats overview",
+        "What is wrong in the fleet of monitors now, since when, and how it went.",
+        variables(),
+        layout,
+    )

@@ -1,0 +1,52 @@
+"""Panels about the process: memory, CPU, files, scrapes."""
+
+from dashboards.source.panels import Field, Panel, Query, lines, painted, steps
+from dashboards.source.promql import ANSWERING, own, quantile
+from dashboards.source.replica import NOT_SCRAPED, PREFIX, REPLICA, of_replicas, rate
+from dashboards.source.statuses import BAD, GOOD, WARNING
+
+
+def memory() -> Panel:
+    return lines(
+        "Memory",
+        "Resident, by replica. About 60 MB without monitors and up to 4 kB for each; a rise that never ends is a leak "
+        "worth a report.",
+        Query(of_replicas("process_resident_memory_bytes"), "{{instance}}"),
+        field=Field("bytes", NOT_SCRAPED, steps(), min=0, palette=True),
+    )
+
+
+def cpu() -> Panel:
+    seconds = f"sum by ({REPLICA}) ({rate('process_cpu_seconds_total')}) and on ({REPLICA}) {ANSWERING}"
+    return lines(
+        "CPU",
+        "Cores in use, by replica. Near 1 the process is at its limit, for one process is one event loop: add a "
+        "replica.",
+        Query(seconds, "{{instance}}"),
+        field=Field("short", NOT_SCRAPED, steps(GOOD, (0.9, WARNING)), min=0, palette=True),
+        zones=True,
+    )
+
+
+def files() -> Panel:
+    share = f"max by ({REPLICA}) ({own('process_open_fds')}) / max by ({REPLICA}) ({own('process_max_fds')})"
+    return lines(
+        "Open files",
+        "The share of the open files and connections that the system allows, by replica. At 100 % no new connection is "
+        "taken: raise LimitNOFILE.",
+        Query(f"{share} and on ({REPLICA}) {ANSWERING}", "{{instance}}"),
+        field=Field("percentunit", NOT_SCRAPED, steps(GOOD, (0.8, WARNING), (0.95, BAD)), min=0, palette=True),
+        zones=True,
+    )
+
+
+def scrapes() -> Panel:
+    return lines(
+        "Time to render a scrape",
+        "By the slowest 1 % and by half of them. It grows with the number of monitors; near Prometheus's "
+        "`scrape_timeout` of 10 s everything would vanish.",
+        Query(quantile(0.5, PREFIX + "scrape_duration_seconds"), "half"),
+        Query(quantile(0.99, PREFIX + "scrape_duration_seconds"), "99 %"),
+        field=Field("s", "Nothing in this range", steps(GOOD, (5, WARNING), (10, BAD)), min=0),
+        overrides=(painted("half", GOOD), painted("99 %", WARNING)),
+    )

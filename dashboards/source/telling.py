@@ -1,0 +1,88 @@
+"""Panels about telling people: notifications."""
+
+from dashboards.source.panels import Field, Panel, Query, lines, painted, steps
+from dashboards.source.promql import or_zero, own, quantile
+from dashboards.source.replica import NOT_SCRAPED, PREFIX, rate
+from dashboards.source.statuses import BAD, GOOD, WARNING
+
+
+def alerts() -> Panel:
+    return lines(
+        "Alerts begun and ended",
+        "In a minute, of all monitors: TRIGGERED is a new alarm, RESOLVED its end. Many at once are told as one "
+        "message.",
+        Query(f"60 * sum by (step) ({rate(PREFIX + 'alerts_total')})", "{{step}}"),
+        field=Field("cpm", NOT_SCRAPED, steps(), min=0),
+        bars=True,
+        legend=("mean", "max"),
+        overrides=(painted("TRIGGERED", BAD), painted("RESOLVED", GOOD)),
+    )
+
+
+def delivered() -> Panel:
+    return lines(
+        "Delivered",
+        "Notifications delivered in a minute, by notifier.",
+        Query(
+            or_zero(f"60 * sum by (notifier) ({rate(PREFIX + 'notifications_sent_total')})", "notifier"), "{{notifier}}"
+        ),
+        field=Field("cpm", NOT_SCRAPED, steps(), min=0, palette=True),
+        bars=True,
+        stacked=True,
+        legend=("mean", "max"),
+    )
+
+
+def failed() -> Panel:
+    failures = f"60 * sum by (notifier, reason) ({rate(PREFIX + 'notifications_failed_total')})"
+    return lines(
+        "Failed attempts",
+        "By notifier and reason, in a minute. Each is tried again with growing pauses until it is delivered or "
+        "given up.",
+        Query(or_zero(failures, "notifier", "reason"), "{{notifier}} {{reason}}"),
+        field=Field("cpm", NOT_SCRAPED, steps(GOOD, (0.001, BAD)), min=0, palette=True),
+        bars=True,
+        stacked=True,
+        legend=("mean", "max"),
+    )
+
+
+def pending() -> Panel:
+    return lines(
+        "Waiting",
+        "Notifications owed and not delivered yet, by notifier.",
+        Query(or_zero(f"max by (job, notifier) ({own(PREFIX + 'notifications_pending')})", "notifier"), "{{notifier}}"),
+        field=Field("short", NOT_SCRAPED, steps(GOOD, (10, WARNING)), decimals=0, min=0, palette=True),
+        stepped=True,
+    )
+
+
+def oldest() -> Panel:
+    age = f"max by (job, notifier) ({own(PREFIX + 'notifications_oldest_pending_age_seconds')})"
+    return lines(
+        "Oldest waiting",
+        "How long the oldest undelivered notification has been owed, by notifier. Beyond the red line somebody "
+        "should have been told five minutes ago.",
+        Query(or_zero(age, "notifier"), "{{notifier}}"),
+        field=Field("s", NOT_SCRAPED, steps(GOOD, (60, WARNING), (300, BAD)), min=0, palette=True),
+        zones=True,
+    )
+
+
+def delivery() -> Panel:
+    times = PREFIX + "notification_delivery_seconds"
+    return lines(
+        "Time to deliver",
+        "From the moment a notification was owed to its delivery, by notifier: the time it waits to be grouped with "
+        "others (`group_wait`) and all attempts included.",
+        Query(quantile(0.5, times, "notifier"), "{{notifier}}, half"),
+        Query(quantile(0.95, times, "notifier"), "{{notifier}}, 95 %"),
+        field=Field(
+            "s",
+            "Nothing was delivered in this range",
+            steps(GOOD, (60, WARNING), (300, BAD)),
+            min=0,
+            palette=True,
+        ),
+        zones=True,
+    )
