@@ -8,7 +8,7 @@ from exporter.alerting.message import Site
 from exporter.alerting.notifier import Failure
 from exporter.alerting.notifiers import notifier_class
 from exporter.config.settings import NotifierSettings
-from exporter.core.clock import Clock
+from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import ConfigError, InvalidValue, Problem
 from exporter.core.telemetry import Telemetry
 from exporter.storage.deliveries import Deliveries
@@ -70,12 +70,13 @@ class Sender:
         for channel in self._channels.values():
             channel.start()
 
-    def stop(self, timeout: float = 10.0) -> None:
-        """What is not delivered by then is delivered after the next start."""
-        for channel in self._channels.values():
+    def stop(self, timeout: float = 5.0) -> None:
+        """What is not delivered by then is delivered after the next start, under its key."""
+        channels, deadline = list(self._channels.values()), self._clock.monotonic() + round(timeout * SECOND)
+        for channel in channels:
             channel.stop()
-        for channel in self._channels.values():
-            channel.join(timeout)
+        for channel in channels:
+            channel.join(max(0, deadline - self._clock.monotonic()) / SECOND)
 
     def attend(self) -> None:
         """Something new is owed. Called from any thread."""

@@ -124,6 +124,44 @@ def test_who_answers_nothing_delays_nobody(start: Starter) -> None:
             receiver.__exit__(None, None, None)
 
 
+def test_a_stop_does_not_wait_for_black_holes_and_the_next_start_delivers(start: Starter) -> None:
+    holes = [Receiver(silence) for _ in range(4)]
+    for hole in holes:
+        hole.__enter__()
+    try:
+        names = [f"hole{number}" for number in range(len(holes))]
+        config = "notifiers:\n" + "".join(map(notifier, names, holes))
+        service = start(monitors("job") + rule("down", *names) + config)
+        service.ping("job", "/fail")
+        eventually(lambda: all(hole.received for hole in holes))
+        began = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - began < 15
+        for hole in holes:
+            hole.behave(answer(200))
+        service.start_again()
+        for hole in holes:
+            eventually(lambda hole=hole: len(hole.received) >= 2, 30)  # type: ignore[misc]
+            assert len({request.headers["idempotency-key"] for request in hole.received}) == 1
+    finally:
+        for hole in holes:
+            hole.__exit__(None, None, None)
+
+
+def test_of_two_processes_one_tells_and_the_other_takes_over(start: Starter) -> None:
+    with Receiver(answer(200)) as receiver:
+        config = monitors("a", "b") + rule() + "notifiers:\n" + notifier("ops", receiver)
+        one, other = start(config, "one"), start(config, "other")
+        one.ping("a", "/fail")
+        eventually(lambda: told(receiver))
+        holder, idle = (one, other) if one.metrics()["heartbeat_exporter_lease_held",] else (other, one)
+        eventually(lambda: ("heartbeat_alert_firing", "down", "critical", "a") in idle.metrics())
+        holder.kill()
+        idle.ping("b", "/fail")
+        eventually(lambda: set(told(receiver)) == {"a", "b"}, 30)
+        assert [len(request.json["alerts"]) for request in receiver.received] == [1, 1]
+
+
 def test_a_storm_through_kill_9(start: Starter) -> None:
     """500 alarms while the program is killed at any moment: each is delivered, under one key, to each notifier."""
     tags = [f"job{number:03}" for number in range(500)]
