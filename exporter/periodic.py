@@ -32,3 +32,5 @@ class Periodic:
                 self._action()
             except StorageUnavailable as error:
                 log.debug("%s waits for the database: %s", self._thread.name, error)
+            except Exception:  # one failure must not be the last call
+                log.exception("%s goes on after an error", self._thread.name)

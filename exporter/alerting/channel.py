@@ -86,8 +86,8 @@ class Channel:
         contents = self._deliveries.seal(notification.id, self._lease.check)
         if contents is None:
             return  # everything in it was over before its turn came
-        message = read_message(notification, contents, self._site())
         try:
+            message = read_message(notification, contents, self._site())
             said = self._notifier.deliver(message)
         except DeliveryFailed as error:
             self._failed(notification, error)
@@ -146,6 +146,11 @@ class Channel:
                 wait = _LONGEST_WAIT
             except StorageUnavailable as error:
                 log.debug("notifier %s waits for the database: %s", self.name, error)
+                wait = _LONGEST_WAIT
+            except Exception as error:  # noqa: BLE001 - this thread must not end: nobody would be told any more
+                # Its text may hold the notifier's secrets.
+                self._telemetry.notification_failed(self.name, Failure.INTERNAL.value)
+                log.error("notifier %s goes on after an error: %s", self.name, type(error).__name__)
                 wait = _LONGEST_WAIT
             self._wake.wait(wait)
         self._deliveries.close()

@@ -156,6 +156,10 @@ class Evaluator:
             except StorageUnavailable as error:
                 log.error("evaluation waits for the database: %s", error)
                 wait = _LONGEST_WAIT
+            except Exception:  # this thread must not end: nothing would be found DOWN any more
+                log.exception("evaluation goes on after an error")
+                self._telemetry.evaluation_failed()
+                wait = _LONGEST_WAIT
             self._wake.wait(wait)
         try:
             self._lease.release()

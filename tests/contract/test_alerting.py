@@ -1,7 +1,8 @@
 """From a status to what a notifier is told: each alert once, under one key, whatever happens in between."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -677,3 +678,52 @@ def test_what_is_over_is_forgotten_in_time_and_nothing_else(replica: Replica) ->
     pruner.prune(100, 90 * DAY)
     for table in (tables.alerts, tables.incidents, tables.incident_updates, tables.notifications, items):
         assert list(table.select().tuples()) == []
+
+
+def test_an_error_that_nobody_expected_ends_neither_the_evaluator_nor_a_notifier(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    goes_down(replica)
+    ops = Scripted()
+    channel = replica.channel(ops)
+    failures = [ZeroDivisionError("SESAME")] * 2
+
+    def fails_at_first(ask: Callable[..., object]) -> Callable[..., object]:
+        def asked(*arguments: object) -> object:
+            if failures:
+                raise failures.pop()
+            return ask(*arguments)
+
+        return asked
+
+    monkeypatch.setattr(replica.deliveries, "due", fails_at_first(replica.deliveries.due))
+    channel.start()
+    wait_until(lambda: bool(ops.got))
+    channel.stop()
+    channel.join(10)
+    assert "SESAME" not in caplog.text
+    failures.append(ZeroDivisionError("oh"))
+    monkeypatch.setattr(replica.engine, "advance", fails_at_first(replica.engine.advance))
+    replica.evaluator.start()
+    wait_until(lambda: replica.evaluator.worked_at is not None)
+    replica.evaluator.stop()
+
+
+def test_what_cannot_be_read_is_one_message_s_trouble(replica: Replica) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    goes_down(replica)
+    replica.db.peewee.execute_sql("UPDATE notification_alerts SET facts = '{}'")
+    ops = Scripted()
+    replica.channel(ops).work()
+    (notification,) = replica.notifications.recent()
+    assert (notification.failure, notification.error) == ("internal", "the notifier broke: ValidationError")
+
+
+def wait_until(what: Callable[[], bool], seconds: float = 10) -> None:
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while not what():
+        assert time.monotonic() < deadline
+        pause.wait(0.02)
