@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help
 help:
 	@echo "make run     start the service with one monitor ready to ping"
+	@echo "make demo    exporter, Prometheus, Alertmanager and a fleet in trouble"
 	@echo "make test    run all tests"
 	@echo "make check   format, lint, types, import contracts, docs and tests"
 	@echo "make oldest  unit and contract tests with the oldest dependencies that setup.cfg allows"
@@ -26,6 +27,10 @@ $(STAMP): setup.cfg pyproject.toml
 .PHONY: run
 run: $(STAMP)
 	@BIN=$(BIN) sh examples/run.sh
+
+.PHONY: demo
+demo: $(STAMP)
+	@BIN=$(BIN) sh examples/demo/run.sh
 
 .PHONY: test
 test: $(STAMP)
