@@ -12,6 +12,7 @@ help:
 	@echo "make test    run all tests"
 	@echo "make check   format, lint, types, import contracts, docs and tests"
 	@echo "make oldest  unit and contract tests with the oldest dependencies that setup.cfg allows"
+	@echo "make rules   build the PrometheusRule for the Operator anew"
 	@echo "make bench   measure against the bars"
 	@echo "make clean   remove what these made"
 
@@ -51,6 +52,10 @@ oldest:
 	$(OLDEST)/bin/python .ci/oldest.py > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt '.[test]'
 	$(OLDEST)/bin/python -m pytest tests/unit tests/contract
+
+.PHONY: rules
+rules: $(STAMP)
+	$(BIN)/python -m alertmanager.source
 
 .PHONY: bench
 bench: $(STAMP)
