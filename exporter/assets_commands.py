@@ -32,13 +32,13 @@ def assets() -> None:
 def export(dir: Path, runbooks: str | None, force: bool) -> None:
     """Writes all of them into the folder DIR.
 
-    Files of yours stay: if any of those to be written is there and differs, nothing is written, unless --force is given.
+    Files of yours stay: if one of those to be written is there and differs, nothing is written, unless with --force.
 
     \b
     Examples:
       heartbeat-exporter assets export assets
       heartbeat-exporter assets export assets --force
-      heartbeat-exporter assets export assets --runbooks.url https://wiki.example.org/runbooks
+      heartbeat-exporter assets export ours --runbooks.url https://wiki.example.org/runbooks
     """
     try:
         _export(dir, runbooks, force)

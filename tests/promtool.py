@@ -145,6 +145,11 @@ class World:
         inputs = [{"series": key, "values": " ".join(values)} for key, values in self.series.items()]
         test = {"interval": f"{self.step}s", "input_series": inputs, **tests}
         file = folder / "test.yml"
-        document = {"rule_files": [str(RULES)], "evaluation_interval": f"{self.step}s", "tests": [test]}
+        document = {
+            "rule_files": [str(RULES)],
+            "evaluation_interval": f"{self.step}s",
+            "group_eval_order": ["heartbeat-history", "heartbeat-alerts"],
+            "tests": [test],
+        }
         file.write_text(json.dumps(document))
         run_tool("promtool", "test", "rules", str(file))

@@ -29,10 +29,15 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert sources <= names
+    rules = ROOT / "alertmanager"
+    data = [rules / "__init__.py", *(file for kind in ("*.yml", "*.yaml", "*.tmpl") for file in rules.rglob(kind))]
+    assert {f"exporter/{file.relative_to(ROOT)}" for file in data} <= names
+    assert not any("/source/" in name for name in names), "what builds the files needs no installing"
     assert not any(name.startswith(("tests/", "bench/")) for name in names)
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as sdist:
         packed = {name.partition("/")[2] for name in sdist.getnames()}
     assert sources | {"README.md", "LICENSE", "setup.cfg", "pyproject.toml"} <= packed
+    assert {str(file.relative_to(ROOT)) for file in (*data, *rules.glob("source/*.py"))} <= packed
     target = tmp_path / "installed"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
     subprocess.run(install, check=True, capture_output=True, timeout=100)
@@ -48,3 +53,16 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
         command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, check=False
     )
     assert "No monitors yet" in done.stdout, done.stderr
+    exported = tmp_path / "assets"
+    done = subprocess.run(
+        [*command[:1], "assets", "export", str(exported)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for file in data[1:]:
+        assert (exported / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
