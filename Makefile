@@ -14,6 +14,7 @@ help:
 	@echo "make check   format, lint, types, import contracts, docs and tests"
 	@echo "make oldest  unit and contract tests with the oldest dependencies that setup.cfg allows"
 	@echo "make dashboards   build the Grafana dashboards anew"
+	@echo "make rules   build the PrometheusRule for the Operator anew"
 	@echo "make bench   measure against the bars"
 	@echo "make clean   remove what these made"
 
@@ -61,6 +62,10 @@ oldest:
 .PHONY: dashboards
 dashboards: $(STAMP)
 	$(BIN)/python -m dashboards.source
+
+.PHONY: rules
+rules: $(STAMP)
+	$(BIN)/python -m alertmanager.source
 
 .PHONY: bench
 bench: $(STAMP)

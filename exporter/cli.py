@@ -27,6 +27,7 @@ GROUPS = {
     "incident": "exporter.incident_commands",
     "notify": "exporter.notify_commands",
     "notification": "exporter.notification_commands",
+    "assets": "exporter.assets_commands",
 }
 """Imported when they are called: the service itself needs none of them, and its memory is counted."""
 

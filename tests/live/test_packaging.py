@@ -29,17 +29,17 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert sources <= names
-    dashboards = ROOT / "dashboards"
-    data = [*dashboards.glob("*.json"), *dashboards.rglob("*.yml"), dashboards / "__init__.py"]
+    shipped = [ROOT / "alertmanager", ROOT / "dashboards"]
+    kinds = ("__init__.py", "*.json", "*.yml", "*.yaml", "*.tmpl")
+    data = [file for folder in shipped for kind in kinds for file in folder.rglob(kind) if file.parent.name != "source"]
     assert {f"exporter/{file.relative_to(ROOT)}" for file in data} <= names
-    assert not any(name.startswith("exporter/dashboards/source") for name in names), (
-        "what builds them needs no installing"
-    )
+    assert not any("/source/" in name for name in names), "what builds the files needs no installing"
     assert not any(name.startswith(("tests/", "bench/")) for name in names)
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as sdist:
         packed = {name.partition("/")[2] for name in sdist.getnames()}
     assert sources | {"README.md", "LICENSE", "setup.cfg", "pyproject.toml"} <= packed
-    assert {str(file.relative_to(ROOT)) for file in (*data, *dashboards.glob("source/*.py"))} <= packed
+    builders = [file for folder in shipped for file in folder.glob("source/*.py")]
+    assert {str(file.relative_to(ROOT)) for file in (*data, *builders)} <= packed
     target = tmp_path / "installed"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
     subprocess.run(install, check=True, capture_output=True, timeout=100)
@@ -55,8 +55,16 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
         command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, check=False
     )
     assert "No monitors yet" in done.stdout, done.stderr
-    listing = "import importlib.resources as r; print(*(one.name for one in r.files('exporter.dashboards').iterdir()))"
+    exported = tmp_path / "assets"
     done = subprocess.run(
-        [sys.executable, "-c", listing], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+        [*command[:1], "assets", "export", str(exported)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=60,
+        check=False,
     )
-    assert {"heartbeats-overview.json", "provisioning"} <= set(done.stdout.split()), done.stderr
+    assert done.returncode == 0, done.stderr
+    for file in (one for one in data if one.name != "__init__.py"):
+        assert (exported / file.relative_to(ROOT)).read_bytes() == file.read_bytes()

@@ -329,6 +329,7 @@ def test_the_examples_in_the_documents_load(tmp_path: Path) -> None:
                 continue  # Prometheus' own
             (tmp_path / "slack").write_text("https://hooks.example.org/a/b\n")
             block = block.replace("/run/secrets/", f"{tmp_path}/")
-            load_config(write(tmp_path, block), {"BACKUP_SECRET": "s"}, OptionModels())
+            environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block), "s")
+            load_config(write(tmp_path, block), environ, OptionModels())
             found += 1
     assert found >= 3
