@@ -426,7 +426,7 @@ def test_what_down_says(tmp_path: Path) -> None:
         60,
         {**LABELS, "status": "DOWN", "severity": "critical"},
         "Nightly backup is DOWN: its heartbeat is missing",
-        "job has not reported success although it was due 15m 0s ago, and 10m 0s is what it is allowed. Its "
+        "job has not reported success although it was due 15m 0s ago; it may be late by 10m 0s. Its "
         "last success was "
         "15m 0s ago. Either the job did not run, or it hangs, or its heartbeat does not get through.",
     )
@@ -505,7 +505,7 @@ def test_what_never_received_says(tmp_path: Path) -> None:
         60,
         {**LABELS, "status": "NO_DATA", "severity": "warning"},
         "Nightly backup has never reported",
-        "job is watched for 15m 0s now and neither a success nor a failure has ever come, though its first "
+        "job has been watched for 15m 0s now and neither a success nor a failure has ever come, though its first "
         "run must be over. "
         "Is the job set up, and does it call the right URL with the right secret?",
     )
@@ -521,7 +521,7 @@ def test_what_flapping_says(tmp_path: Path) -> None:
         13,
         {**LABELS, "severity": "warning"},
         "Nightly backup goes up and down",
-        "job has come UP or ceased to be 6 times within the last hour. Either the job is unsteady, or "
+        "job has ceased to be UP or come back 6 times within the last hour. Either the job is unsteady, or "
         "degraded_after is shorter "
         "than its runs vary.",
     )
@@ -540,3 +540,7 @@ def test_what_notifications_failing_says(tmp_path: Path) -> None:
         "of alarms. The "
         "exporter's log says what the other side answers.",
     )
+
+
+def test_the_alerts_say_what_they_should_word_by_word() -> None:
+    run_tool("promtool", "test", "rules", str(RULES.parent / "heartbeat-rules-test.yml"))
