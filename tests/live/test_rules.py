@@ -54,7 +54,7 @@ monitors:
   - {{tag: resting, secret: {SECRET}, degraded_after: 1s, down_after: 2s, paused: true}}
   - {{tag: flappy, secret: {SECRET}}}
   - {{tag: unimportant, secret: {SECRET}, labels: {{severity: info}}}}
-  - {{tag: watchdog, secret: {SECRET}, degraded_after: 4s, down_after: 6s}}
+  - {{tag: watchdog, secret: {SECRET}, degraded_after: 12s, down_after: 18s}}
 notifiers:
   - {{name: person, type: webhook, url: "{told}", group_wait: 0s}}
   - {{name: broken, type: webhook, url: "{broken}", group_wait: 0s}}
@@ -189,7 +189,7 @@ class Stack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Receiver() as receiver, Receiver() as person, Receiver(answer(400)) as broken:
         stack = Stack(tmp_path_factory.mktemp("rules"), receiver, person, broken)
-        for tag in ("up", "late", "missed", "overrun", "flappy", "resting"):
+        for tag in ("up", "late", "missed", "overrun", "flappy", "resting", "watchdog"):
             stack.service.ping(tag)
         stack.service.ping("overrun", "/start")
         stack.service.ping("failed", "/7")
