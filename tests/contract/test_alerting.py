@@ -727,3 +727,68 @@ def wait_until(what: Callable[[], bool], seconds: float = 10) -> None:
     while not what():
         assert time.monotonic() < deadline
         pause.wait(0.02)
+
+
+class Killed(BaseException):
+    """The process ends here, between two steps."""
+
+
+@pytest.mark.parametrize("step", ["seal", "deliver", "delivered"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_process_that_ends_between_two_steps_of_a_delivery_sends_under_one_key(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    ops = Scripted()
+    target = ops if step == "deliver" else replica.deliveries
+    real = getattr(target, step)
+
+    def dies(*arguments: object) -> object:
+        monkeypatch.setattr(target, step, real)
+        if when == "after":
+            real(*arguments)
+        raise Killed
+
+    monkeypatch.setattr(target, step, dies)
+    goes_down(replica)
+    with pytest.raises(Killed):
+        replica.channel(ops).work()
+    pass_time(replica, MINUTE)
+    replica.channel(ops).work()
+    assert {facts.tag for message in ops.got for facts in message.alerts} == {"job"}
+    assert len({message.key for message in ops.tried}) == 1
+    assert len(ops.got) <= 2
+    recovers(replica)
+    replica.channel(ops).work()
+    assert ops.got[-1].event is Event.RESOLVED
+    assert ops.got[-1].answers == (ops.got[0].key,)
+    assert ops.got[-1].unannounced == frozenset()
+
+
+@pytest.mark.parametrize("step", ["open", "resolve"])
+def test_what_cannot_be_written_whole_is_not_written_at_all(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The transition, the alert, the incident and what is owed stand or fall together."""
+    replica.watch(AlertRule(name="down", notify=("ops",), create_incident=True))
+    replica.add("job")
+    if step == "resolve":
+        goes_down(replica)
+    before = (replica.past("job"), replica.open_alerts(), len(replica.notifications.recent()))
+    real = getattr(replica.alerts, step)
+
+    def dies(*arguments: object) -> object:
+        real(*arguments)
+        raise Killed
+
+    monkeypatch.setattr(replica.alerts, step, dies)
+    replica.beat("job", Kind.FAILURE if step == "open" else Kind.SUCCESS)
+    with pytest.raises(Killed):
+        replica.evaluator.evaluate_due()
+    assert (replica.past("job"), replica.open_alerts(), len(replica.notifications.recent())) == before
+    assert len(replica.incidents.recent(open=True)) == (step == "resolve")
+    monkeypatch.setattr(replica.alerts, step, real)
+    replica.evaluator.evaluate_due()
+    assert replica.open_alerts() == (["down"] if step == "open" else [])
+    assert len(replica.past("job")) == len(before[0]) + 1
