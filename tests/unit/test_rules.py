@@ -392,7 +392,7 @@ def test_a_database_that_refuses(world: World, tmp_path: Path) -> None:
 
 
 def test_a_database_that_refuses_now_and_then(world: World, tmp_path: Path) -> None:
-    world.replica("on*12", "a:1", storage_errors_total={'operation="commit"': "0*2 2*2 4*8"})
+    world.replica("on*12", "a:1", storage_errors_total={'operation="commit"': "0*2 2*2 3*8"})
     world.replica("on*12", "b:1", storage_errors_total={'operation="commit"': "0*2 1*10"})
     world.alerts_are(tmp_path, HeartbeatStorageErrors="0*8 1*4")
 
