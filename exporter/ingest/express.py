@@ -86,27 +86,29 @@ class Express:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         began = perf_counter()
         ingest = self._ingest()
-        if ingest is not None and scope["type"] == "http" and scope["method"] in _METHODS:
-            path = scope["path"]
-            for prefix, dialect in self._lanes:
-                if path.startswith(prefix):
-                    signals = await self._read(dialect, path[len(prefix) :].removesuffix("/"), scope, ingest)
-                    if signals is not None:
-                        failure = await ingest.commit(signals)
-                        code = 503 if failure else 200
-                        self._observe("heartbeat", scope["method"], code, perf_counter() - began)
-                        await self._answer(send, failure, UNAVAILABLE if failure else dialect.answer(signals))
-                        return
-        await self._app(scope, receive, send)
+        plain = await self._read(scope, ingest) if ingest is not None and scope["type"] == "http" else None
+        if ingest is None or plain is None:
+            await self._app(scope, receive, send)
+            return
+        dialect, signals = plain
+        failure = await ingest.commit(signals)
+        self._observe("heartbeat", scope["method"], 503 if failure else 200, perf_counter() - began)
+        await self._answer(send, failure, UNAVAILABLE if failure else dialect.answer(signals))
 
-    async def _read(self, dialect: Dialect, rest: str, scope: Any, ingest: Ingest) -> Sequence[Signal] | None:
+    async def _read(self, scope: Any, ingest: Ingest) -> tuple[Dialect, Sequence[Signal]] | None:
         """What a plain heartbeat says; None for what has to go the long way."""
-        if not rest or scope["method"] not in dialect.methods:
-            return None
-        try:
-            return await dialect.read(PlainRequest(rest, scope, ingest.authenticator, self._clock.now()))
-        except (_TheLongWay, Refused):
-            return None
+        path, method = scope["path"], scope["method"]
+        for prefix, dialect in self._lanes:
+            if path.startswith(prefix) and method in _METHODS and method in dialect.methods:
+                rest = path[len(prefix) :].removesuffix("/")
+                if not rest:
+                    return None  # no route of Falcon's
+                request = PlainRequest(rest, scope, ingest.authenticator, self._clock.now())
+                try:
+                    return dialect, await dialect.read(request)
+                except (_TheLongWay, Refused):
+                    return None
+        return None
 
     async def _answer(self, send: Any, failure: Rejection | None, body: bytes) -> None:
         headers = [*self._headers, (b"content-length", b"%d" % len(body))]

@@ -1,4 +1,4 @@
-"""What happens around every request. Heartbeats pass here 12,000 times a second, so it is tiny."""
+"""What happens around every request that Falcon sees: it is tiny, because heartbeats with a body are among them."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
