@@ -74,7 +74,7 @@ The demo is up; its fleet goes through everything within two minutes, over and o
 
 Send a heartbeat of your own:
 
-  curl -fsS http://127.0.0.1:{exporter}/ext/heartbeat/never:{secret}
+  curl -fsS -m 10 --retry 5 --retry-connrefused http://127.0.0.1:{exporter}/ext/heartbeat/never:{secret}
 
 Ctrl-C ends it.
 """

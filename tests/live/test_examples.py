@@ -156,8 +156,9 @@ def test_a_heartbeat_outlives_a_restart(start: Starter, tmp_path: Path, sender: 
 
 
 def test_every_curl_line_retries_a_refused_connection() -> None:
-    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*")]
-    files += [file for kind in ("py", "html") for file in (ROOT / "exporter").rglob(f"*.{kind}")]
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    kinds = ("py", "html", "sh", "yml", "md")
+    files += [file for kind in kinds for part in ("exporter", "examples") for file in (ROOT / part).rglob(f"*.{kind}")]
     lines = [line for file in files for line in file.read_text().splitlines() if "curl -fsS" in line]
     assert len(lines) > 15
     for line in lines:
