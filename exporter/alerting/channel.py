@@ -92,9 +92,7 @@ class Channel:
         except DeliveryFailed as error:
             self._failed(notification, error)
         except Exception as error:  # noqa: BLE001 - a defect of one notifier is that notifier's alone
-            # Its text and its traceback may hold the notifier's secrets.
-            text = f"the notifier broke: {type(error).__name__}"
-            self._failed(notification, DeliveryFailed(Failure.INTERNAL, text, retry=True))
+            self._failed(notification, _broke(error))
         else:
             now = self._clock.now()
             self._deliveries.delivered(notification.id, contents.alert_ids, now, self._lease.check)
@@ -131,8 +129,13 @@ class Channel:
                 self._site(),
             )
         except DeliveryFailed as error:
-            self._telemetry.notification_failed(self.name, error.failure.value)
-            log.warning("alerts not refreshed at %s: %s", self.name, error)
+            self._not_refreshed(error)
+        except Exception as error:  # noqa: BLE001 - as with `deliver`; what is owed goes out all the same
+            self._not_refreshed(_broke(error))
+
+    def _not_refreshed(self, error: DeliveryFailed) -> None:
+        self._telemetry.notification_failed(self.name, error.failure.value)
+        log.warning("alerts not refreshed at %s: %s", self.name, error)
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -162,6 +165,11 @@ class Channel:
         if due is None:
             return _LONGEST_WAIT
         return min(_LONGEST_WAIT, max(0.0, (due - self._clock.now()) / SECOND))
+
+
+def _broke(error: Exception) -> DeliveryFailed:
+    """Without its text and its traceback, which may hold the notifier's secrets."""
+    return DeliveryFailed(Failure.INTERNAL, f"the notifier broke: {type(error).__name__}", retry=True)
 
 
 def read_message(notification: Notification, contents: Contents, site: Site) -> Message:

@@ -512,6 +512,29 @@ def test_a_broken_notifier_is_its_own_trouble_and_its_text_is_not_told(
     assert "SESAME" not in caplog.text
 
 
+def test_a_notifier_that_breaks_while_it_tells_again_still_delivers(
+    replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Scripted):
+        refresh_every = 1.0
+
+        def refresh(self, firing: Sequence[Facts], resolved: Sequence[Facts], site: Site) -> None:
+            raise ZeroDivisionError("https://SESAME")
+
+    replica.watch(DOWN)
+    replica.add("job")
+    ops = Broken()
+    channel = replica.channel(ops)
+    goes_down(replica)
+    channel.work()
+    recovers(replica)
+    pass_time(replica, 2 * SECOND)
+    channel.work()
+    assert ops.told() == [("TRIGGERED", ["job"]), ("RESOLVED", ["job"])]
+    assert "alerts not refreshed at ops: the notifier broke: ZeroDivisionError" in caplog.text
+    assert "SESAME" not in caplog.text
+
+
 def test_a_service_that_forgets_is_told_again(replica: Replica) -> None:
     replica.watch(DOWN)
     replica.add("job")
