@@ -10,6 +10,9 @@ from exporter.storage.database import Database
 from exporter.storage.notifications import ALARM, PENDING, RECOVERY, Notification, select_notifications
 from exporter.storage.snapshot import chunks
 
+_ENDS_FIRST = 100
+"""Messages that may go before another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
@@ -37,6 +40,27 @@ class Deliveries:
         with self._db.read("find due notifications"):
             condition = (table.notifier == notifier) & (table.state == PENDING) & (table.next_attempt_at <= now)
             return next(iter(select_notifications(self._db, condition, table.next_attempt_at, 1)), None)
+
+    def ends_before(self, notification: Notification) -> Sequence[Notification]:
+        """What is still owed of the ends of earlier alerts, if this message says that their monitors are not well."""
+        if notification.event == RECOVERY:
+            return ()
+        tables = self._db.tables
+        table, items, alerts = tables.notifications, tables.notification_alerts, tables.alerts
+        unwell = (
+            items.select(alerts.monitor_id)
+            .join(alerts, on=(alerts.id == items.alert_id))
+            .where((items.notification_id == notification.id) & (items.replaced == False))  # noqa: E712
+        )
+        told, ended = items.alias("told"), alerts.alias("ended")
+        theirs = (
+            told.select(told.id)
+            .join(ended, on=(ended.id == told.alert_id))
+            .where((told.notification_id == table.id) & ended.monitor_id.in_(unwell))
+        )
+        condition = (table.notifier == notification.notifier) & (table.state == PENDING) & (table.event == RECOVERY)
+        with self._db.read("find ends that come first"):
+            return select_notifications(self._db, condition & fn.EXISTS(theirs), table.id, _ENDS_FIRST)
 
     def next_due(self, notifier: str) -> int | None:
         """When the next message to this notifier has its turn."""

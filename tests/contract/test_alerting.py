@@ -443,6 +443,57 @@ def test_a_recovery_that_overtakes_its_alarm_tells_both(replica: Replica, tried:
     assert recovery.answers == ()
 
 
+def test_an_end_is_told_before_the_alarm_that_came_after_it(replica: Replica) -> None:
+    """Whoever reads RESOLVED last believes that all is well."""
+    replica.watch(DOWN, group_wait=10 * SECOND)
+    replica.add("job")
+    replica.add("another")
+    ops = Scripted()
+    channel = replica.channel(ops)
+    goes_down(replica)
+    pass_time(replica, 10 * SECOND)
+    channel.work()
+    goes_down(replica, "another")
+    pass_time(replica, 5 * SECOND)
+    recovers(replica)
+    pass_time(replica, 1 * SECOND)
+    goes_down(replica)  # joins the other one's message, which goes out before the end would
+    pass_time(replica, DAY)
+    channel.work()
+    assert ops.told() == [("TRIGGERED", ["job"]), ("RESOLVED", ["job"]), ("TRIGGERED", ["another", "job"])]
+    assert ops.got[2].alerts[1].alert_id != ops.got[1].first.alert_id
+
+
+def test_an_end_that_has_to_be_tried_again_is_told_before_the_next_alarm(replica: Replica) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    ops = Scripted(None, busy(), busy(), busy(), None)
+    channel = replica.channel(ops)
+    goes_down(replica)
+    channel.work()
+    recovers(replica)
+    channel.work()
+    goes_down(replica)
+    channel.work()
+    assert [message.event for message in ops.tried] == ["TRIGGERED", "RESOLVED", "RESOLVED", "TRIGGERED"]
+    pass_time(replica, LONGEST_WAIT)
+    channel.work()
+    assert ops.told() == [("TRIGGERED", ["job"]), ("RESOLVED", ["job"]), ("TRIGGERED", ["job"])]
+
+
+def test_what_came_and_went_between_two_looks_is_told_first(replica: Replica) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    recovers(replica)
+    for kind in (Kind.FAILURE, Kind.SUCCESS, Kind.FAILURE):
+        replica.clock.advance(1)
+        replica.beat("job", kind)
+    replica.evaluator.evaluate_due()
+    ops = Scripted()
+    replica.channel(ops).work()
+    assert ops.told() == [("RESOLVED", ["job"]), ("TRIGGERED", ["job"])]
+
+
 def test_an_alarm_of_which_all_is_over_is_never_sent(replica: Replica) -> None:
     replica.watch(DOWN, group_wait=10 * SECOND)
     replica.add("job")
