@@ -51,6 +51,13 @@ class Engine:
     def took_over(self) -> None:
         self._changed = True
 
+    def clock_set_back(self, by: int, now: int, check: Callable[[], None]) -> None:
+        with self._db.write("set alarms back"):
+            check()
+            self._progress.set_back(by, now)
+            self._alerts.set_back(by, now)
+            self._ledger.set_back(by, now)
+
     def next_due(self) -> int | None:
         moments = (self._progress.next_due(), self._alerts.next_repeat_at())
         return min((moment for moment in moments if moment is not None), default=None)

@@ -92,6 +92,10 @@ class Ledger:
             self._outbox.owe(transaction, notifier, REPEAT, owed, self._terms(notifier), now)
         transaction.after_commit.append(self._owed)
 
+    def set_back(self, by: int, now: int) -> None:
+        """Inside a transaction: the clock was set back by so much, to `now`."""
+        self._outbox.set_back(by, now)
+
     # ── alerts that begin ────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, transaction: Transaction, begun: Sequence[Begun], now: int) -> Mapping[str, int]:

@@ -80,7 +80,7 @@ class Evaluator:
             return 0
         if not held_before:
             self._alarms.took_over()
-        self._notice_clock_step()
+        self._notice_clock_step(held_before)
         judged = 0
         while not self._stopping:
             now = self._clock.now()
@@ -131,13 +131,15 @@ class Evaluator:
             for transition in outcome.transitions:
                 self._telemetry.transition(transition.status)
 
-    def _notice_clock_step(self) -> None:
-        offset = self._clock.now() - self._clock.monotonic()
-        if offset < self._offset - _STEP:
-            log.warning(
-                "the clock was set back by %d s: every monitor is evaluated anew", (self._offset - offset) // SECOND
-            )
-            self._evaluations.reconsider_all(self._clock.now())
+    def _notice_clock_step(self, held_before: bool) -> None:
+        now = self._clock.now()
+        offset = now - self._clock.monotonic()
+        back = self._offset - offset
+        if back > _STEP:
+            log.warning("the clock was set back by %d s: every monitor is evaluated anew", back // SECOND)
+            self._evaluations.reconsider_all(now)
+            if held_before:  # else whoever held the lease when it happened has seen to the alarms
+                self._alarms.clock_set_back(back, now, self._lease.check)
         self._offset = offset
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────

@@ -83,6 +83,14 @@ class AlertProgress:
             moment = next(iter(progress.select(fn.MIN(progress.next_at)).tuples()))[0]
         return None if moment is None else int(moment)
 
+    def set_back(self, by: int, now: int) -> None:
+        """Inside a transaction: the clock was set back by so much, to `now`. What was counted in a future that is gone
+        is counted on from here; what began before goes by the new clock, so that nothing triggers too early.
+        """
+        progress = self._db.tables.alert_progress
+        change = {"at": progress.at - by, "next_at": progress.next_at - by}
+        progress.update(**change).where(progress.at > now).execute()
+
     def keep(self, transaction: Transaction, tracked: Iterable[Tracked]) -> None:
         transaction.execute_many(self._keep, [self._keep.row(_progress_row(one)) for one in tracked])
 

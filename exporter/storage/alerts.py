@@ -171,6 +171,12 @@ class Alerts:
         for chunk in chunks(ids):
             alerts.update(**{"next_repeat_at": at}).where(alerts.id.in_(chunk)).execute()
 
+    def set_back(self, by: int, now: int) -> None:
+        """Inside a transaction: the clock was set back by so much, to `now`; no reminder waits for longer."""
+        alerts = self._db.tables.alerts
+        change = {"next_repeat_at": alerts.next_repeat_at - by}
+        alerts.update(**change).where(alerts.next_repeat_at > now).execute()
+
     def acknowledge(self, incident_id: int, at: int) -> None:
         """Inside a transaction: the incident's alerts are not told again."""
         alerts = self._db.tables.alerts

@@ -118,6 +118,12 @@ class Outbox:
                 self._take_back(self._over(id), [id], now)
             return select_notifications(self._db, table.id == id, table.id, 1)[0].state is NotificationState.PENDING
 
+    def set_back(self, by: int, now: int) -> None:
+        """Inside a transaction: the clock was set back by so much, to `now`; no message waits for longer."""
+        table = self._db.tables.notifications
+        change = {"next_attempt_at": table.next_attempt_at - by}
+        table.update(**change).where((table.state == PENDING) & (table.next_attempt_at > now)).execute()
+
     def told_of(self, alert_id: int) -> list[str]:
         """The notifiers that got the alarm, and are owed nothing more about this alert."""
         table, items = self._db.tables.notifications, self._db.tables.notification_alerts

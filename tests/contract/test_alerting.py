@@ -606,6 +606,77 @@ def test_a_service_that_forgets_is_told_again(replica: Replica) -> None:
     assert told == [(["job"], []), (["job"], []), ([], ["job"])]
 
 
+@pytest.mark.parametrize("gathering", [True, False])
+def test_a_clock_that_is_set_back_delays_no_message(replica: Replica, clock: ManualClock, gathering: bool) -> None:
+    replica.watch(DOWN, group_wait=10 * SECOND if gathering else 0)
+    replica.add("job")
+    ops = Scripted(*([] if gathering else [busy()]))
+    channel = replica.channel(ops)
+    goes_down(replica)
+    channel.work()
+    clock.step(-HOUR)
+    pass_time(replica, 0)
+    channel.work()
+    assert ops.got == []
+    pass_time(replica, 10 * SECOND)
+    channel.work()
+    assert ops.told() == [("TRIGGERED", ["job"])]
+
+
+def test_a_clock_that_is_set_back_delays_no_alert_and_no_reminder(replica: Replica, clock: ManualClock) -> None:
+    replica.watch(AlertRule(name="down", notify=("ops",), trigger_after=HOUR, repeat_every=HOUR))
+    replica.add("job")
+    ops = Scripted()
+    channel = replica.channel(ops)
+    goes_down(replica)
+    pass_time(replica, HOUR // 2)
+    clock.step(-3 * HOUR)
+    pass_time(replica, HOUR // 2 - 1)
+    channel.work()
+    assert ops.got == []
+    pass_time(replica, 1)
+    channel.work()
+    assert ops.told() == [("TRIGGERED", ["job"])]
+    assert ops.got[0].first.triggered_at == clock.now()
+    pass_time(replica, HOUR // 2)
+    clock.step(-3 * HOUR)
+    pass_time(replica, HOUR // 2)
+    channel.work()
+    assert ops.told()[1:] == [("REPEATED", ["job"])]
+
+
+def test_a_clock_that_is_mended_triggers_nothing_early(replica: Replica, clock: ManualClock) -> None:
+    replica.watch(AlertRule(name="down", notify=("ops",), trigger_after=2 * HOUR))
+    replica.add("job")
+    goes_down(replica)
+    clock.step(HOUR)
+    pass_time(replica, HOUR // 2)
+    clock.step(-HOUR)
+    pass_time(replica, HOUR)
+    assert replica.open_alerts() == []
+    pass_time(replica, HOUR // 2)
+    assert replica.open_alerts() == ["down"]
+
+
+def test_a_step_that_the_former_holder_has_seen_to_is_not_made_twice(
+    replica: Replica, other: Replica, clock: ManualClock
+) -> None:
+    rule = AlertRule(name="down", notify=("ops",), trigger_after=3 * HOUR)
+    for one in (replica, other):
+        one.watch(rule)
+    replica.add("job")
+    other.refresh()
+    goes_down(replica)
+    other.evaluator.evaluate_due()
+    clock.step(-HOUR)
+    pass_time(replica, 0)
+    replica.lease.release()
+    pass_time(other, 3 * HOUR - 1)
+    assert other.open_alerts() == []
+    pass_time(other, 1)
+    assert other.open_alerts() == ["down"]
+
+
 def test_only_the_holder_of_the_lease_sends_and_a_late_one_writes_nothing(
     replica: Replica, other: Replica, clock: ManualClock
 ) -> None:
