@@ -190,12 +190,12 @@ class Engine:
 
     def _repeat(self, now: int, check: Callable[[], None]) -> None:
         rules = self._rules
-        due = self._alerts.repeats_due(now, BATCH)
-        if not due:
+        if not self._alerts.repeats_due(now, 1):
             return
         with self._db.write("repeat alerts") as transaction:
             check()
-            for alert in due:
+            # Read inside: whoever acknowledged one while we waited for the database is not reminded of it.
+            for alert in self._alerts.repeats_due(now, BATCH):
                 rule, watched = rules.get(alert.rule), self._fleet.with_id(alert.monitor_id)
                 again = now + rule.repeat_every if rule is not None and rule.repeat_every is not None else None
                 if rule is not None and watched is not None and watched.standing.status not in FROZEN:

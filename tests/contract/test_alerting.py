@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from itertools import pairwise
 
 import pytest
@@ -19,6 +20,7 @@ from exporter.core.notification import LONGEST_WAIT, NotificationState
 from exporter.core.status import Status
 from exporter.storage import leases
 from exporter.storage.commit import Pending
+from exporter.storage.database import Transaction
 from exporter.storage.leases import LeaseLost
 from exporter.storage.outbox import MOST_ALERTS
 from exporter.storage.pruning import Pruner
@@ -529,6 +531,31 @@ def test_it_is_told_again_until_somebody_acknowledges(replica: Replica) -> None:
     recovers(replica)
     channel.work()
     assert ops.told()[3:] == [("RESOLVED", ["job"])]
+
+
+def test_an_acknowledgement_just_before_a_reminder_stops_it(replica: Replica, other: Replica) -> None:
+    replica.watch(AlertRule(name="down", notify=("ops",), repeat_every=HOUR, create_incident=True))
+    replica.add("job")
+    goes_down(replica)
+    ops = Scripted()
+    channel = replica.channel(ops)
+    channel.work()
+    (incident,) = replica.incidents.recent(open=True)
+    replica.clock.advance(HOUR)
+    writing = replica.db.write
+
+    def at_last(operation: str) -> AbstractContextManager[Transaction]:
+        """Somebody else's transaction goes first."""
+        if operation == "repeat alerts" and replica.incidents.find(incident.id).acknowledged_at is None:
+            other.incidents.acknowledge(incident.id, "ada")
+        return writing(operation)
+
+    replica.db.write = at_last  # type: ignore[method-assign,assignment]
+    replica.evaluator.evaluate_due()
+    pass_time(replica, DAY)
+    channel.work()
+    assert replica.incidents.find(incident.id).acknowledged_by == "ada"
+    assert ops.told() == [("TRIGGERED", ["job"])]
 
 
 def test_what_joins_an_acknowledged_incident_is_not_repeated(replica: Replica) -> None:
