@@ -40,7 +40,9 @@ class SelfHeartbeat:
                 headers={"User-Agent": f"heartbeat-exporter/{__version__}"},
                 timeout=_TIMEOUT,
                 redirect=False,
+                preload_content=False,  # nobody reads what it says, and it may have no end
             )
+            answer.close()
         except (HTTPError, ValueError) as error:
             # Its text holds the URL, and so the secret.
             log.warning("the heartbeat of our own did not arrive: %s", type(error).__name__)

@@ -1,6 +1,8 @@
 """Our own heartbeat is sent only while everything that alarms depend on works."""
 
 import logging
+import socket
+import threading
 from unittest.mock import Mock
 
 import pytest
@@ -9,7 +11,7 @@ from exporter.alerting.self_heartbeat import SelfHeartbeat
 from exporter.compose_alerting import STALLED_AFTER, Alerting
 from exporter.config.settings import Secret, SelfHeartbeatSettings
 from tests.conftest import ManualClock
-from tests.receivers import Receiver, answer, reset
+from tests.receivers import Received, Receiver, answer, flood, reset
 
 
 def beat(url: str, trouble: str | None = None) -> None:
@@ -36,6 +38,23 @@ def test_what_goes_wrong_is_told_without_the_url(caplog: pytest.LogCaptureFixtur
     assert "was answered 500" in told
     assert told.count("did not arrive") == 3
     assert "SESAME" not in told
+
+
+def test_an_answer_without_end_is_not_read() -> None:
+    sent = threading.Event()
+
+    def endless(client: socket.socket, request: Received, over: threading.Event) -> None:
+        try:
+            flood(client, request, over)
+        except OSError:
+            return
+        sent.set()
+
+    with Receiver(endless, answer()) as receiver:
+        for _ in range(2):
+            beat(f"{receiver.url}/SESAME")
+        assert len(receiver.received) == 2
+    assert not sent.is_set()
 
 
 def test_what_counts_as_working() -> None:
