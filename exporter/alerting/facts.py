@@ -64,9 +64,15 @@ def facts_of(
 
 
 def facts_of_end(
-    alert: Alert, rule: AlertRule | None, watched: Watched | None, at: int, ending: Ending, outputs: Mapping[int, str]
+    alert: Alert,
+    rule: AlertRule | None,
+    watched: Watched | None,
+    since: int | None,
+    at: int,
+    ending: Ending,
+    outputs: Mapping[int, str],
 ) -> Facts:
-    """Of an alert that is over; its rule or its monitor may be gone."""
+    """Of an alert that is over; its rule or its monitor may be gone. `since` is when its status began."""
     monitor = watched.monitor if watched is not None else None
     return Facts(
         alert_id=alert.uid,
@@ -88,6 +94,7 @@ def facts_of_end(
         resolved_at=at,
         ending=ending,
         last_success_at=watched.state.last_success_at if watched is not None else None,
+        since=since,
         output=tail(outputs.get(alert.monitor_id, "")),
         incident_id=alert.incident_id,
     )

@@ -158,7 +158,8 @@ class Ledger:
         for one in over:
             alert = alerts[one.alert_id]
             watched = self._fleet.with_id(one.monitor_id)
-            found = facts_of_end(alert, rules.get(alert.rule), watched, one.at, one.ending, outputs)
+            since = self._history.began(alert.monitor_id, alert.status, alert.triggered_at) if alert.notify else None
+            found = facts_of_end(alert, rules.get(alert.rule), watched, since, one.at, one.ending, outputs)
             facts[one.alert_id] = found.model_dump_json()
         self._outbox.recover(transaction, facts, self._terms, now)
         self._close_incidents([(alerts[one.alert_id], one) for one in over])

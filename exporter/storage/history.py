@@ -49,6 +49,15 @@ class History:
                     found[monitor_id].append(Transition(at, Status(status), Reason(reason), observed_at))
         return found
 
+    def began(self, monitor_id: int, status: Status, at: int) -> int | None:
+        """When the status began that the monitor had at the moment `at`; None if it was another, or is forgotten."""
+        table = self._db.tables.transitions
+        query = table.select(table.at, table.status).where((table.monitor_id == monitor_id) & (table.at <= at))
+        with self._db.read("read transitions"):
+            for began, found in query.order_by(table.at.desc(), table.id.desc()).limit(1).tuples():
+                return int(began) if found == status.value else None
+        return None
+
     def last_outputs(self, monitor_ids: Sequence[int]) -> Mapping[int, str]:
         """What each of these jobs put out last, of those that put out anything."""
         table = self._db.tables.heartbeats

@@ -10,6 +10,7 @@ import pytest
 
 from exporter.alerting.message import Event, Facts, Message, Site
 from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
+from exporter.alerting.wording import headline
 from exporter.config.alert_models import NotifierOptions
 from exporter.core.alert import Ending, Step
 from exporter.core.alert_rule import AlertRule, Selector, Severity
@@ -147,6 +148,22 @@ def test_a_job_that_never_ran_is_caught(replica: Replica) -> None:
     assert replica.open_alerts() == ["never"]
     recovers(replica)
     assert replica.open_alerts() == []
+
+
+def test_alarm_and_recovery_agree_on_when_it_began(replica: Replica) -> None:
+    replica.watch(AlertRule(name="down", trigger_after=HOUR, notify=("ops",)))
+    replica.add("job")
+    ops = Scripted()
+    channel = replica.channel(ops)
+    goes_down(replica)
+    pass_time(replica, HOUR)
+    channel.work()
+    pass_time(replica, MINUTE)
+    recovers(replica)
+    channel.work()
+    alarm, recovery = ops.got
+    assert alarm.first.since == recovery.first.since == START
+    assert headline(recovery) == "Recovered: job was DOWN for 1 h 1 min"
 
 
 def test_with_evaluation_cron_each_tick_is_counted(replica: Replica, clock: ManualClock) -> None:
