@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from exporter.alerting.message import Event, Facts, Message, Site
@@ -48,6 +48,8 @@ class Channel:
         self._backoff = Backoff(Random())  # noqa: S311 - it only has to keep attempts out of step
         self._not_before = 0
         """By the steady clock: the other side said when to come again."""
+        self._taken: tuple[int, Sequence[int], int] | None = None
+        """What was delivered and is not noted yet: notification, alerts, moment."""
         self._refreshed_at: int | None = None
         self._wake = threading.Event()
         self._stopping = False
@@ -74,6 +76,8 @@ class Channel:
 
     def work(self) -> None:
         """Raises StorageUnavailable, and LeaseLost when another process took over."""
+        if self._lease.held:
+            self._note()
         while self._may_try() and (notification := self._deliveries.due(self.name, self._clock.now())) is not None:
             # Whoever reads an earlier alert's end last believes that all is well.
             for one in (*self._deliveries.ends_before(notification), notification):
@@ -98,9 +102,17 @@ class Channel:
             self._failed(notification, _broke(error))
         else:
             now = self._clock.now()
-            self._deliveries.delivered(notification.id, contents.alert_ids, now, self._lease.check)
             self._telemetry.notification_delivered(self.name, max(0, now - notification.created_at) / SECOND)
             log.info("notification delivered by %s: %s alerts, %s", self.name, len(message.alerts), said)
+            self._taken = (notification.id, contents.alert_ids, now)
+            self._note()
+
+    def _note(self) -> None:
+        """Notes what was delivered; a database that is away is asked again, and the message is not sent again."""
+        if self._taken is not None:
+            id, alert_ids, at = self._taken
+            self._deliveries.delivered(id, alert_ids, at, self._lease.check)
+            self._taken = None
 
     def _failed(self, notification: Notification, error: DeliveryFailed) -> None:
         self._telemetry.notification_failed(self.name, error.failure.value)

@@ -15,6 +15,7 @@ from exporter.config.alert_models import NotifierOptions
 from exporter.core.alert import Ending, Step
 from exporter.core.alert_rule import AlertRule, Selector, Severity
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
+from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.incident import IncidentState
 from exporter.core.notification import LONGEST_WAIT, NotificationState
@@ -648,6 +649,30 @@ def test_a_service_that_forgets_is_told_again(replica: Replica) -> None:
     channel.work()
     told = [([one.tag for one in firing], [one.tag for one in resolved]) for firing, resolved in ops.refreshed]
     assert told == [(["job"], []), (["job"], []), ([], ["job"])]
+
+
+def test_what_was_delivered_while_the_database_is_away_is_not_sent_again(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StorageUnavailable("end notification: database is locked")
+
+    replica.watch(DOWN)
+    replica.add("job")
+    ops = Scripted()
+    channel = replica.channel(ops)
+    goes_down(replica)
+    with monkeypatch.context() as patch:
+        patch.setattr(replica.deliveries, "delivered", away)
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable):
+                channel.work()
+    delivered_at = replica.clock.now()
+    pass_time(replica, MINUTE)
+    channel.work()
+    assert ops.told() == [("TRIGGERED", ["job"])]
+    (notification,) = replica.notifications.recent()
+    assert (notification.state, notification.ended_at) == (NotificationState.DELIVERED, delivered_at)
 
 
 @pytest.mark.parametrize("gathering", [True, False])
