@@ -111,7 +111,7 @@ def test_systemd_takes_the_unit_and_finds_it_well_locked_up(tmp_path: Path) -> N
     here = UNIT.read_text().replace("/opt/heartbeat/bin/heartbeat-exporter", "/bin/true")
     unit.write_text(here.replace("User=heartbeat\n", "User=root\n"))
     assert run_tool("systemd-analyze", "verify", "--man=no", str(unit)) == ""
-    command = [need_tool("systemd-analyze"), "security", "--offline=true", "--threshold=20", "--no-pager", str(UNIT)]
+    command = [need_tool("systemd-analyze"), "security", "--offline=true", "--threshold=15", "--no-pager", str(UNIT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
 
