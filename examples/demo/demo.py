@@ -1,25 +1,30 @@
 """The exporter, Prometheus and Alertmanager on loopback, and a small fleet that beats, degrades, fails and recovers.
 
-Everything is seen within two minutes, over and over; Ctrl-C ends it. Called by `make demo`. Ports other than the usual
-ones come from EXPORTER_PORT, PROMETHEUS_PORT and ALERTMANAGER_PORT, the folder from DEMO_FOLDER.
+Everything is seen within two minutes, over and over; Ctrl-C ends it. Called by `make demo`. EXPORTER_PORT,
+PROMETHEUS_PORT and ALERTMANAGER_PORT name ports other than the usual ones; DEMO_FOLDER is where it may have a folder.
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "demo-secret"  # noqa: S105 - on loopback, for two minutes
 ROUND = 60
 """Seconds after which the fleet's story begins anew."""
+PORTS = {"exporter": 10105, "prometheus": 9090, "alertmanager": 9093}
+PATIENCE = 30
+"""Seconds in which each of them has to be ready."""
 ENDED = threading.Event()
 
 HEARTBEATS = """
@@ -76,33 +81,71 @@ Send a heartbeat of your own:
 
   curl -fsS -m 10 --retry 5 --retry-connrefused http://127.0.0.1:{exporter}/ext/heartbeat/never:{secret}
 
-Ctrl-C ends it.
+Logs and data are in {folder}. Ctrl-C ends it.
 """
 
 
+class Trouble(Exception):
+    """Why there is no demo; its text is for people."""
+
+
 def main() -> int:
-    ports = {
-        name: int(os.environ.get(f"{name.upper()}_PORT", port))
-        for name, port in (("exporter", 10105), ("prometheus", 9090), ("alertmanager", 9093))
-    }
-    folder = Path(os.environ.get("DEMO_FOLDER", ROOT / ".run" / "demo"))
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name, text in (("heartbeats", HEARTBEATS), ("prometheus", PROMETHEUS), ("alertmanager", ALERTMANAGER)):
-        (folder / f"{name}.yml").write_text(text.format(root=ROOT, secret=SECRET, **ports))
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: ENDED.set())
-    with contextlib.ExitStack() as stack:
-        for name, command in _commands(folder, ports).items():
-            stack.enter_context(_running(name, command, folder))
-        if _ready(f"http://127.0.0.1:{ports['exporter']}/-/ready", folder):
-            print(TEXT.format(secret=SECRET, **ports), flush=True)
-            _fleet(f"http://127.0.0.1:{ports['exporter']}/ext/heartbeat")
-        print("The demo ends.", flush=True)
+    try:
+        with contextlib.ExitStack() as stack:
+            folder = _own_folder(Path(os.environ.get("DEMO_FOLDER", ROOT / ".run")).resolve(), stack)
+            _demo(folder, {name: _port(name) for name in PORTS}, stack)
+    except Trouble as trouble:
+        print(trouble, file=sys.stderr)
+        return 1
+    print("The demo has ended.", flush=True)
     return 0
 
 
-def _commands(folder: Path, ports: dict[str, int]) -> dict[str, list[str]]:
+def _demo(folder: Path, ports: Mapping[str, int], stack: contextlib.ExitStack) -> None:
+    for name, text in (("heartbeats", HEARTBEATS), ("prometheus", PROMETHEUS), ("alertmanager", ALERTMANAGER)):
+        (folder / f"{name}.yml").write_text(text.format(root=ROOT, secret=SECRET, **ports))
+    running = {
+        name: stack.enter_context(_running(name, command, folder)) for name, command in _commands(folder, ports).items()
+    }
+    for name in running:
+        _wait(f"http://127.0.0.1:{ports[name]}/-/ready", name, running, folder)
+    if not ENDED.is_set():
+        print(TEXT.format(secret=SECRET, folder=folder, **ports), flush=True)
+        _fleet(f"http://127.0.0.1:{ports['exporter']}/ext/heartbeat", running, folder)
+
+
+def _own_folder(parent: Path, stack: contextlib.ExitStack) -> Path:
+    """Empty, and no other demo's."""
+    parent.mkdir(parents=True, exist_ok=True)
+    lock = stack.enter_context((parent / "heartbeat-demo.lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Trouble(f"A demo is running in {parent} already.") from None
+    folder = parent / "heartbeat-demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def _port(name: str) -> int:
+    """The one that was asked for, or the usual one, or where that is taken any other."""
+    variable = f"{name.upper()}_PORT"
+    wanted = os.environ.get(variable)
+    for port in (int(wanted),) if wanted else (PORTS[name], 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                if not port:
+                    print(f"Port {PORTS[name]} is taken: {name} gets another one.", flush=True)
+                return int(probe.getsockname()[1])
+    raise Trouble(f"Port {wanted} is taken; {variable} names another one for {name}.")
+
+
+def _commands(folder: Path, ports: Mapping[str, int]) -> dict[str, list[str]]:
     alertmanager = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager") or "alertmanager"
     return {
         "exporter": [
@@ -122,12 +165,12 @@ def _commands(folder: Path, ports: dict[str, int]) -> dict[str, list[str]]:
 
 
 @contextlib.contextmanager
-def _running(name: str, command: list[str], folder: Path) -> Iterator[None]:
+def _running(name: str, command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Of a session of its own, so that Ctrl-C reaches the demo alone, and the demo ends it in order."""
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             try:
@@ -137,20 +180,27 @@ def _running(name: str, command: list[str], folder: Path) -> Iterator[None]:
                 process.wait(10)
 
 
-def _ready(url: str, folder: Path) -> bool:
-    deadline = time.monotonic() + 30
-    while not ENDED.wait(0.2):
+def _check(running: Mapping[str, subprocess.Popen[bytes]], folder: Path) -> None:
+    for name, process in running.items():
+        if process.poll() is not None:
+            log = folder / f"{name}.log"
+            last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+            raise Trouble(f"{name} has ended by itself, and the demo with it. {log} ends with:\n{last}")
+
+
+def _wait(url: str, name: str, running: Mapping[str, subprocess.Popen[bytes]], folder: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not ENDED.wait(0.1):
+        _check(running, folder)
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(url, timeout=5):
+                return
         except OSError as error:
             if time.monotonic() > deadline:
-                print(f"The exporter does not come up ({error}); see {folder}/exporter.log.", file=sys.stderr)
-                return False
-    return False
+                raise Trouble(f"{name} does not come up ({error}); see {folder}/{name}.log.") from None
 
 
-def _fleet(base: str) -> None:
+def _fleet(base: str, running: Mapping[str, subprocess.Popen[bytes]], folder: Path) -> None:
     """The story, second by second."""
     began = time.monotonic()
     told = -1
@@ -158,10 +208,11 @@ def _fleet(base: str) -> None:
         second = int(time.monotonic() - began)
         if second == told:
             continue
+        _check(running, folder)
         told, at = second, second % ROUND
         if at % 2 == 0:
             _send(f"{base}/steady:{SECRET}")
-        if at % 2 == 0 and not 10 <= at < 34:  # late from 15 on, DOWN from 24 to 34
+        if at % 2 == 0 and not 10 <= at < 34:  # late from 14 on, DOWN from 23 to 34
             _send(f"{base}/sleepy:{SECRET}")
         if at % 10 == 0:
             _send(f"{base}/flaky:{SECRET}/{1 if 10 <= at < 40 else 0}", b"disk is full" if 10 <= at < 40 else b"")

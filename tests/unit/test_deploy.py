@@ -1,6 +1,8 @@
 """What is under deploy/ fits together and fits the program, as far as that can be told without an engine to run it."""
 
+import configparser
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from ruamel.yaml import YAML
 from exporter.alerting.notifiers import OptionModels
 from exporter.cli import main
 from exporter.config.load import load_config
+from tests import dockerfile
 from tests.tools import need_tool, run_tool
 
 ROOT = Path(__file__).parent.parent.parent
@@ -19,7 +22,9 @@ DEPLOY = ROOT / "deploy"
 COMPOSE = YAML(typ="safe").load((DEPLOY / "compose.yaml").read_text())
 KUBERNETES = (DEPLOY / "kubernetes/heartbeat-exporter.yaml").read_text()
 MANIFESTS: list[dict[str, Any]] = list(YAML(typ="safe").load_all(KUBERNETES))
-DOCKERFILE = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
+BUILD, IMAGE = dockerfile.read(DEPLOY / "Dockerfile")
+SETUP = configparser.ConfigParser()
+SETUP.read(ROOT / "setup.cfg")
 UNIT = DEPLOY / "systemd" / "heartbeat-exporter.service"
 
 
@@ -67,6 +72,61 @@ def test_their_configurations_are_good() -> None:
     assert f"credentials: {secrets['watchdog']}" in alertmanager
 
 
+def test_their_links_lead_to_ports_that_are_open() -> None:
+    for name in ("prometheus", "alertmanager"):
+        (url,) = [word for word in COMPOSE["services"][name]["command"] if "external-url" in word]
+        here, _, inside = COMPOSE["services"][name]["ports"][0].rpartition(":")
+        assert url == f"--web.external-url=http://{here}"
+        assert here.endswith(f":{inside}")
+    loaded = load_config(DEPLOY / "compose/heartbeats.yml", {}, OptionModels())
+    assert (
+        loaded.settings.web.external_url == f"http://{COMPOSE['services']['exporter']['ports'][0].rpartition(':')[0]}"
+    )
+
+
+def test_what_runs_in_a_container_reads_only_what_is_mounted_there() -> None:
+    for name in ("prometheus", "alertmanager"):
+        mounted = {mount.split(":")[1] for mount in COMPOSE["services"][name]["volumes"]}
+        words = " ".join(COMPOSE["services"][name]["command"])
+        words += (DEPLOY / f"compose/{name}.yml").read_text()
+        for path in re.findall(r"(?<![:/\w])/(?:etc/)?(?:prometheus|alertmanager)[\w./-]*", words):
+            assert path in mounted, path
+    mounted = {mount.split(":")[1] for mount in COMPOSE["services"]["exporter"]["volumes"]}
+    (command,), (volume,) = of_image("CMD"), of_image("VOLUME")
+    assert mounted == {command.words[command.words.index("--config.file") + 1], volume.rest}
+
+
+def test_grafanas_data_source_is_ours_at_another_address() -> None:
+    ours = YAML(typ="safe").load((ROOT / "dashboards/provisioning/datasources/heartbeat-prometheus.yml").read_text())
+    its = YAML(typ="safe").load((DEPLOY / "compose/grafana-prometheus.yml").read_text())
+    ours["datasources"][0]["url"] = "http://prometheus:9090"
+    assert its == ours
+
+
+def test_the_document_tells_where_each_service_is_and_keeps_its_data() -> None:
+    document = (ROOT / "docs/deploy.md").read_text()
+    for service in COMPOSE["services"].values():
+        here = service["ports"][0].rpartition(":")[0]
+        (volume,) = {mount.split(":")[0] for mount in service["volumes"]} & COMPOSE["volumes"].keys()
+        assert re.search(rf"^\| \w+ \| <http://{re.escape(here)}> \| `{volume}` \|$", document, re.MULTILINE)
+
+
+def test_docker_takes_the_file() -> None:
+    """Where there is a Docker with its compose plugin; it needs no engine for that."""
+    docker = shutil.which("docker")
+    plugin = [docker or "docker", "compose"]
+    if docker is None or subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("docker compose is not here")
+    done = subprocess.run(
+        [*plugin, "-f", str(DEPLOY / "compose.yaml"), "config", "--quiet"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_grafana_gets_every_dashboard_where_its_provisioning_looks() -> None:
     provider = YAML(typ="safe").load((ROOT / "dashboards/provisioning/dashboards/heartbeat-exporter.yml").read_text())
     folder = provider["providers"][0]["options"]["path"]
@@ -77,29 +137,47 @@ def test_grafana_gets_every_dashboard_where_its_provisioning_looks() -> None:
 # ── the image ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def instructions(name: str) -> list[str]:
-    return re.findall(rf"^{name}\s+(.*)$", DOCKERFILE, re.MULTILINE)
+def of_image(name: str) -> list[dockerfile.Instruction]:
+    return dockerfile.named(IMAGE, name)
 
 
 def test_the_image_is_small_and_unprivileged_and_says_how_it_is() -> None:
-    first, last = instructions("FROM")
-    assert first.startswith(last)
-    assert re.fullmatch(r"python:3\.\d+-slim", last)
-    assert instructions("USER") == ["10105"]
-    assert DOCKERFILE.index("USER 10105") < DOCKERFILE.index("ENTRYPOINT")
-    assert "/-/healthy" in DOCKERFILE.partition("HEALTHCHECK")[2]
-    assert instructions("ENTRYPOINT") == ['["heartbeat-exporter"]']
-    command = YAML(typ="safe").load(instructions("CMD")[-1])
-    options_of_serve(command)
-    storage = command[command.index("--storage.url") + 1]
-    assert storage.removeprefix("sqlite:///").startswith(instructions("VOLUME")[0])
+    (first,), (last,) = dockerfile.named(BUILD, "FROM"), of_image("FROM")
+    assert re.fullmatch(r"python:3\.\d+-slim", last.rest)
+    assert first.rest == f"{last.rest} AS build"
+    assert dict(SETUP["options"])["python_requires"] == ">=3.11"
+    (user,) = of_image("USER")
+    assert user.rest == "10105:10105"
+    order = [instruction.name for instruction in IMAGE]
+    assert order.index("RUN") < order.index("USER") < order.index("ENTRYPOINT")
+    made = of_image("RUN")[0].commands
+    assert any(command.startswith("groupadd --gid 10105 ") for command in made)
+    assert any(command.startswith("useradd --uid 10105 --gid 10105 ") for command in made)
+    (check,) = of_image("HEALTHCHECK")
+    assert "http://127.0.0.1:10105/-/healthy" in check.rest
+    assert [one.rest for one in of_image("EXPOSE")] == ["10105"]
 
 
-def test_the_image_leaves_out_what_it_does_not_need() -> None:
-    ignored = (ROOT / ".dockerignore").read_text().split()
-    assert {".git", ".venv*", "tests", ".run"} <= set(ignored)
-    for needed in ("exporter", "dashboards", "alertmanager", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        assert needed not in ignored
+def test_the_image_runs_our_program_on_its_volume() -> None:
+    (entry,), (command,), (volume,), (folder,) = map(of_image, ("ENTRYPOINT", "CMD", "VOLUME", "WORKDIR"))
+    assert f"{entry.words[0]} = exporter.cli:main" in SETUP["options.entry_points"]["console_scripts"]
+    options_of_serve(command.words)
+    storage = command.words[command.words.index("--storage.url") + 1]
+    assert storage.removeprefix("sqlite:///") == f"{volume.rest}/heartbeats.db"
+    assert folder.rest == volume.rest, "so that the command line finds the database without being told"
+    config = command.words[command.words.index("--config.file") + 1]
+    assert any(one.startswith("install ") and one.endswith(f" {config}") for one in of_image("RUN")[0].commands)
+
+
+def test_nothing_gets_near_the_image_but_what_it_is_built_from() -> None:
+    copied = {name for copy in dockerfile.named(BUILD, "COPY") for name in copy.words[:-1]}
+    for name in copied:
+        assert (ROOT / name).exists(), name
+    ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert ignored[0] == "*"
+    assert {line.removeprefix("!") for line in ignored if line.startswith("!")} == copied
+    (wheels,) = of_image("COPY")
+    assert wheels.words == ["--from=build", "/wheels", "/wheels"]
 
 
 # ── systemd ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -111,7 +189,7 @@ def test_systemd_takes_the_unit_and_finds_it_well_locked_up(tmp_path: Path) -> N
     here = UNIT.read_text().replace("/opt/heartbeat/bin/heartbeat-exporter", "/bin/true")
     unit.write_text(here.replace("User=heartbeat\n", "User=root\n"))
     assert run_tool("systemd-analyze", "verify", "--man=no", str(unit)) == ""
-    command = [need_tool("systemd-analyze"), "security", "--offline=true", "--threshold=20", "--no-pager", str(UNIT)]
+    command = [need_tool("systemd-analyze"), "security", "--offline=true", "--threshold=15", "--no-pager", str(UNIT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
 
@@ -141,6 +219,31 @@ def test_the_manifests_fit_together() -> None:
     options_of_serve(container["args"])
     assert "--web.listen-address=:10105" in container["args"]
     assert named["http"] == 10105
+
+
+def test_the_operator_finds_the_service() -> None:
+    file = ROOT / "alertmanager/kubernetes/servicemonitor.yaml"
+    monitor = YAML(typ="safe").load(file.read_text())["spec"]
+    service = manifest("Service")
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["jobLabel"] in service["metadata"]["labels"]
+    assert {endpoint["port"] for endpoint in monitor["endpoints"]} <= {one["name"] for one in service["spec"]["ports"]}
+
+
+def test_the_pod_is_the_user_of_the_image_and_of_this_version() -> None:
+    pod = manifest("Deployment")["spec"]["template"]["spec"]
+    ids = f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
+    assert ids == of_image("USER")[0].rest
+    assert pod["securityContext"]["fsGroup"] == 10105
+    assert pod["containers"][0]["image"] == f"heartbeat-exporter:{SETUP['metadata']['version']}"
+    assert f"-t {pod['containers'][0]['image']} " in (ROOT / "docs/deploy.md").read_text()
+    claims = {one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if "persistentVolumeClaim" in one}
+    assert claims == {manifest("PersistentVolumeClaim")["metadata"]["name"]}
+    maps = {one["configMap"]["name"] for one in pod["volumes"] if "configMap" in one}
+    assert maps == {manifest("ConfigMap")["metadata"]["name"]}
+    (secret,) = [one["secret"]["secretName"] for one in pod["volumes"] if "secret" in one]
+    for text in (KUBERNETES, (ROOT / "docs/deploy.md").read_text()):
+        assert f"kubectl create secret generic {secret} --from-literal=nightly-backup=" in text
 
 
 def test_one_replica_of_sqlite_that_lets_go_first_and_may_do_nothing() -> None:
