@@ -35,7 +35,7 @@ demo: $(STAMP)
 
 .PHONY: test
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: format
 format: $(STAMP)

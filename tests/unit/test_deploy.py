@@ -2,7 +2,6 @@
 
 import configparser
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -109,22 +108,6 @@ def test_the_document_tells_where_each_service_is_and_keeps_its_data() -> None:
         here = service["ports"][0].rpartition(":")[0]
         (volume,) = {mount.split(":")[0] for mount in service["volumes"]} & COMPOSE["volumes"].keys()
         assert re.search(rf"^\| \w+ \| <http://{re.escape(here)}> \| `{volume}` \|$", document, re.MULTILINE)
-
-
-def test_docker_takes_the_file() -> None:
-    """Where there is a Docker with its compose plugin; it needs no engine for that."""
-    docker = shutil.which("docker")
-    plugin = [docker or "docker", "compose"]
-    if docker is None or subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("docker compose is not here")
-    done = subprocess.run(
-        [*plugin, "-f", str(DEPLOY / "compose.yaml"), "config", "--quiet"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_grafana_gets_every_dashboard_where_its_provisioning_looks() -> None:
