@@ -34,7 +34,7 @@ def facts_of(
     """Of an alert that is on."""
     monitor, state = watched.monitor, watched.state
     try:
-        due = due_at(monitor, state)
+        due = due_at(monitor, state, watched.uncounted)
     except InvalidValue:
         due = None  # a schedule that no longer reads; the alarm goes out all the same
     return Facts(

@@ -1,8 +1,9 @@
 """Status: one pure function of (monitor, its heartbeat state, now). Nothing else decides it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from exporter.core.calendar import EVERYTHING_COUNTS, Uncounted
 from exporter.core.heartbeat import HeartbeatState, Kind
 from exporter.core.monitor import Monitor
 from exporter.core.schedule import next_tick
@@ -27,6 +28,7 @@ class Reason(StrEnum):
     OVERRUN = "overrun"
     NEVER_RECEIVED = "never_received"
     PAUSED = "paused"
+    MAINTENANCE = "maintenance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +41,49 @@ class Evaluation:
     """The first millisecond at which the status or its reason differs if nothing more arrives; None is never."""
 
 
-def due_at(monitor: Monitor, state: HeartbeatState) -> int | None:
+def due_at(monitor: Monitor, state: HeartbeatState, uncounted: Uncounted = EVERYTHING_COUNTS) -> int | None:
     """The moment from which lateness counts; None before the first success.
 
-    The last success when there is no schedule, else the first scheduled tick after it.
+    The last success when there is no schedule, else the first scheduled tick after it that is not forgiven.
     """
     if state.last_success_at is None:
         return None
     if monitor.schedule is None:
         return state.last_success_at
-    return next_tick(monitor.schedule, monitor.timezone, state.last_success_at)
+    tick = next_tick(monitor.schedule, monitor.timezone, state.last_success_at)
+    for _ in range(_MOST_FORGIVEN):
+        excuse = uncounted.excuse(tick)
+        if excuse is None:
+            break
+        tick = next_tick(monitor.schedule, monitor.timezone, excuse.end - 1)
+    return tick
 
 
-def evaluate(monitor: Monitor, state: HeartbeatState, now: int) -> Evaluation:
+def evaluate(monitor: Monitor, state: HeartbeatState, now: int, uncounted: Uncounted = EVERYTHING_COUNTS) -> Evaluation:
     """The status of `monitor` at `now`; the first rule that applies decides."""
     if monitor.paused:
         return Evaluation(Status.PAUSED, Reason.PAUSED, None)
+    window = uncounted.maintenance(now)
+    if window is not None:
+        return Evaluation(Status.MAINTENANCE, Reason.MAINTENANCE, window.end)
+    found = _evaluate(monitor, state, now, uncounted)
+    window_at = uncounted.next_maintenance(now)
+    return found if window_at is None else replace(found, next_change_at=_earlier(window_at, found.next_change_at))
+
+
+def _evaluate(monitor: Monitor, state: HeartbeatState, now: int, uncounted: Uncounted) -> Evaluation:
+    """While nothing is excused."""
     if state.last_outcome is None:
         return Evaluation(Status.NO_DATA, Reason.NEVER_RECEIVED, None)
     if state.last_outcome is Kind.FAILURE:
         return Evaluation(Status.DOWN, Reason.FAILED, None)
-    overrun_at = _overrun_at(monitor, state)
+    overrun_at = _overrun_at(monitor, state, now, uncounted)
     if overrun_at is not None and now >= overrun_at:
         return Evaluation(Status.DOWN, Reason.OVERRUN, None)
-    due = due_at(monitor, state)
+    due = due_at(monitor, state, uncounted)
     assert due is not None, "a last outcome of SUCCESS comes with its moment"
-    late_at, missed_at = due + monitor.degraded_after + 1, due + monitor.down_after + 1
+    late_at = uncounted.deadline(due, monitor.degraded_after + 1, now)
+    missed_at = uncounted.deadline(due, monitor.down_after + 1, now)
     if now >= missed_at:
         return Evaluation(Status.DOWN, Reason.MISSED, overrun_at)
     if now >= late_at:
@@ -72,11 +91,15 @@ def evaluate(monitor: Monitor, state: HeartbeatState, now: int) -> Evaluation:
     return Evaluation(Status.UP, Reason.ON_TIME, _earlier(late_at, overrun_at))
 
 
-def _overrun_at(monitor: Monitor, state: HeartbeatState) -> int | None:
+def _overrun_at(monitor: Monitor, state: HeartbeatState, now: int, uncounted: Uncounted) -> int | None:
     if monitor.max_runtime is None or not state.runs:
         return None
-    return min(run.started_at for run in state.runs) + monitor.max_runtime + 1
+    return min(uncounted.deadline(run.started_at, monitor.max_runtime + 1, now) for run in state.runs)
 
 
 def _earlier(moment: int, other: int | None) -> int:
     return moment if other is None else min(moment, other)
+
+
+_MOST_FORGIVEN = 1000
+"""Windows that a search for a tick that counts goes through; maintenance may cover every tick there is."""

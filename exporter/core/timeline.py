@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from exporter.core.calendar import EVERYTHING_COUNTS, Uncounted
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, apply
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status, evaluate
@@ -25,6 +26,7 @@ def changes(
     since: int,
     until: int,
     beats: Iterable[Heartbeat] = (),
+    uncounted: Uncounted = EVERYTHING_COUNTS,
 ) -> Iterator[Standing]:
     """Every change of status or reason after `standing`, up to and including the moment `until`.
 
@@ -33,20 +35,20 @@ def changes(
     """
     at = since
     for beat in beats:
-        for change in _undisturbed(monitor, state, standing, at, beat.received_at - 1):
+        for change in _undisturbed(monitor, state, standing, at, beat.received_at - 1, uncounted):
             yield (standing := change)
         state = apply(state, (beat,), monitor.max_runtime)
         at = max(at, beat.received_at)
-    yield from _undisturbed(monitor, state, standing, at, until)
+    yield from _undisturbed(monitor, state, standing, at, until, uncounted)
 
 
 def _undisturbed(
-    monitor: Monitor, state: HeartbeatState, standing: Standing, at: int, until: int
+    monitor: Monitor, state: HeartbeatState, standing: Standing, at: int, until: int, uncounted: Uncounted
 ) -> Iterator[Standing]:
     """The changes from `at` to `until` while nothing arrives."""
     moment: int | None = at
     while moment is not None and moment <= max(at, until):
-        found = evaluate(monitor, state, moment)
+        found = evaluate(monitor, state, moment, uncounted)
         if found.status is not standing.status:
             standing = Standing(found.status, found.reason, moment)
             yield standing

@@ -43,12 +43,12 @@ def judge(watched: Watched, due: Due, log: Sequence[Heartbeat], now: int) -> Out
         return _at_ticks(watched, due, state, beats, since, now)
     standing = watched.standing
     transitions: list[Transition] = []
-    for change in changes(monitor, state, standing, since, now, beats):
+    for change in changes(monitor, state, standing, since, now, beats, watched.uncounted):
         if change.status is not standing.status:
             transitions.append(Transition(change.since, change.status, change.reason, now))
         standing = change
     observations = [Observation(one.at, one.status, one.reason) for one in transitions]
-    return _outcome(watched, due, standing, transitions, now, _look_again(monitor, watched.state, now), observations)
+    return _outcome(watched, due, standing, transitions, now, _look_again(watched, now), observations)
 
 
 def _arrived(log: Sequence[Heartbeat], since: int, now: int) -> Sequence[Heartbeat]:
@@ -71,7 +71,7 @@ def _at_ticks(
     observations: list[Observation] = []
     for tick in _ticks(monitor, evaluated_at, now):
         arrived = [beat for beat in beats if since < beat.received_at <= tick]
-        found = list(changes(monitor, state, standing, min(since, tick), tick, arrived))
+        found = list(changes(monitor, state, standing, min(since, tick), tick, arrived, watched.uncounted))
         state, since, evaluated_at = apply(state, arrived, monitor.max_runtime), tick, tick
         if found and found[-1].status is standing.status:
             standing = Standing(standing.status, found[-1].reason, standing.since)
@@ -79,9 +79,7 @@ def _at_ticks(
             standing = found[-1]
             transitions.append(Transition(standing.since, standing.status, standing.reason, tick))
         observations.append(Observation(tick, standing.status, standing.reason))
-    return _outcome(
-        watched, due, standing, transitions, evaluated_at, _look_again(monitor, watched.state, now), observations
-    )
+    return _outcome(watched, due, standing, transitions, evaluated_at, _look_again(watched, now), observations)
 
 
 def _ticks(monitor: Monitor, after: int, until: int) -> list[int]:
@@ -95,10 +93,11 @@ def _ticks(monitor: Monitor, after: int, until: int) -> list[int]:
     return list(found)
 
 
-def _look_again(monitor: Monitor, state: HeartbeatState, now: int) -> int | None:
+def _look_again(watched: Watched, now: int) -> int | None:
+    monitor = watched.monitor
     if monitor.evaluation_cron is not None and not monitor.paused:
         return next_tick(monitor.evaluation_cron, monitor.timezone, now)
-    return evaluate(monitor, state, now).next_change_at
+    return evaluate(monitor, watched.state, now, watched.uncounted).next_change_at
 
 
 def _outcome(

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
+from exporter.core.calendar import Uncounted
 from exporter.core.clock import Clock
 from exporter.metrics.families import FAMILIES, Family, Part
 from exporter.metrics.negotiation import Format
@@ -27,7 +28,7 @@ _BY_PART = {part: [family for family in FAMILIES if family.part is part] for par
 
 
 class _Block:
-    __slots__ = ("_parts", "_values", "lines", "members", "tags")
+    __slots__ = ("_parts", "_uncounted", "_values", "lines", "members", "tags")
 
     def __init__(self, members: Sequence[Watched]) -> None:
         self.members = members
@@ -35,6 +36,7 @@ class _Block:
         self.lines: dict[str, bytes] = {}
         """By family; replaced, never changed, so that a scrape under way keeps what it began with."""
         self._parts: dict[Part, list[Any]] = {}
+        self._uncounted: list[Uncounted] = []
         self._values: dict[str, list[Any]] = {}
 
     def refresh(self) -> None:
@@ -46,10 +48,11 @@ class _Block:
             Part.STANDING: [watched.standing for watched in self.members],
         }
         changed = {part: now for part, now in parts.items() if self._parts.get(part) != now}
+        uncounted = [watched.uncounted for watched in self.members]
+        if Part.MONITOR in changed or Part.STATE in changed or self._uncounted != uncounted:
+            changed[Part.DUE] = list(zip(parts[Part.MONITOR], parts[Part.STATE], uncounted, strict=True))
         if not changed:
             return
-        if Part.MONITOR in changed or Part.STATE in changed:
-            changed[Part.MONITOR_AND_STATE] = list(zip(parts[Part.MONITOR], parts[Part.STATE], strict=True))
         lines = dict(self.lines)
         for part, now in changed.items():
             for family in _BY_PART[part]:
@@ -58,7 +61,7 @@ class _Block:
                 if self._values.get(family.name) != values:
                     self._values[family.name] = values
                     lines[family.name] = family.render(values, self.tags)
-        self._parts, self.lines = parts, lines
+        self._parts, self._uncounted, self.lines = parts, uncounted, lines
 
     def ages(self, family: Family, now: int) -> bytes:
         """Never below zero, whatever the clock did."""

@@ -9,6 +9,7 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any
 
+from exporter.core.calendar import Uncounted
 from exporter.core.heartbeat import HeartbeatState
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status, due_at
@@ -21,8 +22,8 @@ class Part(Enum):
     MONITOR = "monitor"
     STANDING = "standing"
     STATE = "state"
-    MONITOR_AND_STATE = "monitor and state"
-    """As a pair."""
+    DUE = "monitor, state and what does not count"
+    """As a triple."""
     CLOCK = "clock"
     """The state, made anew at every scrape."""
 
@@ -65,7 +66,7 @@ def _counter(name: str, help: str, value: Callable[[HeartbeatState], int]) -> Fa
     return Family(name, "counter", help, Part.STATE, value, go_count)
 
 
-def _due(part: tuple[Monitor, HeartbeatState]) -> int | None:
+def _due(part: tuple[Monitor, HeartbeatState, Uncounted]) -> int | None:
     """None as well when a schedule cannot be read any more: one monitor's must not cost all of them the scrape."""
     try:
         return due_at(*part)
@@ -165,7 +166,7 @@ FAMILIES: Sequence[Family] = (
     _seconds(
         "heartbeat_due_timestamp_seconds",
         "From when lateness counts, in Unix time.",
-        Part.MONITOR_AND_STATE,
+        Part.DUE,
         _due,
     ),
     _seconds(

@@ -7,6 +7,7 @@ standings by the evaluator's, and the order of tags is rebuilt only when a monit
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from exporter.core.calendar import EVERYTHING_COUNTS, Calendar
 from exporter.core.heartbeat import NO_HEARTBEATS, HeartbeatState
 from exporter.core.monitor import Monitor
 from exporter.core.timeline import Standing
@@ -15,7 +16,7 @@ from exporter.core.timeline import Standing
 class Watched:
     """A monitor, what its heartbeats left behind, and its status."""
 
-    __slots__ = ("digest", "id", "monitor", "provisioned", "standing", "state")
+    __slots__ = ("digest", "id", "monitor", "provisioned", "standing", "state", "uncounted")
 
     def __init__(
         self,
@@ -34,10 +35,12 @@ class Watched:
         self.state = state
         self.provisioned = provisioned
         """Whether it comes from the configuration file."""
+        self.uncounted = EVERYTHING_COUNTS
+        """What does not count against it: set by whoever knows the calendar."""
 
     def become(self, other: "Watched") -> None:
         """Takes over all of `other`; parts that are equal stay the same objects, so nobody thinks they changed."""
-        for part in ("digest", "monitor", "provisioned", "standing", "state"):
+        for part in ("digest", "monitor", "provisioned", "standing", "state", "uncounted"):
             new = getattr(other, part)
             if getattr(self, part) != new:
                 setattr(self, part, new)
@@ -50,6 +53,7 @@ class Fleet:
         self._by_tag: dict[str, Watched] = {}
         self._by_id: dict[int, Watched] = {}
         self._ordered: tuple[Watched, ...] = ()
+        self._calendar = Calendar()
 
     def get(self, tag: str) -> Watched | None:
         return self._by_tag.get(tag)
@@ -77,6 +81,7 @@ class Fleet:
                 del by_tag[gone.monitor.tag]
                 changed = True
         for watched in put:
+            watched.uncounted = self._calendar.of(watched.monitor)
             known = by_id.get(watched.id)
             if known is not None:
                 known.become(watched)
@@ -86,3 +91,13 @@ class Fleet:
         if changed:
             self._by_tag, self._by_id = by_tag, by_id
             self._ordered = tuple(by_tag[tag] for tag in sorted(by_tag))
+
+    @property
+    def calendar(self) -> Calendar:
+        return self._calendar
+
+    def use(self, calendar: Calendar) -> None:
+        """From now on these are the blackouts and the maintenance."""
+        self._calendar = calendar
+        for watched in self._ordered:
+            watched.uncounted = calendar.of(watched.monitor)

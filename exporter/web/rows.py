@@ -72,7 +72,7 @@ def _severity(alert: "Alert") -> tuple[int, str]:
 def due_of(watched: Watched) -> int | None:
     """The moment from which lateness counts; None too for a schedule that came from elsewhere and never fires."""
     try:
-        return due_at(watched.monitor, watched.state)
+        return due_at(watched.monitor, watched.state, watched.uncounted)
     except InvalidValue:
         return None
 

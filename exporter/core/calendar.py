@@ -1,0 +1,95 @@
+"""What does not count against a monitor: blackouts, in which we were away, and maintenance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+from exporter.core.monitor import Monitor
+from exporter.core.spans import Span, covering, merged, moment_after
+
+
+class Maintenance(Protocol):
+    """A window, once or recurring, for some monitors. Compared by identity or by value, and hashable."""
+
+    def applies_to(self, monitor: Monitor) -> bool: ...
+
+    def spans(self, start: int, end: int) -> Sequence[Span]:
+        """Its windows that overlap the time from `start` up to `end`, whole, in order."""
+        ...
+
+    def next_start(self, after: int) -> int | None:
+        """When its next window begins after that moment; None if none ever does."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Uncounted:
+    """What does not count against one monitor, and against all others that have the same maintenance."""
+
+    blackouts: tuple[Span, ...] = ()
+    """Merged."""
+    maintenances: tuple[Maintenance, ...] = ()
+
+    def maintenance(self, at: int) -> Span | None:
+        """The window in which the moment `at` lies, with whatever windows join on at its end."""
+        if not self.maintenances:
+            return None
+        found = covering(self._windows(at, at + 1), at)
+        while found is not None:
+            longer = covering(self._windows(found.start, found.end + 1), at)
+            if longer is None or longer.end == found.end or longer.length > _LONGEST:
+                return longer
+            found = longer
+        return None
+
+    def next_maintenance(self, after: int) -> int | None:
+        """When the next window begins after that moment."""
+        starts = (one.next_start(after) for one in self.maintenances)
+        return min((start for start in starts if start is not None), default=None)
+
+    def excuse(self, at: int) -> Span | None:
+        """The blackout or window in which the moment `at` lies: what was expected then is forgiven."""
+        return covering(self.blackouts, at) or self.maintenance(at)
+
+    def deadline(self, start: int, length: int, now: int) -> int:
+        """When so much time has passed since `start` that counts, as far as is known at the moment `now`: windows that
+        have not begun by then are left out.
+        """
+        spans = self.blackouts
+        if self.maintenances:
+            spans = merged((*spans, *(window for window in self._windows(start, now + 1))))
+        return moment_after(start, length, spans)
+
+    def _windows(self, start: int, end: int) -> tuple[Span, ...]:
+        return merged(span for one in self.maintenances for span in one.spans(start, end))
+
+
+_LONGEST = 366 * 24 * 3600 * 1000
+"""Windows that join on to each other for ever are looked at for a year at a time."""
+EVERYTHING_COUNTS = Uncounted()
+
+
+@dataclass(frozen=True, eq=False)
+class Calendar:
+    """All blackouts and all maintenance, as they were known at one moment; replaced when that changes."""
+
+    blackouts: tuple[Span, ...] = ()
+    """Merged."""
+    maintenances: tuple[Maintenance, ...] = ()
+    forgives: bool = True
+    """Whether blackouts are forgiven: `after_outage` says so."""
+    _made: dict[tuple[Maintenance, ...], Uncounted] = field(default_factory=dict, repr=False)
+
+    def of(self, monitor: Monitor) -> Uncounted:
+        """The same object for all monitors with the same maintenance."""
+        if not self.maintenances:
+            return self._plain
+        chosen = tuple(one for one in self.maintenances if one.applies_to(monitor))
+        if not chosen:
+            return self._plain
+        return self._made.setdefault(chosen, Uncounted(self._plain.blackouts, chosen))
+
+    @cached_property
+    def _plain(self) -> Uncounted:
+        return Uncounted(self.blackouts if self.forgives else ())
