@@ -10,6 +10,7 @@ from exporter.core.alert import Ending, Step
 from exporter.core.alert_rule import Severity
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.revisions import next_revision
 from exporter.storage.snapshot import CHUNK, chunks
 from exporter.storage.tables import ALERT_COLUMNS
 
@@ -87,7 +88,7 @@ class Alerts:
         """Writes alerts that begin; their ids by uid."""
         if not new:
             return {}
-        revision = self._next_revision()
+        revision = next_revision(self._db, _REVISION)
         transaction.execute_many(self._insert, [self._insert.row(_alert_row(one, revision)) for one in new])
         alerts = self._db.tables.alerts
         ids: dict[str, int] = {}
@@ -99,7 +100,7 @@ class Alerts:
     def resolve(self, transaction: Transaction, ended: Sequence[tuple[int, int, Ending]]) -> None:
         """Each is (id, moment, why)."""
         if ended:
-            revision = self._next_revision()
+            revision = next_revision(self._db, _REVISION)
             transaction.execute_many(
                 self._resolve,
                 [
@@ -180,7 +181,7 @@ class Alerts:
     def acknowledge(self, incident_id: int, at: int) -> None:
         """Inside a transaction: the incident's alerts are not told again."""
         alerts = self._db.tables.alerts
-        change = {"acknowledged_at": at, "next_repeat_at": None, "revision": self._next_revision()}
+        change = {"acknowledged_at": at, "next_repeat_at": None, "revision": next_revision(self._db, _REVISION)}
         alerts.update(**change).where((alerts.incident_id == incident_id) & alerts.acknowledged_at.is_null()).execute()
 
     def open_of_incidents(self, incident_ids: Sequence[int]) -> set[int]:
@@ -201,17 +202,6 @@ class Alerts:
         query = alerts.select(alerts.id, *(getattr(alerts, column) for column in ALERT_COLUMNS)).where(condition)
         query = query.order_by(alerts.id.desc())
         return [_alert(row) for row in (query if limit is None else query.limit(limit)).tuples()]
-
-    def _next_revision(self) -> int:
-        """Takes the next number; the row's lock holds every other taker until this transaction ends."""
-        settings = self._db.tables.settings
-        rows = list(settings.select(settings.value).where(settings.key == _REVISION).tuples())
-        number = int(rows[0][0]) + 1 if rows else 1
-        if rows:
-            settings.update(**{"value": str(number)}).where(settings.key == _REVISION).execute()
-        else:
-            settings.insert(**{"key": _REVISION, "value": str(number)}).execute()
-        return number
 
 
 def _alert_row(one: NewAlert, revision: int) -> Mapping[str, Any]:

@@ -21,9 +21,9 @@ def secret_key(database: Database, configured: str | None) -> bytes:
         return key
     settings = database.tables.settings
     with database.write("read secret key"):
-        rows = list(settings.select(settings.value).where(settings.key == _NAME).tuples())
-        if not rows:
-            made = secrets.token_hex(32)
-            settings.insert(**{"key": _NAME, "value": made}).execute()
-            return made.encode()
-    return str(rows[0][0]).encode()
+        # Two processes may make one at once: the first that is written is the one.
+        settings.insert(**{"key": _NAME, "value": secrets.token_hex(32)}).on_conflict(
+            conflict_target=[settings.key], action="IGNORE"
+        ).execute()
+        rows = settings.select(settings.value).where(settings.key == _NAME).tuples()
+        return str(next(iter(rows))[0]).encode()

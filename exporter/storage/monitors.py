@@ -13,6 +13,7 @@ from exporter.core.errors import Conflict, NotFound
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.revisions import next_revision
 from exporter.storage.snapshot import chunks, monitor_of
 from exporter.storage.tables import MONITOR_COLUMNS
 
@@ -91,7 +92,7 @@ class Monitors:
             row = self._existing(tag)
             if row["paused"] and not paused:
                 raise Conflict(f"{tag!r} is paused in the configuration file: resume it there and reload")
-            change = monitors.update(**{"paused_by_hand": paused, _REVISION: self._next_revision()})
+            change = monitors.update(**{"paused_by_hand": paused, _REVISION: next_revision(self._db, _REVISION)})
             change.where(monitors.id == row["id"]).execute()
             self._evaluate_now([row["id"]])
 
@@ -140,19 +141,8 @@ class Monitors:
             return dict(row)
         raise NotFound(f"there is no monitor {tag!r}")
 
-    def _next_revision(self) -> int:
-        """Takes the next number; the row's lock holds every other taker until this transaction ends."""
-        settings = self._db.tables.settings
-        rows = list(settings.select(settings.value).where(settings.key == _REVISION).tuples())
-        number = int(rows[0][0]) + 1 if rows else 1
-        if rows:
-            settings.update(**{"value": str(number)}).where(settings.key == _REVISION).execute()
-        else:
-            settings.insert(**{"key": _REVISION, "value": str(number)}).execute()
-        return number
-
     def _create(self, transaction: Transaction, new: Sequence[tuple[Monitor, bytes]], provisioned: bool) -> None:
-        now, revision = self._clock.now(), self._next_revision()
+        now, revision = self._clock.now(), next_revision(self._db, _REVISION)
         transaction.execute_many(
             self._insert,
             [
@@ -181,7 +171,7 @@ class Monitors:
     def _change(
         self, transaction: Transaction, changed: Sequence[tuple[int, Monitor, bytes]], provisioned: bool
     ) -> None:
-        revision = self._next_revision()
+        revision = next_revision(self._db, _REVISION)
         transaction.execute_many(
             self._update,
             [
@@ -194,7 +184,7 @@ class Monitors:
     def _remove(self, ids: Sequence[int]) -> None:
         monitors, states = self._db.tables.monitors, self._db.tables.states
         progress = self._db.tables.alert_progress
-        revision = self._next_revision()
+        revision = next_revision(self._db, _REVISION)
         for chunk in chunks(ids):
             monitors.update(**{"removed_at": self._clock.now(), "provisioned": False, _REVISION: revision}).where(
                 monitors.id.in_(chunk)

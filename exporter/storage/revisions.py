@@ -1,0 +1,20 @@
+"""Counters in the database: whoever changes something takes the next number in the same transaction."""
+
+from exporter.storage.database import Database
+
+
+def next_revision(database: Database, name: str) -> int:
+    """Takes the next number of the counter `name`, inside a transaction.
+
+    The change comes before the reading: it locks the row, so every other taker waits until this transaction ends, and
+    numbers become visible in their order.
+    """
+    settings = database.tables.settings
+    one_more = (settings.value.cast("BIGINT") + 1).cast("TEXT")
+    change = settings.update(**{"value": one_more}).where(settings.key == name)
+    if not change.execute():
+        settings.insert(**{"key": name, "value": "0"}).on_conflict(
+            conflict_target=[settings.key], action="IGNORE"
+        ).execute()
+        change.execute()
+    return int(next(iter(settings.select(settings.value).where(settings.key == name).tuples()))[0])
