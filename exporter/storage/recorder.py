@@ -117,8 +117,8 @@ class Recorder:
         """
         if self._backlog is not None and self._replay is not None:
             self._backlog.adopt()
-            self._replay.attempt()
             self._telemetry.spool_holds(self._backlog.waiting)
+            self._replay.attempt()
             if self._backlog.holding:
                 self._work.set()
 
