@@ -170,17 +170,18 @@ class Database:
         Raises StorageUnavailable, and nothing was written, when the database cannot take it now.
         """
         failures = self._failures
-        with self._one_writer, self._translated(operation):
+        with self._one_writer:
             if self._failures != failures:  # else whoever queues behind one that waits in vain waits twice as long
-                raise peewee.OperationalError(f"not tried after {self.trouble}")
-            self._connect()
-            with self._peewee.atomic():
-                transaction = Transaction(self._peewee.connection())
-                yield transaction
-            self._still_there()  # else the commit went to a file that nobody will ever open again
-            for action in transaction.after_commit:
-                action()
-            self._works(None)
+                raise StorageUnavailable(f"{operation}: not tried after {self.trouble}")
+            with self._translated(operation):
+                self._connect()
+                with self._peewee.atomic():
+                    transaction = Transaction(self._peewee.connection())
+                    yield transaction
+                self._still_there()  # else the commit went to a file that nobody will ever open again
+                for action in transaction.after_commit:
+                    action()
+                self._works(None)
 
     @contextmanager
     def read(self, operation: str) -> Iterator[Reader]:
