@@ -14,7 +14,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from exporter import __version__, compose_spool
+from exporter import __version__
 from exporter.alerting.message import Site
 from exporter.compose_alerting import Alerting
 from exporter.config.settings import Settings
@@ -89,14 +89,7 @@ class Service:
         )
         evaluations = Evaluations(self._db, self._fleet, self._replica)
         self._evaluator = Evaluator(
-            self._db,
-            evaluations,
-            self._history,
-            self._lease,
-            clock,
-            self._telemetry,
-            self._alerting.engine,
-            self._behind,
+            self._db, evaluations, self._history, self._lease, clock, self._telemetry, self._alerting.engine
         )
         self._pruner = Pruner(self._db, clock)
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
@@ -125,7 +118,6 @@ class Service:
                 clock=self._clock,
                 executor=self._executor,
                 readiness=self.readiness,
-                notice=self.notice,
                 history=self._history,
                 monitors=ManagedMonitors(self),
                 alerts=self._alerting.alerts,
@@ -152,15 +144,7 @@ class Service:
 
     def readiness(self) -> str | None:
         """None when heartbeats can be taken, else why not."""
-        spools = self._recorder is not None and self._recorder.spools
-        return self._starting or (None if spools else self._db.trouble)
-
-    def notice(self) -> str | None:
-        """What people should know though heartbeats are taken."""
-        return self._recorder.notice() if self._recorder is not None else None
-
-    def _behind(self) -> bool:
-        return self._recorder is not None and self._recorder.behind
+        return self._starting or self._db.trouble
 
     # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -176,8 +160,6 @@ class Service:
             self._replica,
             settled=self._waiters.settled,
             attention=self._evaluator.attend,
-            backlog=compose_spool.backlog(self.settings, self._clock),
-            clock=self._clock,
         )
         loop.add_signal_handler(signal.SIGHUP, lambda: self._executor.submit(self._reload_by_signal))
         self._boot_thread.start()
@@ -246,7 +228,6 @@ class Service:
         self._alerting.start()
         self._periodic = [
             Periodic("follower", FOLLOW_EVERY, follower.poll),
-            *compose_spool.periodics(self.settings, self._recorder),
             Periodic("pruner", PRUNE_EVERY, self._prune),
             *self._alerting.periodics(self.settings, lambda: self._evaluator.worked_at),
         ]
@@ -364,7 +345,6 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
     """The settings that differ and take effect only at a start."""
     pairs = {
         "storage.url": (old.storage.url, new.storage.url),
-        "storage.spool": (old.storage.spool, new.storage.spool),
         "web.listen_address": (old.web.listen_address, new.web.listen_address),
         "web.telemetry_path": (old.web.telemetry_path, new.web.telemetry_path),
         "log.format": (old.log.format, new.log.format),

@@ -147,7 +147,6 @@ def board() -> dict[str, Any]:
     layout.line(9, (24, taking.latency()))
     layout.heading("Does it keep them?")
     layout.line(8, (8, taking.commits()), (8, taking.batches()), (8, taking.storage_errors()))
-    layout.line(8, (24, taking.spool()))
     layout.heading("Does it judge them in time?")
     layout.line(8, (8, judging.lag()), (8, judging.evaluations()), (8, judging.transitions()))
     layout.line(5, (24, judging.lease_over_time()))

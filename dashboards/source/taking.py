@@ -1,7 +1,7 @@
 """Panels about taking heartbeats: requests and storage."""
 
 from dashboards.source.panels import Field, Panel, Query, lines, painted, steps
-from dashboards.source.promql import or_zero, own, quantile
+from dashboards.source.promql import or_zero, quantile
 from dashboards.source.replica import NOT_SCRAPED, PREFIX, rate
 from dashboards.source.statuses import BAD, GOOD, WARNING
 
@@ -88,20 +88,6 @@ def batches() -> Panel:
         Query(quantile(0.99, sizes), "99 %"),
         field=Field("short", "No heartbeats in this range", steps(GOOD, (512, WARNING)), min=0),
         overrides=(painted("mean", GOOD), painted("99 %", WARNING)),
-    )
-
-
-def spool() -> Panel:
-    return lines(
-        "Spool",
-        "Heartbeats that wait in files because the database does not take them, and how fast they come and go. They "
-        "are acknowledged and safe on that disk, but no status follows until they are recorded. Empty without "
-        "storage.spool.",
-        Query(f"sum({own(PREFIX + 'spooled_heartbeats')})", "waiting"),
-        Query(f"60 * sum({rate(PREFIX + 'spooled_total')})", "in, a minute"),
-        Query(f"60 * sum({rate(PREFIX + 'replayed_total')})", "out, a minute"),
-        field=Field("short", NOT_SCRAPED, steps(GOOD, (1, WARNING)), min=0),
-        overrides=(painted("waiting", BAD), painted("in, a minute", WARNING), painted("out, a minute", GOOD)),
     )
 
 

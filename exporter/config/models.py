@@ -111,9 +111,6 @@ class StorageSection(Model):
     transitions_kept: PositiveDuration = Field(
         90 * DAY, description="How long transitions are kept.", json_schema_extra={"default": "90d"}
     )
-    spool: Annotated[StrictStr, Field(min_length=1)] | None = Field(
-        None, description="Directory in which heartbeats wait while the database does not take them."
-    )
 
 
 class AuthSection(Model):
@@ -160,7 +157,7 @@ class ConfigFile(Model):
         """What the rest of the program takes, but for the notifiers: only their own models can read those."""
         storage, web, auth = self.storage, self.web, self.web.auth
         return Settings(
-            storage=StorageSettings(storage.url, storage.heartbeats_kept, storage.transitions_kept, storage.spool),
+            storage=StorageSettings(storage.url, storage.heartbeats_kept, storage.transitions_kept),
             web=WebSettings(
                 listen_address=web.listen_address,
                 telemetry_path=web.telemetry_path,

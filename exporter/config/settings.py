@@ -33,8 +33,6 @@ class StorageSettings:
     """Recent heartbeats kept in the log of each monitor."""
     transitions_kept: int = 90 * DAY
     """Milliseconds for which transitions are kept."""
-    spool: str | None = None
-    """Directory in which heartbeats wait while the database does not take them; None for no such thing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,6 @@ class Database:
         """Where the first connection found the database."""
         # Our own threads queue here instead of in SQLite's busy handler, which sleeps up to 100 ms between tries.
         self._one_writer = threading.Lock()
-        self._failures = 0
         self.tables = Tables(self._peewee)
         self.trouble: str | None = None
         """Why the last transaction failed; None when it did not."""
@@ -169,19 +168,15 @@ class Database:
 
         Raises StorageUnavailable, and nothing was written, when the database cannot take it now.
         """
-        failures = self._failures
-        with self._one_writer:
-            if self._failures != failures:  # else whoever queues behind one that waits in vain waits twice as long
-                raise StorageUnavailable(f"{operation}: not tried after {self.trouble}")
-            with self._translated(operation):
-                self._connect()
-                with self._peewee.atomic():
-                    transaction = Transaction(self._peewee.connection())
-                    yield transaction
-                self._still_there()  # else the commit went to a file that nobody will ever open again
-                for action in transaction.after_commit:
-                    action()
-                self._works(None)
+        with self._one_writer, self._translated(operation):
+            self._connect()
+            with self._peewee.atomic():
+                transaction = Transaction(self._peewee.connection())
+                yield transaction
+            self._still_there()  # else the commit went to a file that nobody will ever open again
+            for action in transaction.after_commit:
+                action()
+            self._works(None)
 
     @contextmanager
     def read(self, operation: str) -> Iterator[Reader]:
@@ -214,7 +209,6 @@ class Database:
             raise
         except self._engine.errors as error:
             reason = self._first(error)
-            self._failures += 1
             self._telemetry.storage_failed(operation)
             self._works(f"{operation}: {reason}")
             self._discard()

@@ -120,10 +120,9 @@ class Tables:
         )
         self.runs = table("runs", "id", "monitor_id", "rid", "started_at")
         self.heartbeats = table(
-            "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica", "late"
+            "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica"
         )
         self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
-        self.spools = table("spools", "id", "position", "committed")
         self.leases = table("leases", "name", "holder", "token", "expires_at", primary_key="name")
         self.alert_progress = table("alert_progress", *PROGRESS_COLUMNS, primary_key="monitor_id")
         self.alerts = table("alerts", "id", *ALERT_COLUMNS, "next_repeat_at", "revision")

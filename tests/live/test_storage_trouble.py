@@ -1,11 +1,8 @@
 """A database that refuses, and several processes on one: 503 in time, never a lie, and back by itself."""
 
-import contextlib
 import os
 import sqlite3
-import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -188,63 +185,3 @@ def test_the_command_line_is_seen_by_a_running_service(start: Starter) -> None:
     eventually(lambda: service.ping("fresh", secret=secret).status == 404, 2)
     assert secret not in service.output()
     assert service.ping("job", secret=SECRET).status == 200
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        [need_tool("mount"), "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)  # the service may still be there
-
-
-def fill(disk: Path) -> Path:
-    """A file that takes all there is."""
-    path = disk / "filler"
-    with path.open("ab", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    return path
-
-
-@pytest.mark.parametrize("spool", [False, True])
-def test_a_full_disk(start: Starter, tmp_path: Path, small_disk: Path, spool: bool) -> None:
-    """With a spool on another disk nobody notices."""
-    config = f"storage: {{heartbeats_kept: 10000{f', spool: {tmp_path}/spool' if spool else ''}}}\n" + monitors("job")
-    url = f"sqlite:///{small_disk}/live.db"
-    service = start(config, options=("--storage.url", url))
-    service.storage = url
-    with Load(service, clients=2) as load:
-        eventually(lambda: len(load.acknowledged) > 20)
-        filler = fill(small_disk)
-        if spool:
-            eventually(lambda: service.metrics()["heartbeat_exporter_spooled_heartbeats",] > 20)
-            assert service.ping("job").status == 200
-        else:
-            # What SQLite deletes when it gives up a connection is room again, for some heartbeats more.
-            eventually(lambda: fill(small_disk) and refused_in_time(service) is None)
-            eventually(lambda: fill(small_disk) and "full" in curl(f"{service.url}/-/ready").body)
-            eventually(lambda: fill(small_disk) and "full" in curl(f"{service.url}/").body)
-        eventually(lambda: fill(small_disk) and service.metrics()["heartbeat_exporter_storage_up",] == 0)
-        assert service.metrics()["heartbeat_received_total", "job"] >= 20
-        assert curl(f"{service.url}/").status == 200
-        filler.unlink()
-        before = len(load.acknowledged)
-        eventually(lambda: len(load.acknowledged) > before + 20)
-        load.stop()
-    eventually(lambda: service.metrics()["heartbeat_exporter_storage_up",] == 1)
-    eventually(lambda: service.metrics()["heartbeat_exporter_spooled_heartbeats",] == 0)
-    with closing(sqlite3.connect(small_disk / "live.db")) as database:
-        found = [row[0] for row in database.execute("SELECT rid FROM heartbeats WHERE rid != ''")]
-    assert len(found) == len(set(found))
-    assert not load.acknowledged - set(found)
-    assert set(load.refused) == (set() if spool else {503})

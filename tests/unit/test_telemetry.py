@@ -71,9 +71,6 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
             "commit_batch_size_sum": 3,
         },
     ),
-    "spooled": (lambda telemetry: telemetry.spooled(3), {"spooled_total": 3}),
-    "replayed": (lambda telemetry: telemetry.replayed(2), {"replayed_total": 2}),
-    "spool_holds": (lambda telemetry: telemetry.spool_holds(5), {"spooled_heartbeats": 5}),
     "storage_failed": (
         lambda telemetry: telemetry.storage_failed("commit"),
         {"storage_errors_total{operation=commit}": 1},
