@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from exporter import __version__
 from exporter.alerting.message import Site
 from exporter.compose_alerting import Alerting
+from exporter.compose_blackouts import Presence
 from exporter.config.settings import Settings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
@@ -88,8 +89,16 @@ class Service:
             lambda: Site(self.settings.web.url),
         )
         evaluations = Evaluations(self._db, self._fleet, self._replica)
+        self._presence = Presence(self._db, self._fleet, clock, self._registry)
         self._evaluator = Evaluator(
-            self._db, evaluations, self._history, self._lease, clock, self._telemetry, self._alerting.engine
+            self._db,
+            evaluations,
+            self._history,
+            self._lease,
+            clock,
+            self._telemetry,
+            self._alerting.engine,
+            self._presence,
         )
         self._pruner = Pruner(self._db, clock)
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
@@ -185,6 +194,7 @@ class Service:
             periodic.stop()
         if self._ingest is not None and self._recorder is not None:
             self._recorder.stop()
+            self._presence.end()
             self._alerting.stop()
             self._evaluator.stop()
         self._executor.shutdown(cancel_futures=True)
@@ -216,6 +226,7 @@ class Service:
         configured = self.settings.secret_key
         self._key = secret_key(self._db, configured.reveal() if configured is not None else None)
         with self._reloading:
+            self._presence.begin(self.settings.after_outage)
             self._alerting.prepare(self.settings)()
             self._provision(self.settings)
         follower = self._follower = Follower(self._db, self._monitors, self._recorder, self._replica)
@@ -227,7 +238,7 @@ class Service:
         self._evaluator.start()
         self._alerting.start()
         self._periodic = [
-            Periodic("follower", FOLLOW_EVERY, follower.poll),
+            Periodic("follower", FOLLOW_EVERY, follower.poll, self._presence.refresh),
             Periodic("pruner", PRUNE_EVERY, self._prune),
             *self._alerting.periodics(self.settings, lambda: self._evaluator.worked_at),
         ]
@@ -259,6 +270,7 @@ class Service:
                 if self._ingest is not None:
                     apply = self._alerting.prepare(settings)
                     self._provision(settings)
+                    self._presence.use(settings.after_outage)
                     apply()
             except (ConfigError, StorageUnavailable) as error:
                 self._telemetry.config_reloaded(False, self._clock.now() / SECOND)
@@ -269,6 +281,7 @@ class Service:
             self.settings = settings
             self._alerting.warn_of_idle_rules(settings)
             set_level(settings.log.level)
+            self._evaluator.attend()
             self._see_changes()
             self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
             log.info("configuration reloaded")

@@ -144,7 +144,7 @@ def board() -> dict[str, Any]:
     layout.line(6, (24, of_each()))
     layout.heading("Does it take heartbeats?")
     layout.line(9, (8, taking.requests()), (8, taking.answers()), (8, taking.rejected()))
-    layout.line(9, (24, taking.latency()))
+    layout.line(9, (18, taking.latency()), (6, taking.blackouts()))
     layout.heading("Does it keep them?")
     layout.line(8, (8, taking.commits()), (8, taking.batches()), (8, taking.storage_errors()))
     layout.heading("Does it judge them in time?")

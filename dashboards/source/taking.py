@@ -1,7 +1,7 @@
 """Panels about taking heartbeats: requests and storage."""
 
-from dashboards.source.panels import Field, Panel, Query, lines, painted, steps
-from dashboards.source.promql import or_zero, quantile
+from dashboards.source.panels import Field, Panel, Query, lines, now, painted, stat, steps
+from dashboards.source.promql import RANGE, or_zero, own, quantile
 from dashboards.source.replica import NOT_SCRAPED, PREFIX, rate
 from dashboards.source.statuses import BAD, GOOD, WARNING
 
@@ -55,6 +55,18 @@ def latency() -> Panel:
         Query(quantile(0.99, times, "handler"), "{{handler}}, 99 %"),
         field=Field("s", "No requests in this range", steps(GOOD, (1, BAD)), min=0, palette=True),
         zones=True,
+    )
+
+
+def blackouts() -> Panel:
+    total = own(PREFIX + "blackout_seconds_total")
+    return stat(
+        "Blackouts",
+        "For how long in this range nobody could take heartbeats: no process ran, or the database was away. That time "
+        "counts against no monitor, unless after_outage is strict; jobs that ran in it and gave up have to run again. "
+        "The status page says when it was.",
+        now(f"sum(max by (job) (increase({total}[{RANGE}])))", "away"),
+        field=Field("s", NOT_SCRAPED, steps(GOOD, (1, WARNING), (600, BAD)), decimals=0),
     )
 
 

@@ -9,7 +9,6 @@ from exporter.alerting.ledger import Ledger
 from exporter.alerting.rulebook import Rulebook
 from exporter.core.alert import Change, Ending, Observation, Progress, advance, count
 from exporter.core.alert_rule import FROZEN, AlertRule
-from exporter.core.monitor import Monitor
 from exporter.core.timeline import Standing
 from exporter.storage.alert_progress import AlertProgress, Tracked
 from exporter.storage.alerts import Alerts
@@ -114,7 +113,7 @@ class Engine:
                 episodes.end(tracked, now, Ending.RULE_CHANGED)
                 tracked = None
             progress = tracked.progress if tracked is not None else _begin(rule, standing, observations, now)
-            after, changes = _count(rule, watched.monitor, progress, observations, now)
+            after, changes = _count(rule, watched, progress, observations, now)
             after = _with_reason(after, standing)
             if after is not None or tracked is not None or changes:
                 episodes.take(rule, fingerprint, watched, tracked, after, changes)
@@ -138,7 +137,7 @@ class Engine:
                 continue
             assert rule is not None
             assert watched is not None
-            after, changes = _count(rule, watched.monitor, tracked.progress, (), now)
+            after, changes = _count(rule, watched, tracked.progress, (), now)
             episodes.take(rule, tracked.fingerprint, watched, tracked, after, changes)
         with self._db.write("advance alerts") as transaction:
             check()
@@ -163,7 +162,7 @@ class Engine:
             for watched, rule, fingerprint in some:
                 standing = watched.standing
                 progress = _begin(rule, standing, (), now)
-                after, changes = _count(rule, watched.monitor, progress, (), now)
+                after, changes = _count(rule, watched, progress, (), now)
                 begun.take(rule, fingerprint, watched, None, after, changes)
             self._write_in_batches([begun], rules, now, check)
 
@@ -211,11 +210,11 @@ def _begin(rule: AlertRule, standing: Standing, observations: Sequence[Observati
 
 
 def _count(
-    rule: AlertRule, monitor: Monitor, progress: Progress | None, observations: Sequence[Observation], now: int
+    rule: AlertRule, watched: Watched, progress: Progress | None, observations: Sequence[Observation], now: int
 ) -> tuple[Progress | None, list[Change]]:
-    if monitor.evaluation_cron is not None:
+    if watched.monitor.evaluation_cron is not None:
         return count(rule, progress, observations)
-    return advance(rule, progress, observations, now)
+    return advance(rule, progress, observations, now, watched.uncounted.blackouts)
 
 
 def _with_reason(progress: Progress | None, standing: Standing) -> Progress | None:

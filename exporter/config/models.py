@@ -148,6 +148,9 @@ class ConfigFile(Model):
     web: WebSection = Field(default_factory=WebSection, description="The HTTP side.")
     log: LogSection = Field(default_factory=LogSection, description="What is logged, and how.")
     secret_key: Key | None = Field(None, repr=False, description="Keys the digests of secrets: 16 to 64 bytes.")
+    after_outage: Literal["forgive", "strict"] = Field(
+        "forgive", description="Whether time in which the exporter itself was away counts against monitors."
+    )
     monitors: list[MonitorEntry] = Field(default_factory=list, description="The provisioned monitors.")
     alerts: list[AlertEntry] = Field(default_factory=list, description="Alert rules.")
     notifiers: list[dict[str, Any]] = Field(default_factory=list, description="Whom alerts are told to, and how.")
@@ -167,6 +170,7 @@ class ConfigFile(Model):
             ),
             log=LogSettings(self.log.level, self.log.format),
             secret_key=_secret(self.secret_key),
+            after_outage=self.after_outage,
             monitors=tuple(ProvisionedMonitor(entry.monitor(), Secret(entry.secret)) for entry in self.monitors),
             alerts=tuple(entry.rule() for entry in self.alerts if entry.enabled),
             self_heartbeat=self.self_heartbeat.settings() if self.self_heartbeat is not None else None,

@@ -101,6 +101,8 @@ class Settings:
     log: LogSettings = LogSettings()
     secret_key: Secret | None = None
     """Keys the digests of secrets; made once and kept in the database when None."""
+    after_outage: str = "forgive"
+    """Whether an outage of our own counts against monitors: `forgive` or `strict`."""
     monitors: tuple[ProvisionedMonitor, ...] = ()
     alerts: tuple[AlertRule, ...] = ()
     notifiers: tuple[NotifierSettings, ...] = ()

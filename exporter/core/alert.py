@@ -5,13 +5,16 @@
 
 A monitor that is evaluated continuously is counted by time: one evaluation a minute, the first at the moment its
 status begins. One with `evaluation_cron` is counted by its ticks, and only there does anything change.
+
+A blackout freezes, as MAINTENANCE does: nobody knows what a monitor was meanwhile, so nothing is gained by its passing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from exporter.core.alert_rule import FROZEN, AlertRule
+from exporter.core.spans import Span, moment_after, overlap
 from exporter.core.status import Reason, Status
 
 
@@ -64,27 +67,34 @@ class Change:
     reason: Reason
 
 
-def next_change_at(rule: AlertRule, progress: Progress | None) -> int | None:
+def next_change_at(rule: AlertRule, progress: Progress | None, blackouts: Sequence[Span] = ()) -> int | None:
     """When the alert changes if the monitor stays as it is, for one evaluated continuously; None is never."""
     if progress is None or not _gains(rule, progress):
         return None
-    return progress.seen.at + max(0, _needed(rule, progress) - progress.gained)
+    left = _needed(rule, progress) - progress.gained
+    return moment_after(progress.seen.at, left, blackouts) if left > 0 else progress.seen.at
 
 
 def advance(
-    rule: AlertRule, progress: Progress | None, observations: Iterable[Observation], until: int
+    rule: AlertRule,
+    progress: Progress | None,
+    observations: Iterable[Observation],
+    until: int,
+    blackouts: Sequence[Span] = (),
 ) -> tuple[Progress | None, list[Change]]:
     """Counts by time, for monitors that are evaluated continuously.
 
     `observations` are changes of status, in order; the last one holds up to and including the moment `until`.
+    `blackouts`, merged, are those that are forgiven.
     """
     changes: list[Change] = []
     for observation in observations:
         # At the moment of a change the old status no longer holds: what it needed another moment for, it did not get.
-        progress = _pass_time(rule, progress, observation.at - 1, changes)
-        progress = _observe(rule, _moved(rule, progress, observation.at), observation)
-        progress = _pass_time(rule, progress, observation.at, changes)
-    return _moved(rule, _pass_time(rule, progress, until, changes), until), changes
+        progress = _pass_time(rule, progress, observation.at - 1, changes, blackouts)
+        progress = _observe(rule, _moved(rule, progress, observation.at, blackouts), observation)
+        progress = _pass_time(rule, progress, observation.at, changes, blackouts)
+    progress = _pass_time(rule, progress, until, changes, blackouts)
+    return _moved(rule, progress, until, blackouts), changes
 
 
 def count(
@@ -93,7 +103,7 @@ def count(
     """Counts by evaluations, for monitors with `evaluation_cron`: each tick is one."""
     changes: list[Change] = []
     for evaluation in evaluations:
-        progress = _observe(rule, _moved(rule, progress, evaluation.at), evaluation)
+        progress = _observe(rule, _moved(rule, progress, evaluation.at, ()), evaluation)
         if progress is None or not _gains(rule, progress):
             continue
         progress = replace(progress, evaluations=progress.evaluations + 1)
@@ -128,9 +138,11 @@ def _enough(rule: AlertRule, progress: Progress) -> bool:
     return progress.evaluations >= (rule.success_threshold if progress.triggered else rule.failure_threshold)
 
 
-def _pass_time(rule: AlertRule, progress: Progress | None, until: int, changes: list[Change]) -> Progress | None:
+def _pass_time(
+    rule: AlertRule, progress: Progress | None, until: int, changes: list[Change], blackouts: Sequence[Span]
+) -> Progress | None:
     """Lets time pass with nothing observed; at most one change comes of it."""
-    moment = next_change_at(rule, progress)
+    moment = next_change_at(rule, progress, blackouts)
     if progress is None or moment is None or moment > until:
         return progress
     return _turn(progress, moment, changes)
@@ -143,9 +155,11 @@ def _turn(progress: Progress, at: int, changes: list[Change]) -> Progress | None
     return None if progress.triggered else Progress(True, 0, 0, replace(seen, at=at))
 
 
-def _moved(rule: AlertRule, progress: Progress | None, at: int) -> Progress | None:
+def _moved(rule: AlertRule, progress: Progress | None, at: int, blackouts: Sequence[Span]) -> Progress | None:
     """Gains the time up to the moment `at`; a clock that stepped back gains nothing."""
     if progress is None or at == progress.seen.at:
         return progress
-    gained = progress.gained + (max(0, at - progress.seen.at) if _gains(rule, progress) else 0)
+    gained, since = progress.gained, progress.seen.at
+    if at > since and _gains(rule, progress):
+        gained += at - since - overlap(blackouts, since, at)
     return replace(progress, gained=gained, seen=replace(progress.seen, at=at))

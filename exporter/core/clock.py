@@ -21,8 +21,14 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> int:
-        """Milliseconds since some fixed moment; never steps. Only differences mean anything."""
+        """Milliseconds since some fixed moment; never steps, and goes on while the machine sleeps. Only
+        differences mean anything.
+        """
         ...
+
+
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux's own monotonic clock stands still while the machine sleeps, and then it would not be known that it slept."""
 
 
 class SystemClock:
@@ -32,4 +38,4 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> int:
-        return time.monotonic_ns() // 1_000_000
+        return time.clock_gettime_ns(_STEADY) // 1_000_000

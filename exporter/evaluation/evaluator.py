@@ -7,6 +7,7 @@ from exporter.core.clock import HOUR, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
 from exporter.core.telemetry import Telemetry
 from exporter.evaluation.alarms import Alarms, NoAlarms
+from exporter.evaluation.calendars import Calendars, EverythingCounts
 from exporter.evaluation.judgement import judge, starts_from
 from exporter.storage.database import Database
 from exporter.storage.evaluations import Due, Evaluations, Outcome
@@ -41,8 +42,10 @@ class Evaluator:
         clock: Clock,
         telemetry: Telemetry,
         alarms: Alarms | None = None,
+        calendars: Calendars | None = None,
     ) -> None:
         self._db = database
+        self._calendars: Calendars = calendars or EverythingCounts()
         self._alarms: Alarms = alarms or NoAlarms()
         self._evaluations = evaluations
         self._history = history
@@ -93,10 +96,15 @@ class Evaluator:
                 break
             if not self._lease.hold():
                 break
-        self._alarms.advance(self._clock.now(), self._lease.check)
+        now = self._clock.now()
+        self._calendars.refresh()
+        self._alarms.advance(now, self._lease.check)
         return judged
 
     def _judge(self, due: list[Due], now: int) -> None:
+        # After `now` was taken and what is due was read: an outage of our own that ended by then is known from here on,
+        # and whoever was woken by a change of the calendar is judged by what it was changed to.
+        calendar = self._calendars.refresh()
         found = {watched.id: watched for watched in load(self._db, [one.monitor_id for one in due])}
         outcomes = []
         for one in due:
@@ -104,6 +112,7 @@ class Evaluator:
             if watched is None:  # removed since: nobody is there to be evaluated
                 self._evaluations.set_aside(one, None)
                 continue
+            watched.uncounted = calendar.of(watched.monitor)
             try:
                 outcomes.append(self._judge_one(watched, one, now))
             except StorageUnavailable:

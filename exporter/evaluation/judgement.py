@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from exporter.core.alert import Observation
 from exporter.core.clock import SECOND
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, apply
-from exporter.core.monitor import Monitor
 from exporter.core.schedule import next_tick
+from exporter.core.spans import covering
 from exporter.core.status import Status, evaluate
 from exporter.core.timeline import Standing, changes
 from exporter.storage.evaluations import Due, Outcome
@@ -69,7 +69,7 @@ def _at_ticks(
     standing, evaluated_at = watched.standing, min(due.evaluated_at, now)
     transitions: list[Transition] = []
     observations: list[Observation] = []
-    for tick in _ticks(monitor, evaluated_at, now):
+    for tick in _ticks(watched, evaluated_at, now):
         arrived = [beat for beat in beats if since < beat.received_at <= tick]
         found = list(changes(monitor, state, standing, min(since, tick), tick, arrived, watched.uncounted))
         state, since, evaluated_at = apply(state, arrived, monitor.max_runtime), tick, tick
@@ -82,14 +82,20 @@ def _at_ticks(
     return _outcome(watched, due, standing, transitions, evaluated_at, _look_again(watched, now), observations)
 
 
-def _ticks(monitor: Monitor, after: int, until: int) -> list[int]:
-    """The ticks of `evaluation_cron` after one moment and up to another, the last MAX_TICKS of them."""
+def _ticks(watched: Watched, after: int, until: int) -> list[int]:
+    """The ticks of `evaluation_cron` after one moment and up to another, the last MAX_TICKS of them.
+
+    At a tick inside a blackout nobody looked, so it is none: neither a status nor the count of an alert comes of it.
+    """
+    monitor, blackouts = watched.monitor, watched.uncounted.blackouts
     assert monitor.evaluation_cron is not None
     found: deque[int] = deque(maxlen=MAX_TICKS)
     tick = next_tick(monitor.evaluation_cron, monitor.timezone, after)
     while tick <= until:
-        found.append(tick)
-        tick = next_tick(monitor.evaluation_cron, monitor.timezone, tick)
+        away = covering(blackouts, tick)
+        if away is None:
+            found.append(tick)
+        tick = next_tick(monitor.evaluation_cron, monitor.timezone, tick if away is None else away.end - 1)
     return list(found)
 
 

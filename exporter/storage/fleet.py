@@ -75,13 +75,14 @@ class Fleet:
         """Adds or changes whole monitors, and drops those whose ids are in `removed`; a tag never changes its id."""
         by_tag, by_id = dict(self._by_tag), dict(self._by_id)
         changed = False
+        calendar = self._calendar
         for id in removed:
             gone = by_id.pop(id, None)
             if gone is not None:
                 del by_tag[gone.monitor.tag]
                 changed = True
         for watched in put:
-            watched.uncounted = self._calendar.of(watched.monitor)
+            watched.uncounted = calendar.of(watched.monitor)
             known = by_id.get(watched.id)
             if known is not None:
                 known.become(watched)
@@ -91,6 +92,8 @@ class Fleet:
         if changed:
             self._by_tag, self._by_id = by_tag, by_id
             self._ordered = tuple(by_tag[tag] for tag in sorted(by_tag))
+        if self._calendar is not calendar:  # another thread replaced it meanwhile, and may not have seen ours
+            self.use(self._calendar)
 
     @property
     def calendar(self) -> Calendar:

@@ -29,6 +29,8 @@ class Pruner:
         deleted = self._prune_logs(heartbeats_kept)
         horizon = self._clock.now() - transitions_kept
         deleted += self._prune_transitions(horizon) + self._prune_alerting(horizon)
+        blackouts = self._db.tables.blackouts
+        deleted += self._delete(blackouts, blackouts.ended_at < horizon)
         return deleted + self._prune_removed(horizon)
 
     def _prune_logs(self, kept: int) -> int:

@@ -124,6 +124,8 @@ class Tables:
         )
         self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
         self.leases = table("leases", "name", "holder", "token", "expires_at", primary_key="name")
+        self.stamps = table("stamps", "name", "at", "blackout_total", primary_key="name")
+        self.blackouts = table("blackouts", "id", "started_at", "ended_at")
         self.alert_progress = table("alert_progress", *PROGRESS_COLUMNS, primary_key="monitor_id")
         self.alerts = table("alerts", "id", *ALERT_COLUMNS, "next_repeat_at", "revision")
         self.incidents = table("incidents", "id", *INCIDENT_COLUMNS)

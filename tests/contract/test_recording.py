@@ -293,7 +293,7 @@ def test_migrations_race(url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join(DEADLINE)
-    assert sorted(results) == [[], [], [], [], ["0001_initial", "0002_alerting"]]
+    assert sorted(results) == [[], [], [], [], ["0001_initial", "0002_alerting", "0003_blackouts"]]
 
 
 def test_provisioning(replica: Replica) -> None:

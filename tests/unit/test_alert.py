@@ -1,5 +1,7 @@
 """The state machine of alerts, against a clockwork that is too simple to be wrong."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from exporter.core.alert import Change, Observation, Progress, Step, advance, co
 from exporter.core.alert_rule import FROZEN, WATCHABLE, AlertRule, Selector
 from exporter.core.clock import HOUR, MINUTE
 from exporter.core.monitor import Monitor
+from exporter.core.spans import Span, covering, merged
 from exporter.core.status import Reason, Status
 
 END = 60
@@ -23,7 +26,9 @@ def steps(changes: list[Change]) -> list[tuple[Step, int]]:
     return [(change.step, change.at) for change in changes]
 
 
-def by_hand(rule: AlertRule, timeline: dict[int, Status], until: int) -> list[tuple[Step, int]]:
+def by_hand(
+    rule: AlertRule, timeline: dict[int, Status], until: int, blackouts: Sequence[Span]
+) -> list[tuple[Step, int]]:
     """One moment after the other: what each rule of DESIGN says, in its own words."""
     found, triggered, gained, status = [], False, None, None
     for now in range(until + 1):
@@ -40,8 +45,13 @@ def by_hand(rule: AlertRule, timeline: dict[int, Status], until: int) -> list[tu
             found.append((Step.RESOLVED if triggered else Step.TRIGGERED, now))
             triggered, gained = not triggered, None
             continue
-        gained += 1
+        gained += covering(blackouts, now) is None
     return found
+
+
+BLACKOUTS = st.lists(st.builds(lambda at, length: Span(at, at + length), st.integers(0, END), st.integers(1, 9))).map(
+    merged
+)
 
 
 @given(
@@ -50,20 +60,27 @@ def by_hand(rule: AlertRule, timeline: dict[int, Status], until: int) -> list[tu
     st.integers(0, 12),
     st.dictionaries(st.integers(0, END), STATUSES, max_size=14),
     st.lists(st.integers(0, END), max_size=6),
+    BLACKOUTS,
 )
 def test_counted_by_time(
-    when: tuple[Status, ...], trigger: int, resolve: int, timeline: dict[int, Status], looks: list[int]
+    when: tuple[Status, ...],
+    trigger: int,
+    resolve: int,
+    timeline: dict[int, Status],
+    looks: list[int],
+    blackouts: tuple[Span, ...],
 ) -> None:
-    """However often somebody looks, and whenever."""
+    """However often somebody looks, and whenever, but not inside a blackout; it is known as soon as it is over."""
     rule = AlertRule(name="r", when=when, trigger_after=trigger, resolve_after=resolve)
     progress, found, looked = None, [], -1
-    for look in sorted({*looks, END}):
+    awake = {look for look in looks if covering(blackouts, look) is None}
+    for look in sorted({*awake, 2 * END}):
         observations = [seen(at, timeline[at]) for at in sorted(timeline) if looked < at <= look]
-        progress, changes = advance(rule, progress, observations, look)
+        progress, changes = advance(rule, progress, observations, look, blackouts)
         found += steps(changes)
         looked = look
-        assert progress is None or (moment := next_change_at(rule, progress)) is None or moment > look
-    assert found == by_hand(rule, timeline, END)
+        assert progress is None or (moment := next_change_at(rule, progress, blackouts)) is None or moment > look
+    assert found == by_hand(rule, timeline, 2 * END, blackouts)
 
 
 @given(WHENS, st.integers(1, 5), st.integers(1, 5), st.lists(STATUSES, max_size=40), st.integers(1, 7))

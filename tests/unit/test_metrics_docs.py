@@ -14,6 +14,7 @@ from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Rejection
 from exporter.ingest.dialects.alertmanager import TAG_LABEL
 from exporter.metrics.alarms import Alarms
+from exporter.metrics.blackouts import BlackoutSeconds
 from exporter.metrics.families import FAMILIES
 from exporter.metrics.telemetry import PREFIX
 from exporter.storage.alert_board import AlertBoard
@@ -45,8 +46,9 @@ def shipped() -> dict[str, tuple[str, set[str]]]:
     for name, metric in exercised().families().items():
         if name.startswith(PREFIX):
             found[name] = (metric.type, {key for sample in metric.samples for key in sample.labels} - {"le"})
-    for metric in on_the_board().collect():
-        found[metric.name] = (metric.type, {key for sample in metric.samples for key in sample.labels})
+    for metric in (*on_the_board().collect(), *BlackoutSeconds(lambda: 0, PREFIX).collect()):
+        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        found[name] = (metric.type, {key for sample in metric.samples for key in sample.labels})
     assert {family.sample_name for family in FAMILIES} <= set(found)
     return found
 

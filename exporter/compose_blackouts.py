@@ -1,0 +1,70 @@
+"""Puts together what one replica knows of outages of our own, and of what does not count, for `compose`."""
+
+import logging
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry
+
+from exporter.core.calendar import Calendar
+from exporter.core.clock import Clock
+from exporter.core.errors import StorageUnavailable
+from exporter.core.moments import rfc3339, roughly
+from exporter.metrics.blackouts import BlackoutSeconds
+from exporter.metrics.telemetry import PREFIX
+from exporter.storage.blackouts import Blackouts
+from exporter.storage.calendars import Calendars
+from exporter.storage.database import Database
+from exporter.storage.fleet import Fleet
+
+log = logging.getLogger(__name__)
+
+
+class Presence:
+    """Implements evaluation.Calendars. Methods block and, but for `end`, raise StorageUnavailable."""
+
+    def __init__(
+        self,
+        database: Database,
+        fleet: Fleet,
+        clock: Clock,
+        registry: CollectorRegistry,
+        taking_since: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """`taking_since` tells since when this process has taken every heartbeat, whatever the database did."""
+        self._clock = clock
+        self._taking_since = taking_since
+        self._blackouts = Blackouts(database, clock)
+        self._calendars = Calendars(database, fleet, self._blackouts)
+        registry.register(BlackoutSeconds(lambda: self._calendars.blackout_total, PREFIX))
+
+    def begin(self, after_outage: str) -> None:
+        """Once the database is open, before anybody is judged: records the outage that ends here."""
+        self.stamp()
+        self.use(after_outage)
+
+    def use(self, after_outage: str) -> None:
+        """`forgive` or `strict`, from now on."""
+        self._calendars.forgive(after_outage == "forgive", self._clock.now())
+
+    def stamp(self) -> None:
+        """We are there."""
+        found = self._blackouts.stamp(self._taking_since())
+        if found is not None:
+            log.warning(
+                "heartbeats could not be taken for %s, from %s to %s: a blackout",
+                roughly(found.length),
+                rfc3339(found.start),
+                rfc3339(found.end),
+            )
+
+    def refresh(self) -> Calendar:
+        """Also called every so often: stamping has its own pace."""
+        self.stamp()
+        return self._calendars.refresh()
+
+    def end(self) -> None:
+        """The last heartbeat is taken: from here on nobody is there."""
+        try:
+            self._blackouts.stamp(self._taking_since(), now=True)
+        except StorageUnavailable as error:
+            log.warning("the end is not stamped: %s", error)

@@ -1,0 +1,56 @@
+"""The calendar of a process: what does not count, kept as the database has it."""
+
+import threading
+
+from exporter.core.calendar import Calendar
+from exporter.storage.blackouts import Blackouts
+from exporter.storage.database import Database
+from exporter.storage.fleet import Fleet
+
+_AFTER_OUTAGE = "after_outage"
+
+
+class Calendars:
+    """Any thread may call it; all methods block and raise StorageUnavailable, and then everything stays as it was."""
+
+    def __init__(self, database: Database, fleet: Fleet, blackouts: Blackouts) -> None:
+        self._db = database
+        self._fleet = fleet
+        self._blackouts = blackouts
+        self._refreshing = threading.Lock()
+        self._forgives = True
+        self._known: object = None
+        """What the fleet's calendar was made of; equal as long as that has not changed."""
+        self.blackout_total = 0
+        """Milliseconds, as of the last call."""
+
+    def refresh(self) -> Calendar:
+        """The calendar as it is now; the fleet uses it from now on. One row is read unless something changed."""
+        with self._refreshing:
+            return self._refresh()
+
+    def forgive(self, blackouts: bool, now: int) -> None:
+        """Whether blackouts are forgiven, those of the past too. If they were not before, or were, every monitor is
+        judged anew: what was planned goes by the other way.
+        """
+        settings, states = self._db.tables.settings, self._db.tables.states
+        value = "forgive" if blackouts else "strict"
+        with self._refreshing:  # nobody judges by the old calendar what is woken here
+            with self._db.write("apply after_outage"):
+                query = settings.select(settings.value).where(settings.key == _AFTER_OUTAGE)
+                if next((row[0] for row in query.tuples()), "forgive") != value:
+                    settings.insert(**{"key": _AFTER_OUTAGE, "value": value}).on_conflict(
+                        conflict_target=[settings.key], update={settings.value: value}
+                    ).execute()
+                    later = states.next_evaluation_at.is_null() | (states.next_evaluation_at > now)
+                    states.update(**{"next_evaluation_at": now}).where(later).execute()
+            self._forgives = blackouts
+            self._refresh()
+
+    def _refresh(self) -> Calendar:
+        total = self._blackouts.total()
+        sources = (total, self._forgives)
+        if sources != self._known:
+            self._fleet.use(Calendar(self._blackouts.all(), forgives=self._forgives))
+            self._known, self.blackout_total = sources, total
+        return self._fleet.calendar
