@@ -12,10 +12,12 @@ import falcon
 
 from exporter import __version__
 from exporter.config.settings import WebSettings
+from exporter.core.calendar import Calendar
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import Conflict, NotFound, StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, Kind, Run
 from exporter.core.monitor import Monitor
+from exporter.core.spans import Span, merged
 from exporter.core.status import Reason, Status, evaluate
 from exporter.core.timeline import Standing
 from exporter.storage.fleet import Fleet, Watched
@@ -399,6 +401,16 @@ def alarmed(now: int = NOW) -> World:
     return world
 
 
+def been_away(forgives: bool = True) -> World:
+    """With two outages of our own in the last 24 hours and one before them."""
+    world = every_status()
+    now = world.clock.now()
+    lengths = {3 * DAY: 2 * HOUR, 11 * HOUR + 14 * MINUTE: 38 * MINUTE, 100 * MINUTE: 9 * SECOND}
+    spans = [Span(now - ago, now - ago + length) for ago, length in lengths.items()]
+    world.fleet.use(Calendar(merged(spans), forgives=forgives))
+    return world
+
+
 def undelivered() -> World:
     world = alarmed()
     world.notifications.dead = {"ops": 3, "the-boss@example.org": 1}
@@ -426,6 +438,7 @@ WORLDS: dict[str, Callable[[], World]] = {
     "undelivered": undelivered,
     "many": much_trouble,
     "away": away,
+    "been_away": been_away,
 }
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from exporter.core.clock import SECOND
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.moments import rfc3339
+from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
 from exporter.storage.fleet import Watched
 from exporter.web.rows import due_of
@@ -141,6 +142,23 @@ class HeartbeatsAnswer(Answer):
     """Newest first."""
 
     heartbeats: list[HeartbeatAnswer]
+
+
+class BlackoutAnswer(Answer):
+    started_at: str
+    ended_at: str
+    duration_seconds: float
+
+    @classmethod
+    def of(cls, span: Span) -> "BlackoutAnswer":
+        return cls(started_at=rfc3339(span.start), ended_at=rfc3339(span.end), duration_seconds=span.length / SECOND)
+
+
+class BlackoutsAnswer(Answer):
+    """Newest first; two that touch are one."""
+
+    forgiven: bool = Field(description="Whether they count against no monitor: `after_outage` says so.")
+    blackouts: list[BlackoutAnswer]
 
 
 class CreatedAnswer(Answer):

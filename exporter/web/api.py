@@ -13,6 +13,8 @@ from exporter.core.status import Status
 from exporter.storage.fleet import Watched
 from exporter.web.addresses import base_url, ping_url
 from exporter.web.answers import (
+    BlackoutAnswer,
+    BlackoutsAnswer,
     CreatedAnswer,
     HeartbeatAnswer,
     HeartbeatsAnswer,
@@ -26,6 +28,7 @@ from exporter.web.bodies import MonitorChange, NewMonitor, read_body
 from exporter.web.errors import RETRY_AFTER
 from exporter.web.listing import Query, breathing
 from exporter.web.monitor_page import find
+from exporter.web.outages import kept
 from exporter.web.requests import Request
 from exporter.web.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
 
@@ -106,11 +109,7 @@ class TransitionList(Resource):
 
     async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
         watched = find(self._parts, tag)
-        text = req.get_param("since")
-        try:
-            since = parse_moment(text) if text else self._parts.clock.now() - DAY
-        except InvalidValue as error:
-            raise bad("since", str(error)) from error
+        since = _since(req, self._parts.clock.now() - DAY)
         answer(resp, await self._off_loop(self._page, watched, since))
 
     on_head = on_get
@@ -133,6 +132,26 @@ class HeartbeatList(Resource):
     def _page(self, watched: Watched, limit: int) -> bytes:
         found = self._parts.history.heartbeats(watched.id, limit)
         return to_json(HeartbeatsAnswer(heartbeats=[HeartbeatAnswer.of(each) for each in found]))
+
+
+class BlackoutList(Resource):
+    """`/api/v1/blackouts`: from memory, so it answers while the database is away."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        since, calendar = _since(req, 0), self._parts.fleet.calendar
+        found = kept(calendar.blackouts, since)
+        blackouts = [BlackoutAnswer.of(span) for span in found]
+        answer(resp, to_json(BlackoutsAnswer(forgiven=calendar.forgives, blackouts=blackouts)))
+
+    on_head = on_get
+
+
+def _since(req: Request, default: int) -> int:
+    text = req.get_param("since")
+    try:
+        return parse_moment(text) if text else default
+    except InvalidValue as error:
+        raise bad("since", str(error)) from error
 
 
 def _tag(watched: Watched) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from exporter.core.clock import DAY, MINUTE
 from exporter.core.moments import clock_time, roughly
+from exporter.core.spans import Span, between
 from exporter.core.status import Reason, Status
 from exporter.web.words import LABELS, TROUBLE, URGENCY
 
@@ -27,6 +28,7 @@ _HEIGHTS = {
 """Trouble stands out by its height too, for those to whom red and green are one colour."""
 _NARROWEST = 7.0
 """Trouble is drawn at least this wide: a pixel or two on the page, for three seconds of it must be seen too."""
+_NARROWEST_GAP = 4.0
 _MOST_SEGMENTS = 288
 """A monitor that flaps is drawn by the worst status of every five minutes."""
 
@@ -42,8 +44,18 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Nobody was there to look."""
+
+    x: str
+    width: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     segments: tuple[Segment, ...]
+    gaps: tuple[Gap, ...]
     description: str
     """For who cannot see it."""
 
@@ -58,7 +70,7 @@ class _Stay:
     reason: Reason
 
 
-def bar(transitions: Sequence["Transition"], now: int, timezone: str) -> Bar:
+def bar(transitions: Sequence["Transition"], now: int, timezone: str, blackouts: Sequence[Span] = ()) -> Bar:
     """Of the 24 hours before `now`. Before the first transition nothing is drawn: nothing is known."""
     begin = now - SPAN
     stays: list[_Stay] = []
@@ -76,7 +88,25 @@ def bar(transitions: Sequence["Transition"], now: int, timezone: str) -> Bar:
     drawn = stays if len(stays) <= _MOST_SEGMENTS else _coarse(stays, begin)
     # The worst last, so that what was widened to be seen lies on top.
     ordered = sorted(drawn, key=lambda stay: URGENCY.index(stay.status), reverse=True)
-    return Bar(tuple(_segment(stay, begin, timezone) for stay in ordered), _describe(stays))
+    away = between(blackouts, begin, now)
+    return Bar(
+        tuple(_segment(stay, begin, timezone) for stay in ordered),
+        tuple(_gap(span, begin, timezone) for span in away[-_MOST_SEGMENTS:]),
+        _describe(stays, away),
+    )
+
+
+def _gap(span: Span, begin: int, timezone: str) -> Gap:
+    width = max(span.length / MINUTE, _NARROWEST_GAP)
+    x = min((span.start - begin) / MINUTE, WIDTH - width)
+    title = f"The exporter was away, {_when(span.start, span.end, begin, timezone)} ({roughly(span.length)})"
+    return Gap(_number(x), _number(width), title)
+
+
+def _when(start: int, end: int, begin: int, timezone: str) -> str:
+    since = "" if start == begin else clock_time(start, timezone)
+    until = "now" if end >= begin + SPAN else clock_time(end, timezone)
+    return f"{since} – {until}" if since else f"until {until}" if until != "now" else "all day"
 
 
 def _segment(stay: _Stay, begin: int, timezone: str) -> Segment:
@@ -86,9 +116,7 @@ def _segment(stay: _Stay, begin: int, timezone: str) -> Segment:
         width = _NARROWEST
         x = min(x, WIDTH - width)
     reason = stay.reason.value.replace("_", " ")
-    since = "" if stay.start == begin else clock_time(stay.start, timezone)
-    until = "now" if stay.end >= begin + SPAN else clock_time(stay.end, timezone)
-    when = f"{since} – {until}" if since else f"until {until}" if until != "now" else "all day"
+    when = _when(stay.start, stay.end, begin, timezone)
     title = f"{LABELS[stay.status]}, {when} ({roughly(stay.end - stay.start)}): {reason}"
     height = _HEIGHTS[stay.status]
     return Segment(_number(x), _number(width), HEIGHT - height, height, stay.status, title)
@@ -107,7 +135,7 @@ def _coarse(stays: list[_Stay], begin: int) -> list[_Stay]:
     return list(worst.values())
 
 
-def _describe(stays: list[_Stay]) -> str:
+def _describe(stays: list[_Stay], away: Sequence[Span]) -> str:
     if not stays:
         return "Last 24 hours: nothing known"
     spans: dict[Status, int] = {}
@@ -116,7 +144,8 @@ def _describe(stays: list[_Stay]) -> str:
     parts = [f"{LABELS[status].lower()} {roughly(spans[status])}" for status in URGENCY if status in spans]
     changes = len(stays) - 1
     times = "" if not changes else f"; {changes} change{'' if changes == 1 else 's'}"
-    return f"Last 24 hours: {', '.join(parts)}{times}"
+    gone = f"; the exporter was away for {roughly(sum(span.length for span in away))}" if away else ""
+    return f"Last 24 hours: {', '.join(parts)}{times}{gone}"
 
 
 def _number(value: float) -> str:

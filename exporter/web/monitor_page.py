@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import falcon
 import falcon.asgi
 
 from exporter.core.alert import Step
+from exporter.core.calendar import Calendar
 from exporter.core.clock import DAY
 from exporter.core.durations import format_duration
 from exporter.core.errors import StorageUnavailable
@@ -20,15 +22,16 @@ from exporter.web.addresses import base_url, ping_url
 from exporter.web.bar import SPAN
 from exporter.web.errors import log
 from exporter.web.incident_rows import IncidentRow, alert_rows, incident_rows
+from exporter.web.outages import kept
 from exporter.web.parts import Parts
 from exporter.web.rendering import Pages
 from exporter.web.requests import Request
 from exporter.web.rows import row
 from exporter.web.status_page import HISTORY_MISSING, PLACEHOLDER, answer_page
-from exporter.web.words import LABELS
 
 TRANSITIONS_SPAN = 30 * DAY
 MOST_TRANSITIONS = 50
+MOST_BLACKOUTS = 20
 MOST_HEARTBEATS = 20
 MOST_ALERTS = 20
 MOST_INCIDENTS = 10
@@ -40,8 +43,8 @@ class Change:
     """One line of the history."""
 
     at: Moment
-    status: Status
-    label: str
+    status: Status | None
+    """None: the exporter was away."""
     reason: str
     lasted: str
 
@@ -90,14 +93,15 @@ class MonitorPage:
             log.warning("a page goes without its history: %s", error)
             trouble = HISTORY_MISSING
         firing = [alert for alert in alerts if alert.step is Step.TRIGGERED]
-        shown = row(watched, _since(transitions, now - SPAN), now, firing)
+        calendar = self._parts.fleet.calendar
+        shown = row(watched, _since(transitions, now - SPAN), now, firing, calendar.blackouts)
         return self._pages.render(
             "monitor.html",
             {
                 "row": shown,
                 "monitor": watched.monitor,
                 "facts": _facts(watched, now),
-                "changes": _changes(transitions, now, zone),
+                "changes": _changes(transitions, calendar, now, zone),
                 "beats": _beats(heartbeats, now, zone),
                 "alerts": alert_rows(alerts, zone, now),
                 "incidents": incidents,
@@ -162,16 +166,20 @@ def _run(rid: str, running: int) -> str:
     return f"{rid or 'without a rid'} for {roughly(running)}"
 
 
-def _changes(transitions: Any, now: int, zone: str) -> list[Change]:
-    shown: list[Change] = []
+def _changes(transitions: Any, calendar: Calendar, now: int, zone: str) -> list[Change]:
+    """The newest first, with outages of our own among them: there nobody looked."""
+    shown: list[tuple[int, Change]] = []
     end = now
     for transition in reversed(transitions[-MOST_TRANSITIONS:]):
         lasted = roughly(end - transition.at)
         reason = transition.reason.value.replace("_", " ")
-        status = transition.status
-        shown.append(Change(moment(transition.at, now, zone), status, LABELS[status], reason, lasted))
+        shown.append((transition.at, Change(moment(transition.at, now, zone), transition.status, reason, lasted)))
         end = transition.at
-    return shown
+    known_since = max(now - TRANSITIONS_SPAN, end)
+    reason = "not counted" if calendar.forgives else "counted"
+    for span in kept(calendar.blackouts, known_since)[:MOST_BLACKOUTS]:
+        shown.append((span.start, Change(moment(span.start, now, zone), None, reason, roughly(span.length))))
+    return [change for _, change in sorted(shown, key=itemgetter(0), reverse=True)]
 
 
 def _beats(heartbeats: Any, now: int, zone: str) -> list[Beat]:

@@ -14,6 +14,7 @@ from exporter.core.monitor import TAG_PATTERN
 from exporter.core.notification import NotificationState
 from exporter.core.status import Status
 from exporter.web.answers import (
+    BlackoutsAnswer,
     CreatedAnswer,
     ErrorAnswer,
     HeartbeatsAnswer,
@@ -50,6 +51,7 @@ def _limit(default: int) -> tuple[str, dict[str, Any]]:
     return ("How many at most.", schema)
 
 
+_MOMENT = {"type": "string", "examples": ["2026-11-24T03:00:00Z"]}
 _CURSOR = ("The last answer's `next_cursor`.", {"type": "string"})
 OPERATIONS: dict[str, dict[str, Operation]] = {
     "/api/v1/monitors": {
@@ -92,12 +94,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         "get": Operation(
             "When its status changed, oldest first",
             TransitionsAnswer,
-            query={
-                "since": (
-                    "RFC 3339 or Unix seconds; a day ago when left out.",
-                    {"type": "string", "examples": ["2026-11-24T03:00:00Z"]},
-                )
-            },
+            query={"since": ("RFC 3339 or Unix seconds; a day ago when left out.", _MOMENT)},
             refusals=(400, 404, 503),
         )
     },
@@ -107,6 +104,14 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             HeartbeatsAnswer,
             query={"limit": _limit(HEARTBEATS_PER_ANSWER)},
             refusals=(400, 404, 503),
+        )
+    },
+    "/api/v1/blackouts": {
+        "get": Operation(
+            "When the exporter itself was away, newest first",
+            BlackoutsAnswer,
+            query={"since": ("RFC 3339 or Unix seconds: only those that ended later; all when left out.", _MOMENT)},
+            refusals=(400,),
         )
     },
     "/api/v1/alerts": {

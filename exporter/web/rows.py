@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from exporter.core.errors import InvalidValue
 from exporter.core.moments import Moment, exact, moment, precisely, rfc3339, roughly
+from exporter.core.spans import Span
 from exporter.core.status import Status, due_at
 from exporter.storage.fleet import Watched
 from exporter.web.bar import Bar, bar
@@ -44,7 +45,13 @@ class Row:
     """The heading under which it stands; empty for a quiet monitor without a group."""
 
 
-def row(watched: Watched, transitions: Sequence["Transition"], now: int, firing: Sequence["Alert"] = ()) -> Row:
+def row(
+    watched: Watched,
+    transitions: Sequence["Transition"],
+    now: int,
+    firing: Sequence["Alert"] = (),
+    blackouts: Sequence[Span] = (),
+) -> Row:
     monitor, state, standing = watched.monitor, watched.state, watched.standing
     zone, due = monitor.timezone, due_of(watched)
     return Row(
@@ -59,7 +66,7 @@ def row(watched: Watched, transitions: Sequence["Transition"], now: int, firing:
         due_label="Due" if monitor.schedule is not None else "Late",
         due=None if due is None or standing.status is Status.PAUSED else _due(watched, due, now),
         duration="" if state.last_duration is None else precisely(state.last_duration),
-        bar=bar(transitions, now, zone),
+        bar=bar(transitions, now, zone, blackouts),
         alerts=tuple(alert.rule for alert in sorted(firing, key=_severity)),
         section=_section(watched),
     )

@@ -20,6 +20,7 @@ from exporter.web.bar import SPAN
 from exporter.web.errors import log
 from exporter.web.headers import answer_html
 from exporter.web.listing import PER_PAGE, Listing, Query, Selection
+from exporter.web.outages import outage
 from exporter.web.parts import Parts
 from exporter.web.rendering import Pages
 from exporter.web.requests import Request
@@ -53,8 +54,9 @@ class StatusPage:
         selection = self._listing.select(query)
         not_ready = self._parts.readiness()
         transitions, told, trouble = self._read(selection.watched, now)
+        calendar = self._parts.fleet.calendar
         rows = [
-            row(watched, transitions.get(watched.id, ()), now, told.firing.get(watched.id, ()))
+            row(watched, transitions.get(watched.id, ()), now, told.firing.get(watched.id, ()), calendar.blackouts)
             for watched in selection.watched
         ]
         return self._pages.render(
@@ -74,6 +76,7 @@ class StatusPage:
                 "unfiltered": _link(Query()),
                 "not_ready": not_ready,
                 "trouble": trouble,
+                "outage": outage(calendar, now),
                 "alarms": told,
                 "whole": query == Query(),
                 "rendered": moment(now, now, "UTC"),

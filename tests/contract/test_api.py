@@ -14,7 +14,7 @@ from exporter.core.notification import NotificationState
 from exporter.storage.notifications import Notification
 from exporter.web.openapi import OPERATIONS, describe
 from exporter.web.rendering import Assets, Pages
-from tests.web_fakes import World, alarmed, every_status
+from tests.web_fakes import World, alarmed, been_away, every_status
 
 TOKEN = "SESAME"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
@@ -65,6 +65,23 @@ def test_monitors_are_listed_selected_and_paged(client: testing.TestClient) -> N
         if not cursor:
             break
     assert paged == tags
+
+
+def test_blackouts(world: World) -> None:
+    nothing = testing.TestClient(world.app(), headers=HEADERS).simulate_get("/api/v1/blackouts").json
+    assert nothing == {"forgiven": True, "blackouts": []}
+    away = been_away(forgives=False)
+    away.break_storage()  # it is answered from memory
+    client = testing.TestClient(away.app(), headers=HEADERS)
+    found = client.simulate_get("/api/v1/blackouts").json
+    assert found["forgiven"] is False
+    assert [one["duration_seconds"] for one in found["blackouts"]] == [9, 38 * 60, 2 * 3600]
+    middle = found["blackouts"][1]
+    assert middle["started_at"] < middle["ended_at"]
+    for since, count in ((middle["started_at"], 2), (middle["ended_at"], 1)):
+        later = client.simulate_get("/api/v1/blackouts", params={"since": since}).json["blackouts"]
+        assert later == found["blackouts"][:count]
+    assert client.simulate_get("/api/v1/blackouts?since=yesterday").status_code == 400
 
 
 def test_one_monitor_and_its_history(client: testing.TestClient) -> None:

@@ -90,6 +90,8 @@ OTHERS = [
     ("many", "/", 200),
     ("many", "/incidents", 200),
     ("undelivered", "/", 200),
+    ("been_away", "/", 200),
+    ("been_away", "/monitors/search-reindex", 200),
     ("away", "/", 200),
     ("away", "/incidents", 200),
     ("away", "/incidents/1", 503),
