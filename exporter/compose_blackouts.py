@@ -33,6 +33,7 @@ class Presence:
         """`taking_since` tells since when this process has taken every heartbeat, whatever the database did."""
         self._clock = clock
         self._taking_since = taking_since
+        self._after_outage: str | None = None
         self._blackouts = Blackouts(database, clock)
         self._calendars = Calendars(database, fleet, self._blackouts)
         registry.register(BlackoutSeconds(lambda: self._calendars.blackout_total, PREFIX))
@@ -44,7 +45,9 @@ class Presence:
 
     def use(self, after_outage: str) -> None:
         """`forgive` or `strict`, from now on."""
-        self._calendars.forgive(after_outage == "forgive", self._clock.now())
+        if after_outage != self._after_outage:
+            self._calendars.forgive(after_outage == "forgive", self._clock.now())
+            self._after_outage = after_outage
 
     def stamp(self) -> None:
         """We are there."""
