@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
 from exporter.config.substitution import secret_in
 from exporter.console import Group, open_storage, storage_options, told_plainly
+from exporter.core.calendar import Calendar
 from exporter.core.clock import SystemClock
 from exporter.core.durations import describe_duration, format_duration
 from exporter.core.errors import InvalidValue, NotFound
@@ -20,6 +22,7 @@ from exporter.core.heartbeat import Heartbeat
 from exporter.core.monitor import check_tag
 from exporter.core.secret import check_secret, digest, make_secret
 from exporter.core.status import Status, due_at
+from exporter.storage.blackouts import Blackouts
 from exporter.storage.database import Database
 from exporter.storage.fleet import Watched
 from exporter.storage.history import History
@@ -96,7 +99,7 @@ def add(
 def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
     """Lists all monitors with their status."""
     with open_storage(config_file, storage_url) as (settings, database):
-        found = sorted(load(database), key=lambda one: one.monitor.tag)
+        found = sorted(_load(settings, database), key=lambda one: one.monitor.tag)
     if as_json:
         click.echo(json.dumps([_facts(one) for one in found], indent=2))
         return
@@ -119,8 +122,8 @@ def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bo
 def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
     """Shows all that is known of the monitor TAG."""
     _check(tag)
-    with open_storage(config_file, storage_url) as (_, database):
-        found = load(database, [_monitors(database).find(tag)])
+    with open_storage(config_file, storage_url) as (settings, database):
+        found = _load(settings, database, [_monitors(database).find(tag)])
         if not found:
             raise NotFound(f"there is no monitor {tag!r}")
         recent = History(database).heartbeats(found[0].id, 5)
@@ -211,6 +214,16 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
+def _load(settings: Settings, database: Database, ids: Sequence[int] | None = None) -> list[Watched]:
+    """These monitors or all, and what does not count against them, as the service has it."""
+    forgives = settings.after_outage == "forgive"
+    calendar = Calendar(Blackouts(database, SystemClock()).all(), forgives=forgives)
+    found = load(database, ids)
+    for one in found:
+        one.uncounted = calendar.of(one.monitor)
+    return found
+
+
 def _facts(one: Watched) -> dict[str, Any]:
     monitor, state = one.monitor, one.state
     return {
@@ -222,7 +235,7 @@ def _facts(one: Watched) -> dict[str, Any]:
         "since": _moment(one.standing.since),
         "last_success": _moment(state.last_success_at),
         "last_failure": _moment(state.last_failure_at),
-        "due": _moment(due_at(monitor, state)),
+        "due": _moment(due_at(monitor, state, one.uncounted)),
         "last_duration_seconds": state.last_duration / 1000 if state.last_duration is not None else None,
         "last_exit_code": state.last_exit_code,
         "received": state.received,

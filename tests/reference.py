@@ -53,7 +53,7 @@ class Reference:
                 ("heartbeat_last_success_timestamp_seconds", state.last_success_at),
                 ("heartbeat_last_failure_timestamp_seconds", state.last_failure_at),
                 ("heartbeat_last_start_timestamp_seconds", state.last_start_at),
-                ("heartbeat_due_timestamp_seconds", due_at(monitor, state)),
+                ("heartbeat_due_timestamp_seconds", due_at(monitor, state, watched.uncounted)),
                 ("heartbeat_degraded_after_seconds", monitor.degraded_after),
                 ("heartbeat_down_after_seconds", monitor.down_after),
                 ("heartbeat_last_duration_seconds", state.last_duration),

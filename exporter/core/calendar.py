@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
+from exporter.core.clock import DAY
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span, covering, merged, moment_after
+
+_LONGEST = 366 * DAY
+"""Windows that join on to each other for ever are looked at for a year at a time."""
 
 
 class Maintenance(Protocol):
@@ -35,13 +39,12 @@ class Uncounted:
         """The window in which the moment `at` lies, with whatever windows join on at its end."""
         if not self.maintenances:
             return None
-        found = covering(self._windows(at, at + 1), at)
-        while found is not None:
-            longer = covering(self._windows(found.start, found.end + 1), at)
-            if longer is None or longer.end == found.end or longer.length > _LONGEST:
+        found, end = None, at
+        while True:
+            longer = covering(self._windows(at, end + 1), at)
+            if longer is None or longer == found or longer.length > _LONGEST:
                 return longer
-            found = longer
-        return None
+            found, end = longer, longer.end
 
     def next_maintenance(self, after: int) -> int | None:
         """When the next window begins after that moment."""
@@ -58,15 +61,13 @@ class Uncounted:
         """
         spans = self.blackouts
         if self.maintenances:
-            spans = merged((*spans, *(window for window in self._windows(start, now + 1))))
+            spans = merged((*spans, *self._windows(start, now + 1)))
         return moment_after(start, length, spans)
 
     def _windows(self, start: int, end: int) -> tuple[Span, ...]:
         return merged(span for one in self.maintenances for span in one.spans(start, end))
 
 
-_LONGEST = 366 * 24 * 3600 * 1000
-"""Windows that join on to each other for ever are looked at for a year at a time."""
 EVERYTHING_COUNTS = Uncounted()
 
 

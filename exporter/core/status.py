@@ -8,6 +8,9 @@ from exporter.core.heartbeat import HeartbeatState, Kind
 from exporter.core.monitor import Monitor
 from exporter.core.schedule import next_tick
 
+_MOST_FORGIVEN = 1000
+"""Blackouts and windows that the search for a tick goes through; maintenance may cover every tick there is."""
+
 
 class Status(StrEnum):
     UP = "UP"
@@ -99,7 +102,3 @@ def _overrun_at(monitor: Monitor, state: HeartbeatState, now: int, uncounted: Un
 
 def _earlier(moment: int, other: int | None) -> int:
     return moment if other is None else min(moment, other)
-
-
-_MOST_FORGIVEN = 1000
-"""Windows that a search for a tick that counts goes through; maintenance may cover every tick there is."""

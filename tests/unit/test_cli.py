@@ -48,6 +48,21 @@ def test_version() -> None:
     assert run("--version").output == f"heartbeat-exporter, version {__version__}\n"
 
 
+def test_due_leaves_out_what_the_service_leaves_out(storage: str, tmp_path: Path) -> None:
+    monitor(storage, "add", "job", "--schedule", "0 3 * * *")
+    with closing(sqlite3.connect(storage.removeprefix("sqlite:///"))) as database, database:
+        database.execute("UPDATE states SET last_success_at = 1790000000000")  # 2026-09-21 14:13:20 UTC
+        away = (1_790_043_000_000, 1_790_046_800_000)  # over 03:00 of the next day
+        database.execute("INSERT INTO blackouts (started_at, ended_at) VALUES (?, ?)", away)
+    assert json.loads(monitor(storage, "show", "job", "--json").output)["due"] == "2026-09-23T03:00:00Z"
+    (listed,) = json.loads(monitor(storage, "list", "--json").output)
+    assert listed["due"] == "2026-09-23T03:00:00Z"
+    strict = tmp_path / "strict.yml"
+    strict.write_text("after_outage: strict\n")
+    shown = monitor(storage, "show", "job", "--json", "--config.file", str(strict))
+    assert json.loads(shown.output)["due"] == "2026-09-22T03:00:00Z"
+
+
 def test_a_monitor_from_its_first_day_to_its_last(storage: str, tmp_path: Path) -> None:
     assert "No monitors yet" in monitor(storage, "list").output
     added = monitor(

@@ -21,8 +21,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.utils import floatToGoString
 
+from exporter.core.calendar import Calendar
+from exporter.core.clock import DAY
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply
 from exporter.core.monitor import Monitor
+from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
 from exporter.core.timeline import Standing
 from exporter.metrics import exposition as module
@@ -40,6 +43,7 @@ from tests.tools import run_tool
 GOLDEN = Path(__file__).parent.parent / "golden"
 TEXTS = st.text(alphabet='aZ09"\\\n\t ,={}é漢🙂#', max_size=12)
 MOMENTS = st.none() | st.sampled_from([0, 1, 999_999_999, 1_000_000_000, START]) | st.integers(0, 4_000_000_000_000)
+BLACKOUTS = st.integers(0, 4_000_000_000_000).map(lambda at: Span(at, at + 400 * DAY))
 COUNTS = st.integers(0, 20) | st.sampled_from([999_999, 1_000_000, 1_234_567, 10_000_000, 2**53])
 
 
@@ -144,7 +148,7 @@ def test_what_is_kept_never_shows(data: st.DataObject) -> None:
     kept = Exposition(fleet, clock)
     for _ in range(data.draw(st.integers(1, 6))):
         other = data.draw(fleets())
-        match data.draw(st.integers(0, 3)):
+        match data.draw(st.integers(0, 4)):
             case 0:
                 fleet.update(
                     [Watched(hash(one.monitor.tag), one.monitor, b"", one.standing, one.state) for one in other],
@@ -156,6 +160,8 @@ def test_what_is_kept_never_shows(data: st.DataObject) -> None:
             case 2:
                 for watched in list(fleet)[::2]:
                     watched.standing = Standing(data.draw(st.sampled_from(Status)), Reason.LATE, 5)
+            case 4:
+                fleet.use(Calendar(tuple(data.draw(st.lists(BLACKOUTS, max_size=1)))))
             case 3:
                 for watched in list(fleet)[1::2]:
                     schedule = data.draw(st.sampled_from([None, "0 3 * * *", "*/7 * * * *"]))
