@@ -87,8 +87,9 @@ def due_of(watched: Watched) -> int | None:
 def _due(watched: Watched, due: int, now: int) -> Moment:
     """With a schedule, the tick. Without one `due` is the last success itself, which would read as if it were late:
     there people want to know from when it will be."""
-    wait = 0 if watched.monitor.schedule is not None else watched.monitor.degraded_after
-    return moment(due + wait, now, watched.monitor.timezone)
+    monitor = watched.monitor
+    late_at = due if monitor.schedule is not None else watched.uncounted.deadline(due, monitor.degraded_after, now)
+    return moment(late_at, now, monitor.timezone)
 
 
 def _section(watched: Watched) -> str:

@@ -6,11 +6,16 @@ from falcon import testing
 
 from exporter.core.calendar import Calendar
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
+from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, Kind, apply
+from exporter.core.monitor import Monitor
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
+from exporter.core.timeline import Standing
+from exporter.storage.fleet import Watched
 from exporter.storage.history import Transition
 from exporter.web.bar import bar
 from exporter.web.outages import outage
+from exporter.web.rows import row
 from tests.web_fakes import NOW, World, been_away, every_status
 
 THREE = 1_790_046_000_000  # 03:00:00 UTC
@@ -71,6 +76,18 @@ def test_pages_show_it() -> None:
     # The one 11 hours ago stands between the changes after it and those before.
     assert away == [0, 4, 5]
     assert "<td>counted</td>" in page(been_away(forgives=False), "/monitors/search-reindex")
+
+
+def test_when_it_will_be_late_leaves_them_out() -> None:
+    monitor, success = Monitor(tag="job"), THREE - MINUTE
+    state = apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, success)])
+    watched = Watched(1, monitor, b"", Standing(Status.UP, Reason.ON_TIME, success), state)
+    away = Span(THREE, THREE + HOUR)
+    for calendar, late in ((Calendar((away,)), "in 4 min"), (Calendar((away,), forgives=False), "56 min ago")):
+        watched.uncounted = calendar.of(monitor)
+        shown = row(watched, (), away.end)
+        assert shown.due is not None
+        assert (shown.due_label, shown.due.text) == ("Late", late)
 
 
 def test_what_was_before_a_monitor_is_not_in_its_history() -> None:
