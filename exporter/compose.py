@@ -229,7 +229,9 @@ class Service:
             self._presence.begin(self.settings.after_outage)
             self._alerting.prepare(self.settings)()
             self._provision(self.settings)
-        follower = self._follower = Follower(self._db, self._monitors, self._recorder, self._replica)
+        follower = self._follower = Follower(
+            self._db, self._fleet, self._monitors, self._recorder, self._clock, self._replica
+        )
         follower.start_here()
         self._fleet.update(load(self._db))
         self._recorder.start()

@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _WEB = ("listen_address", "telemetry_path", "external_url")
 CONFIG_HELP = "Configuration file (YAML). Without one, the defaults."
-STORAGE_HELP = "Database, as sqlite:///heartbeats.db or sqlite:////absolute/path.db."
+STORAGE_HELP = "Database: sqlite:///heartbeats.db, sqlite:////absolute/path.db or postgresql://user@host/database."
 LARGEST_ID = 2**63 - 1
 """Of a row in any database."""
 

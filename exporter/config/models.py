@@ -103,7 +103,9 @@ class StorageSection(Model):
     """Where everything is kept."""
 
     url: StrictStr = Field(
-        StorageSettings().url, repr=False, description="sqlite:///relative.db or sqlite:////absolute.db."
+        StorageSettings().url,
+        repr=False,
+        description="sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database.",
     )
     heartbeats_kept: Annotated[StrictInt, Field(ge=1, le=10_000)] = Field(
         100, description="Recent heartbeats kept per monitor."

@@ -7,6 +7,7 @@
     ├── Conflict                     the tag is taken, or the monitor belongs to the configuration file
     └── StorageError                 the database said no
         ├── StorageUnavailable       …for now: try again
+        │   └── StorageConflict      …and at once: another process was in the way
         └── SchemaTooNew             …for ever: the database was written by a newer version
 
 No text of an error holds a secret.
@@ -62,6 +63,10 @@ class StorageError(HeartbeatExporterError):
 
 class StorageUnavailable(StorageError):
     """The database cannot take this now: locked, full, read-only or away. Trying again may help."""
+
+
+class StorageConflict(StorageUnavailable):
+    """Another transaction was in the way, and this one was undone for it."""
 
 
 class SchemaTooNew(StorageError):

@@ -43,6 +43,7 @@ class Calendars:
                         conflict_target=[settings.key], update={settings.value: value}
                     ).execute()
                     later = states.next_evaluation_at.is_null() | (states.next_evaluation_at > now)
+                    self._db.lock(states.select(states.monitor_id).where(later).order_by(states.monitor_id))
                     states.update(**{"next_evaluation_at": now}).where(later).execute()
             self._forgives = blackouts
             self._refresh()

@@ -1,6 +1,8 @@
 """What one group commit reads and writes: three statements, built once, each run for a whole group at a time."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from peewee import EXCLUDED, JOIN, Case, fn
@@ -32,6 +34,7 @@ class Pending:
 
 
 _BEAT_COLUMNS = ("monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica")
+_RUN_COLUMNS = ("monitor_id", "rid", "started_at")
 _STATE_COLUMNS = (
     "monitor_id",
     *STATE_COLUMNS,
@@ -50,6 +53,14 @@ class CommitStatements:
         beats, runs, states = tables.heartbeats, tables.runs, tables.states
         self._beats = Bulk(database, lambda rows: _insert(beats, _BEAT_COLUMNS, rows))
         self._states = Bulk(database, lambda rows: _add_difference(states, rows))
+        self._lock = Bulk(
+            database,
+            lambda ids: database.locking(
+                states.select(states.monitor_id)
+                .where(states.monitor_id.in_([param("monitor_id")] * ids))
+                .order_by(states.monitor_id)
+            ),
+        )
         self._before = Bulk(
             database,
             lambda ids: (
@@ -67,9 +78,14 @@ class CommitStatements:
                 (states.monitor_id == param("monitor_id")) & (planned.is_null() | (planned > param("at")))
             ),
         )
-        self._run = Prepared(
-            database, runs.insert(**{column: param(column) for column in ("monitor_id", "rid", "started_at")})
+        self._runs = Bulk(database, lambda rows: _insert(runs, _RUN_COLUMNS, rows))
+        self._ended = Bulk(
+            database,
+            lambda rows: runs.delete().where(
+                reduce(or_, [(runs.monitor_id == param("monitor_id")) & (runs.rid == param("rid"))] * rows)
+            ),
         )
+        self._locks_rows = database.locks_rows
 
     def before(
         self, transaction: Transaction, monitor_ids: Sequence[int]
@@ -77,6 +93,9 @@ class CommitStatements:
         """Open runs by monitor, in the order of their starts, and which monitors are not UP. One query, and no row for
         a monitor of which neither is true, because every row has to wait for the interpreter.
         """
+        if self._locks_rows:  # else what is read here may be changed before this transaction changes it
+            for _ in self._lock.read(transaction, monitor_ids):
+                pass
         open_runs: dict[int, tuple[Run, ...]] = {}
         not_up: set[int] = set()
         for monitor_id, status, rid, started_at in self._before.read(transaction, monitor_ids):
@@ -93,11 +112,14 @@ class CommitStatements:
             values += (pending.watched.id, received_at, kind._value_, rid, exit_code, output, replica)
         self._beats.write(transaction, values, len(_BEAT_COLUMNS))
 
-    def add_runs(self, transaction: Transaction, monitor_id: int, runs: Sequence[Run]) -> None:
-        transaction.execute_many(
-            self._run,
-            [self._run.row({"monitor_id": monitor_id, "rid": run.rid, "started_at": run.started_at}) for run in runs],
-        )
+    def end_runs(self, transaction: Transaction, ended: Sequence[tuple[int, str]]) -> None:
+        """Each is (monitor id, rid)."""
+        self._ended.write(transaction, [value for one in ended for value in one], 2)
+
+    def add_runs(self, transaction: Transaction, started: Sequence[tuple[int, Run]]) -> None:
+        """Each is (monitor id, run)."""
+        values = [value for monitor_id, run in started for value in (monitor_id, run.rid, run.started_at)]
+        self._runs.write(transaction, values, len(_RUN_COLUMNS))
 
     def update_states(self, transaction: Transaction, changes: Sequence[tuple[int, HeartbeatState]]) -> None:
         """Each change is (monitor id, difference)."""

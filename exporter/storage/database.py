@@ -1,16 +1,21 @@
-"""One database: connections, transactions, and its errors in our words. Engines differ only in `engines`."""
+"""One database: connections, transactions, and its errors in our words. What differs is behind `engine`."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import peewee
 
-from exporter.core.errors import StorageUnavailable
+from exporter.core.errors import StorageConflict, StorageUnavailable
 from exporter.core.telemetry import Silent, Telemetry
-from exporter.storage.engines import Engine, open_engine
+from exporter.storage.engine import Engine
+from exporter.storage.engines import open_engine
 from exporter.storage.tables import Tables
+
+LONGEST = 8.0
+"""Seconds that a transaction may last which writes to a log that others follow: see `storage.log_feed`."""
 
 
 class Reader:
@@ -135,7 +140,7 @@ def param(name: str) -> Any:
 
 
 class Database:
-    """Threads share it; each gets a connection of its own."""
+    """Threads share it; each gets a connection of its own while it needs one."""
 
     def __init__(
         self, url: str, telemetry: Telemetry | None = None, replaced: Callable[[], None] = lambda: None
@@ -147,11 +152,18 @@ class Database:
         self._replaced = replaced
         self._place: object = None
         """Where the first connection found the database."""
-        # Our own threads queue here instead of in SQLite's busy handler, which sleeps up to 100 ms between tries.
+        # Our own threads queue here instead of in SQLite's busy handler, which sleeps up to 100 ms between tries; and
+        # what one process commits becomes visible in the order of its numbers.
         self._one_writer = threading.Lock()
         self.tables = Tables(self._peewee)
+        self.locks_rows: bool = self._engine.locks_rows
+        """Whether writers of several processes run side by side; else one has the database to itself."""
+        self.settles: int = self._engine.settles
+        """Milliseconds after which rows whose numbers were handed out earlier are there, or never will be."""
         self.trouble: str | None = None
         """Why the last transaction failed; None when it did not."""
+        self.doubts = 0
+        """How many commits got no answer: they may have been made or not."""
 
     @property
     def peewee(self) -> Any:
@@ -162,17 +174,42 @@ class Database:
         sql, values = self._peewee.get_sql_context().sql(query).query()
         return sql, values
 
-    @contextmanager
-    def write(self, operation: str) -> Iterator[Transaction]:
-        """One transaction, durable when the block is left without an error.
-
-        Raises StorageUnavailable, and nothing was written, when the database cannot take it now.
+    def locking(self, query: Any) -> Any:
+        """The query, made to lock the rows that it reads until the transaction ends, where `locks_rows`. Whoever locks
+        several does so in the order of their numbers, so that no two wait for each other.
         """
-        with self._one_writer, self._translated(operation):
-            self._connect()
-            with self._peewee.atomic():
-                transaction = Transaction(self._peewee.connection())
-                yield transaction
+        return query.for_update() if self.locks_rows else query
+
+    def lock(self, query: Any) -> None:
+        """Inside a transaction: locks the rows of a query that nobody prepared."""
+        if self.locks_rows:
+            list(query.for_update().tuples())
+
+    def begin_migration(self) -> None:
+        """Inside a transaction: returns when no other process migrates."""
+        self._engine.begin_migration()
+
+    @contextmanager
+    def write(self, operation: str, within: float | None = None) -> Iterator[Transaction]:
+        """One transaction, durable when the block is left without an error. If that takes more than `within` seconds,
+        it is undone.
+
+        Raises StorageUnavailable, and nothing was written that anybody was told of, when the database cannot take it
+        now; StorageConflict when another process was in the way.
+        """
+        with self._one_writer, self._session(operation, writing=True):
+            committing = False
+            try:
+                with self._peewee.atomic():
+                    began = time.monotonic()
+                    transaction = Transaction(self._peewee.connection())
+                    yield transaction
+                    if within is not None and time.monotonic() - began > within:
+                        raise peewee.OperationalError(f"the transaction took more than {within:g} s")
+                    committing = True
+            except self._engine.errors:
+                self.doubts += committing
+                raise
             self._still_there()  # else the commit went to a file that nobody will ever open again
             for action in transaction.after_commit:
                 action()
@@ -181,18 +218,45 @@ class Database:
     @contextmanager
     def read(self, operation: str) -> Iterator[Reader]:
         """Queries outside a transaction; raises StorageUnavailable."""
-        with self._translated(operation):
-            self._connect()
+        with self._session(operation, writing=False):
             yield Reader(self._peewee.connection())
 
     def close(self) -> None:
-        """Closes the calling thread's connection."""
-        self._peewee.close()
+        """Closes the calling thread's connection, and those that nobody uses."""
+        self._engine.close()
 
-    def _connect(self) -> None:
+    @contextmanager
+    def _session(self, operation: str, *, writing: bool) -> Iterator[None]:
+        """A connection, and the engine's errors in our words."""
+        inside = self._peewee.in_transaction()  # a reading within a writing, which will see to the connection
+        leave = self._engine.rest
+        try:
+            self._connect(writing)
+            yield
+        except peewee.IntegrityError:
+            raise
+        except self._engine.errors as error:
+            leave = self._engine.discard
+            raise self._told(operation, self._first(error)) from error
+        except StorageUnavailable:
+            leave = self._engine.discard
+            raise
+        finally:
+            if not inside:
+                leave()
+
+    def _told(self, operation: str, error: BaseException) -> StorageUnavailable:
+        reason = f"{operation}: {self._engine.reason(error)}"
+        self._telemetry.storage_failed(operation)
+        self._works(reason)
+        if self._place is not None and isinstance(error, self._engine.gone):
+            self._replaced()
+        return (StorageConflict if isinstance(error, self._engine.conflicts) else StorageUnavailable)(reason)
+
+    def _connect(self, writing: bool) -> None:
         if self._place is not None:
             self._still_there()  # before SQLite makes an empty file of that name
-        self._peewee.connect(reuse_if_open=True)
+        self._engine.connect(writing=writing)
         if self._place is None:
             self._place = self._engine.place()
 
@@ -200,19 +264,6 @@ class Database:
         if self._engine.place() != self._place:
             self._replaced()
             raise peewee.OperationalError("the database was removed or replaced")
-
-    @contextmanager
-    def _translated(self, operation: str) -> Iterator[None]:
-        try:
-            yield
-        except peewee.IntegrityError:
-            raise
-        except self._engine.errors as error:
-            reason = self._first(error)
-            self._telemetry.storage_failed(operation)
-            self._works(f"{operation}: {reason}")
-            self._discard()
-            raise StorageUnavailable(f"{operation}: {reason}") from error
 
     def _first(self, error: BaseException) -> BaseException:
         """What went wrong first: a full disk also makes the rollback fail, which tells nobody anything."""
@@ -224,10 +275,3 @@ class Database:
         if trouble is None or self.trouble is None:
             self._telemetry.storage_up(trouble is None)
         self.trouble = trouble
-
-    def _discard(self) -> None:
-        """Drops the connection, so that the next try opens the file as it is by then."""
-        try:
-            self._peewee.close()
-        except self._engine.errors:
-            self._peewee._state.reset()

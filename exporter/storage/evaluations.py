@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from exporter.core.alert import Observation
 from exporter.core.timeline import Standing
-from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.database import LONGEST, Bulk, Database, Prepared, Transaction, param
 from exporter.storage.fleet import Fleet
 from exporter.storage.history import Transition
 
@@ -55,11 +56,15 @@ class Evaluations:
                     "evaluated_at": param("evaluated_at"),
                     "next_evaluation_at": param("next_evaluation_at"),
                 }
-            ).where(
-                (states.monitor_id == param("monitor_id"))
-                & (states.status == param("old_status"))
-                & (states.received == param("received"))
-                & (states.next_evaluation_at == param("due"))
+            ).where(states.monitor_id == param("monitor_id")),
+        )
+
+        self._present = Bulk(
+            database,
+            lambda ids: database.locking(
+                states.select(states.monitor_id, states.status, states.received, states.next_evaluation_at)
+                .where(states.monitor_id.in_([param("monitor_id")] * ids))
+                .order_by(states.monitor_id)
             ),
         )
         self._transition = Prepared(
@@ -107,12 +112,14 @@ class Evaluations:
         `check` is called inside it and raises to undo everything: this is where a lost lease stops a late writer.
         `also` writes what follows from those that took effect, in the same transaction.
         """
-        settled: list[Outcome] = []
-        with self._db.write("record evaluations") as transaction:
+        with self._db.write("record evaluations", within=LONGEST) as transaction:
             check()
-            for outcome in outcomes:
-                if self._write(transaction, outcome):
-                    settled.append(outcome)
+            settled = self._as_judged(transaction, outcomes)
+            transaction.execute_many(self._settle, [self._settle.row(_state_row(one)) for one in settled])
+            transaction.execute_many(
+                self._transition,
+                [self._transition.row(row) for one in settled for row in _transition_rows(one, self._replica)],
+            )
             also(transaction, settled)
             transaction.after_commit.append(lambda: self._tell_fleet(settled))
         return settled
@@ -127,48 +134,47 @@ class Evaluations:
         """Has every monitor evaluated anew: after the clock stepped back, deadlines lie in a future that is gone."""
         states = self._db.tables.states
         with self._db.write("reconsider all monitors"):
-            states.update(**{"next_evaluation_at": now}).where(states.next_evaluation_at > now).execute()
+            later = states.next_evaluation_at > now
+            self._db.lock(states.select(states.monitor_id).where(later).order_by(states.monitor_id))
+            states.update(**{"next_evaluation_at": now}).where(later).execute()
 
-    def _write(self, transaction: Transaction, outcome: Outcome) -> bool:
-        due, after = outcome.due, outcome.after
-        changed = transaction.execute(
-            self._settle,
-            self._settle.row(
-                {
-                    "status": after.status.value,
-                    "reason": after.reason.value,
-                    "status_since": after.since,
-                    "evaluated_at": outcome.evaluated_at,
-                    "next_evaluation_at": outcome.next_evaluation_at,
-                    "monitor_id": due.monitor_id,
-                    "old_status": outcome.before.status.value,
-                    "received": outcome.received,
-                    "due": due.since,
-                }
-            ),
-        )
-        if changed != 1:
-            return False
-        transaction.execute_many(
-            self._transition,
-            [
-                self._transition.row(
-                    {
-                        "monitor_id": due.monitor_id,
-                        "at": transition.at,
-                        "status": transition.status.value,
-                        "reason": transition.reason.value,
-                        "observed_at": transition.observed_at,
-                        "replica": self._replica,
-                    }
-                )
-                for transition in outcome.transitions
-            ],
-        )
-        return True
+    def _as_judged(self, transaction: Transaction, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Those whose monitors are as they were when they were judged, and stay so until the transaction ends."""
+        ids = sorted(one.due.monitor_id for one in outcomes)
+        found = {id: tuple(state) for id, *state in self._present.read(transaction, ids)}
+        return [
+            one
+            for one in outcomes
+            if found.get(one.due.monitor_id) == (one.before.status.value, one.received, one.due.since)
+        ]
 
     def _tell_fleet(self, settled: Sequence[Outcome]) -> None:
         for outcome in settled:
             watched = self._fleet.with_id(outcome.due.monitor_id)
             if watched is not None and watched.standing != outcome.after:
                 watched.standing = outcome.after
+
+
+def _state_row(one: Outcome) -> dict[str, Any]:
+    return {
+        "status": one.after.status.value,
+        "reason": one.after.reason.value,
+        "status_since": one.after.since,
+        "evaluated_at": one.evaluated_at,
+        "next_evaluation_at": one.next_evaluation_at,
+        "monitor_id": one.due.monitor_id,
+    }
+
+
+def _transition_rows(one: Outcome, replica: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "monitor_id": one.due.monitor_id,
+            "at": transition.at,
+            "status": transition.status.value,
+            "reason": transition.reason.value,
+            "observed_at": transition.observed_at,
+            "replica": replica,
+        }
+        for transition in one.transitions
+    ]

@@ -6,31 +6,43 @@ anew. Nothing of our own is read twice, and the hot path pays for no extra index
 
 import threading
 
-from peewee import fn
-
+from exporter.core.clock import Clock
 from exporter.storage.database import Database
+from exporter.storage.fleet import Fleet
+from exporter.storage.log_feed import LogFeed
 from exporter.storage.monitors import Monitors
 from exporter.storage.recorder import Recorder
+from exporter.storage.snapshot import chunks
 
 
 class Follower:
     """One thread polls, and others may catch up meanwhile."""
 
-    def __init__(self, database: Database, monitors: Monitors, recorder: Recorder, replica: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        fleet: Fleet,
+        monitors: Monitors,
+        recorder: Recorder,
+        clock: Clock,
+        replica: str,
+    ) -> None:
         self._db = database
+        self._fleet = fleet
         self._monitors = monitors
         self._recorder = recorder
-        self._replica = replica
+        self._clock = clock
         self._revision = 0
-        self._last = {"heartbeats": 0, "transitions": 0}
+        self._logs = [LogFeed(database, name, replica) for name in ("heartbeats", "transitions")]
+        self._doubts = database.doubts
         self._looking = threading.Lock()
 
     def start_here(self) -> None:
         """Everything up to now is known; call it before the fleet is loaded, so that nothing falls between."""
         self._revision, _ = self._monitors.changed_since(0)
         with self._db.read("follow"):
-            for name in self._last:
-                self._last[name] = self._newest(name)
+            for log in self._logs:
+                log.start_here()
 
     def poll(self) -> int:
         """Has the recorder read what others changed since the last call; how many monitors that is."""
@@ -38,6 +50,7 @@ class Follower:
             ids = self._changed()
             if ids:
                 self._recorder.reload(ids)
+            self._settle_doubts()
         return len(ids)
 
     def catch_up(self, seconds: float) -> None:
@@ -49,20 +62,22 @@ class Follower:
 
     def _changed(self) -> list[int]:
         revision, changed = self._monitors.changed_since(self._revision)
-        ids, last = set(changed), dict(self._last)
+        ids, now = set(changed), self._clock.monotonic()
         with self._db.read("follow"):
-            for name, seen in self._last.items():
-                table = getattr(self._db.tables, name)
-                newest = self._newest(name)
-                if newest > seen:
-                    query = table.select(table.monitor_id).distinct()
-                    fresh = (table.id > seen) & (table.id <= newest) & (table.replica != self._replica)
-                    ids.update(row[0] for row in query.where(fresh).tuples())
-                last[name] = newest
+            for log in self._logs:
+                ids |= log.fresh(now)
         # Only now: what a failed query kept from us has to be asked for again.
-        self._revision, self._last = revision, last
+        self._revision = revision
+        for log in self._logs:
+            log.keep()
         return sorted(ids)
 
-    def _newest(self, name: str) -> int:
-        table = getattr(self._db.tables, name)
-        return int(next(iter(table.select(fn.MAX(table.id)).tuples()))[0] or 0)
+    def _settle_doubts(self) -> None:
+        """A commit of ours that got no answer may have been made: then the fleet is behind, and our own rows tell us
+        nothing. So everything is read anew, in pieces between which heartbeats are taken.
+        """
+        doubts = self._db.doubts
+        if doubts != self._doubts:
+            self._doubts = doubts
+            for some in chunks([watched.id for watched in self._fleet]):
+                self._recorder.reload(some)

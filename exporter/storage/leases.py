@@ -63,10 +63,12 @@ class Lease:
         row = leases.select(leases.holder, leases.token, leases.expires_at).where(leases.name == self._name)
         rows = list(row.tuples())
         if not rows:
-            leases.insert(
-                **{"name": self._name, "holder": self._holder, "token": 1, "expires_at": now + DURATION}
-            ).execute()
-            return 1
+            first = {"name": self._name, "holder": self._holder, "token": 1, "expires_at": now + DURATION}
+            new = leases.insert(**first).on_conflict(conflict_target=[leases.name], action="IGNORE")
+            new.execute()  # of several who are the first, one is
+            rows = list(row.tuples())
+            if rows[0][0] == self._holder:
+                return 1
         holder, token, expires_at = rows[0]
         mine = holder == self._holder and token == self._token
         # A clock that stepped back must not leave a dead holder's lease standing for the length of the step.

@@ -13,7 +13,7 @@ from exporter.core.errors import Conflict, NotFound
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
-from exporter.storage.revisions import next_revision
+from exporter.storage.revisions import hold_revision, next_revision
 from exporter.storage.snapshot import chunks, monitor_of
 from exporter.storage.tables import MONITOR_COLUMNS
 
@@ -77,6 +77,7 @@ class Monitors:
         """Raises Conflict when the tag is taken. A tag that was removed comes back with its history."""
         monitors = self._db.tables.monitors
         with self._db.write("add monitor") as transaction:
+            hold_revision(self._db, _REVISION)  # of two who add the same tag, the second finds it taken
             rows = list(monitors.select(monitors.id, monitors.removed_at).where(monitors.tag == monitor.tag).tuples())
             if not rows:
                 self._create(transaction, [(monitor, digest)], provisioned=False)
@@ -115,6 +116,7 @@ class Monitors:
         removed: list[int] = []
         columns = [getattr(monitors, column) for column in MONITOR_COLUMNS]
         with self._db.write("provision monitors") as transaction:
+            hold_revision(self._db, _REVISION)  # replicas that start together provision the same
             query = monitors.select(monitors.id, monitors.digest, monitors.provisioned, monitors.removed_at, *columns)
             for id, old_digest, provisioned, removed_at, *row in query.tuples():
                 here = bool(provisioned) and removed_at is None
@@ -185,18 +187,22 @@ class Monitors:
         monitors, states = self._db.tables.monitors, self._db.tables.states
         progress = self._db.tables.alert_progress
         revision = next_revision(self._db, _REVISION)
-        for chunk in chunks(ids):
+        for chunk in chunks(sorted(ids)):
             monitors.update(**{"removed_at": self._clock.now(), "provisioned": False, _REVISION: revision}).where(
                 monitors.id.in_(chunk)
             ).execute()
-            states.update(**{"next_evaluation_at": None}).where(states.monitor_id.in_(chunk)).execute()
+            mine = states.monitor_id.in_(chunk)
+            self._db.lock(states.select(states.monitor_id).where(mine).order_by(states.monitor_id))
+            states.update(**{"next_evaluation_at": None}).where(mine).execute()
             # Its alerts have no monitor any more: whoever evaluates ends them.
             progress.update(**{"next_at": self._clock.now()}).where(progress.monitor_id.in_(chunk)).execute()
 
     def _evaluate_now(self, ids: Sequence[int]) -> None:
         states = self._db.tables.states
-        for chunk in chunks(ids):
-            states.update(**{"next_evaluation_at": self._clock.now()}).where(states.monitor_id.in_(chunk)).execute()
+        for chunk in chunks(sorted(ids)):
+            mine = states.monitor_id.in_(chunk)
+            self._db.lock(states.select(states.monitor_id).where(mine).order_by(states.monitor_id))
+            states.update(**{"next_evaluation_at": self._clock.now()}).where(mine).execute()
 
 
 def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: int) -> dict[str, Any]:

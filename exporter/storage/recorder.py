@@ -10,12 +10,12 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 
-from exporter.core.errors import StorageUnavailable
+from exporter.core.errors import StorageConflict, StorageUnavailable
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Run, apply, merge
 from exporter.core.status import Status
 from exporter.core.telemetry import Telemetry
 from exporter.storage.commit import CommitStatements, Pending
-from exporter.storage.database import Database, Transaction
+from exporter.storage.database import LONGEST, Database
 from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.snapshot import load
 
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 1000
 MAX_WAITING = 20_000
 """Heartbeats that may wait; beyond it the sender is told to come again, before memory is."""
+TRIES = 3
+"""How often a group is tried at once that another process was in the way of."""
 _RETRY_PAUSE = 0.5
 """Seconds to wait when the database has refused a group, before the next is tried."""
 
@@ -113,7 +115,7 @@ class Recorder:
             return
         started = time.perf_counter()
         try:
-            self._commit(batch)
+            self._commit_whatever_is_in_the_way(batch)
         except StorageUnavailable as error:
             log.error("heartbeats not recorded: %s", error, extra={"heartbeats": len(batch)})
             for pending in batch:
@@ -125,6 +127,15 @@ class Recorder:
             self._telemetry.batch_committed(len(batch), time.perf_counter() - started)
             self._read_again()
 
+    def _commit_whatever_is_in_the_way(self, batch: Sequence[Pending]) -> None:
+        for _ in range(TRIES - 1):
+            try:
+                self._commit(batch)
+                return
+            except StorageConflict as error:
+                log.warning("heartbeats are recorded at the next try: %s", error)
+        self._commit(batch)
+
     def _commit(self, batch: Sequence[Pending]) -> None:
         beats: defaultdict[int, list[Heartbeat]] = defaultdict(list)
         watched: dict[int, Watched] = {}
@@ -133,30 +144,26 @@ class Recorder:
             watched[id] = pending.watched
             beats[id].append(pending.beat)
         deltas: dict[int, HeartbeatState] = {}
-        with self._db.write("record heartbeats") as transaction:
-            open_runs, not_up = self._statements.before(transaction, list(beats))
+        ended: list[tuple[int, str]] = []
+        started: list[tuple[int, Run]] = []
+        with self._db.write("record heartbeats", within=LONGEST) as transaction:
+            open_runs, not_up = self._statements.before(transaction, sorted(beats))
             for id, received in beats.items():
                 before = open_runs.get(id, ())
                 nothing = HeartbeatState(runs=before) if before else NO_HEARTBEATS
                 delta = deltas[id] = apply(nothing, received, watched[id].monitor.max_runtime)
                 if delta.runs != before:
-                    self._replace_runs(transaction, id, before, delta.runs)
+                    # Rows keep the order of starts, so everything from the first difference on is written anew.
+                    same = _same(before, delta.runs)
+                    ended += [(id, run.rid) for run in before[same:]]
+                    started += [(id, run) for run in delta.runs[same:]]
+            self._statements.end_runs(transaction, ended)
+            self._statements.add_runs(transaction, started)
             self._statements.add_heartbeats(transaction, batch, self._replica)
             self._statements.update_states(transaction, list(deltas.items()))
             due = [id for id, delta in deltas.items() if _due_at_once(watched[id], delta, id in not_up)]
             self._statements.bring_forward(transaction, [(id, beats[id][0].received_at) for id in due])
             transaction.after_commit.append(lambda: self._fold(watched, deltas))
-
-    def _replace_runs(self, transaction: Transaction, id: int, before: Sequence[Run], after: Sequence[Run]) -> None:
-        """Rows keep the order of starts, so everything from the first difference on is written anew."""
-        runs = self._db.tables.runs
-        same = 0
-        while same < min(len(before), len(after)) and before[same] == after[same]:
-            same += 1
-        gone = [run.rid for run in before[same:]]
-        if gone:
-            runs.delete().where((runs.monitor_id == id) & runs.rid.in_(gone)).execute()
-        self._statements.add_runs(transaction, id, after[same:])
 
     def _fold(self, watched: Mapping[int, Watched], deltas: Mapping[int, HeartbeatState]) -> None:
         attention = False
@@ -181,6 +188,14 @@ class Recorder:
         if self._unread and not self._stopping:
             self._jobs.append((sorted(self._unread), threading.Event()))
             self._unread.clear()
+
+
+def _same(before: Sequence[Run], after: Sequence[Run]) -> int:
+    """How many are the same from the start on."""
+    same = 0
+    while same < min(len(before), len(after)) and before[same] == after[same]:
+        same += 1
+    return same
 
 
 def _due_at_once(watched: Watched, delta: HeartbeatState, not_up: bool) -> bool:

@@ -10,11 +10,20 @@ def next_revision(database: Database, name: str) -> int:
     numbers become visible in their order.
     """
     settings = database.tables.settings
-    one_more = (settings.value.cast("BIGINT") + 1).cast("TEXT")
-    change = settings.update(**{"value": one_more}).where(settings.key == name)
+    _change(database, name, (settings.value.cast("BIGINT") + 1).cast("TEXT"))
+    return int(next(iter(settings.select(settings.value).where(settings.key == name).tuples()))[0])
+
+
+def hold_revision(database: Database, name: str) -> None:
+    """Inside a transaction that reads before it changes: until it ends, nobody else takes a number of this counter."""
+    _change(database, name, database.tables.settings.value)
+
+
+def _change(database: Database, name: str, value: object) -> None:
+    settings = database.tables.settings
+    change = settings.update(**{"value": value}).where(settings.key == name)
     if not change.execute():
         settings.insert(**{"key": name, "value": "0"}).on_conflict(
             conflict_target=[settings.key], action="IGNORE"
         ).execute()
         change.execute()
-    return int(next(iter(settings.select(settings.value).where(settings.key == name).tuples()))[0])

@@ -17,6 +17,7 @@ def migrate(database: Database) -> list[str]:
     """
     runner = Runner(database.peewee, directory=str(_DIRECTORY), table_name="schema_migrations")
     with database.write("migrate"):
+        database.begin_migration()
         known = {migration.name for migration in runner.migrations()}
         newer = sorted(set(runner.applied()) - known)
         if newer:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from sys import intern
 from typing import Any
 
+from peewee import fn
+
 from exporter.core.heartbeat import HeartbeatState, Kind, Run
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
@@ -15,6 +17,8 @@ from exporter.storage.tables import MONITOR_COLUMNS, STANDING_COLUMNS, STATE_COL
 
 CHUNK = 400
 """Ids in one IN (…): far below every engine's limit of parameters, and as fast as any more."""
+PART = 20_000
+"""Monitors read by one query when all are."""
 
 
 def chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -25,8 +29,22 @@ def load(database: Database, ids: Sequence[int] | None = None) -> list[Watched]:
     """The monitors with these ids, or all of them; removed ones are left out. Raises StorageUnavailable."""
     with database.read("read monitors"):
         if ids is None:
-            return list(_load(database, None))
-        return [watched for chunk in chunks(ids) for watched in _load(database, chunk)]
+            runs = load_runs(database, None)
+            return [watched for part in _parts(database) for watched in _load(database, part, runs)]
+        tables = database.tables
+        return [
+            watched
+            for chunk in chunks(ids)
+            for watched in _load(database, tables.monitors.id.in_(chunk), load_runs(database, chunk))
+        ]
+
+
+def _parts(database: Database) -> Iterator[Any]:
+    """All monitors, so many at a time that no answer is long in coming."""
+    monitors = database.tables.monitors
+    newest = next(iter(monitors.select(fn.MAX(monitors.id)).tuples()))[0] or 0
+    for start in range(0, newest, PART):
+        yield (monitors.id > start) & (monitors.id <= start + PART)
 
 
 def load_runs(database: Database, ids: Sequence[int] | None) -> Mapping[int, tuple[Run, ...]]:
@@ -39,7 +57,7 @@ def load_runs(database: Database, ids: Sequence[int] | None) -> Mapping[int, tup
     return found
 
 
-def _load(database: Database, ids: Sequence[int] | None) -> Iterator[Watched]:
+def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -> Iterator[Watched]:
     monitors, states = database.tables.monitors, database.tables.states
     query = (
         monitors.select(
@@ -52,12 +70,11 @@ def _load(database: Database, ids: Sequence[int] | None) -> Iterator[Watched]:
             *(getattr(states, column) for column in STANDING_COLUMNS),
         )
         .join(states, on=(states.monitor_id == monitors.id))
-        .where(monitors.removed_at.is_null())
+        .where(monitors.removed_at.is_null() & which)
     )
-    runs = load_runs(database, ids)
     first_state = 4 + len(MONITOR_COLUMNS)
     first_standing = first_state + len(STATE_COLUMNS)
-    for row in (query if ids is None else query.where(monitors.id.in_(ids))).tuples():
+    for row in query.tuples():
         id, digest, provisioned, by_hand = row[:4]
         yield Watched(
             id=id,

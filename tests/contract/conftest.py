@@ -1,8 +1,12 @@
 """Everything about storage runs against every engine there is."""
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from exporter.alerting.channel import Channel
@@ -36,14 +40,62 @@ from exporter.storage.recorder import Recorder
 from exporter.storage.schema import migrate
 from exporter.storage.snapshot import load
 from tests.conftest import ManualClock
+from tests.postgres import Postgres, running
 
 DEADLINE = 30.0
 """Seconds a test waits for another thread before it gives up."""
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running() as server:
+        server.execute("CREATE DATABASE migrated")
+        database = Database(server.url("migrated"))
+        migrate(database)
+        database.close()
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/contract.db"
+    """A database that is migrated, or will be by who opens it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/contract.db"
+    return str(request.getfixturevalue("postgres").create("migrated"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.db"
+    return str(request.getfixturevalue("postgres").create())
+
+
+def execute(database: Database, statement: str) -> list[tuple[Any, ...]]:
+    """Runs a statement that no query builder made; its rows."""
+    with database.write("test"):
+        cursor = database.peewee.execute_sql(statement)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+@contextmanager
+def away(url: str) -> Iterator[None]:
+    """The database takes nothing meanwhile."""
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            yield
+            lock.execute("ROLLBACK")
+        return
+    server, _, name = url.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")  # type: ignore[arg-type]
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")  # type: ignore[arg-type]
 
 
 class Replica:
@@ -77,9 +129,12 @@ class Replica:
         self.evaluator = Evaluator(self.db, self.evaluations, self.history, self.lease, clock, Silent(), self.engine)
         self.settled: list[Pending] = []
         self.recorder = Recorder(self.db, self.fleet, Silent(), name, settled=self.settled.extend)
-        self.follower = Follower(self.db, self.monitors, self.recorder, name)
+        self.follower = Follower(self.db, self.fleet, self.monitors, self.recorder, clock, name)
         self.follower.start_here()
         self.refresh()
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        return execute(self.db, statement)
 
     def refresh(self) -> None:
         self.fleet.update(load(self.db))

@@ -1,7 +1,7 @@
 """Outages of our own: told by a gap in the stamps, recorded once, and no reason for an alarm."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
@@ -66,9 +66,26 @@ class Living(Replica):
         return Blackouts(self.db, self.clock).all()
 
 
+Maker = Callable[..., Living]
+
+
 @pytest.fixture
-def one(url: str, clock: ManualClock) -> Living:
-    return Living(url, clock)
+def make(url: str, clock: ManualClock) -> Iterator[Maker]:
+    """Makes replicas, and closes them with the test."""
+    made: list[Living] = []
+
+    def another(name: str, its: ManualClock = clock) -> Living:
+        made.append(Living(url, its, name))
+        return made[-1]
+
+    yield another
+    for replica in made:
+        replica.db.close()
+
+
+@pytest.fixture
+def one(make: Maker) -> Living:
+    return make("one")
 
 
 def rows(database: Database) -> list[tuple[int, int]]:
@@ -132,9 +149,9 @@ def test_a_process_that_was_paused_finds_it_out_itself(one: Living, clock: Manua
     assert len(rows(one.db)) == 1
 
 
-def test_as_long_as_one_replica_is_there_nobody_is_away(url: str, one: Living, clock: ManualClock) -> None:
+def test_as_long_as_one_replica_is_there_nobody_is_away(make: Maker, one: Living, clock: ManualClock) -> None:
     one.start()
-    two = Living(url, clock, "two")
+    two = make("two")
     two.start()
     for _ in range(60):
         clock.advance(SECOND)
@@ -282,10 +299,10 @@ def test_a_clock_set_back_stops_no_stamps_and_makes_no_gap(one: Living, clock: M
     assert rows(one.db) == [(clock.now() - 10 * MINUTE, clock.now())]
 
 
-def test_clocks_that_differ_a_little_do_not_fight(url: str, one: Living, clock: ManualClock) -> None:
+def test_clocks_that_differ_a_little_do_not_fight(make: Maker, one: Living, clock: ManualClock) -> None:
     one.start()
     behind = ManualClock(clock.now() - AHEAD)
-    two = Living(url, behind, "two")
+    two = make("two", behind)
     two.start()
     assert stamped_at(one.db) == clock.now()
     behind.advance(EVERY)
@@ -314,10 +331,10 @@ def test_the_total_outlives_what_is_forgotten(one: Living, clock: ManualClock) -
     assert one.blackouts() == (Span(START + 2 * HOUR, START + 3 * HOUR + DAY),)
 
 
-def test_every_replica_knows_of_it_and_reads_it_once(url: str, one: Living, clock: ManualClock) -> None:
+def test_every_replica_knows_of_it_and_reads_it_once(make: Maker, one: Living, clock: ManualClock) -> None:
     one.add("job")
     one.start()
-    two = Living(url, clock, "two")
+    two = make("two")
     calendars = Calendars(two.db, two.fleet, Blackouts(two.db, clock))
     before = calendars.refresh()
     assert calendars.refresh() is before

@@ -84,7 +84,7 @@ def test_a_stall_longer_than_the_log_makes_up_nothing(replica: Replica, clock: M
     replica.add("job")
     replica.beat("job")
     replica.evaluator.evaluate_due()
-    replica.db.peewee.execute_sql("DELETE FROM heartbeats")
+    replica.execute("DELETE FROM heartbeats")
     clock.advance(7 * MINUTE)
     replica.beat("job", Kind.LOG)
     clock.advance(SECOND)
@@ -212,7 +212,7 @@ def test_a_heartbeat_between_judgement_and_writing_wins(replica: Replica, clock:
 def test_one_bad_monitor_stops_nobody_else(replica: Replica, clock: ManualClock) -> None:
     replica.add("bad", schedule="0 3 * * *")
     replica.add("good")
-    replica.db.peewee.execute_sql("UPDATE monitors SET schedule = 'nonsense' WHERE tag = 'bad'")
+    replica.execute("UPDATE monitors SET schedule = 'nonsense' WHERE tag = 'bad'")
     replica.beat("bad")
     replica.beat("good")
     replica.evaluator.evaluate_due()

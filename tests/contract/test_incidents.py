@@ -1,8 +1,6 @@
 """One open incident per monitor, whose timeline tells all that happened and who did it."""
 
-import sqlite3
-from pathlib import Path
-
+import peewee
 import pytest
 
 from exporter.core.alert_rule import Severity
@@ -11,7 +9,7 @@ from exporter.core.incident import IncidentState
 from exporter.storage.alerts import Alerts
 from exporter.storage.incidents import EXPORTER, Incident, Incidents, NewIncident
 from tests.conftest import START, ManualClock
-from tests.contract.conftest import Replica
+from tests.contract.conftest import Replica, away
 from tests.contract.test_alert_storage import new as new_alert
 from tests.contract.test_alert_storage import opened
 
@@ -96,14 +94,13 @@ def test_the_next_alert_opens_another_once_it_is_resolved(replica: Replica, inci
     assert timeline(incidents, first)[-1] == ("RESOLVED", "Its alert is over.", EXPORTER)
 
 
-def test_the_database_itself_keeps_it_to_one(replica: Replica, incidents: Incidents, tmp_path: Path) -> None:
+def test_the_database_itself_keeps_it_to_one(replica: Replica, incidents: Incidents) -> None:
     joined(replica, incidents, new())
-    with sqlite3.connect(tmp_path / "contract.db") as connection, pytest.raises(sqlite3.IntegrityError):
-        connection.execute(
+    with pytest.raises(peewee.IntegrityError):
+        replica.execute(
             "INSERT INTO incidents (monitor_id, tag, title, impact, state, started_at, updated_at) "
             "VALUES (1, 'x', 'x', 'info', 'INVESTIGATING', 1, 1)"
         )
-    connection.close()
 
 
 def test_people_update_acknowledge_and_resolve(replica: Replica, incidents: Incidents, clock: ManualClock) -> None:
@@ -186,13 +183,8 @@ def test_lists_go_on_where_they_ended(replica: Replica, incidents: Incidents) ->
     assert incidents.updates([ids[0], 99])[99] == []
 
 
-def test_a_database_that_is_away_says_so(replica: Replica, incidents: Incidents, tmp_path: Path) -> None:
+def test_a_database_that_is_away_says_so(url: str, replica: Replica, incidents: Incidents) -> None:
     joined(replica, incidents, new())
-    replica.db.peewee.execute_sql("PRAGMA busy_timeout=50")
-    lock = sqlite3.connect(tmp_path / "contract.db", isolation_level=None)
-    lock.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(StorageUnavailable):
+    with away(url), pytest.raises(StorageUnavailable):
         incidents.acknowledge(1, "anna")
-    lock.execute("ROLLBACK")
-    lock.close()
     incidents.acknowledge(1, "anna")

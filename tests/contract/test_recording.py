@@ -1,6 +1,5 @@
 """Heartbeats are counted exactly, survive, and are forgotten only when they may be."""
 
-import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from exporter.storage.recorder import MAX_WAITING, Recorder
 from exporter.storage.schema import migrate
 from exporter.storage.snapshot import load
 from tests.conftest import START, ManualClock
-from tests.contract.conftest import DEADLINE, Replica
+from tests.contract.conftest import DEADLINE, Replica, away, execute
 from tests.unit.test_status import heartbeats
 
 
@@ -152,24 +151,18 @@ def test_an_abandoned_heartbeat_is_not_recorded(replica: Replica) -> None:
     assert watched.state.received == 1
 
 
-def test_a_locked_database_refuses_and_recovers(tmp_path: Path, clock: ManualClock) -> None:
-    replica = Replica(f"sqlite:///{tmp_path}/locked.db", clock)
+def test_a_database_that_is_away_refuses_and_recovers(url: str, replica: Replica) -> None:
     replica.add("job")
-    replica.db.peewee.execute_sql("PRAGMA busy_timeout=50")
-    lock = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
-    lock.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(StorageUnavailable, match="locked"):
-        replica.beat("job")
-    assert replica.db.trouble is not None
-    lock.execute("ROLLBACK")
+    with away(url):
+        with pytest.raises(StorageUnavailable):
+            replica.beat("job")
+        assert replica.db.trouble is not None
     replica.beat("job")
     assert replica.db.trouble is None
     watched = replica.fleet.get("job")
     assert watched is not None
     assert watched.state.received == 1
     assert load(replica.db)[0].state.received == 1
-    lock.close()
-    replica.db.close()
 
 
 def test_a_refused_group_is_settled_with_its_error(tmp_path: Path, clock: ManualClock) -> None:
@@ -267,23 +260,21 @@ def test_a_removed_monitor_comes_back_with_its_history_until_it_is_forgotten(
     assert load(replica.db)[0].state == NO_HEARTBEATS
 
 
-def test_a_newer_schema_is_refused(url: str, clock: ManualClock) -> None:
-    database = Database(url)
+def test_a_newer_schema_is_refused(empty_url: str, clock: ManualClock) -> None:
+    database = Database(empty_url)
     migrate(database)
     assert migrate(database) == []
-    database.peewee.execute_sql(
-        "INSERT INTO schema_migrations (name, applied) VALUES ('9999_from_the_future', '2030-01-01')"
-    )
+    execute(database, "INSERT INTO schema_migrations (name, applied) VALUES ('9999_from_the_future', '2030-01-01')")
     with pytest.raises(SchemaTooNew, match="newer version"):
         migrate(database)
     database.close()
 
 
-def test_migrations_race(url: str) -> None:
+def test_migrations_race(empty_url: str) -> None:
     gate, results = threading.Barrier(5), []
 
     def start() -> None:
-        database = Database(url)
+        database = Database(empty_url)
         gate.wait()
         results.append(migrate(database))
         database.close()

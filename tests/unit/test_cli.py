@@ -132,7 +132,7 @@ def test_bad_usage(storage: str) -> None:
 
 
 def test_storage_that_cannot_be(tmp_path: Path) -> None:
-    refused(monitor("oracle://x", "list"), "this version knows sqlite")
+    refused(monitor("oracle://x", "list"), "this version knows postgresql://, sqlite://")
     refused(monitor("sqlite:///", "list"), "sqlite:////absolute")
     refused(monitor("sqlite:///:memory:", "list"), "kept on a disk")
     refused(monitor(f"sqlite:///{tmp_path}/none/x.db", "list"), "unable to open")

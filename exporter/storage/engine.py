@@ -1,0 +1,46 @@
+"""What the storage asks of an engine. Everything in which engines differ is behind this, and nowhere else."""
+
+from typing import Any
+
+
+class Engine:
+    """One database at one URL, not connected yet. Each thread has a connection of its own while it needs one."""
+
+    database: Any
+    """The peewee database."""
+    errors: tuple[type[Exception], ...]
+    """What it raises when it cannot do its work."""
+    conflicts: tuple[type[Exception], ...] = ()
+    """Of those: another transaction was in the way, and the same one may succeed at once."""
+    gone: tuple[type[Exception], ...] = ()
+    """Of those: what was opened is not there any more."""
+    locks_rows = False
+    """Whether writers of several processes run side by side; else one has the database to itself until it commits."""
+    settles = 0
+    """Milliseconds after which rows whose numbers were handed out earlier are there, or never will be."""
+
+    def connect(self, *, writing: bool) -> None:
+        """Sees that the calling thread has a connection."""
+        raise NotImplementedError
+
+    def rest(self) -> None:
+        """The calling thread needs its connection no more for now."""
+
+    def discard(self) -> None:
+        """The calling thread's connection failed: the next try takes another."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Closes what the calling thread has, and what nobody uses."""
+        raise NotImplementedError
+
+    def place(self) -> object:
+        """What is at the URL now: equal as long as it is the same database, None when there is none."""
+        raise NotImplementedError
+
+    def reason(self, error: BaseException) -> str:
+        """One line without a secret, for people."""
+        return " ".join(str(error).split())
+
+    def begin_migration(self) -> None:
+        """Inside a transaction: returns when no other process migrates, and from then on takes its time."""

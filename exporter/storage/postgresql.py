@@ -1,0 +1,217 @@
+"""PostgreSQL, for when one machine is not enough."""
+
+import select
+import time
+from collections.abc import Generator
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import peewee
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+
+from exporter.core.errors import InvalidValue
+from exporter.storage.connections import Connections, NoneFree
+from exporter.storage.engine import Engine
+
+POOL_SIZE = 5
+"""Connections for reading. One more is for writing."""
+WAIT_SECONDS = 3.0
+"""How long a thread waits for one of them; the sender of a heartbeat is answered within five seconds."""
+STATEMENT_SECONDS = 8
+"""How long the server works on one statement."""
+ANSWER_SECONDS = 10.0
+"""How long we wait for the answer to one: longer than the server may take, so it is not there any more."""
+_OURS = {"pool_size", "prepare_threshold"}
+"""Parameters of the URL that libpq does not know."""
+_DEFAULTS = {
+    "application_name": "heartbeat-exporter",
+    "client_encoding": "utf8",
+    "connect_timeout": "3",
+    "keepalives_idle": "30",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+_SESSION = (
+    f"SET statement_timeout = '{STATEMENT_SECONDS}s';"
+    # Rows that a process locked which was stopped or cut off are free again by then.
+    "SET idle_in_transaction_session_timeout = '5s';"
+    # A heartbeat is acknowledged when it is on a disk, whatever the server's default is.
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+_MIGRATION_LOCK = 0x68656172746265
+"""The number by which everybody who migrates knows the others."""
+
+
+class PostgresqlEngine(Engine):
+    """Connections are lent for one transaction or one reading at a time."""
+
+    errors = (peewee.PeeweeException, psycopg.Error)
+    conflicts = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+    gone = (psycopg.errors.UndefinedTable,)
+    locks_rows = True
+    settles = 10_000
+
+    def __init__(self, url: str) -> None:
+        """Raises InvalidValue, which quotes nothing of the URL's values."""
+        self._parameters, options = _parameters(url)
+        self._prepare_threshold = _prepare_threshold(options)
+        self.database = _Peewee("postgresql", autoconnect=False)
+        self._connections = Connections(self._open, _pool_size(options))
+
+    def connect(self, *, writing: bool) -> None:
+        if not self.database.is_closed():
+            return
+        try:
+            self.database.use(self._connections.take(WAIT_SECONDS, reserved=writing))
+        except NoneFree:
+            raise peewee.OperationalError(
+                f"no connection was free for {WAIT_SECONDS:g} s: raise pool_size in storage.url"
+            ) from None
+
+    def rest(self) -> None:
+        connection = self.database.release()
+        if connection is not None:
+            connection.patience = ANSWER_SECONDS
+            self._connections.give_back(connection)
+
+    def discard(self) -> None:
+        connection = self.database.release()
+        if connection is not None:
+            self._connections.drop(connection)
+
+    def close(self) -> None:
+        self.rest()
+        self._connections.close_idle()
+
+    def place(self) -> object:
+        """Always the same: a server that is away says so itself."""
+        return self._parameters.get("dbname", "")
+
+    def reason(self, error: BaseException) -> str:
+        """Without the statement and its values, which other errors of psycopg quote."""
+        if isinstance(error, psycopg.Error) and error.diag.message_primary:
+            return " ".join(error.diag.message_primary.split())
+        return super().reason(error)
+
+    def begin_migration(self) -> None:
+        connection = self.database.connection()
+        connection.patience = None
+        connection.execute("SET LOCAL statement_timeout = 0")
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+
+    def _open(self) -> "_Connection":
+        connection = _Connection.connect(**self._parameters, autocommit=True, prepare_threshold=self._prepare_threshold)
+        try:
+            connection.adapters.register_dumper(int, _Integer)
+            connection.execute(_SESSION)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class _Connection(psycopg.Connection[Any]):
+    """One that does not wait for ever: libpq has a timeout for connecting only, and a server that is stopped or behind
+    a cut line never answers.
+    """
+
+    patience: float | None = ANSWER_SECONDS
+
+    def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        return super().wait(gen if self.patience is None else self._answered(gen, self.patience), *args, **options)
+
+    def usable(self) -> bool:
+        """A connection at rest has nothing to say; when there is something to read, it is that the server has gone."""
+        if self.closed or self.pgconn.transaction_status != TransactionStatus.IDLE:
+            return False
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    def _answered(self, gen: Any, seconds: float) -> Generator[Any, Any, Any]:
+        deadline = time.monotonic() + seconds
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > deadline:
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(f"no answer within {seconds:g} s")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            return end.value
+
+
+class _Integer(Dumper):
+    """Leaves it to the server which integer it is. psycopg names the smallest type that fits, so that a statement of
+    many values would be prepared anew for nearly every call.
+    """
+
+    oid = 0
+
+    def dump(self, obj: int) -> bytes:
+        return b"%d" % obj
+
+
+class _Adapter(peewee.Psycopg3Adapter):
+    def check_driver(self) -> None:
+        """It is there: this module has imported it."""
+
+    def get_binary_type(self) -> Any:
+        return psycopg.Binary
+
+
+class _Peewee(peewee.PostgresqlDatabase):
+    """Builds and runs queries on the connection that the thread has been given."""
+
+    _state: Any
+    psycopg2_adapter = psycopg3_adapter = _Adapter  # peewee itself may not have been let see the driver
+    index_value_literals = True
+
+    def use(self, connection: _Connection) -> None:
+        self._state.reset()
+        self._state.set_connection(connection)
+        self.server_version = connection.info.server_version
+
+    def release(self) -> _Connection | None:
+        connection: _Connection | None = self._state.conn
+        self._state.reset()
+        return connection
+
+
+def _parameters(url: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """For libpq, and those of ours."""
+    try:
+        parts = urlsplit(url)
+        query = parse_qsl(parts.query, keep_blank_values=True)
+        rest = urlencode([(name, value) for name, value in query if name not in _OURS])
+        found = conninfo_to_dict(urlunsplit(parts._replace(query=rest)))
+    except (ValueError, psycopg.Error) as error:
+        unknown = "parameter" in str(error) and not isinstance(error, ValueError)
+        what = "it has a parameter that libpq does not know" if unknown else "percent-encode what is special in it"
+        raise InvalidValue(
+            f"storage.url: {what}; write postgresql://user:password@host:5432/database?sslmode=verify-full"
+        ) from None
+    if "," in str(found.get("host", "")):  # of several servers, the one that takes heartbeats
+        found.setdefault("target_session_attrs", "read-write")
+    return {**_DEFAULTS, **found}, {name: value for name, value in query if name in _OURS}
+
+
+def _pool_size(options: dict[str, str]) -> int:
+    text = options.get("pool_size", str(POOL_SIZE))
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise InvalidValue("storage.url: pool_size is a number from 1 to 100")
+    return int(text)
+
+
+def _prepare_threshold(options: dict[str, str]) -> int | None:
+    text = options.get("prepare_threshold", "5")
+    if text == "none":
+        return None
+    if not text.isdecimal():
+        raise InvalidValue("storage.url: prepare_threshold is a number, or none for a pooler that cannot prepare")
+    return int(text)

@@ -1,0 +1,81 @@
+"""SQLite: one file, the default."""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import peewee
+
+from exporter.core.errors import InvalidValue
+from exporter.storage.engine import Engine
+
+BUSY_SECONDS = 3.0
+"""How long SQLite waits for another program's lock; the sender is answered 503 within five seconds."""
+
+
+class SqliteEngine(Engine):
+    """A thread keeps its connection until it ends: opening one costs more than a commit."""
+
+    errors = (peewee.PeeweeException, sqlite3.Error)
+
+    def __init__(self, url: str) -> None:
+        """Raises InvalidValue."""
+        path = url.removeprefix("sqlite:///")
+        if path == url or not path:
+            raise InvalidValue("storage.url: write sqlite:///relative/path.db or sqlite:////absolute/path.db")
+        if path == ":memory:":
+            raise InvalidValue("storage.url: heartbeats are kept on a disk: write sqlite:///heartbeats.db")
+        self._file = str(Path(path))
+        self.database = _Sqlite(
+            self._file,
+            # Deferred transactions that turn into writers fail with "database is locked" at once, whatever the timeout.
+            lock_type="IMMEDIATE",
+            timeout=BUSY_SECONDS,
+            pragmas={
+                "journal_mode": "wal",
+                "synchronous": "full",
+                "cache_size": -16_000,
+                # Pages of 4 kB: a checkpoint stops the commits for some milliseconds, so not every quarter of a second.
+                "wal_autocheckpoint": 8000,
+                # Else a statement of many rows notes in a temporary file how to take itself back: half of all writes.
+                "temp_store": "memory",
+            },
+        )
+
+    def connect(self, *, writing: bool) -> None:
+        self.database.connect(reuse_if_open=True)
+
+    def discard(self) -> None:
+        """So that the next try opens the file as it is by then."""
+        try:
+            self.database.close()
+        except self.errors:
+            self.database._state.reset()
+
+    def close(self) -> None:
+        self.database.close()
+
+    def place(self) -> object:
+        """SQLite goes on writing to an open file that has lost its name, and says nothing."""
+        try:
+            found = os.stat(self._file)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+class _Sqlite(peewee.SqliteDatabase):
+    """Of several that turn a new file to WAL at once, SQLite tells all but one at once that it is locked."""
+
+    def _set_pragmas(self, connection: Any) -> None:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                super()._set_pragmas(connection)  # type: ignore[misc]
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)  # as SQLite's own busy handler does: who holds the lock tells nobody when it goes
