@@ -62,6 +62,13 @@ def main() -> None:
 @storage_options
 @click.option("--web.listen-address", "listen_address", metavar="HOST:PORT", help="Default 127.0.0.1:10105.")
 @click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Where the metrics are. Default /metrics.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    metavar="N",
+    help="Processes that share the work, on PostgreSQL. Default 1.",
+)
 @click.option("--web.external-url", "external_url", metavar="URL", help="The URL under which people reach the service.")
 @click.option(
     "--log.level",
@@ -77,7 +84,7 @@ def main() -> None:
     metavar="FORMAT",
     help="text or json, on standard error. Default text.",
 )
-def serve(config_file: Path | None, **options: str | None) -> None:
+def serve(config_file: Path | None, workers: int, **options: str | None) -> None:
     """Takes heartbeats and answers scrapes and people.
 
     Options override the configuration file. SIGHUP or POST /-/reload reads the file anew; Ctrl-C and SIGTERM finish
@@ -96,15 +103,15 @@ def serve(config_file: Path | None, **options: str | None) -> None:
     settings = _load(reread)
     set_up_logging(settings.log.level, settings.log.format)
     _check_address(settings.web.listen_address)
-    _check_storage(settings)
+    _check_storage(settings, workers)
 
     def make_app() -> Any:
         # Imported in the worker: the supervisor stays small.
         from exporter.compose import Service
 
-        return Service(settings, reread, SystemClock()).app()
+        return Service(settings, reread, SystemClock(), workers).app()
 
-    Server(settings.web, make_app).run()
+    Server(settings.web, make_app, workers).run()
 
 
 @main.command("check-config")
@@ -165,10 +172,15 @@ def _check_engine(file: Path, settings: Settings) -> None:
         raise ConfigError([Problem(str(error), file=str(file))]) from None
 
 
-def _check_storage(settings: Settings) -> None:
+def _check_storage(settings: Settings, workers: int) -> None:
     """A database of a newer version, or one that cannot exist, ends the start; one that is away is waited for."""
     with told_plainly():
         database = Database(settings.storage.url)
+        if workers > 1 and not database.locks_rows:
+            raise InvalidValue(
+                f"--workers {workers}: SQLite lets one process write at a time, so more would wait for each other "
+                "and be slower than one; use PostgreSQL, as --storage.url postgresql://…"
+            )
         try:
             migrate(database)
         except StorageUnavailable as error:

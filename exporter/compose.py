@@ -65,14 +65,15 @@ READ_BACK = 5.0
 class Service:
     """One replica: every part, from the start of the event loop to its end."""
 
-    def __init__(self, settings: Settings, reread: Callable[[], Settings], clock: Clock) -> None:
+    def __init__(self, settings: Settings, reread: Callable[[], Settings], clock: Clock, workers: int = 1) -> None:
         self.settings = settings
         self._reread = reread
         self._clock = clock
         self._replica = uuid.uuid4().hex[:12]
         self._registry = CollectorRegistry()
         self._fleet = Fleet()
-        self._telemetry = ExporterTelemetry(self._registry, self._fleet, __version__)
+        self._workers = workers
+        self._telemetry = ExporterTelemetry(self._registry, self._fleet, __version__, workers)
         self._db = Database(settings.storage.url, self._telemetry, self._start_over)
         self._monitors = Monitors(self._db, clock, self._replica)
         self._history = History(self._db)
@@ -133,7 +134,7 @@ class Service:
                 incidents=self._alerting.incidents,
                 notifications=self._alerting.notifications,
                 scrape=Scrape(Exposition(self._fleet, self._clock), self._registry, self._telemetry),
-                reload=self.reload,
+                reload=self.reload_all,
                 settings=lambda: self.settings.web,
                 version=__version__,
                 ingest=[(receiver.route, receiver) for receiver in receivers],
@@ -287,6 +288,12 @@ class Service:
             self._see_changes()
             self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
             log.info("configuration reloaded")
+
+    def reload_all(self) -> None:
+        """As `reload`, and the other workers do the same: the supervisor passes the signal on."""
+        self.reload()
+        if self._workers > 1:
+            os.kill(os.getppid(), signal.SIGHUP)
 
     def _see_changes(self) -> None:
         """Whoever reloads may send a new monitor's heartbeat at once."""

@@ -5,9 +5,13 @@ import contextlib
 import ctypes
 import logging
 import math
+import mmap
+import os
+import shutil
 import signal
 import socket
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +32,7 @@ KEEPALIVE = 5
 SILENCE = 30
 """Seconds in which a new connection has to send a request."""
 LAST_CALL = 0.3
+_SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _SO_ATTACH_FILTER = 26
 _SO_DETACH_FILTER = 27
 
@@ -107,8 +112,9 @@ class Worker(ASGIWorker):  # type: ignore[misc]
             connection.end_silence(now)
 
     async def _shutdown(self) -> None:
-        for listener in self.sockets:
-            refuse_new_connections(listener.sock)
+        if self.app.ending:  # else the other workers go on taking connections from the same socket
+            for listener in self.sockets:
+                refuse_new_connections(listener.sock)
         # Time enough to take in what the kernel has accepted already, and to read what was sent already.
         await asyncio.sleep(LAST_CALL)
         for server in self.servers:
@@ -152,9 +158,9 @@ class PlainLogger(Logger):  # type: ignore[misc]
 
 
 class Supervisor(Arbiter):  # type: ignore[misc]
-    """SIGHUP means our reload, in the running worker; gunicorn's own would start new workers without the listeners'
-    old configuration to fall back on. SIGINT drains. One process is one replica, so gunicorn's signals for more
-    workers, fewer and a second supervisor on the same socket do nothing.
+    """SIGHUP means our reload, in the running workers; gunicorn's own would start new workers without the listeners'
+    old configuration to fall back on. SIGINT drains. There are as many workers as were asked for, so gunicorn's signals
+    for more, fewer and a second supervisor on the same socket do nothing.
     """
 
     def handle_hup(self) -> None:
@@ -164,24 +170,38 @@ class Supervisor(Arbiter):  # type: ignore[misc]
         raise StopIteration
 
     def handle_ttin(self) -> None:
-        self.log.warning("ignored: there is one worker, always")
+        self.log.warning("ignored: there are as many workers as --workers says, always")
 
     handle_ttou = handle_usr2 = handle_ttin
 
+    def stop(self, graceful: bool = True) -> None:
+        self.app.end()
+        super().stop(graceful)
+
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """Runs `make_app()` in the worker."""
+    """Runs `make_app()` in each worker."""
 
-    def __init__(self, web: WebSettings, make_app: Callable[[], Any]) -> None:
+    def __init__(self, web: WebSettings, make_app: Callable[[], Any], workers: int = 1) -> None:
         self._web = web
         self._make_app = make_app
+        self._workers = workers
+        self._ending = mmap.mmap(-1, 1)  # the workers see it too
         super().__init__()
+
+    @property
+    def ending(self) -> bool:
+        """Whether the whole service ends, or else this worker alone, or a worker that is the only one."""
+        return self._workers == 1 or self._ending[0] != 0
+
+    def end(self) -> None:
+        self._ending[0] = 1
 
     def load_config(self) -> None:
         """gunicorn's settings; none can come from its command line or its environment variable."""
         options = {
             "bind": [gunicorn_address(self._web.listen_address)],
-            "workers": 1,
+            "workers": self._workers,
             "worker_class": Worker,
             "logger_class": PlainLogger,
             "control_socket_disable": True,
@@ -198,8 +218,9 @@ class Server(BaseApplication):  # type: ignore[misc]
             "pre_request": lambda worker, request: None,
             "proc_name": "heartbeat-exporter",
         }
-        if Path("/dev/shm").is_dir():  # noqa: S108 - gunicorn's own heartbeat file, which must not wait for a disk
-            options["worker_tmp_dir"] = "/dev/shm"  # noqa: S108
+        options["worker_tmp_dir"] = _memory()  # gunicorn's own heartbeat file, which must not wait for a disk
+        if self._workers > 1:
+            options["child_exit"] = lambda server, worker: forget_gauges(worker.pid)
         for name, value in options.items():
             self.cfg.set(name, value)
 
@@ -208,7 +229,28 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def run(self) -> None:
         """Returns never: the process ends with the supervisor."""
-        Supervisor(self).run()
+        if self._workers == 1:
+            Supervisor(self).run()
+        folder = tempfile.mkdtemp(prefix="heartbeat-exporter-", dir=_memory())
+        supervisor = os.getpid()
+        # Before anybody imports prometheus_client, which decides by it how it keeps its values.
+        os.environ[_SHARED_METRICS] = folder
+        try:
+            Supervisor(self).run()
+        finally:
+            if os.getpid() == supervisor:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory() -> str | None:
+    """A file system in memory, if there is one."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+
+def forget_gauges(pid: int) -> None:
+    """A worker has ended: what it was is of no interest any more; what it counted is."""
+    for path in Path(os.environ[_SHARED_METRICS]).glob(f"gauge_live*_{pid}.db"):
+        path.unlink(missing_ok=True)
 
 
 def gunicorn_address(listen_address: str) -> str:

@@ -11,8 +11,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
 
-_COUNT_HELP = "HTTP requests answered."
-_TIME_HELP = "Time to the answer."
+COUNT_HELP = "HTTP requests answered."
+TIME_HELP = "Time to the answer."
 
 
 class _Times:
@@ -44,8 +44,8 @@ class Requests:
         times.sum += seconds
 
     def describe(self) -> Iterator[Metric]:
-        yield CounterMetricFamily(f"{self._prefix}http_requests", _COUNT_HELP, labels=["handler", "method", "code"])
-        yield HistogramMetricFamily(f"{self._prefix}http_request_duration_seconds", _TIME_HELP, labels=["handler"])
+        yield CounterMetricFamily(f"{self._prefix}http_requests", COUNT_HELP, labels=["handler", "method", "code"])
+        yield HistogramMetricFamily(f"{self._prefix}http_request_duration_seconds", TIME_HELP, labels=["handler"])
 
     def collect(self) -> Iterator[Metric]:
         counts, times = self.describe()

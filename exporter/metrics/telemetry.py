@@ -1,8 +1,10 @@
 """The exporter's own metrics, `heartbeat_exporter_*`: what every layer reports through core.telemetry ends here."""
 
+import os
 import platform
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -13,6 +15,7 @@ from exporter.core.alert import Step
 from exporter.core.status import Status
 from exporter.core.telemetry import Rejection
 from exporter.metrics.requests import Requests
+from exporter.metrics.workers import Processes, SharedRequests, collect_from_all
 from exporter.storage.fleet import Fleet
 
 PREFIX = "heartbeat_exporter_"
@@ -42,46 +45,64 @@ class Monitors:
 class ExporterTelemetry:
     """Implements core.telemetry.Telemetry on a registry. All methods may be called from any thread."""
 
-    def __init__(self, registry: CollectorRegistry, fleet: Fleet, version: str) -> None:
+    def __init__(self, registry: CollectorRegistry, fleet: Fleet, version: str, workers: int = 1) -> None:
+        """`registry` is what is scraped. One of several workers tells of all."""
         # A creation time beside each counter doubles the series and tells nothing that process_start_time does not.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-        info = Gauge(f"{PREFIX}build_info", "Version; always 1.", ["version", "python_version"], registry=registry)
-        info.labels(version, platform.python_version()).set(1)
         registry.register(Monitors(fleet))
-        prometheus_client.ProcessCollector(registry=registry)
+        requests: Requests | SharedRequests
+        if workers > 1:
+            registry.register(Processes(os.getppid()))
+            registry = collect_from_all(registry)
+            requests = SharedRequests(PREFIX, _FAST, registry)
+        else:
+            prometheus_client.ProcessCollector(registry=registry)
+            requests = Requests(PREFIX, _FAST)
+            registry.register(requests)
+        self.request_served = requests.served
+        info = Gauge(
+            f"{PREFIX}build_info",
+            "Version; always 1.",
+            ["version", "python_version"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        info.labels(version, platform.python_version()).set(1)
 
         def counter(name: str, help: str, *labels: str) -> Counter:
             return Counter(PREFIX + name, help, labels, registry=registry)
 
-        def gauge(name: str, help: str) -> Gauge:
-            return Gauge(PREFIX + name, help, registry=registry)
+        def gauge(name: str, help: str, of_workers: Literal["livemin", "livemax", "livesum"]) -> Gauge:
+            return Gauge(PREFIX + name, help, registry=registry, multiprocess_mode=of_workers)
 
         def histogram(name: str, help: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(PREFIX + name, help, labels, buckets=buckets, registry=registry)
 
-        self._requests = Requests(PREFIX, _FAST)
-        registry.register(self._requests)
-        self.request_served = self._requests.served
         self._rejected = counter("heartbeats_rejected", "Heartbeats not taken, by reason.", "reason")
         for reason in Rejection:
             self._rejected.labels(reason.value)
         self._commit = histogram("commit_duration_seconds", "Time to commit a group of heartbeats.", _FAST)
         self._batch = histogram("commit_batch_size", "Heartbeats in a group.", _SIZES)
-        self._storage_up = gauge("storage_up", "1 while the database takes our transactions.")
+        self._storage_up = gauge("storage_up", "1 while the database takes our transactions.", "livemin")
         self._storage_errors = counter("storage_errors", "Transactions that the database refused.", "operation")
         self._evaluations = counter("evaluations", "Monitors evaluated.")
         self._evaluation_failures = counter("evaluation_failures", "Monitors set aside: they could not be evaluated.")
         self._until = gauge(
             "evaluated_until_timestamp_seconds",
             "Up to which moment this process has evaluated all that was due, in Unix time; 0 before the first.",
+            "livemax",
         )
         self._lag = histogram("evaluation_lag_seconds", "From a status's moment of change to its evaluation.", _LAGS)
         self._transitions = counter("transitions", "Changes of status written.", "status")
         for status in Status:
             self._transitions.labels(status.value)
-        self._lease = gauge("lease_held", "1 while this process evaluates.")
-        self._reload_ok = gauge("config_last_reload_successful", "1 if the configuration was read well last time.")
-        self._reload_at = gauge("config_last_reload_success_timestamp_seconds", "When it was last, in Unix time.")
+        self._lease = gauge("lease_held", "1 while this process evaluates.", "livesum")
+        self._reload_ok = gauge(
+            "config_last_reload_successful", "1 if the configuration was read well last time.", "livemin"
+        )
+        self._reload_at = gauge(
+            "config_last_reload_success_timestamp_seconds", "When it was last, in Unix time.", "livemin"
+        )
         self._alerts = counter("alerts", "Alerts that began and ended.", "step")
         self._sent = counter("notifications_sent", "Messages delivered.", "notifier")
         self._failed = counter("notifications_failed", "Attempts that failed, by reason.", "notifier", "reason")
