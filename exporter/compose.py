@@ -54,6 +54,8 @@ log = logging.getLogger(__name__)
 
 BOOT_PAUSE = 1.0
 """Seconds between two tries to open a database that is not there yet."""
+BOOT_GRACE = 5.0
+"""Seconds that one of several workers takes no connection while it is not ready; then it says that it is not."""
 GC_THRESHOLD = (10_000, 20, 50)
 """Requests make no cycles to speak of; at the default of 700 the collector takes a tenth of the hot path."""
 FOLLOW_EVERY = 0.5
@@ -173,6 +175,8 @@ class Service:
         )
         loop.add_signal_handler(signal.SIGHUP, lambda: self._executor.submit(self._reload_by_signal))
         self._boot_thread.start()
+        if self._workers > 1:  # until we are ready, the others take what comes
+            await loop.run_in_executor(None, self._boot_thread.join, BOOT_GRACE)
 
     async def stop(self) -> None:
         """Everything that was accepted is committed before this returns."""

@@ -115,3 +115,65 @@ def running(*, durable: bool = False) -> Iterator[Postgres]:
         finally:
             server.resume()
             server.stop()
+
+
+class Line:
+    """A line to the server that can be cut: nothing goes through, and nobody is told."""
+
+    def __init__(self, server: Postgres) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._whole = threading.Event()
+        self._whole.set()
+        self._over = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, url: str) -> str:
+        """The database's URL by this line."""
+        return url.replace(f":{self._server.port}/", f":{self._listener.getsockname()[1]}/")
+
+    def cut(self) -> None:
+        self._whole.clear()
+
+    def mend(self) -> None:
+        self._whole.set()
+
+    def close(self) -> None:
+        self._over = True
+        self._whole.set()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._whole.wait()
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._server.port))
+                except OSError:
+                    client.close()
+                    continue
+                for one, other in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while not self._over:
+                some = source.recv(65536)
+                self._whole.wait()
+                if not some:
+                    break
+                sink.sendall(some)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@contextmanager
+def line(server: Postgres) -> Iterator[Line]:
+    one = Line(server)
+    try:
+        yield one
+    finally:
+        one.close()

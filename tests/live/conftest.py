@@ -80,13 +80,15 @@ def curl(*arguments: str, input: bytes | None = None) -> Answer:
 class Service:
     """One running `heartbeat-exporter serve`."""
 
-    def __init__(self, folder: Path, config: str, name: str = "service", options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, config: str, name: str = "service", options: tuple[str, ...] = (), storage: str = ""
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = folder / f"{name}.yml"
         self.config.write_text(config)
         self.log = folder / f"{name}.log"
-        self.storage = f"sqlite:///{folder}/live.db"
+        self.storage = storage or f"sqlite:///{folder}/live.db"
         self._options = options
         self.process = self._start(())
 
@@ -182,9 +184,13 @@ def start(tmp_path: Path) -> Iterator[Starter]:
     started: list[Service] = []
 
     def one(
-        config: str = monitors("job"), name: str = "service", options: tuple[str, ...] = (), ready: bool = True
+        config: str = monitors("job"),
+        name: str = "service",
+        options: tuple[str, ...] = (),
+        ready: bool = True,
+        storage: str = "",
     ) -> Service:
-        service = Service(tmp_path, config, name, options)
+        service = Service(tmp_path, config, name, options, storage)
         started.append(service)
         return service.ready() if ready else service
 
