@@ -1,6 +1,8 @@
 """Databases with as many monitors as it takes, written through the program's own storage."""
 
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from bench.processes import SECRET
 from exporter.core.clock import SystemClock
@@ -16,9 +18,28 @@ def tag_of(number: int) -> str:
     return f"job{number:06}"
 
 
-def fill(path: Path, monitors: int, deadlines: int = 0) -> None:
+@dataclass(frozen=True)
+class Store:
+    """An engine to measure on."""
+
+    name: str
+    make: Callable[[str], str]
+    """The URL of a new, empty database."""
+    bars: bool
+    """Whether the bars for heartbeats and memory are meant for it."""
+
+
+def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
+    database = Database(url)
+    with database.read("bench"):
+        found = list(database.peewee.execute_sql(statement).fetchall())
+    database.close()
+    return found
+
+
+def fill(url: str, monitors: int, deadlines: int = 0, apart: float = 20) -> None:
     """`monitors` that are UP since now; the last `deadlines` of them are late within seconds, one after the other."""
-    database = Database(f"sqlite:///{path}")
+    database = Database(url)
     migrate(database)
     secret = digest(SECRET, secret_key(database, None))
     wanted = [
@@ -27,7 +48,7 @@ def fill(path: Path, monitors: int, deadlines: int = 0) -> None:
                 tag=tag_of(number),
                 name=f"Job number {number}",
                 group=f"group{number % 20}",
-                degraded_after=_until_late(number - (monitors - deadlines)),
+                degraded_after=_until_late(number - (monitors - deadlines), apart),
                 down_after=24 * 3_600_000,
             ),
             secret,
@@ -37,18 +58,31 @@ def fill(path: Path, monitors: int, deadlines: int = 0) -> None:
     Monitors(database, SystemClock(), "bench").provision(wanted)
     now = SystemClock().now()
     with database.write("fill"):
-        sql = database.peewee.execute_sql
-        sql("UPDATE monitors SET provisioned = 0")  # nobody's file, so no start takes them away
-        sql(
-            "UPDATE states SET status = 'UP', reason = 'on_time', status_since = ?, received = 1, "
-            "last_outcome = 'success', "
-            "last_received_at = ?, last_success_at = ?, last_exit_code = 0, last_duration = 1234, last_start_at = ?, "
-            "next_evaluation_at = ?",
-            (now, now, now, now, now),
-        )
+        definitions, states = database.tables.monitors, database.tables.states
+        definitions.update(**{"provisioned": False}).execute()  # nobody's file, so no start takes them away
+        up = {
+            "status": "UP",
+            "reason": "on_time",
+            "status_since": now,
+            "received": 1,
+            "last_outcome": "success",
+            "last_received_at": now,
+            "last_success_at": now,
+            "last_exit_code": 0,
+            "last_duration": 1234,
+            "last_start_at": now,
+            "next_evaluation_at": now,
+        }
+        states.update(**up).execute()
+    with database.write("fill"):
+        if database.locks_rows:  # as its autovacuum would have done long before there were so many
+            database.begin_migration()
+            database.peewee.execute_sql("ANALYZE")
     database.close()
 
 
-def _until_late(number: int) -> int:
-    """The n-th of those with deadlines is late 15 s after it was filled, and 20 ms after the one before it."""
-    return 15_000 + 20 * number if number >= 0 else 12 * 3_600_000
+def _until_late(number: int, apart: float) -> int:
+    """The n-th of those with deadlines is late 15 s after it was filled, and `apart` milliseconds after the one before
+    it.
+    """
+    return int(15_000 + apart * number) if number >= 0 else 12 * 3_600_000

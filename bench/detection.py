@@ -3,7 +3,6 @@ costs.
 """
 
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 
-from bench.databases import fill
+from bench.databases import Store, fill, rows
 from bench.processes import exporter, resident
 from bench.row import Row
 
 DEADLINES = 500
+LAGS = "SELECT observed_at - at FROM transitions WHERE status = 'DEGRADED' ORDER BY 1"
 
 
 CONFIG = """
@@ -43,22 +43,19 @@ class Receiver(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-def detection(folder: Path, monitors: int) -> Iterator[Row]:
-    database = folder / "detection.db"
-    fill(database, monitors, DEADLINES)
+def detection(store: Store, folder: Path, monitors: int) -> Iterator[Row]:
+    url = store.make("detection")
+    fill(url, monitors, DEADLINES)
     handler = type("Noting", (Receiver,), {"lags": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     config = folder / "detection.yml"
     config.write_text(CONFIG.format(port=server.server_address[1]))
-    with exporter(database, config), sqlite3.connect(database, timeout=10) as reader:
+    with exporter(url, config):
         until = time.monotonic() + 90
         while len(handler.lags) < DEADLINES and time.monotonic() < until:  # type: ignore[attr-defined]
             time.sleep(0.5)
-        lags = [
-            row[0]
-            for row in reader.execute("SELECT observed_at - at FROM transitions WHERE status = 'DEGRADED' ORDER BY 1")
-        ]
+        lags = [int(row[0]) for row in rows(url, LAGS)]
     server.shutdown()
     told: list[float] = handler.lags  # type: ignore[attr-defined]
     if len(lags) < DEADLINES or len(told) < DEADLINES:
@@ -69,12 +66,31 @@ def detection(folder: Path, monitors: int) -> Iterator[Row]:
     yield Row("… to the webhook that tells it, longest", max(told), "s", 2, note=note)
 
 
-def idle(folder: Path) -> Iterator[Row]:
+def burst(store: Store, monitors: int) -> Iterator[Row]:
+    """Every monitor is late within one minute, and none of them alarms anybody."""
+    url = store.make("burst")
+    fill(url, monitors, monitors, 60_000 / monitors)
+    with exporter(url) as service:
+        until = time.monotonic() + 240
+        while ((lags := [int(row[0]) for row in rows(url, LAGS)]) and len(lags) < monitors) or not lags:
+            if time.monotonic() > until:
+                raise RuntimeError(f"of {monitors} deadlines {len(lags)} were noticed")
+            time.sleep(2)
+        yield Row(
+            f"{monitors:,} deadlines in a minute: the longest wait for its transition",
+            max(lags) / 1000,
+            "s",
+            2,
+            note=f"median {median(lags):.0f} ms; worker {service.rss() / 1e6:.0f} MB",
+        )
+
+
+def idle(store: Store) -> Iterator[Row]:
     times = []
     for turn in range(3):
-        with exporter(folder / f"idle{turn}.db") as service:
+        with exporter(store.make(f"idle{turn}")) as service:
             times.append(service.seconds_to_ready)
             if turn == 2:
                 note = f"and {resident(service.process.pid) / 1e6:.0f} MB of its supervisor, most of it shared"
-                yield Row("memory of an idle worker", service.rss() / 1e6, "MB", 60, note=note)
+                yield Row("memory of an idle worker", service.rss() / 1e6, "MB", 60 if store.bars else None, note=note)
     yield Row("start to ready, empty", median(times), "s", 1.5)

@@ -1,48 +1,47 @@
 """Heartbeats acknowledged after fsync, beside the same stack answering a constant; and kill -9 under load."""
 
 import http.client
-import sqlite3
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
-from bench.databases import fill
+from bench.databases import Store, fill, rows
 from bench.processes import SECRET, exporter, hello, wrk
 from bench.row import Row
 
 
-def throughput(folder: Path, rounds: int, seconds: int) -> Iterator[Row]:
-    database = folder / "throughput.db"
-    fill(database, 100)
-    with hello() as constant, exporter(database) as service:
+def throughput(store: Store, rounds: int, seconds: int, workers: int = 1) -> Iterator[Row]:
+    url = store.make("throughput")
+    fill(url, 100)
+    with hello() as constant, exporter(url, workers=workers) as service:
         wrk(constant.url, 2)
         warm = wrk(service.url, 2)
         pairs = [(wrk(constant.url, seconds), wrk(service.url, seconds)) for _ in range(rounds)]
     ours = [pair[1] for pair in pairs]
     acknowledged = warm.requests + sum(load.requests - load.bad for load in ours)
-    with sqlite3.connect(database) as reader:
-        stored = reader.execute("SELECT sum(received) - 100 FROM states").fetchone()[0]
+    stored = int(rows(url, "SELECT sum(received) - 100 FROM states")[0][0])
+    bars = store.bars and workers == 1
+    name = "heartbeats" if workers == 1 else f"{workers} workers: heartbeats"
     yield Row(
-        "heartbeats after fsync, 64 connections, ÷ the stack answering a constant",
+        f"{name} after fsync, 64 connections, ÷ the stack answering a constant",
         median(load.per_second / constant.per_second for constant, load in pairs),
         "×",
-        0.6,
+        0.6 if bars else None,
         at_least=True,
         note=f"constant: {median(pair[0].per_second for pair in pairs):,.0f}/s",
     )
-    yield Row("… absolute", median(load.per_second for load in ours), "/s", 10_000, at_least=True)
+    yield Row("… absolute", median(load.per_second for load in ours), "/s", 10_000 if bars else None, at_least=True)
     yield Row("… 99th percentile", median(load.p99_ms for load in ours), "ms", 30)
     yield Row("… acknowledged but not stored", max(0, acknowledged - stored), "", 0, note=f"{stored:,} stored")
 
 
-def kill_9(folder: Path, rounds: int) -> Iterator[Row]:
-    database = folder / "kill.db"
-    fill(database, 1)
+def kill_9(store: Store, rounds: int) -> Iterator[Row]:
+    url = store.make("kill")
+    fill(url, 1)
     acknowledged: set[str] = set()
     for round_ in range(rounds):
-        with exporter(database) as service:
+        with exporter(url) as service:
             stop = threading.Event()
             clients = [
                 threading.Thread(target=_ping, args=(service.url, f"{round_}-{client}", acknowledged, stop))
@@ -55,8 +54,7 @@ def kill_9(folder: Path, rounds: int) -> Iterator[Row]:
             stop.set()
             for client in clients:
                 client.join(20)
-    with sqlite3.connect(database) as reader:
-        stored = {row[0] for row in reader.execute("SELECT rid FROM heartbeats")}
+    stored = {row[0] for row in rows(url, "SELECT rid FROM heartbeats")}
     lost = len(acknowledged - stored)
     yield Row(
         "acknowledged and lost by kill -9", lost, "", 0, note=f"{len(acknowledged):,} acknowledged, {rounds} kills"

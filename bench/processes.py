@@ -79,9 +79,10 @@ def serving(command: list[str], port: int, ready: str) -> Iterator[Server]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def exporter(database: Path, config: Path | None = None) -> contextlib.AbstractContextManager[Server]:
+def exporter(url: str, config: Path | None = None, workers: int = 1) -> contextlib.AbstractContextManager[Server]:
+    """On the database at `url`."""
     port = free_port()
-    command = [sys.executable, "-m", "exporter", "serve", "--storage.url", f"sqlite:///{database}"]
+    command = [sys.executable, "-m", "bench.plain", "serve", "--storage.url", url, "--workers", str(workers)]
     command += ["--web.listen-address", f"127.0.0.1:{port}", "--log.level", "warning"]
     command += ["--config.file", str(config)] if config is not None else []
     return serving(command, port, "/-/ready")

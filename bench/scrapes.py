@@ -4,13 +4,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from bench.databases import fill
 from bench.processes import exporter, wrk
 from bench.row import Row
 from exporter.core.clock import SystemClock
@@ -25,9 +23,9 @@ from tests.reference import Reference
 SAMPLE = 10_000
 
 
-def rendering(database: Path) -> Iterator[Row]:
+def rendering(url: str) -> Iterator[Row]:
     clock, fleet = SystemClock(), Fleet()
-    opened = Database(f"sqlite:///{database}")
+    opened = Database(url)
     fleet.update(load(opened))
     opened.close()
     exposition = Exposition(fleet, clock)
@@ -62,8 +60,8 @@ def rendering(database: Path) -> Iterator[Row]:
     yield Row("… generate_latest ÷ ours", theirs / median(times), "×", 30, at_least=True, note=note)
 
 
-def serving(database: Path, monitors: int) -> Iterator[Row]:
-    with exporter(database) as service:
+def serving(url: str, monitors: int) -> Iterator[Row]:
+    with exporter(url) as service:
         yield Row(f"start to ready, {monitors:,} monitors", service.seconds_to_ready, "s", 10)
         times, size = [], 0
         for _ in range(4):
@@ -71,6 +69,12 @@ def serving(database: Path, monitors: int) -> Iterator[Row]:
             size = len(_scrape(service.url))
             times.append(time.perf_counter() - began)
         yield Row("… whole gzipped GET", median(times), "s", 2, note=f"{size / 1e6:.1f} MB gzipped")
+        pages = []
+        for query in ("", "?status=UP", "?q=job0999"):
+            began = time.perf_counter()
+            _get(f"{service.url}/{query}")
+            pages.append(time.perf_counter() - began)
+        yield Row("… status page, whole or filtered, longest", max(pages), "s")
         stop, scraped = threading.Event(), 0
 
         def scrape() -> None:
@@ -97,11 +101,9 @@ def serving(database: Path, monitors: int) -> Iterator[Row]:
 
 
 def _scrape(url: str) -> bytes:
-    command = ["curl", "-sS", "-m", "60", "-H", "Accept-Encoding: gzip", f"{url}/metrics"]
+    return _get(f"{url}/metrics")
+
+
+def _get(url: str) -> bytes:
+    command = ["curl", "-sSf", "-m", "60", "-H", "Accept-Encoding: gzip", url]
     return subprocess.run(command, capture_output=True, check=True).stdout
-
-
-def prepared(folder: Path, monitors: int) -> Path:
-    database = folder / "scrapes.db"
-    fill(database, monitors)
-    return database

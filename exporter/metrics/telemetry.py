@@ -15,7 +15,6 @@ from exporter.core.alert import Step
 from exporter.core.status import Status
 from exporter.core.telemetry import Rejection
 from exporter.metrics.requests import Requests
-from exporter.metrics.workers import Processes, SharedRequests, collect_from_all
 from exporter.storage.fleet import Fleet
 
 PREFIX = "heartbeat_exporter_"
@@ -50,16 +49,17 @@ class ExporterTelemetry:
         # A creation time beside each counter doubles the series and tells nothing that process_start_time does not.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         registry.register(Monitors(fleet))
-        requests: Requests | SharedRequests
         if workers > 1:
+            from exporter.metrics.workers import Processes, SharedRequests, collect_from_all  # it takes memory
+
             registry.register(Processes(os.getppid()))
             registry = collect_from_all(registry)
-            requests = SharedRequests(PREFIX, _FAST, registry)
+            self.request_served = SharedRequests(PREFIX, _FAST, registry).served
         else:
             prometheus_client.ProcessCollector(registry=registry)
             requests = Requests(PREFIX, _FAST)
             registry.register(requests)
-        self.request_served = requests.served
+            self.request_served = requests.served
         info = Gauge(
             f"{PREFIX}build_info",
             "Version; always 1.",
