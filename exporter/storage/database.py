@@ -21,12 +21,13 @@ LONGEST = 8.0
 class Reader:
     """What may be done inside `Database.read`, beside the query builder's own queries."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, cursor: Callable[[], Any]) -> None:
+        """`cursor` makes one that takes what `Engine.prepared` gave."""
+        self._cursor = cursor
 
     def query(self, statement: "Prepared", values: Sequence[Any]) -> Iterable[Any]:
         """Rows."""
-        cursor = self._connection.cursor()
+        cursor = self._cursor()
         cursor.execute(statement.sql, values)
         return cursor.fetchall()  # type: ignore[no-any-return]
 
@@ -34,21 +35,21 @@ class Reader:
 class Transaction(Reader):
     """What may be done inside `Database.write`."""
 
-    def __init__(self, connection: Any) -> None:
-        super().__init__(connection)
+    def __init__(self, cursor: Callable[[], Any]) -> None:
+        super().__init__(cursor)
         self.after_commit: list[Callable[[], None]] = []
         """Called once the commit is durable, before any other writer of this process begins: this is where the
         fleet learns of it, so that two writers can never leave it with the older of two values."""
 
     def execute(self, statement: "Prepared", row: Sequence[Any]) -> int:
         """Rows changed."""
-        cursor = self._connection.cursor()
+        cursor = self._cursor()
         cursor.execute(statement.sql, row)
         return int(cursor.rowcount)
 
     def execute_many(self, statement: "Prepared", rows: Sequence[Sequence[Any]]) -> None:
         if rows:
-            self._connection.cursor().executemany(statement.sql, rows)
+            self._cursor().executemany(statement.sql, rows)
 
 
 class Prepared:
@@ -61,7 +62,7 @@ class Prepared:
     __slots__ = ("_after", "_before", "_defaults", "_places", "sql")
 
     def __init__(self, database: "Database", query: Any) -> None:
-        self.sql, values = database.sql(query)
+        self.sql, values = database.prepared(query)
         self._places = [(index, value.name) for index, value in enumerate(values) if isinstance(value, _Place)]
         self._defaults = [None if isinstance(value, _Place) else value for value in values]
         self._before: list[Any] = values[: self._places[0][0]]
@@ -170,9 +171,10 @@ class Database:
         """For migrations only."""
         return self._peewee
 
-    def sql(self, query: Any) -> tuple[str, list[Any]]:
+    def prepared(self, query: Any) -> tuple[str, list[Any]]:
+        """The statement, in the engine's way of naming places, and the values in their order."""
         sql, values = self._peewee.get_sql_context().sql(query).query()
-        return sql, values
+        return self._engine.prepared(sql), values
 
     def locking(self, query: Any) -> Any:
         """The query, made to lock the rows that it reads until the transaction ends, where `locks_rows`. Whoever locks
@@ -202,7 +204,7 @@ class Database:
             try:
                 with self._peewee.atomic():
                     began = time.monotonic()
-                    transaction = Transaction(self._peewee.connection())
+                    transaction = Transaction(self._engine.cursor)
                     yield transaction
                     if within is not None and time.monotonic() - began > within:
                         raise peewee.OperationalError(f"the transaction took more than {within:g} s")
@@ -219,7 +221,7 @@ class Database:
     def read(self, operation: str) -> Iterator[Reader]:
         """Queries outside a transaction; raises StorageUnavailable."""
         with self._session(operation, writing=False):
-            yield Reader(self._peewee.connection())
+            yield Reader(self._engine.cursor)
 
     def close(self) -> None:
         """Closes the calling thread's connection, and those that nobody uses."""

@@ -23,6 +23,14 @@ class Engine:
         """Sees that the calling thread has a connection."""
         raise NotImplementedError
 
+    def cursor(self) -> Any:
+        """A new one on the calling thread's connection, for statements that went through `prepared`."""
+        return self.database.connection().cursor()
+
+    def prepared(self, sql: str) -> str:
+        """A statement that is run many times, as its driver can run it fastest."""
+        return sql
+
     def rest(self) -> None:
         """The calling thread needs its connection no more for now."""
 

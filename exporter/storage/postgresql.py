@@ -72,6 +72,14 @@ class PostgresqlEngine(Engine):
                 f"no connection was free for {WAIT_SECONDS:g} s: raise pool_size in storage.url"
             ) from None
 
+    def cursor(self) -> Any:
+        return psycopg.RawCursor(self.database.connection())
+
+    def prepared(self, sql: str) -> str:
+        """With the server's own places. psycopg would look for its own at every call: half the time of a group."""
+        first, *rest = sql.split("%s")
+        return "".join((first, *(f"${number}{text}" for number, text in enumerate(rest, 1)))).replace("%%", "%")
+
     def rest(self) -> None:
         connection = self.database.release()
         if connection is not None:
