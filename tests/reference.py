@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from exporter.core.status import Status, due_at
+from exporter.core.uptime import WINDOWS, uptime
 from exporter.metrics.families import FAMILIES
 from exporter.storage.fleet import Fleet
 
@@ -44,6 +45,11 @@ class Reference:
             for status in Status:
                 labels = {**tag, "status": status.value}
                 found["heartbeat_status"].add_sample("heartbeat_status", labels, int(standing.status is status))
+            ratios = uptime(watched.past, standing.status, self._now, self._fleet.calendar.blackouts)
+            for window, ratio in zip(WINDOWS, ratios, strict=True):
+                if ratio is not None:
+                    labels = {**tag, "window": window}
+                    found["heartbeat_uptime_ratio"].add_sample("heartbeat_uptime_ratio", labels, ratio)
             why = {**tag, "reason": standing.reason.value}
             found["heartbeat_status_reason"].add_sample("heartbeat_status_reason", why, 1)
             add("heartbeat_status_since_timestamp_seconds", standing.since / 1000)

@@ -102,6 +102,16 @@ def uptime() -> Panel:
     )
 
 
+def uptimes() -> Panel:
+    return stat(
+        "Uptime of the last 24 hours, 7, 30 and 90 days",
+        "As the exporter works it out from every change of status: exact, also for time in which Prometheus reached no "
+        "replica. DEGRADED counts as up; NO_DATA, PAUSED, MAINTENANCE and outages of the exporter do not count at all.",
+        now(ONE.uptimes(), "{{window}}"),
+        field=Field("percentunit", "No time counts yet", steps(BAD, *UPTIME), decimals=2, max=1),
+    )
+
+
 def exit_code() -> Panel:
     return stat(
         "Last exit code",
@@ -313,7 +323,7 @@ def board() -> dict[str, Any]:
         (3, duration()),
         (2, alerts_firing()),
     )
-    layout.line(4, (24, identity()))
+    layout.line(4, (14, identity()), (10, uptimes()))
     layout.line(5, (24, over_time()))
     layout.line(10, (24, age()))
     layout.line(8, (12, durations()), (12, exit_codes()))

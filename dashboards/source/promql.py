@@ -116,6 +116,10 @@ class Monitors:
         """The share of the time in which each monitor was not DOWN, of that in which it was judged at all."""
         return f"{self.time_in(UP_OR_LATE)} / ({self.time_in(JUDGED)} > 0)"
 
+    def uptimes(self) -> str:
+        """Of the windows that the exporter knows, exact. All replicas tell the same, but for a minute."""
+        return f"min by ({MONITOR}, window) ({self.select('heartbeat_uptime_ratio')})"
+
     def fleet_uptime(self) -> str:
         """The same of all chosen monitors together."""
         return f"sum({self.chosen(self.time_in(UP_OR_LATE))}) / (sum({self.chosen(self.time_in(JUDGED))}) > 0)"

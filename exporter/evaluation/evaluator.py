@@ -105,7 +105,7 @@ class Evaluator:
         # After `now` was taken and what is due was read: an outage of our own that ended by then is known from here on,
         # and whoever was woken by a change of the calendar is judged by what it was changed to.
         calendar = self._calendars.refresh()
-        found = {watched.id: watched for watched in load(self._db, [one.monitor_id for one in due])}
+        found = {watched.id: watched for watched in load(self._db, [one.monitor_id for one in due], pasts=False)}
         outcomes = []
         for one in due:
             watched = found.get(one.monitor_id)

@@ -13,6 +13,7 @@ from exporter.core.calendar import Uncounted
 from exporter.core.heartbeat import HeartbeatState
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status, due_at
+from exporter.core.uptime import ALWAYS_UP, WINDOWS, Ratios
 from exporter.metrics.numbers import escape_label, go_count, go_float, go_seconds
 
 
@@ -26,6 +27,8 @@ class Part(Enum):
     """As a triple."""
     CLOCK = "clock"
     """The state, made anew at every scrape."""
+    PAST = "past and standing"
+    """Made anew every so often, where anything happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,19 @@ def _info(monitor: Monitor, tag: str) -> str:
     return f"heartbeat_info{{{pairs}}} 1.0\n"
 
 
+_ALWAYS_UP = "".join(f'heartbeat_uptime_ratio{{%s,window="{name}"}} 1.0\n' for name in WINDOWS)
+
+
+def _uptime(ratios: Ratios, tag: str) -> str:
+    if ratios is ALWAYS_UP:
+        return _ALWAYS_UP % ((tag,) * len(WINDOWS))
+    return "".join(
+        f'heartbeat_uptime_ratio{{{tag},window="{name}"}} {go_float(ratio)}\n'
+        for name, ratio in zip(WINDOWS, ratios, strict=True)
+        if ratio is not None
+    )
+
+
 _STATUS_LINES = {
     now: "".join(
         f'heartbeat_status{{status="{status.value}",%s}} {"1.0" if status is now else "0.0"}\n' for status in Status
@@ -137,6 +153,15 @@ FAMILIES: Sequence[Family] = (
         attrgetter("reason"),
         str,
         _reason,
+    ),
+    Family(
+        "heartbeat_uptime_ratio",
+        "gauge",
+        "Share of the time that counts in which the monitor was UP or DEGRADED.",
+        Part.PAST,
+        lambda ratios: ratios,
+        str,
+        _uptime,
     ),
     # Its value is the moment of the last success; the renderer takes the clock's moment less that.
     _seconds(

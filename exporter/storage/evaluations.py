@@ -1,14 +1,17 @@
 """Which monitors are due for evaluation, and how an evaluation's outcome is written down: at most once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from exporter.core.alert import Observation
 from exporter.core.timeline import Standing
+from exporter.core.uptime import NOTHING_HAPPENED, Past
 from exporter.storage.database import LONGEST, Bulk, Database, Prepared, Transaction, param
 from exporter.storage.fleet import Fleet
 from exporter.storage.history import Transition
+from exporter.storage.pasts import load_pasts_of
+from exporter.storage.snapshot import chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,11 @@ class Evaluations:
                 [self._transition.row(row) for one in settled for row in _transition_rows(one, self._replica)],
             )
             also(transaction, settled)
-            transaction.after_commit.append(lambda: self._tell_fleet(settled))
+            changed = [one.due.monitor_id for one in settled if one.transitions]
+            pasts: dict[int, Past] = {}
+            for some in chunks(changed):
+                pasts.update(load_pasts_of(self._db, some))
+            transaction.after_commit.append(lambda: self._tell_fleet(settled, pasts))
         return settled
 
     def set_aside(self, due: Due, until: int | None) -> None:
@@ -148,10 +155,11 @@ class Evaluations:
             if found.get(one.due.monitor_id) == (one.before.status.value, one.received, one.due.since)
         ]
 
-    def _tell_fleet(self, settled: Sequence[Outcome]) -> None:
+    def _tell_fleet(self, settled: Sequence[Outcome], pasts: Mapping[int, Past]) -> None:
         for outcome in settled:
             watched = self._fleet.with_id(outcome.due.monitor_id)
             if watched is not None and watched.standing != outcome.after:
+                watched.past = pasts.get(outcome.due.monitor_id, NOTHING_HAPPENED)
                 watched.standing = outcome.after
 
 

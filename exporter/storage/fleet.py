@@ -11,12 +11,13 @@ from exporter.core.calendar import EVERYTHING_COUNTS, Calendar
 from exporter.core.heartbeat import NO_HEARTBEATS, HeartbeatState
 from exporter.core.monitor import Monitor
 from exporter.core.timeline import Standing
+from exporter.core.uptime import NOTHING_HAPPENED
 
 
 class Watched:
     """A monitor, what its heartbeats left behind, and its status."""
 
-    __slots__ = ("digest", "id", "monitor", "provisioned", "standing", "state", "uncounted")
+    __slots__ = ("digest", "id", "monitor", "past", "provisioned", "standing", "state", "uncounted")
 
     def __init__(
         self,
@@ -35,12 +36,14 @@ class Watched:
         self.state = state
         self.provisioned = provisioned
         """Whether it comes from the configuration file."""
+        self.past = NOTHING_HAPPENED
+        """What its uptime is worked out from, together with its standing."""
         self.uncounted = EVERYTHING_COUNTS
         """What does not count against it: set by whoever knows the calendar."""
 
     def become(self, other: "Watched") -> None:
         """Takes over all of `other`; parts that are equal stay the same objects, so nobody thinks they changed."""
-        for part in ("digest", "monitor", "provisioned", "standing", "state", "uncounted"):
+        for part in ("digest", "monitor", "past", "provisioned", "standing", "state", "uncounted"):
             new = getattr(other, part)
             if getattr(self, part) != new:
                 setattr(self, part, new)

@@ -69,10 +69,12 @@ class Pruner:
         return self._prepared
 
     def _prune_transitions(self, horizon: int) -> int:
-        """Each monitor's newest transition stays, whatever its age: it is the status it has."""
+        """Each monitor's newest transition up to the horizon stays: it is the status that it had there."""
         transitions, newer = self._db.tables.transitions, self._db.tables.transitions.alias("newer")
         superseded = fn.EXISTS(
-            newer.select(newer.id).where((newer.monitor_id == transitions.monitor_id) & (newer.id > transitions.id))
+            newer.select(newer.id).where(
+                (newer.monitor_id == transitions.monitor_id) & (newer.id > transitions.id) & (newer.at <= horizon)
+            )
         )
         return self._delete(transitions, (transitions.at < horizon) & superseded)
 

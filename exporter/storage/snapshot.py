@@ -11,8 +11,10 @@ from exporter.core.heartbeat import HeartbeatState, Kind, Run
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
 from exporter.core.timeline import Standing
+from exporter.core.uptime import NOTHING_HAPPENED
 from exporter.storage.database import Database
 from exporter.storage.fleet import Watched
+from exporter.storage.pasts import load_pasts
 from exporter.storage.tables import MONITOR_COLUMNS, STANDING_COLUMNS, STATE_COLUMNS
 
 CHUNK = 400
@@ -25,26 +27,37 @@ def chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
 
 
-def load(database: Database, ids: Sequence[int] | None = None) -> list[Watched]:
-    """The monitors with these ids, or all of them; removed ones are left out. Raises StorageUnavailable."""
+def load(database: Database, ids: Sequence[int] | None = None, *, pasts: bool = True) -> list[Watched]:
+    """The monitors with these ids, or all of them; removed ones are left out. Raises StorageUnavailable.
+
+    Without their `pasts` they are for looking at, not for the fleet.
+    """
+    monitors, states = database.tables.monitors, database.tables.states
+    found: list[Watched] = []
     with database.read("read monitors"):
-        if ids is None:
-            runs = load_runs(database, None)
-            return [watched for part in _parts(database) for watched in _load(database, part, runs)]
-        tables = database.tables
-        return [
-            watched
-            for chunk in chunks(ids)
-            for watched in _load(database, tables.monitors.id.in_(chunk), load_runs(database, chunk))
-        ]
+        runs = load_runs(database, None) if ids is None else {}
+        for some in _parts(database) if ids is None else chunks(ids):
+            part = list(_load(database, _among(monitors.id, some), load_runs(database, some) if ids else runs))
+            if pasts:
+                known = load_pasts(database, _among(states.monitor_id, some))
+                for watched in part:
+                    watched.past = known.get(watched.id, NOTHING_HAPPENED)
+            found += part
+    return found
 
 
-def _parts(database: Database) -> Iterator[Any]:
-    """All monitors, so many at a time that no answer is long in coming."""
+def _among(column: Any, ids: Sequence[int]) -> Any:
+    """A range is asked for as one."""
+    if isinstance(ids, range):
+        return (column >= ids.start) & (column < ids.stop)
+    return column.in_(ids)
+
+
+def _parts(database: Database) -> Iterator[range]:
+    """The ids of all monitors, so many at a time that no answer is long in coming."""
     monitors = database.tables.monitors
     newest = next(iter(monitors.select(fn.MAX(monitors.id)).tuples()))[0] or 0
-    for start in range(0, newest, PART):
-        yield (monitors.id > start) & (monitors.id <= start + PART)
+    return (range(start, start + PART) for start in range(1, newest + 1, PART))
 
 
 def load_runs(database: Database, ids: Sequence[int] | None) -> Mapping[int, tuple[Run, ...]]:

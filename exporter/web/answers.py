@@ -3,6 +3,7 @@
 Moments are RFC 3339 in UTC, durations are seconds, and `null` says that there is none.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,7 @@ from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.moments import rfc3339
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
+from exporter.core.uptime import WINDOWS, uptime
 from exporter.storage.fleet import Watched
 from exporter.web.rows import due_of
 
@@ -58,9 +60,13 @@ class MonitorAnswer(Answer):
     failures: int
     starts: int
     open_runs: list[RunAnswer]
+    uptime: dict[str, float | None] = Field(
+        description="Share of the last `24h`, `7d`, `30d` and `90d` in which it was UP or DEGRADED; null where no time "
+        "counts."
+    )
 
     @classmethod
-    def of(cls, watched: Watched, now: int) -> "MonitorAnswer":
+    def of(cls, watched: Watched, now: int, blackouts: Sequence[Span]) -> "MonitorAnswer":
         monitor, state, standing = watched.monitor, watched.state, watched.standing
         last = state.last_success_at
         return cls(
@@ -90,6 +96,7 @@ class MonitorAnswer(Answer):
             failures=state.failures,
             starts=state.starts,
             open_runs=[RunAnswer(rid=run.rid, started_at=rfc3339(run.started_at)) for run in state.runs],
+            uptime=dict(zip(WINDOWS, uptime(watched.past, standing.status, now, blackouts), strict=True)),
         )
 
 

@@ -78,7 +78,7 @@ class MonitorList(Resource):
         shown = found[:limit]
         return to_json(
             MonitorsAnswer(
-                monitors=[MonitorAnswer.of(each, now) for each in shown],
+                monitors=[MonitorAnswer.of(each, now, self._parts.fleet.calendar.blackouts) for each in shown],
                 next_cursor=shown[-1].monitor.tag if len(found) > limit else None,
             )
         )
@@ -88,7 +88,8 @@ class OneMonitor(Resource):
     """`/api/v1/monitors/{tag}`."""
 
     async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
-        answer(resp, to_json(MonitorAnswer.of(find(self._parts, tag), self._parts.clock.now())))
+        found, blackouts = find(self._parts, tag), self._parts.fleet.calendar.blackouts
+        answer(resp, to_json(MonitorAnswer.of(found, self._parts.clock.now(), blackouts)))
 
     on_head = on_get
 

@@ -8,6 +8,7 @@ from exporter.core.errors import InvalidValue
 from exporter.core.moments import Moment, exact, moment, precisely, rfc3339, roughly
 from exporter.core.spans import Span
 from exporter.core.status import Status, due_at
+from exporter.core.uptime import WINDOWS, percent, uptime
 from exporter.storage.fleet import Watched
 from exporter.web.bar import Bar, bar
 from exporter.web.words import IMPACTS, LABELS, TROUBLE, explain
@@ -38,6 +39,8 @@ class Row:
     due: Moment | None
     """None when there is no such moment."""
     duration: str
+    uptimes: tuple[tuple[str, str], ...]
+    """(window, share of it), the shortest first."""
     bar: Bar
     alerts: tuple[str, ...]
     """The rules whose alerts are on, the most severe first."""
@@ -66,6 +69,7 @@ def row(
         due_label="Due" if monitor.schedule is not None else "Late",
         due=None if due is None or standing.status is Status.PAUSED else _due(watched, due, now),
         duration="" if state.last_duration is None else precisely(state.last_duration),
+        uptimes=tuple(zip(WINDOWS, map(percent, uptime(watched.past, standing.status, now, blackouts)), strict=True)),
         bar=bar(transitions, now, zone, blackouts),
         alerts=tuple(alert.rule for alert in sorted(firing, key=_severity)),
         section=_section(watched),

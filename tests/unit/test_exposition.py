@@ -28,6 +28,7 @@ from exporter.core.monitor import Monitor
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
 from exporter.core.timeline import Standing
+from exporter.core.uptime import Change
 from exporter.metrics import exposition as module
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.families import FAMILIES
@@ -340,3 +341,42 @@ def test_an_empty_fleet_still_has_every_family(clock: ManualClock) -> None:
 def test_one_name_brings_one_family(name: str, family: str, clock: ManualClock) -> None:
     body = b"".join(scrape_of(golden_fleet(), clock).answer(None, None, frozenset({name})).chunks)
     assert [found.name for found in parse_text(body.decode())] == [family]
+
+
+def test_uptime_is_made_anew_once_a_minute_and_whenever_something_happens(clock: ManualClock) -> None:
+    fleet, now = Fleet(), clock.now()
+    fleet.update(
+        Watched(number, Monitor(tag=f"job-{number}"), b"", Standing(Status.UP, Reason.ON_TIME, now - DAY))
+        for number in range(3)
+    )
+    one = fleet.all()[1]
+    one.past = (Change(now - 2 * DAY, Status.UP), Change(now - DAY, Status.DOWN), Change(now - DAY // 2, Status.UP))
+    exposition = Exposition(fleet, clock)
+
+    def shown() -> bytes:
+        return b"".join(exposition.render(Format.TEXT, frozenset({"heartbeat_uptime_ratio"})))
+
+    def exact() -> bytes:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(Reference(fleet, clock.now()))  # type: ignore[arg-type]
+        whole = generate_latest(registry).decode()
+        return "".join(line for line in whole.splitlines(True) if "heartbeat_uptime_ratio" in line).encode()
+
+    first = shown()
+    assert first == exact()
+    assert b'heartbeat_uptime_ratio{tag="job-1",window="24h"} 0.5\n' in first
+    assert b'heartbeat_uptime_ratio{tag="job-0",window="90d"} 1.0\n' in first
+    clock.advance(59_999)
+    assert shown() == first != exact()
+    clock.advance(1)
+    second = shown()
+    assert first != second == exact()
+    # A blackout, and a change of status, are known at once.
+    fleet.use(Calendar((Span(now - DAY, now - DAY // 2),)))
+    assert second != shown() == exact()
+    one.standing = Standing(Status.DOWN, Reason.MISSED, clock.now())
+    one.past = (*one.past, Change(clock.now(), Status.DOWN))
+    clock.advance(30_000)
+    assert shown() == exact()
+    clock.step(-90_000)
+    assert shown() == exact()
