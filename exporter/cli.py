@@ -24,6 +24,7 @@ from exporter.storage.schema import migrate
 
 GROUPS = {
     "monitor": "exporter.monitor_commands",
+    "maintenance": "exporter.maintenance_commands",
     "incident": "exporter.incident_commands",
     "notify": "exporter.notify_commands",
     "notification": "exporter.notification_commands",

@@ -231,7 +231,7 @@ class Service:
         configured = self.settings.secret_key
         self._key = secret_key(self._db, configured.reveal() if configured is not None else None)
         with self._reloading:
-            self._presence.begin(self.settings.after_outage)
+            self._presence.begin(self.settings.after_outage, self.settings.maintenances)
             self._alerting.prepare(self.settings)()
             self._provision(self.settings)
         follower = self._follower = Follower(
@@ -277,7 +277,7 @@ class Service:
                 if self._ingest is not None:
                     apply = self._alerting.prepare(settings)
                     self._provision(settings)
-                    self._presence.use(settings.after_outage)
+                    self._presence.use(settings.after_outage, settings.maintenances)
                     apply()
             except (ConfigError, StorageUnavailable) as error:
                 self._telemetry.config_reloaded(False, self._clock.now() / SECOND)

@@ -1,13 +1,14 @@
 """Puts together what one replica knows of outages of our own, and of what does not count, for `compose`."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 
 from exporter.core.calendar import Calendar
 from exporter.core.clock import Clock
 from exporter.core.errors import StorageUnavailable
+from exporter.core.maintenance import Window
 from exporter.core.moments import rfc3339, roughly
 from exporter.metrics.blackouts import BlackoutSeconds
 from exporter.metrics.telemetry import PREFIX
@@ -15,6 +16,7 @@ from exporter.storage.blackouts import Blackouts
 from exporter.storage.calendars import Calendars
 from exporter.storage.database import Database
 from exporter.storage.fleet import Fleet
+from exporter.storage.maintenances import Maintenances
 
 log = logging.getLogger(__name__)
 
@@ -35,19 +37,25 @@ class Presence:
         self._taking_since = taking_since
         self._after_outage: str | None = None
         self._blackouts = Blackouts(database, clock)
-        self._calendars = Calendars(database, fleet, self._blackouts)
+        self._maintenances = Maintenances(database, clock)
+        self._calendars = Calendars(database, fleet, self._blackouts, self._maintenances)
         registry.register(BlackoutSeconds(lambda: self._calendars.blackout_total, PREFIX))
 
-    def begin(self, after_outage: str) -> None:
+    def begin(self, after_outage: str, maintenances: Sequence[Window] = ()) -> None:
         """Once the database is open, before anybody is judged: records the outage that ends here."""
         self.stamp()
-        self.use(after_outage)
+        self.use(after_outage, maintenances)
 
-    def use(self, after_outage: str) -> None:
-        """`forgive` or `strict`, from now on."""
+    def use(self, after_outage: str, maintenances: Sequence[Window] = ()) -> None:
+        """`forgive` or `strict`, and the windows of the configuration file, from now on."""
+        began, ended = self._maintenances.provision(maintenances)
+        if began or ended:
+            log.info("provisioned maintenance: %d added, %d ended", began, ended)
         if after_outage != self._after_outage:
             self._calendars.forgive(after_outage == "forgive", self._clock.now())
             self._after_outage = after_outage
+        else:
+            self._calendars.refresh()
 
     def stamp(self) -> None:
         """We are there."""

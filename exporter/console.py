@@ -75,6 +75,19 @@ class Group(click.Group):
         return list(self.commands)
 
 
+def key_values(texts: tuple[str, ...]) -> dict[str, str]:
+    """`KEY=VALUE` of a --label that may be repeated."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
+        if key in pairs:
+            raise click.BadParameter(f"{key!r} is given twice", param_hint="--label")
+        pairs[key] = value
+    return pairs
+
+
 @contextmanager
 def told_plainly() -> Iterator[None]:
     """Turns our errors into one clear line and exit status 1."""

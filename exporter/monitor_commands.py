@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import click
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
 from exporter.config.substitution import secret_in
-from exporter.console import Group, open_storage, storage_options, told_plainly
+from exporter.console import Group, key_values, open_storage, storage_options, told_plainly
+from exporter.core.alert_rule import Selector
 from exporter.core.calendar import Calendar
 from exporter.core.clock import SystemClock
-from exporter.core.durations import describe_duration, format_duration
+from exporter.core.durations import describe_duration, format_duration, parse_duration
 from exporter.core.errors import InvalidValue, NotFound
 from exporter.core.heartbeat import Heartbeat
+from exporter.core.maintenance import Window
 from exporter.core.monitor import check_tag
 from exporter.core.secret import check_secret, digest, make_secret
 from exporter.core.status import Status, due_at
@@ -27,6 +30,7 @@ from exporter.storage.database import Database
 from exporter.storage.fleet import Watched
 from exporter.storage.history import History
 from exporter.storage.keys import secret_key
+from exporter.storage.maintenances import Maintenances
 from exporter.storage.monitors import Monitors
 from exporter.storage.snapshot import load
 
@@ -80,7 +84,7 @@ def add(
     """
     values = {name: value for name, value in options.items() if value not in (None, False)}
     with told_plainly():
-        pairs = _pairs(labels)
+        pairs = key_values(labels)
         new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
         secret = _secret_of_ones_own(secret_file) if secret_file is not None else make_secret()
     with open_storage(config_file, storage_url) as (settings, database):
@@ -140,10 +144,29 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
 
 @monitor.command()
 @click.argument("tag")
+@click.option("--for", "duration", metavar="DURATION", help="Resume by itself: a maintenance window for this monitor.")
 @storage_options
-def pause(tag: str, config_file: Path | None, storage_url: str | None) -> None:
-    """Pauses the monitor TAG. Its heartbeats are taken, but it is never late."""
-    _set_paused(tag, True, config_file, storage_url)
+def pause(tag: str, config_file: Path | None, storage_url: str | None, duration: str | None) -> None:
+    """Pauses the monitor TAG. Its heartbeats are taken, but it is never late.
+
+    \b
+    Examples:
+      heartbeat-exporter monitor pause nightly-backup
+      heartbeat-exporter monitor pause nightly-backup --for 2h
+    """
+    if duration is None:
+        _set_paused(tag, True, config_file, storage_url)
+        return
+    _check(tag)
+    with told_plainly():
+        length, now = parse_duration(duration), SystemClock().now()
+        if length <= 0:
+            raise InvalidValue("--for must be longer than 0s")
+    window = Window(name=_pause_of(tag), selector=Selector(tags=(tag,)), starts_at=now, duration=length)
+    with open_storage(config_file, storage_url) as (_, database):
+        _monitors(database).find(tag)
+        Maintenances(database, SystemClock()).add(window)
+    click.echo(f"{tag} is in maintenance for {describe_duration(length)}, until {_moment(now + length)}.")
 
 
 @monitor.command()
@@ -151,6 +174,9 @@ def pause(tag: str, config_file: Path | None, storage_url: str | None) -> None:
 @storage_options
 def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     """Ends the pause of the monitor TAG."""
+    _check(tag)
+    with open_storage(config_file, storage_url) as (_, database), suppress(NotFound):
+        Maintenances(database, SystemClock()).end(_pause_of(tag))
     _set_paused(tag, False, config_file, storage_url)
 
 
@@ -168,6 +194,11 @@ def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
 def _in(settings: Settings) -> str:
     """Which database: from another folder it is another file. Only a file's URL holds no password."""
     return f" in {settings.storage.url}" if settings.storage.url.startswith("sqlite:") else ""
+
+
+def _pause_of(tag: str) -> str:
+    """The name of the window that is a pause with an end."""
+    return f"pause {tag}"[:100]
 
 
 def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: str | None) -> None:
@@ -193,18 +224,6 @@ def _secret_of_ones_own(file: Path) -> str:
     return check_secret(secret)
 
 
-def _pairs(labels: tuple[str, ...]) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for text in labels:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
-        if key in pairs:
-            raise click.BadParameter(f"{key!r} is given twice", param_hint="--label")
-        pairs[key] = value
-    return pairs
-
-
 def _shown(value: Any) -> str:
     match value:
         case bool():
@@ -217,7 +236,8 @@ def _shown(value: Any) -> str:
 def _load(settings: Settings, database: Database, ids: Sequence[int] | None = None) -> list[Watched]:
     """These monitors or all, and what does not count against them, as the service has it."""
     forgives = settings.after_outage == "forgive"
-    calendar = Calendar(Blackouts(database, SystemClock()).all(), forgives=forgives)
+    windows = tuple(one.window for one in Maintenances(database, SystemClock()).all())
+    calendar = Calendar(Blackouts(database, SystemClock()).all(), windows, forgives=forgives)
     found = load(database, ids)
     for one in found:
         one.uncounted = calendar.of(one.monitor)

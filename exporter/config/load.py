@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from exporter.config.alert_models import AlertEntry, NotifierOptions, SelfHeartbeatSection
 from exporter.config.document import Document, Path_, plain_key, read_document
 from exporter.config.fields import secret_fields
+from exporter.config.maintenance_models import MaintenanceEntry
 from exporter.config.model import Model, details, message_of
 from exporter.config.models import (
     AuthSection,
@@ -62,6 +63,7 @@ MODELS: Mapping[tuple[str, ...], type[Model]] = {
     ("web", "auth"): AuthSection,
     ("log",): LogSection,
     ("monitors",): MonitorEntry,
+    ("maintenances",): MaintenanceEntry,
     ("alerts",): AlertEntry,
     ("self_heartbeat",): SelfHeartbeatSection,
 }
@@ -72,6 +74,7 @@ _CONTAINERS: tuple[tuple[str, ...], ...] = (
     ("web", "trusted_proxies"),
     ("log",),
     ("monitors",),
+    ("maintenances",),
     ("alerts",),
     ("notifiers",),
     ("self_heartbeat",),
@@ -118,6 +121,7 @@ def load_config(path: Path | None, environ: Mapping[str, str], notifiers: Notifi
     explained = [_explained(document, one, originals, notifiers) for one in errors if not _is_thresholds(one)]
     problems += [problem for problem in explained if problem.path not in told]
     problems += _duplicates(document, "monitors", "tag", "this tag is taken by the monitor")
+    problems += _duplicates(document, "maintenances", "name", "this name is taken by the maintenance")
     problems += _duplicates(document, "alerts", "name", "this name is taken by the rule")
     problems += _duplicates(document, "notifiers", "name", "this name is taken by the notifier")
     problems += _thresholds(document)
@@ -197,6 +201,9 @@ def _resolve(document: Document, originals: Mapping[Path_, str], notifiers: Noti
         problems += _rename(document, entry, ("alerts", index), ALERT_ALIASES)
         problems += _measure(document, entry, ("alerts", index))
         for name in ("monitors", "groups", "labels", "notify"):
+            _drop_heading(entry, name)
+    for _, entry in _entries(document, "maintenances"):
+        for name in ("monitors", "groups", "labels"):
             _drop_heading(entry, name)
     for index, entry in _entries(document, "notifiers"):
         model = notifiers.get(str(entry.get("type")))

@@ -19,6 +19,7 @@ from exporter.config.fields import (
     Token,
     Url,
 )
+from exporter.config.maintenance_models import MaintenanceEntry
 from exporter.config.model import Model, details, message_of, path_of
 from exporter.config.settings import (
     AuthSettings,
@@ -154,6 +155,7 @@ class ConfigFile(Model):
         "forgive", description="Whether time in which the exporter itself was away counts against monitors."
     )
     monitors: list[MonitorEntry] = Field(default_factory=list, description="The provisioned monitors.")
+    maintenances: list[MaintenanceEntry] = Field(default_factory=list, description="Maintenance windows.")
     alerts: list[AlertEntry] = Field(default_factory=list, description="Alert rules.")
     notifiers: list[dict[str, Any]] = Field(default_factory=list, description="Whom alerts are told to, and how.")
     self_heartbeat: SelfHeartbeatSection | None = Field(None, description="A heartbeat of our own, to who watches us.")
@@ -174,6 +176,7 @@ class ConfigFile(Model):
             secret_key=_secret(self.secret_key),
             after_outage=self.after_outage,
             monitors=tuple(ProvisionedMonitor(entry.monitor(), Secret(entry.secret)) for entry in self.monitors),
+            maintenances=tuple(entry.window() for entry in self.maintenances),
             alerts=tuple(entry.rule() for entry in self.alerts if entry.enabled),
             self_heartbeat=self.self_heartbeat.settings() if self.self_heartbeat is not None else None,
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 from exporter.core.alert_rule import AlertRule
 from exporter.core.clock import DAY
+from exporter.core.maintenance import Window
 from exporter.core.monitor import Monitor
 
 
@@ -104,6 +105,7 @@ class Settings:
     after_outage: str = "forgive"
     """Whether an outage of our own counts against monitors: `forgive` or `strict`."""
     monitors: tuple[ProvisionedMonitor, ...] = ()
+    maintenances: tuple[Window, ...] = ()
     alerts: tuple[AlertRule, ...] = ()
     notifiers: tuple[NotifierSettings, ...] = ()
     self_heartbeat: SelfHeartbeatSettings | None = None

@@ -53,6 +53,16 @@ def parse_moment(text: str) -> int:
         raise InvalidValue("write it as 2026-11-24T03:00:00Z or in Unix seconds") from error
 
 
+def parse_local(text: str, timezone: str) -> int:
+    """Reads `2026-12-06 02:00` as the wall time of `timezone`, or RFC 3339 with its own offset; raises InvalidValue."""
+    try:
+        read = datetime.fromisoformat(text.strip())
+        local = read if read.tzinfo is not None else read.replace(tzinfo=_zone(timezone))
+        return max(0, (local - _EPOCH) // timedelta(milliseconds=1))
+    except (ValueError, OverflowError) as error:
+        raise InvalidValue(f"{text[:40]!r} is no moment: write it as 2026-12-06 02:00") from error
+
+
 def moment(at: int, now: int, timezone: str) -> Moment:
     return Moment(rfc3339(at), exact(at, timezone), ago(at, now))
 

@@ -6,6 +6,7 @@ from exporter.core.calendar import Calendar
 from exporter.storage.blackouts import Blackouts
 from exporter.storage.database import Database
 from exporter.storage.fleet import Fleet
+from exporter.storage.maintenances import Maintenances
 
 _AFTER_OUTAGE = "after_outage"
 
@@ -13,10 +14,11 @@ _AFTER_OUTAGE = "after_outage"
 class Calendars:
     """Any thread may call it; all methods block and raise StorageUnavailable, and then everything stays as it was."""
 
-    def __init__(self, database: Database, fleet: Fleet, blackouts: Blackouts) -> None:
+    def __init__(self, database: Database, fleet: Fleet, blackouts: Blackouts, maintenances: Maintenances) -> None:
         self._db = database
         self._fleet = fleet
         self._blackouts = blackouts
+        self._maintenances = maintenances
         self._refreshing = threading.Lock()
         self._forgives = True
         self._known: object = None
@@ -25,7 +27,7 @@ class Calendars:
         """Milliseconds, as of the last call."""
 
     def refresh(self) -> Calendar:
-        """The calendar as it is now; the fleet uses it from now on. One row is read unless something changed."""
+        """The calendar as it is now; the fleet uses it from now on. Two rows are read unless something changed."""
         with self._refreshing:
             return self._refresh()
 
@@ -50,8 +52,9 @@ class Calendars:
 
     def _refresh(self) -> Calendar:
         total = self._blackouts.total()
-        sources = (total, self._forgives)
+        sources = (total, self._forgives, self._maintenances.revision())
         if sources != self._known:
-            self._fleet.use(Calendar(self._blackouts.all(), forgives=self._forgives))
+            windows = tuple(one.window for one in self._maintenances.all())
+            self._fleet.use(Calendar(self._blackouts.all(), windows, forgives=self._forgives))
             self._known, self.blackout_total = sources, total
         return self._fleet.calendar

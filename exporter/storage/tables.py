@@ -33,6 +33,16 @@ STATE_COLUMNS = (
     "last_duration",
 )
 STANDING_COLUMNS = ("status", "reason", "status_since")
+MAINTENANCE_COLUMNS = (
+    "name",
+    "selector",
+    "starts_at",
+    "duration",
+    "rule",
+    "timezone",
+    "description",
+    "ended_at",
+)
 PROGRESS_COLUMNS = (
     "monitor_id",
     "rule",
@@ -125,6 +135,7 @@ class Tables:
         self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
         self.leases = table("leases", "name", "holder", "token", "expires_at", primary_key="name")
         self.stamps = table("stamps", "name", "at", "blackout_total", primary_key="name")
+        self.maintenances = table("maintenances", "id", *MAINTENANCE_COLUMNS, "provisioned", "created_at")
         self.blackouts = table("blackouts", "id", "started_at", "ended_at")
         self.alert_progress = table("alert_progress", *PROGRESS_COLUMNS, primary_key="monitor_id")
         self.alerts = table("alerts", "id", *ALERT_COLUMNS, "next_repeat_at", "revision")

@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from exporter.core.clock import SECOND
 from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.maintenance import Window
 from exporter.core.moments import rfc3339
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
 from exporter.core.uptime import WINDOWS, uptime
 from exporter.storage.fleet import Watched
 from exporter.web.rows import due_of
+from exporter.web.windows import running
 
 if TYPE_CHECKING:
     from exporter.storage.history import Transition
@@ -166,6 +168,45 @@ class BlackoutsAnswer(Answer):
 
     forgiven: bool = Field(description="Whether they count against no monitor: `after_outage` says so.")
     blackouts: list[BlackoutAnswer]
+
+
+class MaintenanceAnswer(Answer):
+    """A window in which its monitors neither alarm nor count."""
+
+    name: str
+    description: str
+    monitors: list[str] = Field(description="Globs of tags, one of which has to fit; empty is every tag.")
+    groups: list[str] = Field(description="Globs of groups, one of which has to fit; empty is every group.")
+    labels: dict[str, str] = Field(description="Globs of labels' values by key, all of which have to fit.")
+    starts_at: str = Field(description="When it begins, for the first time.")
+    duration_seconds: float
+    rrule: str | None = Field(description="RFC 5545 rule by which it recurs; null is once.")
+    timezone: str
+    running_until: str | None = Field(description="When the one that runs now ends; null while none does.")
+    next_start_at: str | None
+    ended_at: str | None = Field(description="When somebody ended it for good.")
+
+    @classmethod
+    def of(cls, window: Window, now: int) -> "MaintenanceAnswer":
+        runs, selector = running(window, now), window.selector
+        return cls(
+            name=clean(window.name),
+            description=clean(window.description),
+            monitors=[clean(glob) for glob in selector.tags],
+            groups=[clean(glob) for glob in selector.groups],
+            labels={clean(key): clean(glob) for key, glob in selector.labels},
+            starts_at=rfc3339(window.starts_at),
+            duration_seconds=window.duration / SECOND,
+            rrule=window.rule,
+            timezone=window.timezone,
+            running_until=None if runs is None else rfc3339(runs.end),
+            next_start_at=when(window.next_start(now)),
+            ended_at=when(window.ended_at),
+        )
+
+
+class MaintenancesAnswer(Answer):
+    maintenances: list[MaintenanceAnswer]
 
 
 class CreatedAnswer(Answer):

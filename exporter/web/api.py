@@ -7,6 +7,7 @@ import falcon.asgi
 
 from exporter.core.clock import DAY
 from exporter.core.errors import InvalidValue
+from exporter.core.maintenance import Window
 from exporter.core.moments import parse_moment
 from exporter.core.secret import make_secret
 from exporter.core.status import Status
@@ -18,6 +19,8 @@ from exporter.web.answers import (
     CreatedAnswer,
     HeartbeatAnswer,
     HeartbeatsAnswer,
+    MaintenanceAnswer,
+    MaintenancesAnswer,
     MonitorAnswer,
     MonitorsAnswer,
     PausedAnswer,
@@ -145,6 +148,22 @@ class BlackoutList(Resource):
         answer(resp, to_json(BlackoutsAnswer(forgiven=calendar.forgives, blackouts=blackouts)))
 
     on_head = on_get
+
+
+class MaintenanceList(Resource):
+    """`/api/v1/maintenances`: from memory, so it answers while the database is away."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        now, windows = self._parts.clock.now(), self._parts.fleet.calendar.maintenances
+        shown = [one for one in windows if isinstance(one, Window) and not _over(one, now)]
+        answer(resp, to_json(MaintenancesAnswer(maintenances=[MaintenanceAnswer.of(one, now) for one in shown])))
+
+    on_head = on_get
+
+
+def _over(window: Window, now: int) -> bool:
+    at = window.over_at()
+    return at is not None and at <= now
 
 
 def _since(req: Request, default: int) -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 import falcon.asgi
 
-from exporter.web.api import BlackoutList, HeartbeatList, MonitorList, OneMonitor, TransitionList
+from exporter.web.api import BlackoutList, HeartbeatList, MaintenanceList, MonitorList, OneMonitor, TransitionList
 from exporter.web.auth import Access, Guard
 from exporter.web.errors import Errors
 from exporter.web.feed import Feed
@@ -63,6 +63,7 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         Route("/api/v1/monitors/{tag}/transitions", TransitionList(parts), "api"),
         Route("/api/v1/monitors/{tag}/heartbeats", HeartbeatList(parts), "api"),
         Route("/api/v1/blackouts", BlackoutList(parts), "api"),
+        Route("/api/v1/maintenances", MaintenanceList(parts), "api"),
         Route("/api/v1/alerts", AlertList(parts), "api"),
         Route("/api/v1/incidents", IncidentList(parts), "api"),
         Route("/api/v1/incidents/{id}", OneIncident(parts), "api"),

@@ -28,8 +28,11 @@ from exporter.web.rendering import Pages
 from exporter.web.requests import Request
 from exporter.web.rows import row
 from exporter.web.status_page import HISTORY_MISSING, PLACEHOLDER, answer_page
+from exporter.web.windows import window_rows
 
 TRANSITIONS_SPAN = 30 * DAY
+AHEAD = 30 * DAY
+"""Windows that begin within this are shown."""
 MOST_TRANSITIONS = 50
 MOST_BLACKOUTS = 20
 MOST_HEARTBEATS = 20
@@ -101,6 +104,7 @@ class MonitorPage:
                 "row": shown,
                 "monitor": watched.monitor,
                 "facts": _facts(watched, now),
+                "windows": window_rows(watched.uncounted.maintenances, now, zone, AHEAD),
                 "changes": _changes(transitions, calendar, now, zone),
                 "beats": _beats(heartbeats, now, zone),
                 "alerts": alert_rows(alerts, zone, now),

@@ -18,6 +18,7 @@ from exporter.web.answers import (
     CreatedAnswer,
     ErrorAnswer,
     HeartbeatsAnswer,
+    MaintenancesAnswer,
     MonitorAnswer,
     MonitorsAnswer,
     PausedAnswer,
@@ -110,10 +111,12 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         "get": Operation(
             "When the exporter itself was away, newest first",
             BlackoutsAnswer,
+            MaintenancesAnswer,
             query={"since": ("RFC 3339 or Unix seconds: only those that ended later; all when left out.", _MOMENT)},
             refusals=(400,),
         )
     },
+    "/api/v1/maintenances": {"get": Operation("Maintenance windows that run or will", MaintenancesAnswer)},
     "/api/v1/alerts": {
         "get": Operation(
             "Alerts, newest first",

@@ -25,6 +25,7 @@ from exporter.web.parts import Parts
 from exporter.web.rendering import Pages
 from exporter.web.requests import Request
 from exporter.web.rows import row
+from exporter.web.windows import window_rows
 from exporter.web.words import summarize, worst
 
 PLACEHOLDER = "SECRET"
@@ -77,6 +78,7 @@ class StatusPage:
                 "not_ready": not_ready,
                 "trouble": trouble,
                 "outage": outage(calendar, now),
+                "windows": window_rows(calendar.maintenances, now),
                 "alarms": told,
                 "whole": query == Query(),
                 "rendered": moment(now, now, "UTC"),

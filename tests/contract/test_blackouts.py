@@ -20,6 +20,7 @@ from exporter.storage.blackouts import AHEAD, EVERY, LONGEST_GAP, Blackouts
 from exporter.storage.calendars import Calendars
 from exporter.storage.database import Database
 from exporter.storage.leases import Lease
+from exporter.storage.maintenances import Maintenances
 from exporter.storage.pruning import Pruner
 from tests.conftest import START, ManualClock
 from tests.contract.conftest import Replica
@@ -335,7 +336,7 @@ def test_every_replica_knows_of_it_and_reads_it_once(make: Maker, one: Living, c
     one.add("job")
     one.start()
     two = make("two")
-    calendars = Calendars(two.db, two.fleet, Blackouts(two.db, clock))
+    calendars = Calendars(two.db, two.fleet, Blackouts(two.db, clock), Maintenances(two.db, clock))
     before = calendars.refresh()
     assert calendars.refresh() is before
     clock.advance(HOUR)

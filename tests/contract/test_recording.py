@@ -284,7 +284,7 @@ def test_migrations_race(empty_url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join(DEADLINE)
-    assert sorted(results) == [[], [], [], [], ["0001_initial", "0002_alerting", "0003_blackouts"]]
+    assert sorted(results) == [[], [], [], [], ["0001_initial", "0002_alerting", "0003_blackouts", "0004_maintenance"]]
 
 
 def test_provisioning(replica: Replica) -> None:

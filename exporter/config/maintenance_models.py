@@ -1,0 +1,72 @@
+"""`maintenances` as pydantic sees them."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, StrictStr, ValidationError, model_validator
+
+from exporter.config.alert_models import Globs, Name
+from exporter.config.fields import Line, PositiveDuration
+from exporter.config.model import Model, details, message_of
+from exporter.core.alert_rule import Selector
+from exporter.core.clock import SystemClock
+from exporter.core.durations import format_duration
+from exporter.core.errors import InvalidValue
+from exporter.core.maintenance import LONGEST, Window
+from exporter.core.moments import parse_local
+from exporter.core.recurrence import check_rule
+from exporter.core.schedule import check_timezone
+
+
+class MaintenanceEntry(Model):
+    """A maintenance window, once or recurring."""
+
+    name: Name = Field(description="What it is called on pages and on the command line.")
+    monitors: Globs = Field(default_factory=list, description="Globs of tags; all when left out.")
+    groups: Globs = Field(default_factory=list, description="Globs of groups; all when left out.")
+    labels: dict[str, Line] = Field(default_factory=dict, description="Globs of labels' values, all of which must fit.")
+    timezone: StrictStr = Field("UTC", description="IANA name of the timezone of starts_at, ends_at and rrule.")
+    starts_at: StrictStr = Field(description='When it begins, for the first time, as "2026-12-06 02:00".')
+    ends_at: StrictStr | None = Field(None, description="When it ends, for the first time.")
+    duration: PositiveDuration | None = Field(None, description="How long it lasts, instead of ends_at.")
+    rrule: StrictStr | None = Field(None, description="RFC 5545 rule by which it recurs, as FREQ=WEEKLY;BYDAY=SU.")
+    description: Annotated[StrictStr, Field(max_length=2000)] = Field("", description="Why, for whoever looks.")
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Self:
+        self.window()
+        return self
+
+    def window(self) -> Window:
+        """The core's window; raises InvalidValue."""
+        check_timezone(self.timezone)
+        start = parse_local(self.starts_at, self.timezone)
+        if (self.ends_at is None) == (self.duration is None):
+            raise InvalidValue("give ends_at or duration, one of them")
+        duration = self.duration or parse_local(self.ends_at or "", self.timezone) - start
+        if duration <= 0:
+            raise InvalidValue("ends_at must come after starts_at")
+        if self.rrule is not None:
+            if duration > LONGEST:
+                raise InvalidValue(f"one that recurs may last {format_duration(LONGEST)} at most")
+            check_rule(self.rrule, start, self.timezone, SystemClock().now())
+        return Window(
+            name=self.name,
+            selector=Selector(
+                tags=tuple(self.monitors), groups=tuple(self.groups), labels=tuple(sorted(self.labels.items()))
+            ),
+            starts_at=start,
+            duration=duration,
+            rule=self.rrule,
+            timezone=self.timezone,
+            description=self.description,
+        )
+
+    @classmethod
+    def read(cls, values: dict[str, Any]) -> Window:
+        """From values that no file holds; raises InvalidValue, which names what is wrong."""
+        try:
+            return cls.model_validate(values).window()
+        except ValidationError as error:
+            detail = details(error)[0]
+            where = ".".join(map(str, detail["loc"]))
+            raise InvalidValue(f"{where}: {message_of(detail)}" if where else message_of(detail)) from None

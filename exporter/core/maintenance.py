@@ -1,0 +1,63 @@
+"""Maintenance: a window, once or recurring, in which the monitors that it is for neither alarm nor count."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exporter.core.alert_rule import Selector
+from exporter.core.clock import DAY
+from exporter.core.monitor import Monitor
+from exporter.core.recurrence import recurrence
+from exporter.core.spans import Span, merged
+
+LONGEST = 31 * DAY
+"""Of one window that recurs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Implements core.calendar.Maintenance. Moments are Unix time in milliseconds, durations milliseconds."""
+
+    name: str
+    selector: Selector
+    starts_at: int
+    """When it begins, for the first time."""
+    duration: int
+    """Time that passes, whatever the clocks do meanwhile."""
+    rule: str | None = None
+    """An RFC 5545 recurrence rule; None is once."""
+    timezone: str = "UTC"
+    """Of the rule."""
+    description: str = ""
+    ended_at: int | None = None
+    """Somebody ended it, for good; before that it counts as it did."""
+
+    def applies_to(self, monitor: Monitor) -> bool:
+        return self.selector.matches(monitor)
+
+    def spans(self, start: int, end: int) -> Sequence[Span]:
+        if self.ended_at is not None:
+            end = min(end, self.ended_at)
+        if self.rule is None:
+            begins: Sequence[int] = (self.starts_at,)
+        else:
+            begins = recurrence(self.rule, self.starts_at, self.timezone).between(start - self.duration + 1, end)
+        whole = (Span(begin, self._until(begin)) for begin in begins)
+        return merged(span for span in whole if span.start < end and span.end > start)
+
+    def next_start(self, after: int) -> int | None:
+        found: int | None
+        if self.rule is None:
+            found = self.starts_at if self.starts_at > after else None
+        else:
+            found = recurrence(self.rule, self.starts_at, self.timezone).after(after)
+        return None if found is None or (self.ended_at is not None and found >= self.ended_at) else found
+
+    def over_at(self) -> int | None:
+        """From when on it does nothing any more; None while that cannot be told."""
+        if self.ended_at is not None:
+            return self.ended_at
+        return self.starts_at + self.duration if self.rule is None else None
+
+    def _until(self, begin: int) -> int:
+        end = begin + self.duration
+        return end if self.ended_at is None else min(end, self.ended_at)
