@@ -28,6 +28,8 @@ GROUPS = {
     "notify": "exporter.notify_commands",
     "notification": "exporter.notification_commands",
     "assets": "exporter.assets_commands",
+    "backup": "exporter.upkeep_commands",
+    "migrate": "exporter.upkeep_commands",
 }
 """Imported when they are called: the service itself needs none of them, and its memory is counted."""
 
