@@ -32,6 +32,7 @@ GROUPS = {
     "assets": "exporter.assets_commands",
     "backup": "exporter.upkeep_commands",
     "migrate": "exporter.upkeep_commands",
+    "doctor": "exporter.doctor_commands",
 }
 """Imported when they are called: the service itself needs none of them, and its memory is counted."""
 

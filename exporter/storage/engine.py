@@ -70,9 +70,11 @@ class Engine:
         """Inside a reading: bytes on the disk."""
         raise NotImplementedError
 
-    def damage(self) -> Sequence[str]:
-        """Inside a reading: what the engine itself finds to be damaged; that may read all there is."""
-        return ()
+    def damage(self) -> Sequence[str] | None:
+        """Inside a reading: what the engine itself finds to be damaged, which may read all there is; None when it does
+        not look.
+        """
+        return None
 
     def risks(self) -> Sequence[str]:
         """Inside a reading: settings by which what was acknowledged could be lost, or nothing more be taken soon."""

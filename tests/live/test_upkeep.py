@@ -238,3 +238,40 @@ def test_upgraded_from_the_first_schema(start: Starter, tmp_path: Path) -> None:
     with closing(sqlite3.connect(target)) as copy, closing(sqlite3.connect(":memory:")) as original:
         original.deserialize(content)
         assert list(copy.iterdump()) == list(original.iterdump()), "the way back is the backup"
+
+
+def test_the_doctor_of_a_healthy_service_and_of_one_that_is_stopped(start: Starter, tmp_path: Path) -> None:
+    with Receiver(answer(200)) as receiver:
+        service = start(
+            monitors("job")
+            + "web: {auth: {token: token-of-the-page}}\nalerts: [{name: down, notify: [ops]}]\n"
+            + f'notifiers: [{{name: ops, type: webhook, url: "{receiver.url}/path-of-the-hook"}}]\n'
+            + f'self_heartbeat: {{url: "{receiver.url}/path-of-ours"}}\n'
+        )
+        for file in (service.config, *tmp_path.glob("live.db*")):
+            file.chmod(0o600)
+        service.ping("job")
+        eventually(lambda: service.status("job") == "UP")
+
+        def examined(*options: str) -> subprocess.CompletedProcess[str]:
+            arguments = ("doctor", "--config.file", str(service.config), "--url", service.url, *options)
+            return subprocess.run(
+                command(service, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+            )
+
+        well = examined("--json")
+        found = json.loads(well.stdout)
+        unwell = {one["check"] for one in found["checks"] if one["result"] != "ok"}
+        # What the tests' machine is like is not what is looked at here.
+        assert unwell <= {"clock synchronisation", "disk space", "file system", "external address", "disk speed"}, found
+        assert (well.returncode, found["problems"], well.stderr) == (0, 0, "")
+        assert service.received("job") == 1
+        assert not [one for one in receiver.received if "hook" in one.target]
+        service.kill()
+        let_pass(AWAY)
+        sick = examined()
+        assert sick.returncode == 1
+        assert re.search(r"^problem +service ", sick.stdout, re.MULTILINE)
+        assert re.search(r"^problem +presence +no process has been there", sick.stdout, re.MULTILINE)
+        assert "→ Start" in sick.stdout
+        assert not re.search("token-of|path-of|SESAME", well.stdout + sick.stdout)
