@@ -1,6 +1,7 @@
 """The command line, in the conventions of Prometheus' exporters."""
 
 import json
+import logging
 import socket
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from exporter.storage.database import Database
 from exporter.storage.engines import open_engine
 from exporter.storage.schema import migrate
 
+log = logging.getLogger(__name__)
 GROUPS = {
     "monitor": "exporter.monitor_commands",
     "maintenance": "exporter.maintenance_commands",
@@ -29,6 +31,9 @@ GROUPS = {
     "notify": "exporter.notify_commands",
     "notification": "exporter.notification_commands",
     "assets": "exporter.assets_commands",
+    "backup": "exporter.upkeep_commands",
+    "migrate": "exporter.upkeep_commands",
+    "doctor": "exporter.doctor_commands",
 }
 """Imported when they are called: the service itself needs none of them, and its memory is counted."""
 
@@ -183,7 +188,9 @@ def _check_storage(settings: Settings, workers: int) -> None:
                 "and be slower than one; use PostgreSQL, as --storage.url postgresql://…"
             )
         try:
-            migrate(database)
+            applied = migrate(database)
+            if applied:
+                log.info("database migrated: %s", ", ".join(applied))
         except StorageUnavailable as error:
             click.echo(f"Warning: {error}; starting all the same, and trying again", err=True)
         finally:

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from exporter.alerting.endpoints import Endpoint, endpoint_of
 from exporter.alerting.message import Facts, Message, Site
 from exporter.config.alert_models import NotifierOptions
+from exporter.config.settings import Secret
 from exporter.core.errors import HeartbeatExporterError
 
 
@@ -64,6 +66,14 @@ class Notifier(ABC):
 
         Blocks, for as long as its timeouts allow. Raises DeliveryFailed.
         """
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Where it connects to, for `doctor`: of the option `url`, unless it says otherwise; empty when unknown."""
+        url = getattr(self.options, "url", None)
+        if url is None:
+            return ()
+        text = url.reveal() if isinstance(url, Secret) else str(url)
+        return (endpoint_of(text, getattr(self.options, "ca_file", None)),)
 
     def refresh(self, firing: Sequence[Facts], resolved: Sequence[Facts], site: Site) -> None:  # noqa: B027
         """Tells a service that forgets what it is not told again. `resolved` are those of the last few minutes.

@@ -171,6 +171,11 @@ class Database:
         """For migrations only."""
         return self._peewee
 
+    @property
+    def engine(self) -> Engine:
+        """For those who look after the database."""
+        return self._engine
+
     def prepared(self, query: Any) -> tuple[str, list[Any]]:
         """The statement, in the engine's way of naming places, and the values in their order."""
         sql, values = self._peewee.get_sql_context().sql(query).query()

@@ -1,5 +1,7 @@
 """What the storage asks of an engine. Everything in which engines differ is behind this, and nowhere else."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -16,6 +18,8 @@ class Engine:
     """Of those: what was opened is not there any more."""
     locks_rows = False
     """Whether writers of several processes run side by side; else one has the database to itself until it commits."""
+    file: Path | None = None
+    """The database, where it is a file of this machine."""
     settles = 0
     """Milliseconds after which rows whose numbers were handed out earlier are there, or never will be."""
 
@@ -52,3 +56,26 @@ class Engine:
 
     def begin_migration(self) -> None:
         """Inside a transaction: returns when no other process migrates, and from then on takes its time."""
+
+    # ── looking after it ─────────────────────────────────────────────────────────────────────────────────────
+
+    def copy_to(self, file: Path) -> None:
+        """Copies what is committed into `file`, which is there and empty, while others write; and reads it back.
+
+        Needs no connection. Raises `errors`, OSError and StorageError.
+        """
+        raise NotImplementedError
+
+    def size(self) -> int:
+        """Inside a reading: bytes on the disk."""
+        raise NotImplementedError
+
+    def damage(self) -> Sequence[str] | None:
+        """Inside a reading: what the engine itself finds to be damaged, which may read all there is; None when it does
+        not look.
+        """
+        return None
+
+    def risks(self) -> Sequence[str]:
+        """Inside a reading: settings by which what was acknowledged could be lost, or nothing more be taken soon."""
+        return ()

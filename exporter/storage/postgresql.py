@@ -2,7 +2,8 @@
 
 import select
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -24,6 +25,7 @@ STATEMENT_SECONDS = 8
 """How long the server works on one statement."""
 ANSWER_SECONDS = 10.0
 """How long we wait for the answer to one: longer than the server may take, so it is not there any more."""
+_CROWDED = 0.9
 _OURS = {"pool_size", "prepare_threshold"}
 """Parameters of the URL that libpq does not know."""
 _DEFAULTS = {
@@ -110,6 +112,30 @@ class PostgresqlEngine(Engine):
         connection.patience = None
         connection.execute("SET LOCAL statement_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+
+    def copy_to(self, file: Path) -> None:
+        from exporter.storage.pg_dump import dump_postgresql
+
+        dump_postgresql(self._parameters, file)
+
+    def size(self) -> int:
+        return int(self._ask("SELECT pg_database_size(current_database())")[0][0])
+
+    def risks(self) -> Sequence[str]:
+        found = [
+            f"{name} is off on the server: what was acknowledged is lost, or worse, when its machine crashes"
+            for name in ("fsync", "full_page_writes")
+            if self._ask(f"SELECT current_setting('{name}')") == [("off",)]
+        ]
+        if self._ask("SELECT pg_is_in_recovery()") == [(True,)]:
+            found.append("the server is a standby, which takes no writes: name the primary, or several hosts")
+        used, most = self._ask("SELECT (SELECT COUNT(*) FROM pg_stat_activity), current_setting('max_connections')")[0]
+        if int(used) > _CROWDED * int(most):
+            found.append(f"{used} of the server's {most} connections are taken: raise max_connections")
+        return found
+
+    def _ask(self, question: str) -> list[Any]:
+        return self.database.connection().execute(question).fetchall()  # type: ignore[no-any-return]
 
     def _open(self) -> "_Connection":
         connection = _Connection.connect(**self._parameters, autocommit=True, prepare_threshold=self._prepare_threshold)

@@ -15,14 +15,36 @@ def migrate(database: Database) -> list[str]:
 
     Raises SchemaTooNew, having changed nothing, when the database holds a migration that this version lacks.
     """
-    runner = Runner(database.peewee, directory=str(_DIRECTORY), table_name="schema_migrations")
+    runner = _runner(database)
     with database.write("migrate"):
         database.begin_migration()
-        known = {migration.name for migration in runner.migrations()}
-        newer = sorted(set(runner.applied()) - known)
-        if newer:
-            raise SchemaTooNew(
-                f"the database was written by a newer version (it has {', '.join(newer)}, this one knows up to "
-                f"{max(known)}): install that version again, or restore the backup made before the upgrade"
-            )
+        _missing(runner)
         return list(runner.up())
+
+
+def pending(database: Database) -> list[str]:
+    """The names of what `migrate` would apply. Changes nothing: what is not there is not made.
+
+    Raises SchemaTooNew.
+    """
+    runner = _runner(database)
+    if database.engine.place() is None:
+        return [migration.name for migration in runner.migrations()]
+    with database.read("read schema"):
+        return _missing(runner)
+
+
+def _runner(database: Database) -> Runner:
+    return Runner(database.peewee, directory=str(_DIRECTORY), table_name="schema_migrations")
+
+
+def _missing(runner: Runner) -> list[str]:
+    known = [migration.name for migration in runner.migrations()]
+    applied = set(runner.applied())
+    newer = sorted(applied - set(known))
+    if newer:
+        raise SchemaTooNew(
+            f"the database was written by a newer version (it has {', '.join(newer)}, this one knows up to "
+            f"{max(known)}): install that version again, or restore the backup made before the upgrade"
+        )
+    return [name for name in known if name not in applied]

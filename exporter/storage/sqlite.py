@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ class SqliteEngine(Engine):
             raise InvalidValue("storage.url: write sqlite:///relative/path.db or sqlite:////absolute/path.db")
         if path == ":memory:":
             raise InvalidValue("storage.url: heartbeats are kept on a disk: write sqlite:///heartbeats.db")
-        self._file = str(Path(path))
+        self.file = Path(path)
+        self._file = str(self.file)
         self.database = _Sqlite(
             self._file,
             # Deferred transactions that turn into writers fail with "database is locked" at once, whatever the timeout.
@@ -64,6 +66,19 @@ class SqliteEngine(Engine):
         except OSError:
             return None
         return found.st_dev, found.st_ino
+
+    def copy_to(self, file: Path) -> None:
+        from exporter.storage.sqlite_copy import copy_sqlite
+
+        copy_sqlite(self._file, file, BUSY_SECONDS)
+
+    def size(self) -> int:
+        parts = (Path(f"{self._file}{part}") for part in ("", "-wal"))
+        return sum(part.stat().st_size for part in parts if part.exists())
+
+    def damage(self) -> Sequence[str]:
+        found = [str(row[0]) for row in self.database.execute_sql("PRAGMA quick_check(3)").fetchall()]
+        return () if found == ["ok"] else found
 
 
 class _Sqlite(peewee.SqliteDatabase):

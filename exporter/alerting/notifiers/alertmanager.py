@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from exporter.alerting.endpoints import Endpoint, endpoint_of
 from exporter.alerting.http import HttpClient
 from exporter.alerting.message import Event, Facts, Message, Site
 from exporter.alerting.notifier import DeliveryFailed, Notifier
@@ -84,6 +85,9 @@ class AlertmanagerNotifier(Notifier):
         else:
             self._firing |= {facts.alert_id: self._labels_of(facts) for facts in message.alerts}
         return self._send(self._told(message.alerts, event, message.site), message.key)
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return [endpoint_of(url, self.options.ca_file) for url in self.options.urls]
 
     def refresh(self, firing: Sequence[Facts], resolved: Sequence[Facts], site: Site) -> None:
         known = {facts.alert_id for facts in (*firing, *resolved)}

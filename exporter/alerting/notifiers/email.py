@@ -1,6 +1,7 @@
 """Email by SMTP: one mail a message, as text and as HTML. An alarm and what follows it are one thread."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -14,11 +15,12 @@ from typing import Annotated, Any, Literal, Self
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, model_validator
 
+from exporter.alerting.endpoints import Endpoint
 from exporter.alerting.message import Message
 from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
 from exporter.alerting.options import CaFile, Port
 from exporter.alerting.rendering import HtmlTemplateText, TemplateText, worded
-from exporter.alerting.smtp import NONE, PORTS, SmtpServer, SmtpSession, told
+from exporter.alerting.smtp import NONE, PORTS, TLS, SmtpServer, SmtpSession, told
 from exporter.alerting.text import one_line, shorten
 from exporter.alerting.wording import (
     LISTED,
@@ -148,6 +150,11 @@ class EmailNotifier(Notifier):
         )
         self._key = ""
         self._taken: set[str] = set()
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        options = self.options
+        port = options.port or PORTS[options.security]
+        return (Endpoint(options.host, port, options.security == TLS, options.ca_file, by_http=False),)
 
     def deliver(self, message: Message) -> str:
         if message.key != self._key:

@@ -3,10 +3,12 @@
 import json
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from exporter.alerting.endpoints import Endpoint, endpoint_of
 from exporter.alerting.http import HttpClient
 from exporter.alerting.message import Message
 from exporter.alerting.notifier import Notifier
@@ -85,6 +87,9 @@ class NtfyNotifier(Notifier):
         body = {"topic": self.options.topic.reveal(), **push_of(message, self.options.title, self.options.message)}
         answer = self._http.send("POST", f"{self.options.server}/", key=message.key, json=body, headers=self._headers)
         return f"{answer.status} ok"
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return (endpoint_of(self.options.server),)
 
 
 def push_of(message: Message, title: Template | None = None, text: Template | None = None) -> dict[str, Any]:
