@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.tools import need_tool
+from tests.tools import need_tool, run_tool
 
 USER, PASSWORD = "heartbeats", "SESAME-postgres/p%w"
 PATIENCE = 30.0
@@ -67,6 +67,22 @@ class Postgres:
     def url(self, name: str) -> str:
         password = PASSWORD.replace("%", "%25").replace("/", "%2F")
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{name}"
+
+    def speak_tls(self) -> Path:
+        """From the next start on, with a certificate for localhost; returns that certificate."""
+        data = self.folder / "data"
+        run_tool(
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost", "-keyout", str(data / "server.key"),
+            "-out", str(data / "server.crt"),
+        )  # fmt: skip
+        (data / "server.key").chmod(0o600)
+        if self._as:
+            for name in ("server.key", "server.crt"):
+                shutil.chown(data / name, "nobody", "nogroup")
+        with (data / "postgresql.conf").open("a") as settings:
+            settings.write("ssl = on\n")
+        return data / "server.crt"
 
     def create(self, template: str = "template1") -> str:
         """A database of one's own; its URL."""

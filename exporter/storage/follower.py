@@ -77,7 +77,7 @@ class Follower:
         nothing. So everything is read anew, in pieces between which heartbeats are taken.
         """
         doubts = self._db.doubts
-        if doubts != self._doubts:
+        if doubts != self._doubts and self._db.trouble is None:  # while it lasts, there may be a new one every second
             self._doubts = doubts
             for some in chunks([watched.id for watched in self._fleet]):
                 self._recorder.reload(some)

@@ -21,6 +21,7 @@ from exporter.storage.snapshot import load
 from tests.conftest import START, ManualClock
 from tests.contract.conftest import DEADLINE, Replica, execute
 from tests.postgres import PASSWORD, Postgres, running
+from tests.tools import run_tool
 
 
 @pytest.fixture
@@ -310,6 +311,30 @@ def test_a_commit_without_an_answer_has_the_fleet_read_anew(
     replica.recorder.stop()
     assert watched.state.received == 1
     replica.db.close()
+
+
+def test_tls_by_the_url(mortal: Postgres, tmp_path: Path) -> None:
+    trusted = mortal.speak_tls()
+    copy, other = tmp_path / "root.crt", tmp_path / "other.crt"
+    copy.write_bytes(trusted.read_bytes())
+    run_tool(
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+        "-keyout", str(tmp_path / "other.key"), "-out", str(other),
+    )  # fmt: skip
+    mortal.stop()
+    mortal.start()
+    url = mortal.create().replace("127.0.0.1", "localhost")
+    database = Database(f"{url}?sslmode=verify-full&sslrootcert={copy}")
+    assert execute(database, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") == [(True,)]
+    database.close()
+    wrong = Database(f"{url}?sslmode=verify-full&sslrootcert={other}")
+    with pytest.raises(StorageUnavailable, match="certificate verify failed"):
+        execute(wrong, "SELECT 1")
+    wrong.close()
+    elsewhere = Database(f"{url.replace('localhost', '127.0.0.1')}?sslmode=verify-full&sslrootcert={copy}")
+    with pytest.raises(StorageUnavailable, match="127"):  # the certificate is for another name
+        execute(elsewhere, "SELECT 1")
+    elsewhere.close()
 
 
 def test_tables_that_are_gone_are_told(mortal: Postgres) -> None:
