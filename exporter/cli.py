@@ -66,6 +66,12 @@ def main() -> None:
 
 @main.command()
 @storage_options
+@click.option(
+    "--storage.spool",
+    "storage_spool",
+    metavar="DIRECTORY",
+    help="Where heartbeats wait while the database is away. Default none.",
+)
 @click.option("--web.listen-address", "listen_address", metavar="HOST:PORT", help="Default 127.0.0.1:10105.")
 @click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Where the metrics are. Default /metrics.")
 @click.option(

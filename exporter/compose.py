@@ -18,6 +18,7 @@ from exporter import __version__
 from exporter.alerting.message import Site
 from exporter.compose_alerting import Alerting
 from exporter.compose_blackouts import Presence
+from exporter.compose_spool import Spool
 from exporter.config.settings import Settings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
@@ -77,6 +78,7 @@ class Service:
         self._workers = workers
         self._telemetry = ExporterTelemetry(self._registry, self._fleet, __version__, workers)
         self._db = Database(settings.storage.url, self._telemetry, self._start_over)
+        self._spool = Spool(settings.storage, self._db, clock, self._telemetry, self._replica, key=lambda: self._key)
         self._monitors = Monitors(self._db, clock, self._replica)
         self._history = History(self._db)
         self._lease = Lease(self._db, clock, "evaluation", self._replica)
@@ -92,7 +94,7 @@ class Service:
             lambda: Site(self.settings.web.url),
         )
         evaluations = Evaluations(self._db, self._fleet, self._replica)
-        self._presence = Presence(self._db, self._fleet, clock, self._registry)
+        self._presence = Presence(self._db, self._fleet, clock, self._registry, self._spool.taking_since)
         self._evaluator = Evaluator(
             self._db,
             evaluations,
@@ -101,7 +103,8 @@ class Service:
             clock,
             self._telemetry,
             self._alerting.engine,
-            self._presence,
+            calendars=self._presence,
+            held_back=self._spool.behind,
         )
         self._pruner = Pruner(self._db, clock)
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
@@ -130,6 +133,7 @@ class Service:
                 clock=self._clock,
                 executor=self._executor,
                 readiness=self.readiness,
+                notice=self._spool.notice,
                 history=self._history,
                 monitors=ManagedMonitors(self),
                 alerts=self._alerting.alerts,
@@ -156,7 +160,7 @@ class Service:
 
     def readiness(self) -> str | None:
         """None when heartbeats can be taken, else why not."""
-        return self._starting or self._db.trouble
+        return self._starting or (None if self._spool.taking_since() is not None else self._db.trouble)
 
     # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -172,6 +176,7 @@ class Service:
             self._replica,
             settled=self._waiters.settled,
             attention=self._evaluator.attend,
+            spooler=self._spool.spooler,
         )
         loop.add_signal_handler(signal.SIGHUP, lambda: self._executor.submit(self._reload_by_signal))
         self._boot_thread.start()
@@ -246,6 +251,7 @@ class Service:
         self._alerting.start()
         self._periodic = [
             Periodic("follower", FOLLOW_EVERY, follower.poll, self._presence.refresh),
+            *self._spool.periodics(self._recorder),
             Periodic("pruner", PRUNE_EVERY, self._prune),
             *self._alerting.periodics(self.settings, lambda: self._evaluator.worked_at),
         ]
@@ -371,6 +377,8 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
     """The settings that differ and take effect only at a start."""
     pairs = {
         "storage.url": (old.storage.url, new.storage.url),
+        "storage.spool": (old.storage.spool, new.storage.spool),
+        "storage.spool_megabytes": (old.storage.spool_megabytes, new.storage.spool_megabytes),
         "web.listen_address": (old.web.listen_address, new.web.listen_address),
         "web.telemetry_path": (old.web.telemetry_path, new.web.telemetry_path),
         "log.format": (old.log.format, new.log.format),

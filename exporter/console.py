@@ -64,7 +64,9 @@ def overridden(settings: Settings, **options: str | None) -> Settings:
             external_url=checked.external_url if "external_url" in given else web.external_url,
         ),
         log=replace(log, level=given.get("log_level", log.level), format=given.get("log_format", log.format)),
-        storage=replace(storage, url=given.get("storage_url", storage.url)),
+        storage=replace(
+            storage, url=given.get("storage_url", storage.url), spool=given.get("storage_spool") or storage.spool
+        ),
     )
 
 

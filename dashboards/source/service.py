@@ -147,6 +147,7 @@ def board() -> dict[str, Any]:
     layout.line(9, (18, taking.latency()), (6, taking.blackouts()))
     layout.heading("Does it keep them?")
     layout.line(8, (8, taking.commits()), (8, taking.batches()), (8, taking.storage_errors()))
+    layout.line(8, (18, taking.spool()), (6, taking.storage_outages()))
     layout.heading("Does it judge them in time?")
     layout.line(8, (8, judging.lag()), (8, judging.evaluations()), (8, judging.transitions()))
     layout.line(5, (24, judging.lease_over_time()))

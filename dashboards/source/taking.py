@@ -103,6 +103,30 @@ def batches() -> Panel:
     )
 
 
+def spool() -> Panel:
+    return lines(
+        "Spool",
+        "Heartbeats that wait in files because the database does not take them, and how fast they come and go. They "
+        "are acknowledged and safe on that disk, but no status follows until they are recorded. Empty without "
+        "storage.spool.",
+        Query(f"sum({own(PREFIX + 'spooled_heartbeats')})", "waiting"),
+        Query(f"60 * sum({rate(PREFIX + 'spooled_total')})", "in, a minute"),
+        Query(f"60 * sum({rate(PREFIX + 'replayed_total')})", "out, a minute"),
+        field=Field("short", NOT_SCRAPED, steps(GOOD, (1, WARNING)), min=0),
+        overrides=(painted("waiting", BAD), painted("in, a minute", WARNING), painted("out, a minute", GOOD)),
+    )
+
+
+def storage_outages() -> Panel:
+    total = own(PREFIX + "storage_outages_total")
+    return stat(
+        "Outages of the database",
+        "How often in this range a database began to refuse transactions, however long each of them lasted.",
+        now(f"sum(increase({total}[{RANGE}]))", "outages"),
+        field=Field("short", NOT_SCRAPED, steps(GOOD, (0.5, BAD)), decimals=0),
+    )
+
+
 def storage_errors() -> Panel:
     errors = f"60 * sum by (operation) ({rate(PREFIX + 'storage_errors_total')})"
     return lines(

@@ -114,6 +114,12 @@ class StorageSection(Model):
     transitions_kept: PositiveDuration = Field(
         90 * DAY, description="How long transitions are kept.", json_schema_extra={"default": "90d"}
     )
+    spool: Annotated[StrictStr, Field(min_length=1)] | None = Field(
+        None, description="Directory in which heartbeats wait while the database does not take them."
+    )
+    spool_megabytes: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
+        256, description="How much may wait there, in MiB."
+    )
 
 
 class AuthSection(Model):
@@ -164,7 +170,13 @@ class ConfigFile(Model):
         """What the rest of the program takes, but for the notifiers: only their own models can read those."""
         storage, web, auth = self.storage, self.web, self.web.auth
         return Settings(
-            storage=StorageSettings(storage.url, storage.heartbeats_kept, storage.transitions_kept),
+            storage=StorageSettings(
+                storage.url,
+                storage.heartbeats_kept,
+                storage.transitions_kept,
+                storage.spool,
+                storage.spool_megabytes,
+            ),
             web=WebSettings(
                 listen_address=web.listen_address,
                 telemetry_path=web.telemetry_path,

@@ -34,6 +34,10 @@ class StorageSettings:
     """Recent heartbeats kept in the log of each monitor."""
     transitions_kept: int = 90 * DAY
     """Milliseconds for which transitions are kept."""
+    spool: str | None = None
+    """Directory in which heartbeats wait while the database does not take them; None for no such thing."""
+    spool_megabytes: int = 256
+    """How much may wait there, for each process, in MiB."""
 
 
 @dataclass(frozen=True, slots=True)

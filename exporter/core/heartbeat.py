@@ -113,6 +113,36 @@ def apply(state: HeartbeatState, beats: Iterable[Heartbeat], max_runtime: int | 
     )
 
 
+def apply_late(state: HeartbeatState, beats: Iterable[Heartbeat], max_runtime: int | None = None) -> HeartbeatState:
+    """`state` with `beats` that were received before its last heartbeat and became known only now.
+
+    Here the moments decide: nothing that is known of a later moment is undone. A late start opens a run only if no
+    outcome was received after it: whether one of those was its end cannot be told any more, and a run that is over
+    must not hold its monitor DOWN.
+    """
+    for beat in beats:
+        earlier = tuple(run for run in state.runs if run.started_at <= beat.received_at)
+        later = tuple(run for run in state.runs if run.started_at > beat.received_at)
+        after = apply(state._replace(runs=earlier), (beat,), max_runtime)
+        outcome_at = state.last_failure_at if state.last_outcome is Kind.FAILURE else state.last_success_at
+        overtaken = outcome_at is not None and outcome_at > beat.received_at
+        if overtaken:
+            after = after._replace(
+                last_outcome=state.last_outcome,
+                last_exit_code=state.last_exit_code,
+                last_duration=state.last_duration,
+            )
+        runs = earlier if overtaken and beat.kind is Kind.START else after.runs
+        state = after._replace(
+            last_received_at=_later(state.last_received_at, after.last_received_at),
+            last_success_at=_later(state.last_success_at, after.last_success_at),
+            last_failure_at=_later(state.last_failure_at, after.last_failure_at),
+            last_start_at=_later(state.last_start_at, after.last_start_at),
+            runs=(*(run for run in runs if all(run.rid != other.rid for other in later)), *later)[-MAX_OPEN_RUNS:],
+        )
+    return state
+
+
 def merge(state: HeartbeatState, delta: HeartbeatState) -> HeartbeatState:
     """`state` with what `delta`, the outcome of `apply` on NO_HEARTBEATS and `state`'s runs, adds to it.
 
@@ -132,6 +162,10 @@ def merge(state: HeartbeatState, delta: HeartbeatState) -> HeartbeatState:
         state.last_duration if delta.last_duration is None else delta.last_duration,
         delta.runs,
     )
+
+
+def _later(moment: int | None, other: int | None) -> int | None:
+    return other if moment is None or (other is not None and other > moment) else moment
 
 
 def _run_ended_by(runs: tuple[Run, ...], rid: str) -> Run | None:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 from exporter.core.clock import HOUR, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
@@ -30,6 +31,10 @@ _STEP = 2 * SECOND
 """A wall clock that falls behind the monotonic one by this much has been set back."""
 
 
+class HeldBack(StorageUnavailable):
+    """Heartbeats that were acknowledged are not in the database yet: nobody is judged without them."""
+
+
 class Evaluator:
     """`evaluate_due` does the work, on the caller's thread; `start` runs it on one of its own."""
 
@@ -43,13 +48,16 @@ class Evaluator:
         telemetry: Telemetry,
         alarms: Alarms | None = None,
         calendars: Calendars | None = None,
+        held_back: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`held_back` tells whether heartbeats of this process wait for the database elsewhere."""
         self._db = database
         self._calendars: Calendars = calendars or EverythingCounts()
         self._alarms: Alarms = alarms or NoAlarms()
         self._evaluations = evaluations
         self._history = history
         self._lease = lease
+        self._held_back = held_back
         self._clock = clock
         self._telemetry = telemetry
         self._offset = clock.now() - clock.monotonic()
@@ -76,6 +84,8 @@ class Evaluator:
 
         Raises StorageUnavailable, and LeaseLost when another process took over meanwhile.
         """
+        if self._held_back():  # and the lease is left to others, who may know more
+            raise HeldBack("heartbeats wait in the spool")
         held_before = self._lease.held
         held = self._lease.hold()
         self._telemetry.lease_held(held)
@@ -122,9 +132,14 @@ class Evaluator:
                 self._telemetry.evaluation_failed()
                 self._evaluations.set_aside(one, now + QUARANTINE)
         settled = self._evaluations.settle(
-            outcomes, self._lease.check, lambda transaction, taken: self._alarms.observe(transaction, taken, now)
+            outcomes, self._check, lambda transaction, taken: self._alarms.observe(transaction, taken, now)
         )
         self._report(settled, now)
+
+    def _check(self) -> None:
+        self._lease.check()
+        if self._held_back():
+            raise HeldBack("heartbeats wait in the spool")
 
     def _judge_one(self, watched: Watched, due: Due, now: int) -> Outcome:
         last = watched.state.last_received_at
@@ -163,6 +178,9 @@ class Evaluator:
             except LeaseLost as error:
                 log.warning("%s", error)
                 self._telemetry.lease_held(False)
+                wait = _LONGEST_WAIT
+            except HeldBack as error:
+                log.debug("evaluation waits: %s", error)
                 wait = _LONGEST_WAIT
             except StorageUnavailable as error:
                 log.error("evaluation waits for the database: %s", error)

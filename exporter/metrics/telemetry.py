@@ -83,8 +83,12 @@ class ExporterTelemetry:
             self._rejected.labels(reason.value)
         self._commit = histogram("commit_duration_seconds", "Time to commit a group of heartbeats.", _FAST)
         self._batch = histogram("commit_batch_size", "Heartbeats in a group.", _SIZES)
+        self._spooled = counter("spooled", "Heartbeats that went into the spool.")
+        self._replayed = counter("replayed", "Heartbeats recorded out of the spool.")
+        self._spool = gauge("spooled_heartbeats", "Heartbeats that wait in the spool.", "livesum")
         self._storage_up = gauge("storage_up", "1 while the database takes our transactions.", "livemin")
         self._storage_errors = counter("storage_errors", "Transactions that the database refused.", "operation")
+        self._storage_outages = counter("storage_outages", "Times that the database began to refuse.")
         self._evaluations = counter("evaluations", "Monitors evaluated.")
         self._evaluation_failures = counter("evaluation_failures", "Monitors set aside: they could not be evaluated.")
         self._until = gauge(
@@ -138,11 +142,22 @@ class ExporterTelemetry:
         self._commit.observe(seconds)
         self._batch.observe(heartbeats)
 
+    def spooled(self, heartbeats: int) -> None:
+        self._spooled.inc(heartbeats)
+
+    def replayed(self, heartbeats: int) -> None:
+        self._replayed.inc(heartbeats)
+
+    def spool_holds(self, heartbeats: int) -> None:
+        self._spool.set(heartbeats)
+
     def storage_failed(self, operation: str) -> None:
         self._storage_errors.labels(operation).inc()
 
     def storage_up(self, up: bool) -> None:
         self._storage_up.set(up)
+        if not up:
+            self._storage_outages.inc()
 
     def evaluated(self, monitors: int, lag: float) -> None:
         self._evaluations.inc(monitors)

@@ -156,6 +156,8 @@ class Database:
         # Our own threads queue here instead of in SQLite's busy handler, which sleeps up to 100 ms between tries; and
         # what one process commits becomes visible in the order of its numbers.
         self._one_writer = threading.Lock()
+        self._in_vain = 0
+        """How often somebody at the head of that queue waited for the database, and it did not come."""
         self.tables = Tables(self._peewee)
         self.locks_rows: bool = self._engine.locks_rows
         """Whether writers of several processes run side by side; else one has the database to itself."""
@@ -204,23 +206,28 @@ class Database:
         Raises StorageUnavailable, and nothing was written that anybody was told of, when the database cannot take it
         now; StorageConflict when another process was in the way.
         """
-        with self._one_writer, self._session(operation, writing=True):
-            committing = False
+        before = self._in_vain
+        with self._one_writer:
+            if self._in_vain != before:  # else whoever queues behind one that waits in vain waits twice as long
+                raise StorageUnavailable(f"{operation}: not tried after {self.trouble}")
+            begun = committing = False
             try:
-                with self._peewee.atomic():
-                    began = time.monotonic()
-                    transaction = Transaction(self._engine.cursor)
-                    yield transaction
-                    if within is not None and time.monotonic() - began > within:
-                        raise peewee.OperationalError(f"the transaction took more than {within:g} s")
-                    committing = True
-            except self._engine.errors:
+                with self._session(operation, writing=True):
+                    with self._peewee.atomic():
+                        begun, at = True, time.monotonic()
+                        transaction = Transaction(self._engine.cursor)
+                        yield transaction
+                        if within is not None and time.monotonic() - at > within:
+                            raise peewee.OperationalError(f"the transaction took more than {within:g} s")
+                        committing = True
+                    committing = False
+                    self._still_there()  # else the commit went to a file that nobody will ever open again
+                    for action in transaction.after_commit:
+                        action()
+                    self._works(None)
+            finally:
+                self._in_vain += not begun
                 self.doubts += committing
-                raise
-            self._still_there()  # else the commit went to a file that nobody will ever open again
-            for action in transaction.after_commit:
-                action()
-            self._works(None)
 
     @contextmanager
     def read(self, operation: str) -> Iterator[Reader]:
@@ -279,6 +286,6 @@ class Database:
         return error
 
     def _works(self, trouble: str | None) -> None:
-        if trouble is None or self.trouble is None:
+        before, self.trouble = self.trouble, trouble
+        if trouble is None or before is None:
             self._telemetry.storage_up(trouble is None)
-        self.trouble = trouble

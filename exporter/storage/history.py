@@ -73,16 +73,19 @@ class History:
         return found
 
     def heartbeats(self, monitor_id: int, limit: int) -> Sequence[Heartbeat]:
-        """The newest `limit` heartbeats in the log, newest first."""
+        """The newest `limit` heartbeats in the log, newest first: as they came in, and late ones at their moment."""
         table = self._db.tables.heartbeats
         query = (
-            table.select(table.kind, table.received_at, table.rid, table.exit_code, table.output)
+            table.select(table.late, table.kind, table.received_at, table.rid, table.exit_code, table.output)
             .where(table.monitor_id == monitor_id)
             .order_by(table.id.desc())
             .limit(limit)
         )
         with self._db.read("read heartbeats"):
-            return [
-                Heartbeat(Kind(kind), received_at, rid, exit_code, output)
-                for kind, received_at, rid, exit_code, output in query.tuples()
-            ]
+            rows = [(late, Heartbeat(Kind(kind), *rest)) for late, kind, *rest in query.tuples()]
+        found = [beat for late, beat in rows if not late]
+        for late, beat in reversed(rows):
+            if late:
+                at = beat.received_at
+                found.insert(next((n for n, other in enumerate(found) if other.received_at <= at), len(found)), beat)
+        return found

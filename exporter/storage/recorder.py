@@ -2,22 +2,27 @@
 
 Requests put heartbeats in; the thread takes all that wait, commits them in one transaction, and hands them back
 settled. While it waits for the disk, the next group gathers. That is what makes an fsync per acknowledgement cheap.
+
+With a spool, what the database does not take goes there instead.
 """
 
 import logging
 import threading
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from exporter.core.errors import StorageConflict, StorageUnavailable
-from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Run, apply, merge
-from exporter.core.status import Status
 from exporter.core.telemetry import Telemetry
-from exporter.storage.commit import CommitStatements, Pending
+from exporter.storage.commit import Pending
 from exporter.storage.database import LONGEST, Database
-from exporter.storage.fleet import Fleet, Watched
+from exporter.storage.fleet import Fleet
+from exporter.storage.group import Changes, GroupCommit
 from exporter.storage.snapshot import load
+
+if TYPE_CHECKING:
+    from exporter.storage.spooler import Spooler
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +46,11 @@ class Recorder:
         replica: str,
         settled: Callable[[Sequence[Pending]], None],
         attention: Callable[[], None] = lambda: None,
+        spooler: "Spooler | None" = None,
     ) -> None:
         self._db = database
         self._fleet = fleet
         self._telemetry = telemetry
-        self._replica = replica
         self._settled = settled
         self._attention = attention
         self._queue: deque[Pending] = deque()
@@ -56,10 +61,21 @@ class Recorder:
         self._stopping = False
         self._pause = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self._statements = CommitStatements(database)
+        self._group = GroupCommit(database, replica)
+        self._spooler = spooler
 
     def start(self) -> None:
+        if self._spooler is not None:
+            self._spooler.open()
+            self._work.set()
         self._thread.start()
+
+    def look_around(self) -> None:
+        """For the spool, every so often on another thread. Raises StorageUnavailable."""
+        if self._spooler is not None:
+            self._spooler.look_around()
+            if self._spooler.behind:
+                self._work.set()
 
     def stop(self, timeout: float = 30.0) -> None:
         """Commits what waits, then ends the thread."""
@@ -71,6 +87,8 @@ class Recorder:
     def record(self, pending: Pending) -> bool:
         """Queues a heartbeat; False when too many wait already. Never blocks."""
         if len(self._queue) >= MAX_WAITING:
+            if self._spooler is not None:
+                self._spooler.missed()
             return False
         self._queue.append(pending)
         if not self._work.is_set():
@@ -94,38 +112,48 @@ class Recorder:
             self._work.wait(_RETRY_PAUSE if self._unread else None)
             self._work.clear()
             self._read_again()
-            while self._queue or self._jobs:
+            while self._queue or self._jobs or self._can_replay():
                 if self._jobs:
                     ids, done = self._jobs.popleft()
                     self._reload(ids)
                     done.set()
-                if self._queue:
-                    self._take()
+                taken = self._take() if self._queue else 0
+                if self._can_replay():
+                    self._catch_up(2 * taken)
             if self._stopping:
+                if self._spooler is not None:
+                    self._spooler.close()
                 self._db.close()
                 return
 
-    def _take(self) -> None:
+    def _take(self) -> int:
+        """How many heartbeats that were."""
         batch: list[Pending] = []
         while self._queue and len(batch) < MAX_BATCH:
             pending = self._queue.popleft()
             if not pending.abandoned:
                 batch.append(pending)
+            elif self._spooler is not None:
+                self._spooler.missed()
         if not batch:
-            return
+            return 0
+        if self._spooler is not None and self._spooler.steps_in:
+            self._put_by(self._spooler, batch)
+            return len(batch)
         started = time.perf_counter()
         try:
             self._commit_whatever_is_in_the_way(batch)
         except StorageUnavailable as error:
-            log.error("heartbeats not recorded: %s", error, extra={"heartbeats": len(batch)})
-            for pending in batch:
-                pending.error = error
-            self._settled(batch)
-            self._pause.wait(_RETRY_PAUSE)
+            if self._spooler is not None:
+                self._put_by(self._spooler, batch, tried=True)
+            else:
+                self._refuse(batch, error)
+                self._pause.wait(_RETRY_PAUSE)
         else:
             self._settled(batch)
             self._telemetry.batch_committed(len(batch), time.perf_counter() - started)
             self._read_again()
+        return len(batch)
 
     def _commit_whatever_is_in_the_way(self, batch: Sequence[Pending]) -> None:
         for _ in range(TRIES - 1):
@@ -137,44 +165,51 @@ class Recorder:
         self._commit(batch)
 
     def _commit(self, batch: Sequence[Pending]) -> None:
-        beats: defaultdict[int, list[Heartbeat]] = defaultdict(list)
-        watched: dict[int, Watched] = {}
-        for pending in batch:
-            id = pending.watched.id
-            watched[id] = pending.watched
-            beats[id].append(pending.beat)
-        deltas: dict[int, HeartbeatState] = {}
-        ended: list[tuple[int, str]] = []
-        started: list[tuple[int, Run]] = []
+        if self._spooler is not None:
+            self._spooler.next_group()
         with self._db.write("record heartbeats", within=LONGEST) as transaction:
-            open_runs, not_up = self._statements.before(transaction, sorted(beats))
-            for id, received in beats.items():
-                before = open_runs.get(id, ())
-                nothing = HeartbeatState(runs=before) if before else NO_HEARTBEATS
-                delta = deltas[id] = apply(nothing, received, watched[id].monitor.max_runtime)
-                if delta.runs != before:
-                    # Rows keep the order of starts, so everything from the first difference on is written anew.
-                    same = _same(before, delta.runs)
-                    ended += [(id, run.rid) for run in before[same:]]
-                    started += [(id, run) for run in delta.runs[same:]]
-            self._statements.end_runs(transaction, ended)
-            self._statements.add_runs(transaction, started)
-            self._statements.add_heartbeats(transaction, batch, self._replica)
-            self._statements.update_states(transaction, list(deltas.items()))
-            due = [id for id, delta in deltas.items() if _due_at_once(watched[id], delta, id in not_up)]
-            self._statements.bring_forward(transaction, [(id, beats[id][0].received_at) for id in due])
-            transaction.after_commit.append(lambda: self._fold(watched, deltas))
+            if self._spooler is not None:
+                self._spooler.mark(transaction)
+            changes = self._group.write(transaction, batch)
+            transaction.after_commit.append(lambda: self._fold(changes))
 
-    def _fold(self, watched: Mapping[int, Watched], deltas: Mapping[int, HeartbeatState]) -> None:
-        attention = False
-        for id, delta in deltas.items():
-            one = watched[id]
-            attention = attention or one.standing.status is not Status.UP or _due_at_once(one, delta, False)
-            one.state = merge(one.state, delta)
-        if attention:
+    def _fold(self, changes: Changes) -> None:
+        if changes.fold():
+            self._attention()
+
+    def _put_by(self, spooler: "Spooler", batch: Sequence[Pending], tried: bool = False) -> None:
+        if tried:  # and time has passed
+            waiting = [one for one in batch if not one.abandoned]
+            if len(waiting) < len(batch):
+                spooler.missed()
+            batch = waiting
+        try:
+            spooler.put(batch, tried)
+        except StorageUnavailable as error:
+            self._refuse(batch, error)
+        else:
+            self._settled(batch)
+
+    def _refuse(self, batch: Sequence[Pending], error: StorageUnavailable) -> None:
+        log.error("heartbeats not recorded: %s", error, extra={"heartbeats": len(batch)})
+        for pending in batch:
+            pending.error = error
+        self._settled(batch)
+
+    def _can_replay(self) -> bool:
+        return self._spooler is not None and self._spooler.can_replay
+
+    def _catch_up(self, heartbeats: int) -> None:
+        assert self._spooler is not None
+        self._unread |= self._spooler.catch_up(heartbeats)
+        if not self._spooler.behind:
+            self._read_again()
             self._attention()
 
     def _reload(self, ids: Sequence[int]) -> None:
+        if self._spooler is not None and self._spooler.behind:  # the fleet knows of more than the database does
+            self._unread.update(ids)
+            return
         try:
             # Under the writer's lock, so that no commit of ours falls between reading and putting.
             with self._db.write("reload monitors"):
@@ -188,24 +223,3 @@ class Recorder:
         if self._unread and not self._stopping:
             self._jobs.append((sorted(self._unread), threading.Event()))
             self._unread.clear()
-
-
-def _same(before: Sequence[Run], after: Sequence[Run]) -> int:
-    """How many are the same from the start on."""
-    same = 0
-    while same < min(len(before), len(after)) and before[same] == after[same]:
-        same += 1
-    return same
-
-
-def _due_at_once(watched: Watched, delta: HeartbeatState, not_up: bool) -> bool:
-    """Whether what just arrived may change the status now, or bring a deadline nearer. A plain success cannot change
-    that of a monitor that is UP: its deadline is worked out anew when it comes up, and the index stays untouched on the
-    hot path.
-    """
-    monitor, before = watched.monitor, watched.state.last_received_at
-    if before is not None and delta.last_received_at is not None and delta.last_received_at < before:
-        return True  # the clock was set back: what was planned after the older heartbeat is too late by now
-    if monitor.evaluation_cron is not None:
-        return False
-    return not_up or delta.failures > 0 or (delta.starts > 0 and monitor.max_runtime is not None)

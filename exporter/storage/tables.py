@@ -130,9 +130,10 @@ class Tables:
         )
         self.runs = table("runs", "id", "monitor_id", "rid", "started_at")
         self.heartbeats = table(
-            "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica"
+            "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica", "late"
         )
         self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
+        self.spools = table("spools", "id", "position", "committed")
         self.leases = table("leases", "name", "holder", "token", "expires_at", primary_key="name")
         self.stamps = table("stamps", "name", "at", "blackout_total", primary_key="name")
         self.maintenances = table("maintenances", "id", *MAINTENANCE_COLUMNS, "provisioned", "created_at")

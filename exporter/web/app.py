@@ -34,7 +34,7 @@ from exporter.web.status_page import StatusPage
 def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
     """The application that gunicorn serves; nothing in it is global, so a test may have as many as it likes."""
     assets = Assets()
-    pages = Pages(assets, parts.version)
+    pages = Pages(assets, parts.version, parts.notice)
     all_routes = routes(parts, assets, pages)
     app = falcon.asgi.App(
         middleware=[Passage(all_routes, Guard(parts.settings), parts.observe)],

@@ -153,5 +153,7 @@ class Parts:
     """Where everything that blocks or computes is done."""
     observe: Observe
     version: str
+    notice: Callable[[], str | None] = lambda: None
+    """What people should know though all that is asked of us is done."""
     ingest: Sequence[tuple[str, object]] = ()
     """(URI template, Falcon resource) of the routes that take heartbeats."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ class Assets:
 class Pages:
     """The templates."""
 
-    def __init__(self, assets: Assets, version: str) -> None:
+    def __init__(self, assets: Assets, version: str, notice: Callable[[], str | None] = lambda: None) -> None:
+        """`notice` is what every page tells beside its own."""
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -76,6 +77,7 @@ class Pages:
         self._environment.globals.update(
             asset=assets.url,
             version=version,
+            notice=notice,
             labels=LABELS,
             impacts=IMPACTS,
             states=STATES,

@@ -1,8 +1,12 @@
 """A database that refuses, and several processes on one: 503 in time, never a lie, and back by itself."""
 
+import contextlib
 import os
+import resource
 import sqlite3
+import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -185,3 +189,115 @@ def test_the_command_line_is_seen_by_a_running_service(start: Starter) -> None:
     eventually(lambda: service.ping("fresh", secret=secret).status == 404, 2)
     assert secret not in service.output()
     assert service.ping("job", secret=SECRET).status == 200
+
+
+class SmallDisk:
+    """A file system with room for SQLite's log between two checkpoints, 32 MB, and for what a load makes meanwhile."""
+
+    says = "full"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def fill(self, service: Service) -> bool:
+        """Takes all there is. What SQLite deletes when it gives up a connection is room again, so: again and again."""
+        with (self.path / "filler").open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        return True
+
+    def free(self, service: Service) -> None:
+        (self.path / "filler").unlink()
+
+    def close(self) -> None:
+        subprocess.run(["umount", "--lazy", str(self.path)], check=True)  # the service may still be there
+
+
+class NoLongerFiles:
+    """The process may make no file longer than SQLite's log is: the kernel answers a write as on a full disk, but for
+    the error's number. It takes no rights to have that.
+    """
+
+    says = "disk I/O error"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reader: sqlite3.Connection | None = None
+        path.mkdir()
+
+    def fill(self, service: Service) -> bool:
+        if self._reader is None:
+            self._reader = sqlite3.connect(self.path / "live.db", isolation_level=None)
+            self._reader.execute("BEGIN")  # as long as it reads, SQLite cannot begin its log anew
+            self._reader.execute("SELECT COUNT(*) FROM heartbeats").fetchone()
+            longest = (self.path / "live.db-wal").stat().st_size
+            assert longest > 1_000_000, "the log and a spool have to fit in"
+            resource.prlimit(service.worker(), resource.RLIMIT_FSIZE, (longest, resource.RLIM_INFINITY))
+        return True
+
+    def free(self, service: Service) -> None:
+        resource.prlimit(service.worker(), resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.close()
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+
+def may_mount() -> bool:
+    """Whether a file system can be mounted here; tried where nobody sees it."""
+    try:
+        command = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(params=[NoLongerFiles, *([SmallDisk] if may_mount() else [])])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk | NoLongerFiles]:
+    disk = request.param(tmp_path / "disk")
+    yield disk
+    disk.close()
+
+
+@pytest.mark.parametrize("spool", [False, True])
+def test_a_full_disk(start: Starter, tmp_path: Path, disk: SmallDisk | NoLongerFiles, spool: bool) -> None:
+    """With a spool on another disk nobody notices."""
+    config = f"storage: {{heartbeats_kept: 10000{f', spool: {tmp_path}/spool' if spool else ''}}}\n" + monitors("job")
+    url = f"sqlite:///{disk.path}/live.db"
+    service = start(config, options=("--storage.url", url))
+    service.storage = url
+    with Load(service, clients=2) as load:
+        eventually(lambda: len(load.acknowledged) > 20)
+        if isinstance(disk, NoLongerFiles):
+            eventually(lambda: (disk.path / "live.db-wal").stat().st_size > 1_000_000)
+        disk.fill(service)
+        if spool:
+            eventually(lambda: disk.fill(service) and waiting_in_spool(service) > 20)
+            assert service.ping("job").status == 200
+        else:
+            eventually(lambda: disk.fill(service) and refused_in_time(service) is None)
+            eventually(lambda: disk.fill(service) and load.refused.get(503, 0) >= 2)
+            eventually(lambda: disk.fill(service) and disk.says in curl(f"{service.url}/-/ready").body)
+            eventually(lambda: disk.fill(service) and disk.says in curl(f"{service.url}/").body)
+        eventually(lambda: disk.fill(service) and service.metrics()["heartbeat_exporter_storage_up",] == 0)
+        assert service.metrics()["heartbeat_received_total", "job"] >= 20
+        assert curl(f"{service.url}/").status == 200
+        disk.free(service)
+        before = len(load.acknowledged)
+        eventually(lambda: len(load.acknowledged) > before + 20)
+        load.stop()
+    eventually(lambda: service.metrics()["heartbeat_exporter_storage_up",] == 1)
+    eventually(lambda: waiting_in_spool(service) == 0)
+    with closing(sqlite3.connect(disk.path / "live.db")) as database:
+        found = [row[0] for row in database.execute("SELECT rid FROM heartbeats WHERE rid != ''")]
+    assert len(found) == len(set(found))
+    assert not load.acknowledged - set(found)
+    assert set(load.refused) == (set() if spool else {503})
+
+
+def waiting_in_spool(service: Service) -> float:
+    return service.metrics()["heartbeat_exporter_spooled_heartbeats",]

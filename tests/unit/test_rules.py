@@ -392,9 +392,16 @@ def test_a_database_that_refuses(world: World, tmp_path: Path) -> None:
 
 
 def test_a_database_that_refuses_now_and_then(world: World, tmp_path: Path) -> None:
-    world.replica("on*12", "a:1", storage_errors_total={'operation="commit"': "0*2 2*2 3*8"})
-    world.replica("on*12", "b:1", storage_errors_total={'operation="commit"': "0*2 1*10"})
+    world.replica("on*12", "a:1", storage_outages_total="0*2 2*2 3*8")
+    world.replica("on*12", "b:1", storage_outages_total="0*2 1*10")
     world.alerts_are(tmp_path, HeartbeatStorageErrors="0*8 1*4")
+
+
+def test_a_database_that_works_again_is_not_held_against_it(world: World, tmp_path: Path) -> None:
+    """Every thread has counted its errors meanwhile, and that is no reason for an alert of five minutes more."""
+    errors = {'operation="stamp"': "0*2 1 2 4 6 8 10 12 14*12", 'operation="prune"': "0*2 1 2 3 5 7 9 11 12*12"}
+    world.replica("on*21", storage_up="1*2 0*8 1*11", storage_outages_total="0*2 1*19", storage_errors_total=errors)
+    world.alerts_are(tmp_path, HeartbeatStorageErrors="0*6 1*4 0*11")
 
 
 # ── what they say ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -71,11 +71,17 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
             "commit_batch_size_sum": 3,
         },
     ),
+    "spooled": (lambda telemetry: telemetry.spooled(3), {"spooled_total": 3}),
+    "replayed": (lambda telemetry: telemetry.replayed(2), {"replayed_total": 2}),
+    "spool_holds": (lambda telemetry: telemetry.spool_holds(5), {"spooled_heartbeats": 5}),
     "storage_failed": (
         lambda telemetry: telemetry.storage_failed("commit"),
         {"storage_errors_total{operation=commit}": 1},
     ),
-    "storage_up": (lambda telemetry: telemetry.storage_up(True), {"storage_up": 1}),
+    "storage_up": (
+        lambda telemetry: (telemetry.storage_up(False), telemetry.storage_up(True)),
+        {"storage_up": 1, "storage_outages_total": 1},
+    ),
     "evaluated": (
         lambda telemetry: telemetry.evaluated(7, 0.5),
         {"evaluations_total": 7, "evaluation_lag_seconds_count": 1, "evaluation_lag_seconds_sum": 0.5},
