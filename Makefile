@@ -35,7 +35,7 @@ demo: $(STAMP)
 
 .PHONY: test
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
 .PHONY: format
 format: $(STAMP)
