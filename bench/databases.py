@@ -74,10 +74,10 @@ def fill(url: str, monitors: int, deadlines: int = 0, apart: float = 20) -> None
             "next_evaluation_at": now,
         }
         states.update(**up).execute()
-    with database.write("fill"):
-        if database.locks_rows:  # as its autovacuum would have done long before there were so many
-            database.begin_migration()
-            database.peewee.execute_sql("ANALYZE")
+    if database.locks_rows:  # as its autovacuum would have done long before there were so many
+        with database.read("fill"):
+            database.peewee.execute_sql("SET statement_timeout = 0")
+            database.peewee.execute_sql("VACUUM (ANALYZE)")
     database.close()
 
 
