@@ -20,6 +20,7 @@ from exporter.core.monitor import Monitor
 from exporter.core.spans import Span, merged
 from exporter.core.status import Reason, Status, evaluate
 from exporter.core.timeline import Standing
+from exporter.core.uptime import Change, past
 from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.history import Transition
 from exporter.web.app import create_app
@@ -201,7 +202,9 @@ def every_status(now: int = NOW) -> World:
         transitions = [Transition(now - ago, was, why, now - ago + 40) for ago, was, why in history]
         since = transitions[-1].at if transitions else now - 2 * DAY
         standing = Standing(status, reason, since)
-        world.fleet.update([Watched(number, monitor, b"", standing, state, provisioned=number % 2 == 1)])
+        watched = Watched(number, monitor, b"", standing, state, provisioned=number % 2 == 1)
+        watched.past = past([Change(one.at, one.status) for one in transitions])
+        world.fleet.update([watched])
         world.history.kept[number] = transitions
         world.history.beats[number] = _beats(state)
     return world
