@@ -18,6 +18,10 @@ class Maintenance(Protocol):
 
     def applies_to(self, monitor: Monitor) -> bool: ...
 
+    def tags(self) -> frozenset[str] | None:
+        """The only tags it may apply to; None when every monitor has to be asked."""
+        ...
+
     def spans(self, start: int, end: int) -> Sequence[Span]:
         """Its windows that overlap the time from `start` up to `end`, whole, in order."""
         ...
@@ -86,10 +90,26 @@ class Calendar:
         """The same object for all monitors with the same maintenance."""
         if not self.maintenances:
             return self._plain
-        chosen = tuple(one for one in self.maintenances if one.applies_to(monitor))
+        named, others = self._by_tag
+        # Pauses of single monitors pile up, and are looked at for every monitor whenever one is added.
+        asked = (*others, *named.get(monitor.tag, ()))
+        chosen = tuple(one for one in asked if one.applies_to(monitor))
         if not chosen:
             return self._plain
         return self._made.setdefault(chosen, Uncounted(self._plain.blackouts, chosen))
+
+    @cached_property
+    def _by_tag(self) -> tuple[dict[str, list[Maintenance]], list[Maintenance]]:
+        """By the only tags that they may apply to, and those that every monitor is asked for."""
+        named: dict[str, list[Maintenance]] = {}
+        others: list[Maintenance] = []
+        for one in self.maintenances:
+            tags = one.tags()
+            if tags is None:
+                others.append(one)
+            for tag in tags or ():
+                named.setdefault(tag, []).append(one)
+        return named, others
 
     @cached_property
     def _plain(self) -> Uncounted:

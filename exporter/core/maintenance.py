@@ -34,6 +34,10 @@ class Window:
     def applies_to(self, monitor: Monitor) -> bool:
         return self.selector.matches(monitor)
 
+    def tags(self) -> frozenset[str] | None:
+        tags = self.selector.tags
+        return frozenset(tags) if tags and not any(set(tag) & set("*?[") for tag in tags) else None
+
     def spans(self, start: int, end: int) -> Sequence[Span]:
         if self.ended_at is not None:
             end = min(end, self.ended_at)

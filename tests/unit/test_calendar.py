@@ -22,6 +22,9 @@ class Windows:
     windows: tuple[Span, ...]
     prefix: str = ""
 
+    def tags(self) -> frozenset[str] | None:
+        return None
+
     def applies_to(self, monitor: Monitor) -> bool:
         return monitor.tag.startswith(self.prefix)
 

@@ -155,3 +155,24 @@ def test_what_a_window_does_to_a_monitor() -> None:
     assert status(monitor, 63 * MINUTE) is status(monitor, 65 * MINUTE) is Status.UP
     assert status(monitor, 65 * MINUTE + 1) is Status.DEGRADED
     assert status(other, 10 * MINUTE + 1) is Status.DOWN
+
+
+def test_only_those_windows_are_asked_that_may_apply() -> None:
+    def window(name: str, **selector: tuple[str, ...]) -> Window:
+        return Window(name=name, selector=Selector(**selector), starts_at=START, duration=HOUR)
+
+    exact, glob = window("exact", tags=("a", "b")), window("glob", tags=("a*",))
+    grouped = window("grouped", tags=("a",), groups=("x",))
+    assert exact.tags() == {"a", "b"}
+    assert glob.tags() is window("all").tags() is None
+    calendar = Calendar((), (exact, glob, grouped))
+    for monitor in (
+        Monitor(tag="a"),
+        Monitor(tag="a", group="x"),
+        Monitor(tag="b"),
+        Monitor(tag="ab"),
+        Monitor(tag="c"),
+    ):
+        expected = {one.name for one in calendar.maintenances if one.applies_to(monitor)}
+        assert {one.name for one in calendar.of(monitor).maintenances} == expected  # type: ignore[attr-defined]
+    assert calendar.of(Monitor(tag="b")) is calendar.of(Monitor(tag="b", name="other"))
