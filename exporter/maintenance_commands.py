@@ -67,6 +67,8 @@ def add(
     with told_plainly():
         if everything == bool(monitors or groups or labels):
             raise InvalidValue("say for which monitors: --monitor, --group, --label, or --all")
+        if (options["duration"] is None) == (options["ends_at"] is None):
+            raise InvalidValue("say how long it lasts: --for or --until, one of them")
         values = {key: value for key, value in options.items() if value is not None}
         values.setdefault("starts_at", _now(values["timezone"]))
         window = MaintenanceEntry.read(

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from exporter.config.fields import Duration, Line, PositiveDuration, SecretText
+from exporter.config.fields import Duration, Line, PositiveDuration, SecretText, printable
 from exporter.config.model import Model
 from exporter.config.settings import SelfHeartbeatSettings
 from exporter.core.alert_rule import WATCHABLE, AlertRule, Selector, Severity
@@ -40,7 +40,7 @@ def _trimmed(text: str) -> str:
     return text
 
 
-Name = Annotated[Line, Field(min_length=1, max_length=100), AfterValidator(_trimmed)]
+Name = Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(printable), AfterValidator(_trimmed)]
 Threshold = Annotated[StrictInt, Field(ge=1, le=LARGEST_THRESHOLD)]
 Flag = Annotated[StrictBool, BeforeValidator(_yes)]
 Globs = Annotated[list[Line], BeforeValidator(_one_or_more)]

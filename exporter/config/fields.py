@@ -33,7 +33,7 @@ def _positive(milliseconds: int) -> int:
     return milliseconds
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     if not all(c.isprintable() for c in text):
         raise InvalidValue("must hold printable characters only")
     return text
@@ -121,7 +121,7 @@ Duration = Annotated[int, BeforeValidator(_duration), WithJsonSchema(_DURATION_S
 PositiveDuration = Annotated[
     int, BeforeValidator(_duration), AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)
 ]
-Line = Annotated[StrictStr, Field(max_length=LONGEST_TEXT), AfterValidator(_printable)]
+Line = Annotated[StrictStr, Field(max_length=LONGEST_TEXT), AfterValidator(printable)]
 Cron = Annotated[StrictStr, AfterValidator(_cron)]
 Token = Annotated[StrictStr, Field(min_length=1, max_length=4096)]
 Labels = Annotated[dict[str, Line], AfterValidator(_labels), Field(max_length=MOST_LABELS)]
