@@ -6,6 +6,7 @@ from pathlib import Path
 
 config = ConfigParser()
 config.read(Path(__file__).parent.parent / "setup.cfg")
-for requirements in (config["options"]["install_requires"], config["options.extras_require"]["test"]):
-    for name, lowest in re.findall(r"^([\w.-]+)>=([\d.]+)", requirements, re.M):
+extras = config["options.extras_require"]
+for requirements in (config["options"]["install_requires"], extras["postgres"], extras["test"]):
+    for name, lowest in re.findall(r"^([\w.-]+)(?:\[\w+\])?>=([\d.]+)", requirements, re.M):
         print(f"{name}=={lowest}")
