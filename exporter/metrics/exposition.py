@@ -34,7 +34,7 @@ _BY_PART = {part: [family for family in FAMILIES if family.part is part] for par
 
 
 class _Block:
-    __slots__ = ("_parts", "_uncounted", "_uptimes", "_values", "lines", "members", "tags")
+    __slots__ = ("_parts", "_phase", "_uncounted", "_uptimes", "_values", "lines", "members", "tags")
 
     def __init__(self, members: Sequence[Watched]) -> None:
         self.members = members
@@ -45,7 +45,8 @@ class _Block:
         self._uncounted: list[Uncounted] = []
         self._values: dict[str, list[Any]] = {}
         self._uptimes: tuple[int, object, bytes] = (0, None, b"")
-        """(moment, what they were made of, lines) of a block in which anything happened."""
+        """(minute, what they were made of, lines) of a block in which anything happened."""
+        self._phase = crc32(members[0].monitor.tag.encode()) % UPTIMES_KEPT
 
     def refresh(self) -> None:
         """Renders the families whose values changed for any member."""
@@ -80,12 +81,14 @@ class _Block:
         pasts, standings = [watched.past for watched in self.members], self._parts[Part.STANDING]
         if not any(pasts):  # most are like that: quick to make, and a lot to keep
             return family.render([uptime((), one.status, now, ()) for one in standings], self.tags)
+        # Each block's minute begins at another moment, so that no scrape has to make them all.
+        minute = (now + self._phase) // UPTIMES_KEPT
         made_of = (pasts, standings, blackouts)
-        at, known, lines = self._uptimes
-        if known != made_of or not 0 <= now - at < UPTIMES_KEPT:
+        made_in, known, lines = self._uptimes
+        if made_in != minute or known != made_of:
             both = zip(pasts, standings, strict=True)
             lines = family.render([uptime(past, one.status, now, blackouts) for past, one in both], self.tags)
-            self._uptimes = (now, made_of, lines)
+            self._uptimes = (minute, made_of, lines)
         return lines
 
 
