@@ -20,7 +20,7 @@ from exporter.compose_alerting import Alerting
 from exporter.compose_blackouts import Presence
 from exporter.compose_spool import Spool
 from exporter.config.settings import Settings
-from exporter.core.clock import SECOND, Clock
+from exporter.core.clock import SECOND, Clock, ReceiptClock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
 from exporter.core.monitor import Monitor
 from exporter.core.secret import digest
@@ -72,6 +72,7 @@ class Service:
         self.settings = settings
         self._reread = reread
         self._clock = clock
+        self._receipts = ReceiptClock(clock)
         self._replica = uuid.uuid4().hex[:12]
         self._registry = CollectorRegistry()
         self._fleet = Fleet()
@@ -124,7 +125,7 @@ class Service:
         """The ASGI application."""
         dialects = all_dialects()
         receivers = [
-            Receiver(dialect, self._clock, self._telemetry, lambda: self._ingest, self._client_address)
+            Receiver(dialect, self._receipts, self._telemetry, lambda: self._ingest, self._client_address)
             for dialect in dialects
         ]
         app = create_app(
@@ -151,7 +152,7 @@ class Service:
         return Express(
             app,
             dialects,
-            self._clock,
+            self._receipts,
             self._telemetry,
             ingest=lambda: self._ingest,
             observe=self._telemetry.request_served,
@@ -236,7 +237,9 @@ class Service:
         configured = self.settings.secret_key
         self._key = secret_key(self._db, configured.reveal() if configured is not None else None)
         with self._reloading:
-            self._presence.begin(self.settings.after_outage, self.settings.maintenances)
+            stamped_at = self._presence.begin(self.settings.after_outage, self.settings.maintenances)
+            if stamped_at is not None:
+                self._receipts.not_before(stamped_at)
             self._alerting.prepare(self.settings)()
             self._provision(self.settings)
         follower = self._follower = Follower(

@@ -41,10 +41,15 @@ class Presence:
         self._calendars = Calendars(database, fleet, self._blackouts, self._maintenances)
         registry.register(BlackoutSeconds(lambda: self._calendars.blackout_total, PREFIX))
 
-    def begin(self, after_outage: str, maintenances: Sequence[Window] = ()) -> None:
-        """Once the database is open, before anybody is judged: records the outage that ends here."""
+    def begin(self, after_outage: str, maintenances: Sequence[Window] = ()) -> int | None:
+        """Once the database is open, before any monitor is judged: records the outage that ends here.
+
+        Returns the moment of the database's last stamp: no heartbeat that is received from now on may be older. A
+        stamp of a clock that was ahead has been moved to now by then.
+        """
         self.stamp()
         self.use(after_outage, maintenances)
+        return self._blackouts.stamped_at()
 
     def use(self, after_outage: str, maintenances: Sequence[Window] = ()) -> None:
         """`forgive` or `strict`, and the windows of the configuration file, from now on."""

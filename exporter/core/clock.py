@@ -4,6 +4,7 @@ Moments are integers: Unix time in milliseconds, UTC. Durations are integers: mi
 Whole milliseconds make "strictly greater" and "the moment it changes" exact.
 """
 
+import threading
 import time
 from typing import Protocol
 
@@ -39,3 +40,40 @@ class SystemClock:
 
     def monotonic(self) -> int:
         return time.clock_gettime_ns(_STEADY) // 1_000_000
+
+
+class ReceiptClock:
+    """A clock whose `now` never goes back: every moment of receipt comes from it, because those moments decide the
+    order of heartbeats. While the clock behind it is behind its last answer, it repeats that answer.
+
+    Any thread may call it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def now(self) -> int:
+        """Unix time in milliseconds: the clock's, the last answer or the floor, whichever is latest."""
+        with self._lock:
+            now = self._clock.now()
+            if now < self._last:
+                return self._last
+            self._last = now
+            return now
+
+    def monotonic(self) -> int:
+        return self._clock.monotonic()
+
+    def not_before(self, moment: int) -> None:
+        """Sets a floor: heartbeats up to this moment may have been received by an earlier process."""
+        with self._lock:
+            self._last = max(self._last, moment)
+
+    def reset(self, moment: int) -> None:
+        """Goes back to `moment` if the last answer is later: the clock was ahead, and the moments that it stamped
+        have been moved to `moment` in the database.
+        """
+        with self._lock:
+            self._last = min(self._last, moment)

@@ -50,6 +50,10 @@ class Blackouts:
             finally:
                 self._notice_pause()
 
+    def stamped_at(self) -> int | None:
+        """The moment of the last stamp of any process; None before the first."""
+        return self._read()
+
     def total(self) -> int:
         """Milliseconds of all blackouts ever, also of those that are forgotten. It changes with every new one."""
         stamps = self._db.tables.stamps
