@@ -50,7 +50,7 @@ class HeartbeatState(NamedTuple):
     last_failure_at: int | None = None
     last_start_at: int | None = None
     last_outcome: Kind | None = None
-    """SUCCESS or FAILURE, whichever was received last."""
+    """SUCCESS or FAILURE: the one received last."""
     last_exit_code: int | None = None
     """Of the last outcome; 0 for a plain success, None for a failure that told none."""
     last_duration: int | None = None
@@ -63,12 +63,11 @@ NO_HEARTBEATS = HeartbeatState()
 
 
 def apply(state: HeartbeatState, beats: Iterable[Heartbeat], max_runtime: int | None = None) -> HeartbeatState:
-    """`state` after `beats`, in the order in which they were received.
+    """`state` after `beats`, which come in the order of receipt, after all that made `state`; `core.order` sees to it.
 
-    The order decides, not the timestamps, so a clock that steps back loses nothing. A start without a `rid`
-    replaces an earlier one without; an end without a `rid` belongs to the latest start. A success also closes
-    every run that had already overrun `max_runtime`: the job has proved itself since, and a run that died
-    without a word must not hold its monitor DOWN for ever.
+    A start without a `rid` replaces an earlier one without; an end without a `rid` belongs to the latest start. A
+    success also closes every run that had already overrun `max_runtime`: the job has proved itself since, and a run
+    that died without a word must not hold its monitor DOWN forever.
     """
     received, failures, starts = state.received, state.failures, state.starts
     last_at, success_at = state.last_received_at, state.last_success_at
@@ -113,52 +112,31 @@ def apply(state: HeartbeatState, beats: Iterable[Heartbeat], max_runtime: int | 
     )
 
 
-def apply_late(state: HeartbeatState, beats: Iterable[Heartbeat], max_runtime: int | None = None) -> HeartbeatState:
-    """`state` with `beats` that were received before its last heartbeat and became known only now.
-
-    Here the moments decide: nothing that is known of a later moment is undone. A late start opens a run only if no
-    outcome was received after it: whether one of those was its end cannot be told any more, and a run that is over
-    must not hold its monitor DOWN.
-    """
-    for beat in beats:
-        earlier = tuple(run for run in state.runs if run.started_at <= beat.received_at)
-        later = tuple(run for run in state.runs if run.started_at > beat.received_at)
-        after = apply(state._replace(runs=earlier), (beat,), max_runtime)
-        outcome_at = state.last_failure_at if state.last_outcome is Kind.FAILURE else state.last_success_at
-        overtaken = outcome_at is not None and outcome_at > beat.received_at
-        if overtaken:
-            after = after._replace(
-                last_outcome=state.last_outcome,
-                last_exit_code=state.last_exit_code,
-                last_duration=state.last_duration,
-            )
-        runs = earlier if overtaken and beat.kind is Kind.START else after.runs
-        state = after._replace(
-            last_received_at=_later(state.last_received_at, after.last_received_at),
-            last_success_at=_later(state.last_success_at, after.last_success_at),
-            last_failure_at=_later(state.last_failure_at, after.last_failure_at),
-            last_start_at=_later(state.last_start_at, after.last_start_at),
-            runs=(*(run for run in runs if all(run.rid != other.rid for other in later)), *later)[-MAX_OPEN_RUNS:],
-        )
-    return state
+def outcome_at(state: HeartbeatState) -> int:
+    """When the last outcome was received; a moment before all others if there was none."""
+    moment = state.last_failure_at if state.last_outcome is Kind.FAILURE else state.last_success_at
+    return -1 if moment is None else moment
 
 
 def merge(state: HeartbeatState, delta: HeartbeatState) -> HeartbeatState:
     """`state` with what `delta`, the outcome of `apply` on NO_HEARTBEATS and `state`'s runs, adds to it.
 
-    The database does the same to its row, so that two writers never overwrite each other's counts.
+    The moments decide and not the order of the calls, except for runs and durations: those are `core.order`'s.
+    The database does the same to its row, so two writers never overwrite each other's counts.
     """
-    ended = delta.last_outcome is not None
+    outcome, exit_code = delta.last_outcome, delta.last_exit_code
+    if outcome is None or outcome_at(delta) < outcome_at(state):
+        outcome, exit_code = state.last_outcome, state.last_exit_code
     return HeartbeatState(
         state.received + delta.received,
         state.failures + delta.failures,
         state.starts + delta.starts,
-        state.last_received_at if delta.last_received_at is None else delta.last_received_at,
-        state.last_success_at if delta.last_success_at is None else delta.last_success_at,
-        state.last_failure_at if delta.last_failure_at is None else delta.last_failure_at,
-        state.last_start_at if delta.last_start_at is None else delta.last_start_at,
-        delta.last_outcome if ended else state.last_outcome,
-        delta.last_exit_code if ended else state.last_exit_code,
+        _later(state.last_received_at, delta.last_received_at),
+        _later(state.last_success_at, delta.last_success_at),
+        _later(state.last_failure_at, delta.last_failure_at),
+        _later(state.last_start_at, delta.last_start_at),
+        outcome,
+        exit_code,
         state.last_duration if delta.last_duration is None else delta.last_duration,
         delta.runs,
     )

@@ -1,11 +1,14 @@
 """Judges one monitor: which transitions it went through since it was judged last, and when to look again. Pure."""
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 
 from exporter.core.alert import Observation
 from exporter.core.clock import SECOND
-from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, apply
+from exporter.core.heartbeat import Heartbeat, HeartbeatState, apply
+from exporter.core.monitor import Monitor
+from exporter.core.order import moment, started_before
 from exporter.core.schedule import next_tick
 from exporter.core.spans import covering
 from exporter.core.status import Status, evaluate
@@ -18,24 +21,29 @@ MAX_TICKS = 1000
 """Ticks of `evaluation_cron` looked at after a stall; older ones are passed over."""
 
 AHEAD = 2 * SECOND
-"""A heartbeat may be stamped so much later than the evaluation that finds it; one later still was stamped before the
-clock was set back."""
+"""A heartbeat may be stamped so much later than the evaluation that finds it; one later still was stamped by a clock
+that is or was ahead."""
 
 
 def starts_from(watched: Watched, due: Due, now: int) -> int:
-    """The moment from which the past of this monitor matters: heartbeats after it have to be replayed."""
-    return due.since if watched.monitor.evaluation_cron is None else min(due.evaluated_at, now)
+    """The moment from which the past of this monitor matters: heartbeats after it have to be replayed. Never one before
+    that up to which it was evaluated: what was written of the time until then stays, whatever became known later.
+    """
+    evaluated_at = min(due.evaluated_at, now)
+    return evaluated_at if watched.monitor.evaluation_cron is not None else max(due.since, evaluated_at)
 
 
 def judge(watched: Watched, due: Due, log: Sequence[Heartbeat], now: int) -> Outcome:
-    """`log` is what is kept of the monitor's heartbeats, oldest first; it is needed only if any came after
-    `starts_from`. When it no longer reaches back that far, the present state stands for the past as well.
+    """`log` is what is kept of the monitor's heartbeats, in the order of receipt; it is needed only if any came after
+    `starts_from`. When it does not lead to the present state, that one stands for the past as well.
     """
     monitor, since = watched.monitor, starts_from(watched, due, now)
     state, beats = watched.state, _arrived(log, since, now)
     if beats:
-        earlier = apply(NO_HEARTBEATS, log[: -len(beats)], monitor.max_runtime)
-        if earlier.last_outcome is not None or len(log) == state.received:
+        before = HeartbeatState(runs=started_before(state.runs, log))
+        earlier = apply(before, log[: -len(beats)], monitor.max_runtime)
+        whole = earlier.last_outcome is not None or len(log) == state.received
+        if whole and _alike(monitor, apply(earlier, beats, monitor.max_runtime), state):
             state = earlier
         else:
             beats, since = (), now
@@ -52,13 +60,16 @@ def judge(watched: Watched, due: Due, log: Sequence[Heartbeat], now: int) -> Out
 
 
 def _arrived(log: Sequence[Heartbeat], since: int, now: int) -> Sequence[Heartbeat]:
-    """The end of `log` that came after `since`. Its order decides and not the moments alone: behind a clock that was
-    set back, the older heartbeats lie in the future.
-    """
-    first = len(log)
-    while first and since < log[first - 1].received_at <= now + AHEAD:
-        first -= 1
-    return log[first:]
+    """The end of `log` that came after `since`; nothing if it reaches into the future, where nothing can be judged."""
+    if not log or log[-1].received_at > now + AHEAD:
+        return ()
+    return log[bisect_right(log, since, key=moment) :]
+
+
+def _alike(monitor: Monitor, state: HeartbeatState, other: HeartbeatState) -> bool:
+    """Whether the status is worked out from both in the same way."""
+    runs = monitor.max_runtime is None or state.runs == other.runs
+    return runs and (state.last_outcome, state.last_success_at) == (other.last_outcome, other.last_success_at)
 
 
 def _at_ticks(

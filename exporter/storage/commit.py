@@ -1,17 +1,22 @@
-"""What one group commit reads and writes: three statements, built once, each run for a whole group at a time."""
+"""What one group commit reads and writes: three statements, built once, each run for a whole group at a time.
 
-from collections.abc import Sequence
+And those for the few monitors of which another process has already committed later heartbeats.
+"""
+
+from collections.abc import Container, Mapping, Sequence
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, NamedTuple
 
 from peewee import EXCLUDED, JOIN, Case, fn
 
 from exporter.core.errors import StorageUnavailable
-from exporter.core.heartbeat import Heartbeat, HeartbeatState, Run
+from exporter.core.heartbeat import Heartbeat, HeartbeatState, Kind, Run
+from exporter.core.order import Log, log_of
 from exporter.core.status import Status
 from exporter.storage.database import Bulk, Database, Prepared, Transaction, param
 from exporter.storage.fleet import Watched
+from exporter.storage.snapshot import state_of
 from exporter.storage.tables import STANDING_COLUMNS, STATE_COLUMNS
 
 _NEVER_INSERTED = (Status.NO_DATA.value, "", 0, 0)
@@ -33,6 +38,13 @@ class Pending:
         self.error: StorageUnavailable | None = None
 
 
+LOG_READ = 1000
+"""Heartbeats of one monitor's log that are read to find out what its runs would be."""
+LOGS_READ = 50_000
+"""Heartbeats of all logs together that one group may read: it has to commit in seconds."""
+_LEAST_READ = 50
+
+_KINDS = {kind.value: kind for kind in Kind}
 _BEAT_COLUMNS = ("monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica")
 _RUN_COLUMNS = ("monitor_id", "rid", "started_at")
 _STATE_COLUMNS = (
@@ -43,6 +55,17 @@ _STATE_COLUMNS = (
 )
 _OUTCOME = STATE_COLUMNS.index("last_outcome")
 assert HeartbeatState._fields[: len(STATE_COLUMNS)] == STATE_COLUMNS, "states are written in the order of their fields"
+
+
+class Before(NamedTuple):
+    """What a group needs to know of its monitors before it is written."""
+
+    open_runs: Mapping[int, tuple[Run, ...]]
+    """By monitor, in the order of their starts."""
+    not_up: Container[int]
+    """Monitors whose status is not UP."""
+    ahead: Mapping[int, int]
+    """Monitors with runs that received a heartbeat later than the group's first one: the moment of their last."""
 
 
 class CommitStatements:
@@ -64,18 +87,41 @@ class CommitStatements:
         self._before = Bulk(
             database,
             lambda ids: (
-                states.select(states.monitor_id, states.status, runs.rid, runs.started_at)
+                states.select(states.monitor_id, states.status, runs.rid, runs.started_at, states.last_received_at)
                 .join(runs, JOIN.LEFT_OUTER, on=(runs.monitor_id == states.monitor_id))
                 .where(states.monitor_id.in_([param("monitor_id")] * ids))
-                .where((states.status != Status.UP.value) | runs.id.is_null(False))
+                .where(
+                    ((states.last_received_at > param("first")) & (states.starts > param("least")))
+                    | (states.status != Status.UP.value)
+                    | runs.id.is_null(False)
+                )
                 .order_by(runs.id)
             ),
         )
+        self._present = Bulk(
+            database,
+            lambda ids: states.select(states.monitor_id, *(getattr(states, column) for column in STATE_COLUMNS)).where(
+                states.monitor_id.in_([param("monitor_id")] * ids)
+            ),
+        )
+        self._log = Prepared(
+            database,
+            beats.select(beats.kind, beats.received_at, beats.rid, beats.exit_code)
+            .where(beats.monitor_id == param("monitor_id"))
+            .order_by(beats.id.desc())
+            .limit(param("most")),
+        )
+        self._duration = Prepared(
+            database,
+            states.update(last_duration=param("last_duration")).where(states.monitor_id == param("monitor_id")),
+        )
         planned = states.next_evaluation_at
+        # Never before the moment up to which it has been evaluated: what is written of the time until then stays.
         self._wake = Prepared(
             database,
-            states.update(next_evaluation_at=param("at")).where(
-                (states.monitor_id == param("monitor_id")) & (planned.is_null() | (planned > param("at")))
+            states.update(next_evaluation_at=_latest(param("at"), states.evaluated_at)).where(
+                (states.monitor_id == param("monitor_id"))
+                & (planned.is_null() | ((planned > param("at")) & (planned > states.evaluated_at)))
             ),
         )
         self._runs = Bulk(database, lambda rows: _insert(runs, _RUN_COLUMNS, rows))
@@ -87,23 +133,44 @@ class CommitStatements:
         )
         self._locks_rows = database.locks_rows
 
-    def before(
-        self, transaction: Transaction, monitor_ids: Sequence[int]
-    ) -> tuple[dict[int, tuple[Run, ...]], set[int]]:
-        """Open runs by monitor, in the order of their starts, and which monitors are not UP. One query, and no row for
-        a monitor of which neither is true, because every row has to wait for the interpreter.
+    def before(self, transaction: Transaction, monitor_ids: Sequence[int], first: int, starts: bool) -> Before:
+        """One query, and no row for a monitor of which there is nothing to say, because every row has to wait for the
+        interpreter. `first` is the moment of the group's first heartbeat; `starts` says whether it has a start.
         """
         if self._locks_rows:  # else what is read here may be changed before this transaction changes it
             for _ in self._lock.read(transaction, monitor_ids):
                 pass
         open_runs: dict[int, tuple[Run, ...]] = {}
         not_up: set[int] = set()
-        for monitor_id, status, rid, started_at in self._before.read(transaction, monitor_ids):
+        ahead: dict[int, int] = {}
+        rows = self._before.read(transaction, monitor_ids, (first, -1 if starts else 0))
+        for monitor_id, status, rid, started_at, last_received_at in rows:
             if status != Status.UP.value:
                 not_up.add(monitor_id)
             if rid is not None:
                 open_runs[monitor_id] = (*open_runs.get(monitor_id, ()), Run(rid, started_at))
-        return open_runs, not_up
+            if last_received_at is not None and last_received_at > first:
+                ahead[monitor_id] = last_received_at
+        return Before(open_runs, not_up, ahead)
+
+    def present(
+        self, transaction: Transaction, ids: Sequence[int], open_runs: Mapping[int, tuple[Run, ...]]
+    ) -> list[tuple[int, HeartbeatState, Log]]:
+        """Of each of these monitors its state and what is kept of its log."""
+        most = max(_LEAST_READ, min(LOG_READ, LOGS_READ // max(1, len(ids))))
+        states = {id: state_of(row, open_runs.get(id, ())) for id, *row in self._present.read(transaction, ids)}
+        return [(id, state, self._read_log(transaction, id, state.received, most)) for id, state in states.items()]
+
+    def _read_log(self, transaction: Transaction, id: int, received: int, most: int) -> Log:
+        rows = list(transaction.query(self._log, self._log.row({"monitor_id": id, "most": most})))
+        return log_of([Heartbeat(_KINDS[kind], at, rid, code) for kind, at, rid, code in reversed(rows)], received)
+
+    def set_durations(self, transaction: Transaction, durations: Sequence[tuple[int, int | None]]) -> None:
+        """Each is (monitor id, last duration)."""
+        transaction.execute_many(
+            self._duration,
+            [self._duration.row({"monitor_id": id, "last_duration": duration}) for id, duration in durations],
+        )
 
     def add_heartbeats(self, transaction: Transaction, batch: Sequence[Pending], replica: str) -> None:
         values: list[Any] = []
@@ -151,16 +218,29 @@ def _insert(table: Any, columns: Sequence[str], rows: int) -> Any:
     return table.insert(places, columns=[getattr(table, column) for column in columns])
 
 
+def _latest(moment: Any, other: Any) -> Any:
+    """The later of two moments. `other` if either is null."""
+    return Case(None, [(moment > other, moment)], other)
+
+
 def _add_difference(states: Any, rows: int) -> Any:
-    """Adds differences to states that exist. An insert that always conflicts is the one statement for many rows that
-    every engine has.
+    """Adds differences to states that exist, as the core's `merge` does. An insert that always conflicts is the one
+    statement for many rows that every engine has.
     """
 
     def latest(column: str) -> Any:
-        return fn.COALESCE(getattr(EXCLUDED, column), getattr(states, column))
+        added, present = getattr(EXCLUDED, column), getattr(states, column)
+        return Case(None, [(added > present, added)], fn.COALESCE(present, added))
+
+    def outcome_at(row: Any) -> Any:
+        failed = row.last_outcome == Kind.FAILURE.value
+        return Case(None, [(failed, row.last_failure_at)], row.last_success_at)
+
+    ended = EXCLUDED.last_outcome.is_null(False) & (
+        states.last_outcome.is_null() | (outcome_at(EXCLUDED) >= outcome_at(states))
+    )
 
     def of_last_outcome(column: str) -> Any:
-        ended = EXCLUDED.last_outcome.is_null(False)
         return Case(None, [(ended, getattr(EXCLUDED, column))], getattr(states, column))
 
     update = {
@@ -171,7 +251,7 @@ def _add_difference(states: Any, rows: int) -> Any:
         states.last_success_at: latest("last_success_at"),
         states.last_failure_at: latest("last_failure_at"),
         states.last_start_at: latest("last_start_at"),
-        states.last_duration: latest("last_duration"),
+        states.last_duration: fn.COALESCE(EXCLUDED.last_duration, states.last_duration),
         states.last_outcome: of_last_outcome("last_outcome"),
         states.last_exit_code: of_last_outcome("last_exit_code"),
     }

@@ -68,11 +68,6 @@ class Prepared:
         self._before: list[Any] = values[: self._places[0][0]]
         self._after: list[Any] = values[self._places[-1][0] + 1 :]
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The parameters in the order in which the statement wants them."""
-        return tuple(name for _, name in self._places)
-
     def row(self, values: Mapping[str, Any]) -> list[Any]:
         row = self._defaults.copy()
         for index, name in self._places:
@@ -105,13 +100,16 @@ class Bulk:
             found = self._statements[rows] = Prepared(self._database, self._build(rows))
         return found
 
-    def read(self, reader: Reader, ids: Sequence[int]) -> Iterator[Any]:
-        """Rows of a query by ids, for any number of them: the last id is repeated up to a power of two."""
+    def read(self, reader: Reader, ids: Sequence[int], others: Sequence[int] = ()) -> Iterator[Any]:
+        """Rows of a query by ids, for any number of them: the last id is repeated up to a power of two. `others` are
+        the values of the parameters that follow the ids.
+        """
         for start in range(0, len(ids), self.LARGEST):
             some = list(ids[start : start + self.LARGEST])
-            statement = self.statement(1 << (len(some) - 1).bit_length())
-            some += some[-1:] * (len(statement.names) - len(some))
-            yield from reader.query(statement, statement.filled(some))
+            size = 1 << (len(some) - 1).bit_length()
+            statement = self.statement(size)
+            some += some[-1:] * (size - len(some))
+            yield from reader.query(statement, statement.filled([*some, *others]))
 
     def write(self, transaction: Transaction, values: list[Any], width: int) -> int:
         """`values` of all rows one after the other, `width` to a row, in the order of the statement's parameters.

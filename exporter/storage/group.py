@@ -1,10 +1,14 @@
-"""Writes one group of heartbeats: the log, the states by their differences, open runs, and what is to be evaluated."""
+"""Writes one group of heartbeats: the log, the states by their differences, open runs, and what is to be evaluated.
+
+The moments of receipt decide, and not which process commits first: see `core.order`.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Run, apply, merge
+from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply, merge
+from exporter.core.order import include
 from exporter.core.status import Status
 from exporter.storage.commit import CommitStatements, Pending
 from exporter.storage.database import Database, Transaction
@@ -17,14 +21,20 @@ class Changes:
 
     watched: Mapping[int, Watched]
     deltas: Mapping[int, HeartbeatState]
+    replayed: Mapping[int, HeartbeatState]
+    """The whole states of those whose logs were replayed."""
 
     def fold(self) -> bool:
         """Tells the fleet; whether anything is worth the evaluator's attention."""
         attention = False
         for id, delta in self.deltas.items():
             one = self.watched[id]
-            attention = attention or one.standing.status is not Status.UP or due_at_once(one, delta, False)
+            attention = (
+                attention or one.standing.status is not Status.UP or due_at_once(one, delta, False, id in self.replayed)
+            )
             one.state = merge(one.state, delta)
+        for id, state in self.replayed.items():
+            self.watched[id].state = state
         return attention
 
 
@@ -35,46 +45,50 @@ class GroupCommit:
         self._replica = replica
         self._statements = CommitStatements(database)
 
-    def write(
-        self, transaction: Transaction, batch: Sequence[Pending], not_before: Mapping[int, int] | None = None
-    ) -> Changes:
-        """`not_before` holds, by monitor, the moment up to which history is settled: nothing is judged anew before."""
+    def write(self, transaction: Transaction, batch: Sequence[Pending]) -> Changes:
+        """States become what they would be if every heartbeat had been applied at its moment of receipt."""
+        batch = sorted(batch, key=_moment)
         watched, beats = gathered(batch)
         deltas: dict[int, HeartbeatState] = {}
+        durations: list[tuple[int, int | None]] = []
         ended: list[tuple[int, str]] = []
         started: list[tuple[int, Run]] = []
-        open_runs, not_up = self._statements.before(transaction, sorted(beats))
+        starts = any(pending.beat.kind is Kind.START for pending in batch)
+        before = self._statements.before(transaction, sorted(beats), _moment(batch[0]), starts)
+        overtaken = [id for id, last in before.ahead.items() if beats[id][0].received_at < last]
+        replayed: dict[int, HeartbeatState] = {}
+        if overtaken:
+            for id, state, log in self._statements.present(transaction, overtaken, before.open_runs):
+                after = replayed[id] = include(state, beats[id], watched[id].monitor.max_runtime, log)
+                durations.append((id, after.last_duration))
         for id, received in beats.items():
-            before = open_runs.get(id, ())
-            nothing = HeartbeatState(runs=before) if before else NO_HEARTBEATS
-            delta = deltas[id] = apply(nothing, received, watched[id].monitor.max_runtime)
-            if delta.runs != before:
-                # Rows keep the order of starts, so everything from the first difference on is written anew.
-                same = _same(before, delta.runs)
-                ended += [(id, run.rid) for run in before[same:]]
+            open_runs = before.open_runs.get(id, ())
+            whole = replayed.get(id)
+            if whole is None:
+                nothing = HeartbeatState(runs=open_runs) if open_runs else NO_HEARTBEATS
+                delta = apply(nothing, received, watched[id].monitor.max_runtime)
+            else:
+                delta = _difference(received, whole)
+            deltas[id] = delta
+            if delta.runs != open_runs:
+                # Rows keep the order of starts, so everything from the first difference on is written again.
+                same = _same(open_runs, delta.runs)
+                ended += [(id, run.rid) for run in open_runs[same:]]
                 started += [(id, run) for run in delta.runs[same:]]
         self._statements.end_runs(transaction, ended)
         self._statements.add_runs(transaction, started)
         self._statements.add_heartbeats(transaction, batch, self._replica)
         self._statements.update_states(transaction, list(deltas.items()))
-        due = [
-            (id, beats[id][0].received_at)
-            for id, delta in deltas.items()
-            if due_at_once(watched[id], delta, id in not_up)
-        ]
-        if not_before is not None:
-            due = [(id, max(at, not_before[id])) for id, at in due]
-        self._statements.bring_forward(transaction, due)
-        return Changes(watched, deltas)
-
-    def bring_forward(self, transaction: Transaction, evaluations: Sequence[tuple[int, int]]) -> None:
-        """Each is (monitor id, moment)."""
-        self._statements.bring_forward(transaction, evaluations)
-
-    def replace_runs(self, transaction: Transaction, id: int, before: Sequence[Run], after: Sequence[Run]) -> None:
-        same = _same(before, after)
-        self._statements.end_runs(transaction, [(id, run.rid) for run in before[same:]])
-        self._statements.add_runs(transaction, [(id, run) for run in after[same:]])
+        self._statements.set_durations(transaction, durations)
+        self._statements.bring_forward(
+            transaction,
+            [
+                (id, beats[id][0].received_at)
+                for id, delta in deltas.items()
+                if due_at_once(watched[id], delta, id in before.not_up, id in replayed)
+            ],
+        )
+        return Changes(watched, deltas, replayed)
 
 
 def gathered(batch: Sequence[Pending]) -> tuple[dict[int, Watched], dict[int, list[Heartbeat]]]:
@@ -89,15 +103,27 @@ def gathered(batch: Sequence[Pending]) -> tuple[dict[int, Watched], dict[int, li
 
 
 def unwritten(batch: Sequence[Pending]) -> Changes:
-    """What a group adds, worked out from memory alone."""
-    watched, beats = gathered(batch)
-    return Changes(
-        watched,
-        {
-            id: apply(HeartbeatState(runs=watched[id].state.runs), received, watched[id].monitor.max_runtime)
-            for id, received in beats.items()
-        },
-    )
+    """What a group leaves behind, worked out from memory alone."""
+    watched, beats = gathered(sorted(batch, key=_moment))
+    deltas: dict[int, HeartbeatState] = {}
+    replayed: dict[int, HeartbeatState] = {}
+    for id, received in beats.items():
+        state, max_runtime = watched[id].state, watched[id].monitor.max_runtime
+        if state.last_received_at is not None and received[0].received_at < state.last_received_at:
+            whole = replayed[id] = include(state, received, max_runtime)
+            deltas[id] = _difference(received, whole)
+        else:
+            deltas[id] = apply(HeartbeatState(runs=state.runs), received, max_runtime)
+    return Changes(watched, deltas, replayed)
+
+
+def _difference(beats: Sequence[Heartbeat], whole: HeartbeatState) -> HeartbeatState:
+    """What these heartbeats add where they come after later ones, whose runs and duration are not a sum."""
+    return apply(NO_HEARTBEATS, beats)._replace(runs=whole.runs, last_duration=None)
+
+
+def _moment(pending: Pending) -> int:
+    return pending.beat.received_at
 
 
 def _same(before: Sequence[Run], after: Sequence[Run]) -> int:
@@ -108,14 +134,12 @@ def _same(before: Sequence[Run], after: Sequence[Run]) -> int:
     return same
 
 
-def due_at_once(watched: Watched, delta: HeartbeatState, not_up: bool) -> bool:
+def due_at_once(watched: Watched, delta: HeartbeatState, not_up: bool, replayed: bool) -> bool:
     """Whether what just arrived may change the status now, or bring a deadline nearer. A plain success cannot change
-    that of a monitor that is UP: its deadline is worked out anew when it comes up, and the index stays untouched on the
-    hot path.
+    that of a monitor that is UP, in whatever order it comes: its deadline is worked out again when it comes up, and the
+    index stays untouched on the hot path.
     """
-    monitor, before = watched.monitor, watched.state.last_received_at
-    if before is not None and delta.last_received_at is not None and delta.last_received_at < before:
-        return True  # the clock was set back: what was planned after the older heartbeat is too late by now
+    monitor = watched.monitor
     if monitor.evaluation_cron is not None:
         return False
-    return not_up or delta.failures > 0 or (delta.starts > 0 and monitor.max_runtime is not None)
+    return not_up or delta.failures > 0 or ((replayed or delta.starts > 0) and monitor.max_runtime is not None)

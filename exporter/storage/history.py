@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from peewee import fn
+from peewee import Tuple, fn
 
 from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.order import in_order
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database
 from exporter.storage.snapshot import chunks
@@ -64,28 +65,28 @@ class History:
         found: dict[int, str] = {}
         with self._db.read("read outputs"):
             for chunk in chunks(monitor_ids):
-                last = (
-                    table.select(fn.MAX(table.id))
+                newest = (
+                    table.select(table.monitor_id, fn.MAX(table.received_at))
                     .where(table.monitor_id.in_(chunk) & (table.output != ""))
                     .group_by(table.monitor_id)
                 )
-                found.update(table.select(table.monitor_id, table.output).where(table.id.in_(last)).tuples())
+                query = (
+                    table.select(table.monitor_id, table.output)
+                    .where(Tuple(table.monitor_id, table.received_at).in_(newest) & (table.output != ""))
+                    .order_by(table.id)
+                )
+                found.update(query.tuples())
         return found
 
     def heartbeats(self, monitor_id: int, limit: int) -> Sequence[Heartbeat]:
-        """The newest `limit` heartbeats in the log, newest first: as they came in, and late ones at their moment."""
+        """The newest `limit` heartbeats in the log, the last one received first."""
         table = self._db.tables.heartbeats
         query = (
-            table.select(table.late, table.kind, table.received_at, table.rid, table.exit_code, table.output)
+            table.select(table.kind, table.received_at, table.rid, table.exit_code, table.output)
             .where(table.monitor_id == monitor_id)
             .order_by(table.id.desc())
             .limit(limit)
         )
         with self._db.read("read heartbeats"):
-            rows = [(late, Heartbeat(Kind(kind), *rest)) for late, kind, *rest in query.tuples()]
-        found = [beat for late, beat in rows if not late]
-        for late, beat in reversed(rows):
-            if late:
-                at = beat.received_at
-                found.insert(next((n for n, other in enumerate(found) if other.received_at <= at), len(found)), beat)
-        return found
+            numbered = [Heartbeat(Kind(kind), *rest) for kind, *rest in query.tuples()]
+        return in_order(reversed(numbered))[::-1]

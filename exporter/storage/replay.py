@@ -1,63 +1,43 @@
 """Replays the spool: what waits goes into the database in order, and how far that is, in the same transaction.
 
-Another process may have recorded later heartbeats of the same monitors meanwhile. What was received before the last
-heartbeat that the database knows is *late*: it is counted, and it sets no moment back.
+Another process may have recorded later heartbeats of the same monitors meanwhile. The group commit sees to the order.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from peewee import EXCLUDED
 
-from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import HeartbeatExporterError, StorageConflict, StorageUnavailable
-from exporter.core.heartbeat import Heartbeat, HeartbeatState, apply_late
-from exporter.core.status import Status
 from exporter.core.telemetry import Telemetry
 from exporter.storage.backlog import Backlog
 from exporter.storage.commit import Pending
 from exporter.storage.database import LONGEST, Database, Prepared, Transaction, param
 from exporter.storage.fleet import Watched
-from exporter.storage.group import GroupCommit, gathered
-from exporter.storage.snapshot import CHUNK, chunks, load
+from exporter.storage.group import GroupCommit
+from exporter.storage.snapshot import CHUNK, load
 from exporter.storage.spool import Piece, Record, SpoolFile
-from exporter.storage.tables import STATE_COLUMNS
 
 log = logging.getLogger(__name__)
 
 LINES = 1000
 """Heartbeats replayed in one transaction."""
-_AHEAD = 2 * SECOND
-"""A heartbeat stamped so much later than now was stamped before the clock was set back: it makes nothing late."""
 
 
 class Unreadable(HeartbeatExporterError):
     """The disk does not give back what is in a spool file."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A monitor as the database has it."""
-
-    watched: Watched
-    evaluated_at: int
-
-
 class Replay:
     """`some` and `mark` belong to the recorder's thread; `attempt` is for any other."""
 
-    def __init__(
-        self, database: Database, backlog: Backlog, group: GroupCommit, clock: Clock, telemetry: Telemetry, replica: str
-    ) -> None:
+    def __init__(self, database: Database, backlog: Backlog, group: GroupCommit, telemetry: Telemetry) -> None:
         self._db = database
         self._backlog = backlog
         self._group = group
-        self._clock = clock
         self._telemetry = telemetry
-        self._replica = replica
         self.ready = True
         """Whether the database took the last thing that was asked of it here."""
         self._mark = Prepared(database, self._upsert("committed"))
@@ -130,61 +110,24 @@ class Replay:
         return piece
 
     def _write(self, transaction: Transaction, records: Sequence[Record]) -> set[int]:
-        known = self._known({record.tag for record in records})
-        gone = Counter(record.tag for record in records if record.tag not in known)
+        watched = {one.monitor.tag: one for one in self._watched({record.tag for record in records})}
+        gone = Counter(record.tag for record in records if record.tag not in watched)
         for tag, count in gone.items():
             log.warning("%d heartbeats in the spool are dropped: the monitor %s was removed", count, tag)
-        late: list[Pending] = []
-        in_order: list[Pending] = []
-        now = self._clock.now()
-        for record in records:
-            one = known.get(record.tag)
-            if one is not None:
-                last = one.watched.state.last_received_at
-                is_late = last is not None and record.beat.received_at < last <= now + _AHEAD
-                (late if is_late else in_order).append(Pending(one.watched, record.beat))
-        settled_until = {one.watched.id: min(one.evaluated_at, now) for one in known.values()}
-        if late:
-            self._write_late(transaction, late, settled_until)
-        if in_order:
-            self._group.write(transaction, in_order, settled_until)
-        return set(settled_until)
+        batch = [Pending(watched[record.tag], record.beat) for record in records if record.tag in watched]
+        if batch:
+            self._group.write(transaction, batch)
+        return {one.id for one in watched.values()}
 
-    def _write_late(self, transaction: Transaction, batch: Sequence[Pending], settled_until: dict[int, int]) -> None:
-        states, log_ = self._db.tables.states, self._db.tables.heartbeats
-        watched, beats = gathered(batch)
-        due = []
-        for id, received in beats.items():
-            one = watched[id]
-            before = one.state
-            after = one.state = apply_late(before, sorted(received, key=_moment), one.monitor.max_runtime)
-            states.update(**_columns(after)).where(states.monitor_id == id).execute()
-            self._group.replace_runs(transaction, id, before.runs, after.runs)
-            if one.monitor.evaluation_cron is None and (
-                one.standing.status is not Status.UP or after.failures != before.failures or after.runs != before.runs
-            ):
-                due.append((id, max(received[0].received_at, settled_until[id])))
-        for pending in batch:
-            kind, received_at, rid, exit_code, output = pending.beat
-            row = {"monitor_id": pending.watched.id, "received_at": received_at, "kind": kind.value, "rid": rid}
-            log_.insert(**row, exit_code=exit_code, output=output, replica=self._replica, late=True).execute()
-        self._group.bring_forward(transaction, due)
-
-    def _known(self, tags: Iterable[str]) -> dict[str, _Known]:
-        """The monitors of these tags that are watched, their rows held until the transaction ends."""
-        monitors, states = self._db.tables.monitors, self._db.tables.states
+    def _watched(self, tags: Iterable[str]) -> list[Watched]:
+        """The monitors of these tags that are watched."""
+        monitors = self._db.tables.monitors
         ids: list[int] = []
         wanted = sorted(tags)
         for start in range(0, len(wanted), CHUNK):
             watched = monitors.tag.in_(wanted[start : start + CHUNK]) & monitors.removed_at.is_null()
             ids += [row[0] for row in monitors.select(monitors.id).where(watched).tuples()]
-        ids.sort()
-        evaluated_at: dict[int, int] = {}
-        for some in chunks(ids):
-            query = states.select(states.monitor_id, states.evaluated_at).where(states.monitor_id.in_(some))
-            self._db.lock(query.order_by(states.monitor_id))
-            evaluated_at.update(query.tuples())
-        return {one.monitor.tag: _Known(one, evaluated_at[one.id]) for one in load(self._db, ids)}
+        return load(self._db, sorted(ids), pasts=False)
 
     def _progress(self, file: SpoolFile) -> tuple[int, int]:
         """(position, the last group that is known to be committed)"""
@@ -205,13 +148,3 @@ class Replay:
         self, transaction: Transaction, statement: Prepared, id: str, position: int = 0, committed: int = 0
     ) -> None:
         transaction.execute(statement, statement.row({"id": id, "position": position, "committed": committed}))
-
-
-def _moment(beat: Heartbeat) -> int:
-    return beat.received_at
-
-
-def _columns(state: HeartbeatState) -> dict[str, Any]:
-    values: dict[str, Any] = dict(zip(STATE_COLUMNS, state, strict=False))
-    values["last_outcome"] = state.last_outcome.value if state.last_outcome is not None else None
-    return values

@@ -29,7 +29,7 @@ class Spooler:
         self._backlog = backlog
         self._clock = clock
         self._telemetry = telemetry
-        self._replay = Replay(database, backlog, GroupCommit(database, replica), clock, telemetry, replica)
+        self._replay = Replay(database, backlog, GroupCommit(database, replica), telemetry)
         self._number = 0
         """Of the last group that the database was to take."""
         self._unsure: set[int] = set()

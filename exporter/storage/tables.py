@@ -129,8 +129,9 @@ class Tables:
             primary_key="monitor_id",
         )
         self.runs = table("runs", "id", "monitor_id", "rid", "started_at")
+        # Its column `late`, of databases that were migrated by 0005, is used no more.
         self.heartbeats = table(
-            "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica", "late"
+            "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica"
         )
         self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
         self.spools = table("spools", "id", "position", "committed")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from exporter.core.errors import SchemaTooNew, StorageUnavailable
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, Kind, Run, apply
 from exporter.core.monitor import Monitor
+from exporter.core.order import in_order
 from exporter.core.telemetry import Silent
 from exporter.storage.commit import Pending
 from exporter.storage.database import Database
@@ -62,14 +63,9 @@ def test_the_database_adds_up_what_the_core_adds_up(tmp_path: Path) -> None:
         for group in groups:
             if group:
                 replica.recorder._commit([Pending(watched, beat) for beat in group])
-        wanted = apply(NO_HEARTBEATS, [beat for group in groups for beat in group], max_runtime)
+        wanted = apply(NO_HEARTBEATS, in_order(beat for group in groups for beat in group), max_runtime)
         assert watched.state == wanted
-        stored = load(replica.db)[0].state
-        assert set(stored.runs) == set(wanted.runs)
-        assert apply(stored, ()) == stored
-        for part in ("received", "failures", "starts", "last_success_at", "last_outcome", "last_exit_code"):
-            assert getattr(stored, part) == getattr(wanted, part)
-        assert stored.last_duration == wanted.last_duration
+        assert load(replica.db)[0].state == wanted
         replica.db.close()
 
     check()

@@ -9,11 +9,9 @@ from typing import Any
 
 import peewee
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from exporter.core.errors import StorageUnavailable
-from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, Kind, apply, apply_late
+from exporter.core.heartbeat import Heartbeat, Kind, Run
 from exporter.core.monitor import Monitor
 from exporter.core.telemetry import Silent
 from exporter.evaluation.evaluator import Evaluator, HeldBack
@@ -25,7 +23,6 @@ from exporter.storage.snapshot import load
 from exporter.storage.spooler import Spooler
 from tests.conftest import START, ManualClock
 from tests.contract.conftest import DEADLINE, Replica
-from tests.unit.test_status import heartbeats
 
 MINUTE = 60_000
 MOST = 1 << 28
@@ -563,7 +560,7 @@ def test_a_late_heartbeat_sets_nothing_back(spooling: Spooling, other: Replica) 
     assert (state.last_success_at, state.last_failure_at) == (START + 2 * MINUTE, START + MINUTE)
     assert state.last_outcome is Kind.SUCCESS
     assert state.last_received_at == START + 2 * MINUTE
-    assert state.runs == ()
+    assert state.runs == (Run("r", START + MINUTE),)
     job = spooling.replica.fleet.get("job")
     assert job is not None
     assert job.state == state
@@ -599,33 +596,6 @@ def test_a_false_alarm_of_another_process_ends_with_the_replay(spooling: Spoolin
     moments = [at for _, at in past]
     assert moments == sorted(moments)
     assert other.status("job") == ("UP", "on_time")
-
-
-@given(heartbeats(), st.data())
-def test_late_ones_leave_what_they_would_have_left_in_time(beats: list[Heartbeat], data: st.DataObject) -> None:
-    """But for runs, of which nobody can tell any more whether they had ended."""
-    beats = [beat._replace(received_at=beat.received_at + number) for number, beat in enumerate(beats)]
-    if not beats:
-        return
-    late = data.draw(st.lists(st.sampled_from(beats[:-1] or beats[:0] or [beats[0]]), unique=True))
-    late = [beat for beat in late if beat is not beats[-1]]
-    late.sort(key=lambda beat: beat.received_at)
-    in_time = apply(NO_HEARTBEATS, [beat for beat in beats if beat not in late])
-    found, wanted = apply_late(in_time, late), apply(NO_HEARTBEATS, beats)
-    for part in (
-        "received",
-        "failures",
-        "starts",
-        "last_received_at",
-        "last_success_at",
-        "last_failure_at",
-        "last_start_at",
-        "last_outcome",
-        "last_exit_code",
-    ):
-        assert getattr(found, part) == getattr(wanted, part), part
-    assert {run.rid for run in found.runs} <= {beat.rid for beat in beats if beat.kind is Kind.START}
-    assert len({run.rid for run in found.runs}) == len(found.runs)
 
 
 def test_a_monitor_of_another_database_keeps_its_tag(spooling: Spooling, tmp_path: Path, clock: ManualClock) -> None:
