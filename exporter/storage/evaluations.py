@@ -138,12 +138,21 @@ class Evaluations:
             states.update(**{"next_evaluation_at": until}).where(states.monitor_id == due.monitor_id).execute()
 
     def reconsider_all(self, now: int) -> None:
-        """Has every monitor evaluated anew: after the clock stepped back, deadlines lie in a future that is gone."""
-        states = self._db.tables.states
+        """Has every monitor evaluated again after the clock was set back: deadlines lie in a future that is gone. So do
+        moments of receipt, which become `now`: else every later heartbeat would count as received before them.
+        """
+        tables = self._db.tables
+        states = tables.states
         with self._db.write("reconsider all monitors"):
-            later = states.next_evaluation_at > now
-            self._db.lock(states.select(states.monitor_id).where(later).order_by(states.monitor_id))
-            states.update(**{"next_evaluation_at": now}).where(later).execute()
+            self._db.lock(states.select(states.monitor_id).order_by(states.monitor_id))
+            for table, names in (
+                (states, ("last_received_at", "last_success_at", "last_failure_at", "last_start_at")),
+                (states, ("evaluated_at", "next_evaluation_at")),
+                (tables.runs, ("started_at",)),
+                (tables.heartbeats, ("received_at",)),
+            ):
+                for name in names:
+                    table.update(**{name: now}).where(getattr(table, name) > now).execute()
 
     def _as_judged(self, transaction: Transaction, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Those whose monitors are as they were when they were judged, and stay so until the transaction ends."""
