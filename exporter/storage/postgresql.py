@@ -2,7 +2,7 @@
 
 import select
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -37,13 +37,19 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-_SESSION = (
-    f"SET statement_timeout = '{STATEMENT_SECONDS}s';"
+_TIMEOUTS = {
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
     # Rows that a process locked which was stopped or cut off are free again by then.
-    "SET idle_in_transaction_session_timeout = '5s';"
-    # A heartbeat is acknowledged when it is on a disk, whatever the server's default is.
-    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+    "idle_in_transaction_session_timeout": "5s",
+}
+_ABOUT = (
+    "SELECT pg_backend_pid(), "
+    "(SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'), "
+    "(SELECT reset_val FROM pg_settings WHERE name = 'search_path')"
 )
+"""The server's process, and the settings that a new session of this role has, whatever was set in this one since."""
+_UNPREPARED = (psycopg.errors.DuplicatePreparedStatement, psycopg.errors.InvalidSqlStatementName)
+"""Of statements that were prepared in another session than the one they are run in."""
 _MIGRATION_LOCK = 0x68656172746265
 """The number by which everybody who migrates knows the others."""
 
@@ -61,6 +67,8 @@ class PostgresqlEngine(Engine):
         """Raises InvalidValue, which quotes nothing of the URL's values."""
         self._parameters, options = _parameters(url)
         self._prepare_threshold = _prepare_threshold(options)
+        self._may_prepare = "prepare_threshold" in options
+        """Whether the user says that statements may be prepared, also behind a pooler."""
         self.database = _Peewee("postgresql", autoconnect=False)
         self._connections = Connections(self._open, _pool_size(options))
 
@@ -68,11 +76,14 @@ class PostgresqlEngine(Engine):
         if not self.database.is_closed():
             return
         try:
-            self.database.use(self._connections.take(WAIT_SECONDS, reserved=writing))
+            connection = self._connections.take(WAIT_SECONDS, reserved=writing)
         except NoneFree:
             raise peewee.OperationalError(
                 f"no connection was free for {WAIT_SECONDS:g} s: raise pool_size in storage.url"
             ) from None
+        self.database.use(connection)
+        if not writing:
+            connection.begin_reading()
 
     def cursor(self) -> Any:
         return psycopg.RawCursor(self.database.connection())
@@ -86,7 +97,12 @@ class PostgresqlEngine(Engine):
         connection = self.database.release()
         if connection is not None:
             connection.patience = ANSWER_SECONDS
-            self._connections.give_back(connection)
+            try:
+                connection.end_reading()
+            except self.errors:  # what was read was read
+                self._connections.drop(connection)
+            else:
+                self._connections.give_back(connection)
 
     def discard(self) -> None:
         connection = self.database.release()
@@ -104,7 +120,12 @@ class PostgresqlEngine(Engine):
     def reason(self, error: BaseException) -> str:
         """Without the statement and its values, which other errors of psycopg quote."""
         if isinstance(error, psycopg.Error) and error.diag.message_primary:
-            return " ".join(error.diag.message_primary.split())
+            told = " ".join(error.diag.message_primary.split())
+            return (
+                f"{told}: a pooler is in the way, set prepare_threshold=none"
+                if isinstance(error, _UNPREPARED)
+                else told
+            )
         return super().reason(error)
 
     def begin_migration(self) -> None:
@@ -141,22 +162,50 @@ class PostgresqlEngine(Engine):
         connection = _Connection.connect(**self._parameters, autocommit=True, prepare_threshold=self._prepare_threshold)
         try:
             connection.adapters.register_dumper(int, _Integer)
-            connection.execute(_SESSION)
+            connection.prepare_session()
         except BaseException:
             connection.close()
             raise
+        if connection.pooled and not self._may_prepare:
+            connection.prepare_threshold = None
         return connection
 
 
 class _Connection(psycopg.Connection[Any]):
-    """One that does not wait for ever: libpq has a timeout for connecting only, and a server that is stopped or behind
+    """One that does not wait forever: libpq has a timeout for connecting only, and a server that is stopped or behind
     a cut line never answers.
+
+    Behind a pooler, each transaction may have another server's session, with what others have set in it. So what we
+    rely on is set in the transaction itself, in one message with its BEGIN.
     """
 
+    pooled = False
+    """Whether a pooler is between us and the server."""
+    begin = "BEGIN"
     patience: float | None = ANSWER_SECONDS
 
     def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
         return super().wait(gen if self.patience is None else self._answered(gen, self.patience), *args, **options)
+
+    def prepare_session(self) -> None:
+        """Once, when it is new."""
+        ((process, durability, path),) = self.execute(_ABOUT, prepare=False).fetchall()
+        # A heartbeat is acknowledged when it is on a disk, whatever the server's default is; more than that may be.
+        settings = {"synchronous_commit": "on" if durability == "off" else durability, **_TIMEOUTS}
+        self.pooled = process != self.info.backend_pid  # a pooler tells its own number
+        if self.pooled:
+            settings["search_path"] = path
+        else:
+            self.execute(_set("SET", settings), prepare=False)
+        self.begin = f"BEGIN;{_set('SET LOCAL', settings)}"
+
+    def begin_reading(self) -> None:
+        if self.pooled:
+            self.execute(self.begin, prepare=False)
+
+    def end_reading(self) -> None:
+        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+            self.execute("COMMIT", prepare=False)
 
     def usable(self) -> bool:
         """A connection at rest has nothing to say; when there is something to read, it is that the server has gone."""
@@ -211,10 +260,20 @@ class _Peewee(peewee.PostgresqlDatabase):
         self._state.set_connection(connection)
         self.server_version = connection.info.server_version
 
+    def begin(self, isolation_level: str | None = None) -> None:
+        connection: _Connection = self._state.conn
+        connection.execute(connection.begin, prepare=False)
+
     def release(self) -> _Connection | None:
         connection: _Connection | None = self._state.conn
         self._state.reset()
         return connection
+
+
+def _set(command: str, settings: Mapping[str, str]) -> str:
+    """One statement for each; a search path is a list already, with its own quotes."""
+    values = {name: value if name == "search_path" else f"'{value}'" for name, value in settings.items()}
+    return ";".join(f"{command} {name} = {value or chr(39) * 2}" for name, value in values.items())
 
 
 def _parameters(url: str) -> tuple[dict[str, Any], dict[str, str]]:
