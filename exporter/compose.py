@@ -24,6 +24,7 @@ from exporter.core.clock import SECOND, Clock, ReceiptClock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
 from exporter.core.monitor import Monitor
 from exporter.core.secret import digest
+from exporter.core.trusted_clock import TrustedClock
 from exporter.evaluation.evaluator import Evaluator
 from exporter.ingest.authentication import Authenticator
 from exporter.ingest.dialects import all_dialects
@@ -43,9 +44,11 @@ from exporter.storage.keys import secret_key
 from exporter.storage.leases import Lease
 from exporter.storage.monitors import Monitors
 from exporter.storage.pruning import Pruner
+from exporter.storage.pruning_clock import PruningClock
 from exporter.storage.recorder import Recorder
 from exporter.storage.schema import migrate
 from exporter.storage.snapshot import load
+from exporter.synchronisation import synchronised
 from exporter.web.app import create_app
 from exporter.web.headers import PLAIN
 from exporter.web.parts import Parts
@@ -71,7 +74,8 @@ class Service:
     def __init__(self, settings: Settings, reread: Callable[[], Settings], clock: Clock, workers: int = 1) -> None:
         self.settings = settings
         self._reread = reread
-        self._clock = clock
+        # What follows goes by it: a wall clock that is set is not believed at once.
+        clock = self._clock = TrustedClock(clock)
         self._receipts = ReceiptClock(clock)
         self._replica = uuid.uuid4().hex[:12]
         self._registry = CollectorRegistry()
@@ -95,7 +99,16 @@ class Service:
             lambda: Site(self.settings.web.url),
         )
         evaluations = Evaluations(self._db, self._fleet, self._replica)
-        self._presence = Presence(self._db, self._fleet, clock, self._registry, self._spool.taking_since)
+        self._presence = Presence(
+            self._db,
+            self._fleet,
+            clock,
+            self._registry,
+            self._spool.taking_since,
+            self._replica,
+            synchronised,
+            self._receipts.reset,
+        )
         self._evaluator = Evaluator(
             self._db,
             evaluations,
@@ -105,9 +118,11 @@ class Service:
             self._telemetry,
             self._alerting.engine,
             calendars=self._presence,
-            held_back=self._spool.behind,
+            held_back=lambda: self._spool.behind() or self._presence.waits(),
+            minds_clock=False,
         )
-        self._pruner = Pruner(self._db, clock)
+        self._pruning_clock = PruningClock(self._db, clock)
+        self._pruner = Pruner(self._db, self._pruning_clock)
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
         self._reloading = threading.Lock()
         self._ingest: Ingest | None = None
@@ -134,7 +149,7 @@ class Service:
                 clock=self._clock,
                 executor=self._executor,
                 readiness=self.readiness,
-                notice=self._spool.notice,
+                notice=self._notice,
                 history=self._history,
                 monitors=ManagedMonitors(self),
                 alerts=self._alerting.alerts,
@@ -162,6 +177,9 @@ class Service:
     def readiness(self) -> str | None:
         """None when heartbeats can be taken, else why not."""
         return self._starting or (None if self._spool.taking_since() is not None else self._db.trouble)
+
+    def _notice(self) -> str | None:
+        return self._spool.notice() or self._presence.notice()
 
     # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -273,6 +291,8 @@ class Service:
             storage = self.settings.storage
             self._pruner.prune(storage.heartbeats_kept, storage.transitions_kept)
             self._alerting.bury()
+        else:
+            self._pruning_clock.forget()
 
     # ── configuration ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,15 +1,18 @@
 """Puts together what one replica knows of outages of our own, and of what does not count, for `compose`."""
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 
+from exporter.compose_clocks import ClockWatch
 from exporter.core.calendar import Calendar
 from exporter.core.clock import Clock
 from exporter.core.errors import StorageUnavailable
 from exporter.core.maintenance import Window
 from exporter.core.moments import rfc3339, roughly
+from exporter.core.trusted_clock import TrustedClock
 from exporter.metrics.blackouts import BlackoutSeconds
 from exporter.metrics.telemetry import PREFIX
 from exporter.storage.blackouts import Blackouts
@@ -17,6 +20,7 @@ from exporter.storage.calendars import Calendars
 from exporter.storage.database import Database
 from exporter.storage.fleet import Fleet
 from exporter.storage.maintenances import Maintenances
+from exporter.storage.server_clock import ServerClock
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +35,23 @@ class Presence:
         clock: Clock,
         registry: CollectorRegistry,
         taking_since: Callable[[], int | None] = lambda: None,
+        replica: str = "",
+        synchronised: Callable[[], bool | None] = lambda: None,
+        set_back: Callable[[int], None] = lambda now: None,
     ) -> None:
-        """`taking_since` tells since when this process has taken every heartbeat, whatever the database did."""
+        """`taking_since` returns since when this process has taken every heartbeat, whatever the database did;
+        `synchronised` what the kernel says about the clock. `set_back` is called when a clock that was ahead is right
+        again. A clock that is not a TrustedClock is taken as it is.
+        """
         self._clock = clock
         self._taking_since = taking_since
         self._after_outage: str | None = None
         self._blackouts = Blackouts(database, clock)
+        self._watching = threading.Lock()
+        self._watch: ClockWatch | None = None
+        if isinstance(clock, TrustedClock):
+            server = ServerClock(database, clock)
+            self._watch = ClockWatch(clock, self._blackouts, server, replica, synchronised, set_back)
         self._maintenances = Maintenances(database, clock)
         self._calendars = Calendars(database, fleet, self._blackouts, self._maintenances)
         registry.register(BlackoutSeconds(lambda: self._calendars.blackout_total, PREFIX))
@@ -47,7 +62,11 @@ class Presence:
         Returns the moment of the database's last stamp: no heartbeat that is received from now on may be older. A
         stamp of a clock that was ahead has been moved to now by then.
         """
-        self.stamp()
+        if self._watch is not None:
+            self._watch.begin()
+        # What a first start takes before it accepts anything is no outage: there was nothing before it.
+        if self._blackouts.stamped_at() is not None:
+            self.stamp()
         self.use(after_outage, maintenances)
         return self._blackouts.stamped_at()
 
@@ -63,7 +82,12 @@ class Presence:
             self._calendars.refresh()
 
     def stamp(self) -> None:
-        """We are there."""
+        """This process is there."""
+        if self._watch is not None:
+            with self._watching:
+                self._watch.look()
+            if self._watch.waits:
+                return
         found = self._blackouts.stamp(self._taking_since())
         if found is not None:
             log.warning(
@@ -73,13 +97,23 @@ class Presence:
                 rfc3339(found.end),
             )
 
+    def waits(self) -> bool:
+        """Whether the clock is behind the database, so that no monitor can be judged yet."""
+        return self._watch is not None and self._watch.waits
+
+    def notice(self) -> str | None:
+        """What people should know about the clock now."""
+        return self._watch.notice() if self._watch is not None else None
+
     def refresh(self) -> Calendar:
         """Also called every so often: stamping has its own pace."""
         self.stamp()
         return self._calendars.refresh()
 
     def end(self) -> None:
-        """The last heartbeat is taken: from here on nobody is there."""
+        """The last heartbeat is taken: from here on this process is not there."""
+        if self.waits():
+            return
         try:
             self._blackouts.stamp(self._taking_since(), now=True)
         except StorageUnavailable as error:

@@ -237,7 +237,8 @@ def _load(settings: Settings, database: Database, ids: Sequence[int] | None = No
     """These monitors or all, and what does not count against them, as the service has it."""
     forgives = settings.after_outage == "forgive"
     windows = tuple(one.window for one in Maintenances(database, SystemClock()).all())
-    calendar = Calendar(Blackouts(database, SystemClock()).all(), windows, forgives=forgives)
+    blackouts = Blackouts(database, SystemClock())
+    calendar = Calendar(blackouts.all(), windows, forgives, blackouts.skipped())
     found = load(database, ids)
     for one in found:
         one.uncounted = calendar.of(one.monitor)

@@ -84,6 +84,8 @@ class Calendar:
     maintenances: tuple[Maintenance, ...] = ()
     forgives: bool = True
     """Whether blackouts are forgiven: `after_outage` says so."""
+    skipped: tuple[Span, ...] = ()
+    """Merged. What a clock was set forward over: it never was, and counts for no monitor, whatever `after_outage` is."""
     _made: dict[tuple[Maintenance, ...], Uncounted] = field(default_factory=dict, repr=False)
 
     def of(self, monitor: Monitor) -> Uncounted:
@@ -113,4 +115,4 @@ class Calendar:
 
     @cached_property
     def _plain(self) -> Uncounted:
-        return Uncounted(self.blackouts if self.forgives else ())
+        return Uncounted(merged((*self.blackouts, *self.skipped)) if self.forgives else self.skipped)

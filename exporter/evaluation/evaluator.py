@@ -49,8 +49,12 @@ class Evaluator:
         alarms: Alarms | None = None,
         calendars: Calendars | None = None,
         held_back: Callable[[], bool] = lambda: False,
+        minds_clock: bool = True,
     ) -> None:
-        """`held_back` tells whether heartbeats of this process wait for the database elsewhere."""
+        """`held_back` returns whether heartbeats of this process wait for the database elsewhere, or the clock is not
+        known yet. `minds_clock`: a clock that is set back is noticed here; else by the calendars.
+        """
+        self._minds_clock = minds_clock
         self._db = database
         self._calendars: Calendars = calendars or EverythingCounts()
         self._alarms: Alarms = alarms or NoAlarms()
@@ -85,7 +89,7 @@ class Evaluator:
         Raises StorageUnavailable, and LeaseLost when another process took over meanwhile.
         """
         if self._held_back():  # and the lease is left to others, who may know more
-            raise HeldBack("heartbeats wait in the spool")
+            raise HeldBack("heartbeats wait in the spool, or the clock is not known yet")
         held_before = self._lease.held
         held = self._lease.hold()
         self._telemetry.lease_held(held)
@@ -139,7 +143,7 @@ class Evaluator:
     def _check(self) -> None:
         self._lease.check()
         if self._held_back():
-            raise HeldBack("heartbeats wait in the spool")
+            raise HeldBack("heartbeats wait in the spool, or the clock is not known yet")
 
     def _judge_one(self, watched: Watched, due: Due, now: int) -> Outcome:
         last = watched.state.last_received_at
@@ -159,7 +163,7 @@ class Evaluator:
         now = self._clock.now()
         offset = now - self._clock.monotonic()
         back = self._offset - offset
-        if back > _STEP:
+        if back > _STEP and self._minds_clock:
             log.warning("the clock was set back by %d s: every monitor is evaluated anew", back // SECOND)
             self._evaluations.reconsider_all(now)
             if held_before:  # else whoever held the lease when it happened has seen to the alarms

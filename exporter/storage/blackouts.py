@@ -1,17 +1,27 @@
-"""Blackouts: spans in which nobody could take heartbeats, told by gaps in a stamp that every replica moves forward.
+"""Blackouts: spans in which no process could take heartbeats, told by gaps in a stamp that every replica moves forward.
 
 A process that was stopped or killed, paused (SIGSTOP), asleep with its machine, or cut off from the database leaves the
 same gap; so does a database that was away, since then nothing could be committed.
+
+The stamp also tells of clocks: one in the future was made by a clock that was ahead. The process that moves it back
+moves every other moment in the database with it, in the same transaction, so that is done once.
 """
 
+import logging
 import threading
 
 from exporter.core.clock import SECOND, Clock
+from exporter.core.moments import roughly
 from exporter.core.spans import Span, merged
 from exporter.storage.database import Database
+from exporter.storage.future_moments import FutureMoments, shift_plans
+from exporter.storage.maintenances import REVISION as CALENDAR_REVISION
+from exporter.storage.revisions import next_revision
+
+log = logging.getLogger(__name__)
 
 EVERY = 2 * SECOND
-"""How old the stamp may get while somebody is there."""
+"""How old the stamp may get while a process is there."""
 LONGEST_GAP = 5 * SECOND
 """A longer gap is a blackout. Shorter ones are a restart: a stamp may be two seconds old when its process ends, the
 next process takes one or two to start, and `curl --retry` carries heartbeats over them.
@@ -20,6 +30,10 @@ AHEAD = 10 * SECOND
 """The clocks of replicas may differ by this much. A stamp further ahead was made before a clock was set back."""
 PAUSED = 10 * SECOND
 """A process that does nothing for so long was paused. Its own calls into a database that is away are shorter."""
+AFTERWARDS = 10 * SECOND
+"""For so long after a clock was set back, what was under way with moments of the future is looked for."""
+SKIPPED = "clock"
+"""The kind of a span that a clock was set forward over."""
 _NAME = "exporter"
 
 
@@ -29,6 +43,7 @@ class Blackouts:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._db = database
         self._clock = clock
+        self._future = FutureMoments(database)
         self._stamping = threading.Lock()
         self._seen_at: int | None = None
         """When this process last knew the stamp to be fresh, by the steady clock; None before the first time."""
@@ -36,6 +51,8 @@ class Blackouts:
         """When it last did anything at all, by the steady clock."""
         self._resumed_at: int | None = None
         """When it was paused last, and went on."""
+        self._set_back_at: int | None = None
+        """When the clock was set back last, by the steady clock."""
 
     def stamp(self, taking_since: int | None = None, *, now: bool = False) -> Span | None:
         """Moves the stamp forward when that is due, or in any case if `now`; returns the blackout that this recorded.
@@ -50,6 +67,27 @@ class Blackouts:
             finally:
                 self._notice_pause()
 
+    def set_back(self) -> None:
+        """The clock was set back, however little: the next stamp moves the last one back, and all moments with it."""
+        with self._stamping:
+            self._seen_at, self._set_back_at = None, self._clock.monotonic()
+
+    def skip(self, by: int) -> bool:
+        """The clock is about to be set forward by so much, and that time never was: it counts for no monitor, and no
+        plan comes due by it. False when another process has recorded it.
+        """
+        with self._stamping:
+            at, now = self._read(), self._clock.now()
+            if at is not None and at > now + by - AHEAD:
+                return False
+            with self._db.write("skip time"):
+                if not self._replace(at, {"at": now + by}):
+                    return False
+                self._record(Span(now, now + by), SKIPPED)
+                shift_plans(self._db, by)
+            self._seen_at = self._clock.monotonic()
+            return True
+
     def stamped_at(self) -> int | None:
         """The moment of the last stamp of any process; None before the first."""
         return self._read()
@@ -62,21 +100,33 @@ class Blackouts:
 
     def all(self) -> tuple[Span, ...]:
         """Those that are kept, merged."""
+        return self._kept(self._db.tables.blackouts.kind.is_null())
+
+    def skipped(self) -> tuple[Span, ...]:
+        """The time that clocks were set forward over, as far as it is kept, merged."""
+        return self._kept(self._db.tables.blackouts.kind == SKIPPED)
+
+    def _kept(self, condition: object) -> tuple[Span, ...]:
         blackouts = self._db.tables.blackouts
+        query = blackouts.select(blackouts.started_at, blackouts.ended_at).where(condition)
         with self._db.read("read blackouts"):
-            return merged(Span(*row) for row in blackouts.select(blackouts.started_at, blackouts.ended_at).tuples())
+            return merged(Span(*row) for row in query.tuples())
 
     def _stamp(self, taking_since: int | None, at_once: bool) -> Span | None:
         steady = self._clock.monotonic()
         if not at_once and self._seen_at is not None and steady - self._seen_at < EVERY:
             return None
+        after_step = self._set_back_at is not None and steady - self._set_back_at < AFTERWARDS
+        ahead = 0 if after_step else AHEAD
         while True:
             at = self._read()
             age = None if at is None else self._clock.now() - at
-            if age is not None and -AHEAD <= age < (1 if at_once else EVERY):
+            if age is not None and -ahead <= age < (1 if at_once else EVERY):
                 self._seen_at = steady
-                return None  # somebody else did it
-            done, found = self._move(at, taking_since)
+                if after_step:
+                    self._settle_again()
+                return None  # another process did it
+            done, found = self._move(at, taking_since, ahead)
             if done:
                 return found
 
@@ -86,22 +136,53 @@ class Blackouts:
             at = next(iter(stamps.select(stamps.at).where(stamps.name == _NAME).tuples()))[0]
         return None if at is None else int(at)
 
-    def _move(self, at: int | None, taking_since: int | None) -> tuple[bool, Span | None]:
-        """From `at` to now, with the blackout between; False if somebody else moved it first."""
-        stamps, blackouts = self._db.tables.stamps, self._db.tables.blackouts
+    def _move(self, at: int | None, taking_since: int | None, ahead: int = AHEAD) -> tuple[bool, Span | None]:
+        """From `at` to now, with the blackout between; False if another process moved it first."""
+        back = at is not None and at > self._clock.now() + ahead
+        if back:
+            self._future.settle_log(self._clock.now())
         with self._db.write("stamp"):
             now, steady = self._clock.now(), self._clock.monotonic()  # it may have waited for the database
             found = self._gap(at, now, steady, taking_since)
-            change = {"at": now}
-            if found is not None:
-                change["blackout_total"] = stamps.blackout_total + found.length
-            seen = stamps.at.is_null() if at is None else stamps.at == at
-            if not stamps.update(**change).where((stamps.name == _NAME) & seen).execute():
+            if not self._replace(at, {"at": now}):
                 return False, None
             if found is not None:
-                blackouts.insert(**{"started_at": found.start, "ended_at": found.end}).execute()
+                stamps = self._db.tables.stamps
+                stamps.update(blackout_total=stamps.blackout_total + found.length).where(stamps.name == _NAME).execute()
+                self._record(found)
+            moved = self._future.settle(at - now, now) if back and at is not None else 0
+        if back and at is not None:
+            self._set_back_at = steady
+            log.warning(
+                "the clock was set back by %s: %d moments in the future have become now, and every monitor is "
+                "evaluated again",
+                roughly(at - now),
+                moved,
+            )
+        elif self._set_back_at is not None and steady - self._set_back_at < AFTERWARDS:
+            self._settle_again()
         self._seen_at = steady
         return True, found
+
+    def _settle_again(self) -> None:
+        """What was received before the clock was set back may have been committed after it."""
+        now = self._clock.now()
+        moved = self._future.settle_log(now)
+        with self._db.write("settle moments in the future"):
+            moved += self._future.settle(0, now)
+        if moved:
+            log.warning("%d more moments in the future have become now", moved)
+
+    def _replace(self, at: int | None, change: dict[str, object]) -> bool:
+        """Whether the stamp was still `at`."""
+        stamps = self._db.tables.stamps
+        seen = stamps.at.is_null() if at is None else stamps.at == at
+        return bool(stamps.update(**change).where((stamps.name == _NAME) & seen).execute())
+
+    def _record(self, span: Span, kind: str | None = None) -> None:
+        self._db.tables.blackouts.insert(**{"started_at": span.start, "ended_at": span.end, "kind": kind}).execute()
+        if kind is not None:  # `total` does not tell of it
+            next_revision(self._db, CALENDAR_REVISION)
 
     def _gap(self, at: int | None, now: int, steady: int, taking_since: int | None) -> Span | None:
         """The blackout between a stamp and now, if there is one."""

@@ -55,6 +55,7 @@ class Calendars:
         sources = (total, self._forgives, self._maintenances.revision())
         if sources != self._known:
             windows = tuple(one.window for one in self._maintenances.all())
-            self._fleet.use(Calendar(self._blackouts.all(), windows, forgives=self._forgives))
+            calendar = Calendar(self._blackouts.all(), windows, self._forgives, self._blackouts.skipped())
+            self._fleet.use(calendar)
             self._known, self.blackout_total = sources, total
         return self._fleet.calendar

@@ -57,6 +57,10 @@ class Engine:
     def begin_migration(self) -> None:
         """Inside a transaction: returns when no other process migrates, and from then on takes its time."""
 
+    def now(self) -> int | None:
+        """Inside a reading: the clock of the server, Unix time in milliseconds; None where it is this machine's."""
+        return None
+
     # ── looking after it ─────────────────────────────────────────────────────────────────────────────────────
 
     def copy_to(self, file: Path) -> None:

@@ -17,7 +17,7 @@ from exporter.storage.revisions import hold_revision, next_revision
 from exporter.storage.snapshot import chunks, monitor_of
 from exporter.storage.tables import MONITOR_COLUMNS
 
-_REVISION = "revision"
+REVISION = "revision"
 
 
 class Monitors:
@@ -28,7 +28,7 @@ class Monitors:
         self._clock = clock
         self._replica = replica
         monitors, states = database.tables.monitors, database.tables.states
-        definition = {column: param(column) for column in (*MONITOR_COLUMNS, "digest", "provisioned", _REVISION)}
+        definition = {column: param(column) for column in (*MONITOR_COLUMNS, "digest", "provisioned", REVISION)}
         new = {"created_at": param("created_at"), "paused_by_hand": param("paused_by_hand")}
         self._insert = Prepared(database, monitors.insert(**{**definition, **new}))
         self._update = Prepared(
@@ -77,7 +77,7 @@ class Monitors:
         """Raises Conflict when the tag is taken. A tag that was removed comes back with its history."""
         monitors = self._db.tables.monitors
         with self._db.write("add monitor") as transaction:
-            hold_revision(self._db, _REVISION)  # of two who add the same tag, the second finds it taken
+            hold_revision(self._db, REVISION)  # of two who add the same tag, the second finds it taken
             rows = list(monitors.select(monitors.id, monitors.removed_at).where(monitors.tag == monitor.tag).tuples())
             if not rows:
                 self._create(transaction, [(monitor, digest)], provisioned=False)
@@ -93,7 +93,7 @@ class Monitors:
             row = self._existing(tag)
             if row["paused"] and not paused:
                 raise Conflict(f"{tag!r} is paused in the configuration file: resume it there and reload")
-            change = monitors.update(**{"paused_by_hand": paused, _REVISION: next_revision(self._db, _REVISION)})
+            change = monitors.update(**{"paused_by_hand": paused, REVISION: next_revision(self._db, REVISION)})
             change.where(monitors.id == row["id"]).execute()
             self._evaluate_now([row["id"]])
 
@@ -116,7 +116,7 @@ class Monitors:
         removed: list[int] = []
         columns = [getattr(monitors, column) for column in MONITOR_COLUMNS]
         with self._db.write("provision monitors") as transaction:
-            hold_revision(self._db, _REVISION)  # replicas that start together provision the same
+            hold_revision(self._db, REVISION)  # replicas that start together provision the same
             query = monitors.select(monitors.id, monitors.digest, monitors.provisioned, monitors.removed_at, *columns)
             for id, old_digest, provisioned, removed_at, *row in query.tuples():
                 here = bool(provisioned) and removed_at is None
@@ -144,7 +144,7 @@ class Monitors:
         raise NotFound(f"there is no monitor {tag!r}")
 
     def _create(self, transaction: Transaction, new: Sequence[tuple[Monitor, bytes]], provisioned: bool) -> None:
-        now, revision = self._clock.now(), next_revision(self._db, _REVISION)
+        now, revision = self._clock.now(), next_revision(self._db, REVISION)
         transaction.execute_many(
             self._insert,
             [
@@ -173,7 +173,7 @@ class Monitors:
     def _change(
         self, transaction: Transaction, changed: Sequence[tuple[int, Monitor, bytes]], provisioned: bool
     ) -> None:
-        revision = next_revision(self._db, _REVISION)
+        revision = next_revision(self._db, REVISION)
         transaction.execute_many(
             self._update,
             [
@@ -186,9 +186,9 @@ class Monitors:
     def _remove(self, ids: Sequence[int]) -> None:
         monitors, states = self._db.tables.monitors, self._db.tables.states
         progress = self._db.tables.alert_progress
-        revision = next_revision(self._db, _REVISION)
+        revision = next_revision(self._db, REVISION)
         for chunk in chunks(sorted(ids)):
-            monitors.update(**{"removed_at": self._clock.now(), "provisioned": False, _REVISION: revision}).where(
+            monitors.update(**{"removed_at": self._clock.now(), "provisioned": False, REVISION: revision}).where(
                 monitors.id.in_(chunk)
             ).execute()
             mine = states.monitor_id.in_(chunk)
@@ -220,7 +220,7 @@ def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: in
         "paused": monitor.paused,
         "digest": digest,
         "provisioned": provisioned,
-        _REVISION: revision,
+        REVISION: revision,
     }
 
 

@@ -139,6 +139,9 @@ class PostgresqlEngine(Engine):
 
         dump_postgresql(self._parameters, file)
 
+    def now(self) -> int:
+        return int(self._ask("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")[0][0])
+
     def size(self) -> int:
         return int(self._ask("SELECT pg_database_size(current_database())")[0][0])
 

@@ -47,6 +47,7 @@ class Living(Replica):
         )
         self.presence.begin(after_outage)
         self.refresh()
+        self.presence.stamp()  # ready: heartbeats are accepted
 
     def live(self, milliseconds: int) -> None:
         """So much time passes while the process does its work; only its end is gone through."""
