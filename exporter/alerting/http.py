@@ -33,18 +33,27 @@ from exporter.alerting.notifier import DeliveryFailed, Failure
 from exporter.alerting.text import one_line, shorten
 from exporter.config.alert_models import NotifierOptions
 from exporter.core.clock import SECOND
+from exporter.core.notification import LONGEST_HOLD
 
 LONGEST_CONNECT = 5.0
 """Seconds, or the notifier's timeout if that is shorter."""
 LARGEST_ANSWER = 64 * 1024
 _SAID = 200
 """Characters of an answer that are shown."""
-LONGEST_WAIT = 24 * 3600.0
+_LONGEST_WAIT = LONGEST_HOLD / SECOND
+"""Seconds that an answer may ask for."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
-_COME_AGAIN = {408: Failure.TIMEOUT, 425: Failure.RATE_LIMITED, 429: Failure.RATE_LIMITED}
+_COME_AGAIN = {
+    408: Failure.TIMEOUT,
+    420: Failure.RATE_LIMITED,  # as some services say 429
+    421: Failure.SERVER_ERROR,  # another connection may lead to the right server
+    423: Failure.SERVER_ERROR,  # locked, for now
+    425: Failure.RATE_LIMITED,
+    429: Failure.RATE_LIMITED,
+}
 _SHORTEST_SECRET, _SHORTEST_PIECE = 4, 6
 """Characters: what is shorter would tear words apart. A piece is part of a URL that is secret as a whole."""
-_NUMBER = re.compile(r"\d{1,15}(\.\d{0,9})?")
+_NUMBER = re.compile(r"[0-9]{1,300}(\.[0-9]{0,9})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,7 @@ class HttpClient:
 
     def _exchange(
         self, guard: Guard, proxy: str | None, method: str, url: str, body: bytes | None, headers: HTTPHeaderDict
-    ) -> tuple[int, str | None, str]:
+    ) -> tuple[int, Sequence[str], str]:
         with manager_for(proxy, guard, self._tls) as manager:
             response = manager.request(
                 method,
@@ -131,7 +140,7 @@ class HttpClient:
             try:
                 if guard.expired:
                     raise TimeoutError("its headers have no end")
-                return response.status, response.headers.get("Retry-After"), _beginning(response)
+                return response.status, response.headers.getlist("Retry-After"), _beginning(response)
             finally:
                 response.close()
 
@@ -141,13 +150,14 @@ class HttpClient:
             text = text.replace(secret, "<secret>")
         return shorten(one_line(text), _SAID)
 
-    def _check(self, status: int, retry_after: str | None, text: str, host: str) -> None:
+    def _check(self, status: int, retry_after: Sequence[str], text: str, host: str) -> None:
         if 200 <= status < 300:
             return
         shown = self.shown(text)
         said = f": {shown}" if shown else ""
         if status in _COME_AGAIN or status >= 500:
-            wait = _seconds_of(retry_after) if retry_after is not None else _wait_in(text)
+            asked = [seconds for each in retry_after if (seconds := _seconds_of(each)) is not None]
+            wait = max(asked) if asked else _wait_in(text)
             failure = _COME_AGAIN.get(status, Failure.SERVER_ERROR)
             raise DeliveryFailed(failure, f"{host} answered {status}{said}", retry=True, retry_after=wait)
         if 300 <= status < 400:
@@ -232,7 +242,7 @@ def _seconds_of(retry_after: str) -> float | None:
         wait = float(text) if _NUMBER.fullmatch(text) else parsedate_to_datetime(text).timestamp() - time.time()
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(0.0, wait), LONGEST_WAIT)
+    return min(max(0.0, wait), _LONGEST_WAIT)
 
 
 def _wait_in(text: str) -> float | None:
@@ -244,5 +254,5 @@ def _wait_in(text: str) -> float | None:
     for place in (found, found.get("parameters") if isinstance(found, dict) else None):
         wait = place.get("retry_after") if isinstance(place, dict) else None
         if isinstance(wait, int | float) and not isinstance(wait, bool) and wait >= 0:
-            return min(float(wait), LONGEST_WAIT)
+            return float(min(wait, _LONGEST_WAIT))
     return None
