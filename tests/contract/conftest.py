@@ -160,9 +160,7 @@ class Replica:
     def channel(self, notifier: Notifier, name: str = "ops", changed: bool = False) -> Channel:
         """Without a thread of its own."""
         site = Site("http://here")
-        return Channel(
-            name, notifier, self.deliveries, self.lease, self.clock, Silent(), lambda: site, changed=changed
-        )
+        return Channel(name, notifier, self.deliveries, self.lease, self.clock, Silent(), lambda: site, changed=changed)
 
     def open_alerts(self) -> list[str]:
         """The rules of the alerts that are on."""
