@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from urllib3 import HTTPHeaderDict, Timeout
@@ -28,10 +28,10 @@ from urllib3.exceptions import (
 )
 
 from exporter import __version__
-from exporter.alerting.connections import Guard, PrivateAddress, UnusableProxy, check_by_name, manager_for, proxy_for
+from exporter.alerting.connections import Guard, PrivateAddress, check_by_name, manager_for
 from exporter.alerting.notifier import DeliveryFailed, Failure
+from exporter.alerting.proxies import UnusableProxy, proxy_for
 from exporter.alerting.text import one_line, shorten
-from exporter.config.alert_models import NotifierOptions
 from exporter.core.clock import SECOND
 from exporter.core.notification import LONGEST_HOLD
 
@@ -63,13 +63,35 @@ class Answer:
     """The beginning of the body, as text without what is secret."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """Any answer. Its text may hold secrets that were echoed."""
+
+    host: str
+    status: int
+    retry_after: Sequence[str]
+    text: str
+
+
+class Limits(Protocol):
+    """What bounds a client's requests; a notifier's options do."""
+
+    @property
+    def timeout(self) -> int:
+        """Milliseconds."""
+        ...
+
+    @property
+    def allow_private_addresses(self) -> bool: ...
+
+
 class HttpClient:
     """One notifier's way to the web. Proxies come from the environment; certificates are verified.
 
     Connections are not kept: messages are rare, and a connection that died in between would fail one.
     """
 
-    def __init__(self, options: NotifierOptions, secrets: Sequence[str] = (), ca_file: str | None = None) -> None:
+    def __init__(self, options: Limits, secrets: Sequence[str] = (), ca_file: str | None = None) -> None:
         """`secrets` are taken out of whatever is shown; of a URL among them every part is."""
         self._public_only = not options.allow_private_addresses
         self._seconds = options.timeout / SECOND
@@ -93,6 +115,21 @@ class HttpClient:
 
         `key` goes out as the header Idempotency-Key. What stands before an @ in the URL is sent as Basic credentials.
         """
+        reply = self.ask(method, url, key=key, json=json, body=body, headers=headers)
+        self._check(reply)
+        return Answer(reply.status, self.shown(reply.text))
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        key: str | None = None,
+        json: Any = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> "_Reply":
+        """As `send`, but whatever the answer is. Raises DeliveryFailed when there is none."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -100,7 +137,9 @@ class HttpClient:
             raise _unusable() from None
         if not host or port == 0 or parts.scheme not in ("http", "https"):
             raise _unusable()
-        sent = HTTPHeaderDict({"User-Agent": f"heartbeat-exporter/{__version__}", IDEMPOTENCY_KEY: key})
+        sent = HTTPHeaderDict({"User-Agent": f"heartbeat-exporter/{__version__}"})
+        if key is not None:
+            sent[IDEMPOTENCY_KEY] = key
         sent.update(_credentials(parts))
         if json is not None:
             sent["Content-Type"] = "application/json"
@@ -120,8 +159,7 @@ class HttpClient:
                 status, retry_after, text = self._exchange(guard, proxy, method, bare, body, sent)
             except (HTTPError, OSError, ValueError) as error:
                 raise _unreachable(error, host, guard.expired) from None
-        self._check(status, retry_after, text, host)
-        return Answer(status, self.shown(text))
+        return _Reply(host, status, retry_after, text)
 
     def _exchange(
         self, guard: Guard, proxy: str | None, method: str, url: str, body: bytes | None, headers: HTTPHeaderDict
@@ -150,13 +188,14 @@ class HttpClient:
             text = text.replace(secret, "<secret>")
         return shorten(one_line(text), _SAID)
 
-    def _check(self, status: int, retry_after: Sequence[str], text: str, host: str) -> None:
+    def _check(self, reply: "_Reply") -> None:
+        status, host, text = reply.status, reply.host, reply.text
         if 200 <= status < 300:
             return
         shown = self.shown(text)
         said = f": {shown}" if shown else ""
         if status in _COME_AGAIN or status >= 500:
-            asked = [seconds for each in retry_after if (seconds := _seconds_of(each)) is not None]
+            asked = [seconds for each in reply.retry_after if (seconds := _seconds_of(each)) is not None]
             wait = max(asked) if asked else _wait_in(text)
             failure = _COME_AGAIN.get(status, Failure.SERVER_ERROR)
             raise DeliveryFailed(failure, f"{host} answered {status}{said}", retry=True, retry_after=wait)
