@@ -58,7 +58,7 @@ class Alerting:
         self.notifications = Notifications(database)
         outbox = Outbox(database)
         self.incidents = Incidents(database, clock)
-        self._board = AlertBoard(self.alerts, self.incidents, self.notifications)
+        self._board = AlertBoard(self.alerts, self.incidents, self.notifications, clock)
         self._alarms = Alarms(self._board, clock, PREFIX)
         registry.register(self._alarms)
         self._sender = Sender(Deliveries(database), self.notifications, lease, clock, telemetry, site)

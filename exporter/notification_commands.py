@@ -12,8 +12,8 @@ from exporter.config.settings import Settings
 from exporter.console import LARGEST_ID, Group, open_storage, storage_options
 from exporter.core.clock import DAY, SystemClock
 from exporter.core.errors import Conflict
-from exporter.core.moments import ago, rfc3339
-from exporter.core.notification import NotificationState
+from exporter.core.moments import ago, rfc3339, roughly
+from exporter.core.notification import Hold, NotificationState, next_try
 from exporter.storage.notifications import Notification, Notifications
 from exporter.storage.outbox import Outbox
 
@@ -49,18 +49,22 @@ def list_notifications(
       heartbeat-exporter notification list --state dead
     """
     wanted = NotificationState(state) if state is not None else None
+    now = SystemClock().now()
     with open_storage(config_file, storage_url) as (_, database):
-        found = Notifications(database).recent(state=wanted, limit=limit)
+        found, holds = Notifications(database).recent(state=wanted, limit=limit), Notifications(database).holds(now)
     if as_json:
-        click.echo(json.dumps([_facts(one) for one in found], indent=2))
+        click.echo(json.dumps([_facts(one, holds) for one in found], indent=2))
         return
+    for hold in holds.values():
+        click.echo(f"{hold.notifier} is held for {roughly(hold.left(now))}: the receiver asked for it: {hold.error}")
     if not found:
         click.echo("No notifications." if wanted is None else f"No {wanted} notifications.")
         return
-    now = SystemClock().now()
     width, name = max(len(str(one.id)) for one in found), max(len(one.notifier) for one in found)
     for one in found:
-        click.echo(f"{one.id:>{width}}  {one.state:<9}  {one.notifier:<{name}}  {one.event:<9}  {_told(one, now)}")
+        click.echo(
+            f"{one.id:>{width}}  {one.state:<9}  {one.notifier:<{name}}  {one.event:<9}  {_told(one, holds, now)}"
+        )
 
 
 @notification.command()
@@ -83,7 +87,7 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
         outbox, known = Outbox(database), Notifications(database)
         now, terms = SystemClock().now(), _terms(settings)
         if id is not None:
-            _retry_one(outbox, known.find(id), now, terms, config_file)
+            _retry_one(outbox, known.find(id), now, terms, config_file, known.holds(now))
             return
         outcomes: Counter[str] = Counter()
         strangers: Counter[str] = Counter()
@@ -103,13 +107,22 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
         click.echo(f"{count} left as they are: there is no notifier {name!r} in the configuration.")
 
 
-def _retry_one(outbox: Outbox, one: Notification, now: int, terms: Mapping[str, int], config_file: Path | None) -> None:
+def _retry_one(
+    outbox: Outbox,
+    one: Notification,
+    now: int,
+    terms: Mapping[str, int],
+    config_file: Path | None,
+    holds: Mapping[str, Hold],
+) -> None:
     if config_file is not None and one.notifier not in terms:
         raise Conflict(
             f"notification {one.id} is for {one.notifier!r}, and the configuration has no notifier of that name"
         )
     if outbox.retry(one.id, now, terms.get(one.notifier, DAY)):
-        click.echo(f"Notification {one.id} to {one.notifier} is tried again.")
+        hold = holds.get(one.notifier)
+        when = f" in {roughly(hold.left(now))}: until then its receiver asked it to wait" if hold is not None else ""
+        click.echo(f"Notification {one.id} to {one.notifier} is tried again{when}.")
     else:
         click.echo(f"Notification {one.id} is not sent: all its alerts are over, and nobody would tell that.")
 
@@ -129,16 +142,25 @@ def _terms(settings: Settings) -> Mapping[str, int]:
     return {one.name: one.give_up_after for one in settings.notifiers}
 
 
-def _told(one: Notification, now: int) -> str:
+def _told(one: Notification, holds: Mapping[str, Hold], now: int) -> str:
+    next_at = _next_try(one, holds)
     tries = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
     when = ago(one.created_at, now)
     why = f": {one.error}" if one.error and one.state is not NotificationState.DELIVERED else ""
-    waits = one.state is NotificationState.PENDING and one.next_attempt_at > now
-    return f"{when}, {tries}{f', next {ago(one.next_attempt_at, now)}' if waits else ''}{why}"
+    soon = "" if next_at is None or next_at <= now else f", next {ago(next_at, now)}"
+    return f"{when}, {tries}{soon}{why}"
 
 
-def _facts(one: Notification) -> dict[str, Any]:
-    pending = one.state is NotificationState.PENDING
+def _next_try(one: Notification, holds: Mapping[str, Hold]) -> int | None:
+    if one.state is not NotificationState.PENDING:
+        return None
+    hold = holds.get(one.notifier)
+    return next_try(one.next_attempt_at, one.expires_at, None if hold is None else hold.until)
+
+
+def _facts(one: Notification, holds: Mapping[str, Hold]) -> dict[str, Any]:
+    next_at = _next_try(one, holds)
+    hold = holds.get(one.notifier) if next_at is not None else None
     return {
         "id": one.id,
         "idempotency_key": one.key,
@@ -147,7 +169,8 @@ def _facts(one: Notification) -> dict[str, Any]:
         "state": one.state.value,
         "created_at": rfc3339(one.created_at),
         "attempts": one.attempts,
-        "next_attempt_at": rfc3339(one.next_attempt_at) if pending else None,
+        "next_attempt_at": None if next_at is None else rfc3339(next_at),
+        "held_until": None if hold is None else rfc3339(hold.until),
         "failure": one.failure,
         "error": one.error,
         "ended_at": None if one.ended_at is None else rfc3339(one.ended_at),

@@ -9,7 +9,7 @@ from exporter.core.alert_rule import Severity
 from exporter.core.clock import DAY, HOUR, MINUTE
 from exporter.core.errors import Conflict, NotFound, StorageUnavailable
 from exporter.core.incident import IncidentState
-from exporter.core.notification import NotificationState
+from exporter.core.notification import Hold, NotificationState
 from exporter.core.status import Reason, Status
 from exporter.storage.alerts import Alert
 from exporter.storage.fleet import Watched
@@ -157,7 +157,12 @@ class FakeNotifications(Breakable):
     def __init__(self) -> None:
         super().__init__()
         self.dead: dict[str, int] = {}
+        self.held: dict[str, Hold] = {}
         self.kept: list[Notification] = []
+
+    def holds(self, now: int) -> Mapping[str, Hold]:
+        self.check()
+        return {name: hold for name, hold in self.held.items() if hold.until > now}
 
     def dead_since(self, since: int) -> Mapping[str, int]:
         self.check()

@@ -62,6 +62,24 @@ class Mailbox:
     answers: list[str] = field(default_factory=list)
     """Answers to DATA instead of taking the mail, one for each time."""
     received: list[Received] = field(default_factory=list)
+    greetings: list[str] = field(default_factory=list)
+    """Answers to EHLO, in place of its own, one for each time."""
+    hello: list[str] = field(default_factory=list)
+    """What clients greeted with: `EHLO name`."""
+
+    async def handle_EHLO(
+        self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]
+    ) -> list[str]:
+        self.hello.append(f"EHLO {hostname}")
+        if self.greetings:
+            return self.greetings.pop(0).split("\n")
+        session.host_name = hostname
+        return responses
+
+    async def handle_HELO(self, server: Any, session: Any, envelope: Any, hostname: str) -> str:
+        self.hello.append(f"HELO {hostname}")
+        session.host_name = hostname
+        return "250 hello"
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if self.refuse.get(address):

@@ -59,11 +59,13 @@ def pending() -> Panel:
 
 def oldest() -> Panel:
     age = f"max by (job, notifier) ({own(PREFIX + 'notifications_oldest_pending_age_seconds')})"
+    hold = f"max by (job, notifier) ({own(PREFIX + 'notifier_hold_seconds')}) > 0"
     return lines(
         "Oldest waiting",
         "How long the oldest undelivered notification has been owed, by notifier. Beyond the red line somebody "
-        "should have been told five minutes ago.",
+        "should have been told five minutes ago. *Held* is how long the receiver asked the notifier to wait.",
         Query(or_zero(age, "notifier"), "{{notifier}}"),
+        Query(or_zero(hold, "notifier"), "{{notifier}} held"),
         field=Field("s", NOT_SCRAPED, steps(GOOD, (60, WARNING), (300, BAD)), min=0, palette=True),
         zones=True,
     )

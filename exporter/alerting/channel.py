@@ -7,10 +7,12 @@ from random import Random
 
 from exporter.alerting.message import Event, Facts, Message, Site
 from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
+from exporter.alerting.unhurried import UnhurriedClock
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import MINUTE, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
-from exporter.core.notification import Backoff
+from exporter.core.moments import roughly
+from exporter.core.notification import Backoff, Hold, hold_of
 from exporter.core.telemetry import Telemetry
 from exporter.storage.deliveries import Contents, Deliveries
 from exporter.storage.leases import Lease, LeaseLost
@@ -37,7 +39,9 @@ class Channel:
         clock: Clock,
         telemetry: Telemetry,
         site: Callable[[], Site],
+        changed: bool = False,
     ) -> None:
+        """`changed`: it takes the place of one with other settings, whose hold is not this one's."""
         self.name = name
         self._notifier = notifier
         self._deliveries = deliveries
@@ -46,8 +50,12 @@ class Channel:
         self._telemetry = telemetry
         self._site = site
         self._backoff = Backoff(Random())  # noqa: S311 - it only has to keep attempts out of step
+        self._unhurried = UnhurriedClock(clock)
         self._not_before = 0
-        """By the steady clock: the other side said when to come again."""
+        """By the steady clock: the other side asked us to wait until then."""
+        self._changed = changed
+        self._led = False
+        """Whether this process held the lease at the last look."""
         self._taken: tuple[int, Sequence[int], int] | None = None
         """What was delivered and is not noted yet: notification, alerts, moment."""
         self._refreshed_at: int | None = None
@@ -76,18 +84,41 @@ class Channel:
 
     def work(self) -> None:
         """Raises StorageUnavailable, and LeaseLost when another process took over."""
+        unhurried = self._unhurried.now()
         if self._lease.held:
+            if not self._led:
+                self._recall_hold()
             self._note()
-        while self._may_try() and (notification := self._deliveries.due(self.name, self._clock.now())) is not None:
+        self._led = self._lease.held
+        while self._works() and (notification := self._next(unhurried)) is not None:
+            last = notification.expires_at <= unhurried
             # Whoever reads an earlier alert's end last believes that all is well.
             for one in (*self._deliveries.ends_before(notification), notification):
-                if self._may_try():
+                if self._works() and (last or not self._held()):
                     self._attempt(one)
-        if self._lease.held and not self._stopping:
+        if self._works():
             self._refresh()
 
-    def _may_try(self) -> bool:
-        return self._lease.held and not self._stopping and self._clock.monotonic() >= self._not_before
+    def _works(self) -> bool:
+        return self._lease.held and not self._stopping
+
+    def _held(self) -> bool:
+        return self._clock.monotonic() < self._not_before
+
+    def _next(self, unhurried: int) -> Notification | None:
+        """The message whose turn it is. During a hold, only what has no turn after it."""
+        return self._deliveries.due(self.name, self._clock.now(), unhurried if self._held() else None)
+
+    def _recall_hold(self) -> None:
+        """Obeys the hold that another process, or this one before a restart, was asked for."""
+        if self._changed:
+            self._lift_hold()
+            self._changed = False
+            return
+        now = self._clock.now()
+        hold = self._deliveries.holds.current(now).get(self.name)
+        if hold is not None:
+            self._not_before = max(self._not_before, self._clock.monotonic() + hold.left(now))
 
     def _attempt(self, notification: Notification) -> None:
         contents = self._deliveries.seal(notification.id, self._lease.check)
@@ -106,6 +137,12 @@ class Channel:
             log.info("notification delivered by %s: %s alerts, %s", self.name, len(message.alerts), said)
             self._taken = (notification.id, contents.alert_ids, now)
             self._note()
+            if self._held():
+                self._lift_hold()
+
+    def _lift_hold(self) -> None:
+        self._deliveries.holds.lift(self.name, self._lease.check)
+        self._not_before = 0
 
     def _note(self) -> None:
         """Notes what was delivered; a database that is away is asked again, and the message is not sent again."""
@@ -116,17 +153,22 @@ class Channel:
 
     def _failed(self, notification: Notification, error: DeliveryFailed) -> None:
         self._telemetry.notification_failed(self.name, error.failure.value)
-        now, attempts = self._clock.now(), notification.attempts + 1
-        again = now + self._backoff.wait(attempts, error.retry_after)
-        if error.retry_after is not None:
-            self._not_before = self._clock.monotonic() + round(error.retry_after * SECOND)
-        if not error.retry or again > notification.expires_at:
-            self._deliveries.give_up(notification.id, now, error.failure.value, str(error), self._lease.check)
+        now, attempts, wait = self._clock.now(), notification.attempts + 1, hold_of(error.retry_after)
+        hold = Hold(self.name, now, now + wait, str(error)) if wait else None
+        if hold is not None:
+            self._not_before = self._clock.monotonic() + wait
+            log.warning("%s is held for %s: the other side asked for it: %s", self.name, roughly(wait), error)
+        ended = (error.failure.value, str(error), self._lease.check, hold)
+        if not error.retry or self._unhurried.now() >= notification.expires_at:
+            self._deliveries.give_up(notification.id, now, *ended)
             log.error(
                 "notification %d given up after %d attempts by %s: %s", notification.id, attempts, self.name, error
             )
         else:
-            self._deliveries.try_again(notification.id, again, error.failure.value, str(error), self._lease.check)
+            again = now + self._backoff.wait(attempts, wait)
+            # The last attempt is made when its time ends, however long the other side asks us to wait.
+            again = min(again, notification.expires_at) if now < notification.expires_at else again
+            self._deliveries.try_again(notification.id, again, *ended)
             log.warning("notification %d not delivered by %s yet: %s", notification.id, self.name, error)
 
     def _refresh(self) -> None:
@@ -174,7 +216,7 @@ class Channel:
         self._deliveries.close()
 
     def _until_next(self) -> float:
-        if not self._lease.held or self._clock.monotonic() < self._not_before:
+        if not self._lease.held or self._held():
             return _LONGEST_WAIT
         due = self._deliveries.next_due(self.name)
         if due is None:

@@ -3,24 +3,22 @@
 import socket
 import ssl
 import threading
+from collections.abc import Sequence
 from functools import partial
-from ipaddress import IPv6Address, ip_address
 from typing import Any, Self
-from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import unquote, urlsplit
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
 from urllib3.util import make_headers
+
+from exporter.alerting.addresses import PrivateAddress as PrivateIP
+from exporter.alerting.addresses import is_public, public_addresses
 
 
 class PrivateAddress(HTTPError):
     """The settings forbid this address."""
-
-
-class UnusableProxy(HTTPError):
-    """What the environment names as a proxy is none that we speak with."""
 
 
 class Guard:
@@ -48,8 +46,17 @@ class Guard:
                 one.close()
             self._sockets.clear()
 
+    def addresses(self, host: str, port: int) -> Sequence[str]:
+        """Where to connect to. Raises PrivateAddress, and as `public_addresses`."""
+        if not self._public_only:
+            return (host,)
+        try:
+            return public_addresses(host, port)
+        except PrivateIP:
+            raise PrivateAddress("a private address") from None
+
     def admit(self, made: socket.socket) -> None:
-        """Looks at the address that was in fact reached: no second look-up can answer differently."""
+        """Looks at the address that was in fact reached, too."""
         if self._public_only and not is_public(str(made.getpeername()[0])):
             made.close()
             raise PrivateAddress("a private address")
@@ -71,12 +78,32 @@ class Guard:
 
 
 class _Guarded:
+    _dns_host: str
+    port: int
+
     def __init__(self, *arguments: Any, guard: Guard, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._guard = guard
 
     def _new_conn(self) -> Any:
-        made = super()._new_conn()  # type: ignore[misc]
+        name = self._dns_host
+        try:
+            addresses = self._guard.addresses(name, self.port)
+        except socket.gaierror as error:
+            raise NameResolutionError(name, self, error) from None  # type: ignore[arg-type]
+        made: Any = None
+        try:
+            for address in addresses:
+                # The certificate is held against the name, which is this one's again afterwards.
+                self._dns_host = address
+                try:
+                    made = super()._new_conn()  # type: ignore[misc]
+                    break
+                except (ConnectTimeoutError, NewConnectionError):
+                    if address == addresses[-1] or self._guard.expired:
+                        raise
+        finally:
+            self._dns_host = name
         self._guard.admit(made)
         return made
 
@@ -87,14 +114,6 @@ class _GuardedHTTP(_Guarded, HTTPConnection):
 
 class _GuardedHTTPS(_Guarded, HTTPSConnection):
     pass
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet's; an IPv4 address in the clothes of IPv6 is looked at as itself."""
-    found = ip_address(address.partition("%")[0])
-    if isinstance(found, IPv6Address) and (found.ipv4_mapped or found.sixtofour):
-        return (found.ipv4_mapped or found.sixtofour or found).is_global
-    return found.is_global
 
 
 def manager_for(proxy: str | None, guard: Guard, tls: ssl.SSLContext) -> PoolManager:
@@ -121,28 +140,11 @@ def _pool(kind: Any, connection: Any, *arguments: Any, **options: Any) -> Any:
     return pool
 
 
-def proxy_for(parts: SplitResult) -> str | None:
-    """As curl finds it: `https_proxy`, `all_proxy` and `no_proxy`, in either case. Raises UnusableProxy."""
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    try:
-        found = urlsplit(proxy)
-        good = found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        raise UnusableProxy("no proxy")
-    return proxy
-
-
 def check_by_name(host: str) -> None:
     """A proxy looks names up itself; what ours says is the best there is. A name that only it knows goes to it."""
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
+        public_addresses(host, None)
+    except PrivateIP:
+        raise PrivateAddress("a private address") from None
+    except (OSError, UnicodeError):
         return
-    if not all(is_public(str(one[4][0])) for one in found):
-        raise PrivateAddress("a private address")

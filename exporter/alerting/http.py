@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from urllib3 import HTTPHeaderDict, Timeout
@@ -28,23 +28,32 @@ from urllib3.exceptions import (
 )
 
 from exporter import __version__
-from exporter.alerting.connections import Guard, PrivateAddress, UnusableProxy, check_by_name, manager_for, proxy_for
+from exporter.alerting.connections import Guard, PrivateAddress, check_by_name, manager_for
 from exporter.alerting.notifier import DeliveryFailed, Failure
+from exporter.alerting.proxies import UnusableProxy, proxy_for
 from exporter.alerting.text import one_line, shorten
-from exporter.config.alert_models import NotifierOptions
 from exporter.core.clock import SECOND
+from exporter.core.notification import LONGEST_HOLD
 
 LONGEST_CONNECT = 5.0
 """Seconds, or the notifier's timeout if that is shorter."""
 LARGEST_ANSWER = 64 * 1024
 _SAID = 200
 """Characters of an answer that are shown."""
-LONGEST_WAIT = 24 * 3600.0
+_LONGEST_WAIT = LONGEST_HOLD / SECOND
+"""Seconds that an answer may ask for."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
-_COME_AGAIN = {408: Failure.TIMEOUT, 425: Failure.RATE_LIMITED, 429: Failure.RATE_LIMITED}
+_COME_AGAIN = {
+    408: Failure.TIMEOUT,
+    420: Failure.RATE_LIMITED,  # as some services say 429
+    421: Failure.SERVER_ERROR,  # another connection may lead to the right server
+    423: Failure.SERVER_ERROR,  # locked, for now
+    425: Failure.RATE_LIMITED,
+    429: Failure.RATE_LIMITED,
+}
 _SHORTEST_SECRET, _SHORTEST_PIECE = 4, 6
 """Characters: what is shorter would tear words apart. A piece is part of a URL that is secret as a whole."""
-_NUMBER = re.compile(r"\d{1,15}(\.\d{0,9})?")
+_NUMBER = re.compile(r"[0-9]{1,300}(\.[0-9]{0,9})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +63,35 @@ class Answer:
     """The beginning of the body, as text without what is secret."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """Any answer. Its text may hold secrets that were echoed."""
+
+    host: str
+    status: int
+    retry_after: Sequence[str]
+    text: str
+
+
+class Limits(Protocol):
+    """What bounds a client's requests; a notifier's options do."""
+
+    @property
+    def timeout(self) -> int:
+        """Milliseconds."""
+        ...
+
+    @property
+    def allow_private_addresses(self) -> bool: ...
+
+
 class HttpClient:
     """One notifier's way to the web. Proxies come from the environment; certificates are verified.
 
     Connections are not kept: messages are rare, and a connection that died in between would fail one.
     """
 
-    def __init__(self, options: NotifierOptions, secrets: Sequence[str] = (), ca_file: str | None = None) -> None:
+    def __init__(self, options: Limits, secrets: Sequence[str] = (), ca_file: str | None = None) -> None:
         """`secrets` are taken out of whatever is shown; of a URL among them every part is."""
         self._public_only = not options.allow_private_addresses
         self._seconds = options.timeout / SECOND
@@ -84,6 +115,21 @@ class HttpClient:
 
         `key` goes out as the header Idempotency-Key. What stands before an @ in the URL is sent as Basic credentials.
         """
+        reply = self.ask(method, url, key=key, json=json, body=body, headers=headers)
+        self._check(reply)
+        return Answer(reply.status, self.shown(reply.text))
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        key: str | None = None,
+        json: Any = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> "_Reply":
+        """As `send`, but whatever the answer is. Raises DeliveryFailed when there is none."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -91,7 +137,9 @@ class HttpClient:
             raise _unusable() from None
         if not host or port == 0 or parts.scheme not in ("http", "https"):
             raise _unusable()
-        sent = HTTPHeaderDict({"User-Agent": f"heartbeat-exporter/{__version__}", IDEMPOTENCY_KEY: key})
+        sent = HTTPHeaderDict({"User-Agent": f"heartbeat-exporter/{__version__}"})
+        if key is not None:
+            sent[IDEMPOTENCY_KEY] = key
         sent.update(_credentials(parts))
         if json is not None:
             sent["Content-Type"] = "application/json"
@@ -111,12 +159,11 @@ class HttpClient:
                 status, retry_after, text = self._exchange(guard, proxy, method, bare, body, sent)
             except (HTTPError, OSError, ValueError) as error:
                 raise _unreachable(error, host, guard.expired) from None
-        self._check(status, retry_after, text, host)
-        return Answer(status, self.shown(text))
+        return _Reply(host, status, retry_after, text)
 
     def _exchange(
         self, guard: Guard, proxy: str | None, method: str, url: str, body: bytes | None, headers: HTTPHeaderDict
-    ) -> tuple[int, str | None, str]:
+    ) -> tuple[int, Sequence[str], str]:
         with manager_for(proxy, guard, self._tls) as manager:
             response = manager.request(
                 method,
@@ -131,7 +178,7 @@ class HttpClient:
             try:
                 if guard.expired:
                     raise TimeoutError("its headers have no end")
-                return response.status, response.headers.get("Retry-After"), _beginning(response)
+                return response.status, response.headers.getlist("Retry-After"), _beginning(response)
             finally:
                 response.close()
 
@@ -141,13 +188,15 @@ class HttpClient:
             text = text.replace(secret, "<secret>")
         return shorten(one_line(text), _SAID)
 
-    def _check(self, status: int, retry_after: str | None, text: str, host: str) -> None:
+    def _check(self, reply: "_Reply") -> None:
+        status, host, text = reply.status, reply.host, reply.text
         if 200 <= status < 300:
             return
         shown = self.shown(text)
         said = f": {shown}" if shown else ""
         if status in _COME_AGAIN or status >= 500:
-            wait = _seconds_of(retry_after) if retry_after is not None else _wait_in(text)
+            asked = [seconds for each in reply.retry_after if (seconds := _seconds_of(each)) is not None]
+            wait = max(asked) if asked else _wait_in(text)
             failure = _COME_AGAIN.get(status, Failure.SERVER_ERROR)
             raise DeliveryFailed(failure, f"{host} answered {status}{said}", retry=True, retry_after=wait)
         if 300 <= status < 400:
@@ -232,7 +281,7 @@ def _seconds_of(retry_after: str) -> float | None:
         wait = float(text) if _NUMBER.fullmatch(text) else parsedate_to_datetime(text).timestamp() - time.time()
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(0.0, wait), LONGEST_WAIT)
+    return min(max(0.0, wait), _LONGEST_WAIT)
 
 
 def _wait_in(text: str) -> float | None:
@@ -244,5 +293,5 @@ def _wait_in(text: str) -> float | None:
     for place in (found, found.get("parameters") if isinstance(found, dict) else None):
         wait = place.get("retry_after") if isinstance(place, dict) else None
         if isinstance(wait, int | float) and not isinstance(wait, bool) and wait >= 0:
-            return min(float(wait), LONGEST_WAIT)
+            return float(min(wait, _LONGEST_WAIT))
     return None

@@ -2,16 +2,20 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
-import urllib3
-from urllib3.exceptions import HTTPError
-
-from exporter import __version__
+from exporter.alerting.http import HttpClient
+from exporter.alerting.notifier import DeliveryFailed
 from exporter.config.settings import SelfHeartbeatSettings
 from exporter.core.clock import SECOND
 
 log = logging.getLogger(__name__)
-_TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    timeout: int = 10 * SECOND
+    allow_private_addresses: bool = True
 
 
 class SelfHeartbeat:
@@ -21,31 +25,25 @@ class SelfHeartbeat:
         self._settings = settings
         self._alive = alive
         """None while all is well, else what is not."""
-        self._pool = urllib3.PoolManager(retries=False)
+        self._url = settings.url.reveal()
+        self._http = HttpClient(_Limits(), [self._url])
 
     @property
     def seconds(self) -> float:
         return self._settings.interval / SECOND
 
     def beat(self) -> None:
-        """One heartbeat; what goes wrong is logged, and the next one tries again."""
+        """One heartbeat; what goes wrong is logged, and the next one tries again. Blocks for 15 seconds at most, plus
+        the time that looking up a name takes.
+        """
         trouble = self._alive()
         if trouble is not None:
             log.error("no heartbeat of our own is sent: %s", trouble)
             return
         try:
-            answer = self._pool.request(
-                "GET",
-                self._settings.url.reveal(),
-                headers={"User-Agent": f"heartbeat-exporter/{__version__}"},
-                timeout=_TIMEOUT,
-                redirect=False,
-                preload_content=False,  # nobody reads what it says, and it may have no end
-            )
-            answer.close()
-        except (HTTPError, ValueError) as error:
-            # Its text holds the URL, and so the secret.
-            log.warning("the heartbeat of our own did not arrive: %s", type(error).__name__)
+            reply = self._http.ask("GET", self._url)
+        except DeliveryFailed as error:
+            log.warning("the heartbeat of our own did not arrive: %s", error)
             return
-        if not 200 <= answer.status < 300:
-            log.warning("the heartbeat of our own was answered %d", answer.status)
+        if not 200 <= reply.status < 300:
+            log.warning("the heartbeat of our own was answered %d", reply.status)

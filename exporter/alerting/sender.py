@@ -7,6 +7,7 @@ from exporter.alerting.channel import Channel
 from exporter.alerting.message import Site
 from exporter.alerting.notifier import Failure
 from exporter.alerting.notifiers import notifier_class
+from exporter.alerting.unhurried import UnhurriedClock
 from exporter.config.settings import NotifierSettings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import ConfigError, InvalidValue, Problem
@@ -36,6 +37,9 @@ class Sender:
         self._clock = clock
         self._telemetry = telemetry
         self._site = site
+        self._unhurried = UnhurriedClock(clock)
+        self._strangers: set[str] = set()
+        """Notifiers for which messages wait, and which are configured no longer."""
         self._channels: dict[str, Channel] = {}
         self._settings: dict[str, NotifierSettings] = {}
         self._started = False
@@ -63,7 +67,16 @@ class Sender:
             notifier = notifier_class(settings.type)(settings.options)
         except InvalidValue as error:
             raise ConfigError([Problem(str(error), f"notifiers: {settings.name}")]) from None
-        return Channel(settings.name, notifier, self._deliveries, self._lease, self._clock, self._telemetry, self._site)
+        return Channel(
+            settings.name,
+            notifier,
+            self._deliveries,
+            self._lease,
+            self._clock,
+            self._telemetry,
+            self._site,
+            changed=settings.name in self._settings,
+        )
 
     def start(self) -> None:
         self._started = True
@@ -92,9 +105,15 @@ class Sender:
         """Gives up what is owed to notifiers that are configured no longer, once its time is over."""
         if not self._lease.held:
             return
-        now = self._clock.now()
-        for name in self._notifications.owed_to(list(self._channels)):
-            for notification in self._notifications.expired(name, now):
+        now, unhurried = self._clock.now(), self._unhurried.now()
+        strangers = set(self._notifications.owed_to(list(self._channels)))
+        for name in strangers - self._strangers:
+            log.warning(
+                "messages wait for %s, and the configuration has no notifier of that name: was it renamed?", name
+            )
+        self._strangers = strangers
+        for name in sorted(strangers):
+            for notification in self._notifications.expired(name, unhurried):
                 text = "there is no notifier of this name any more"
                 self._deliveries.give_up(notification.id, now, Failure.REMOVED.value, text, self._lease.check)
                 self._telemetry.notification_failed(name, Failure.REMOVED.value)

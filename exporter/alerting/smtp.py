@@ -1,8 +1,9 @@
 """One mail to one SMTP server, bounded in time, whose failure says whether trying again helps.
 
-The standard library's client, with three things mended: each answer has to come in time as a whole and not only byte by
-byte, no name is looked up for the greeting, and an address is judged by the connection that it led to. What a server
-said about a password is never shown: servers echo what they do not understand.
+The standard library's client, with some things mended: each answer has to come in time and in bounds as a whole and
+not only byte by byte, we greet by a name that servers take, a refusal keeps the server's own words, and an address is
+judged before anything connects to it. What a server said about a password is never shown: servers echo what they do
+not understand.
 """
 
 import smtplib
@@ -13,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.alerting.connections import is_public
+from exporter.alerting.addresses import PrivateAddress, connect_public
+from exporter.alerting.hello import address_literal, greeting
 from exporter.alerting.http import LONGEST_CONNECT
 from exporter.alerting.notifier import DeliveryFailed, Failure
 from exporter.alerting.redaction import Redaction
@@ -21,12 +23,14 @@ from exporter.alerting.redaction import Redaction
 STARTTLS, TLS, NONE = "starttls", "tls", "none"
 PORTS = {STARTTLS: 587, TLS: 465, NONE: 25}
 _NO_AUTH = "takes no user name and password"
-_NAMELESS = "[127.0.0.1]"
-"""Whoever greets has to give a name or an address."""
+_LONGEST_ANSWER = 64 * 1024
+"""Bytes of one answer, all its lines together."""
+_UNKNOWN_COMMAND = (500, 501, 502, 504)
+"""How a server from before EHLO answers it."""
 
 
-class PrivateAddress(OSError):
-    """The connection reached an address that the settings forbid."""
+class _NotSmtp(OSError):
+    """What the other side says is none of SMTP's answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,9 @@ class SmtpServer:
     public_only: bool = False
     username: str | None = None
     password: str | None = None
+    helo_name: str | None = None
+    """The name to greet by; None for one that is found out."""
+    sender_domain: str = ""
 
     def __repr__(self) -> str:
         return f"SmtpServer({self.host}:{self.port})"
@@ -67,9 +74,12 @@ class _Answers:
         self._sock = sock
         self._seconds = seconds
         self._waiting = b""
+        self._size = 0
         self.deadline = 0.0
 
     def readline(self, most: int) -> bytes:
+        if self._size > _LONGEST_ANSWER:
+            raise _NotSmtp("an answer without end")
         while b"\n" not in self._waiting and len(self._waiting) < most:
             left = self.deadline - time.monotonic()
             if left <= 0:
@@ -82,9 +92,11 @@ class _Answers:
             self._waiting += found
         end = self._waiting.find(b"\n") + 1 or len(self._waiting)
         line, self._waiting = self._waiting[: min(end, most)], self._waiting[min(end, most) :]
+        self._size += len(line)
         return line
 
     def begin(self) -> None:
+        self._size = 0
         self.deadline = time.monotonic() + self._seconds
 
     def close(self) -> None:
@@ -99,16 +111,19 @@ class _Client(smtplib.SMTP):
     def __init__(self, server: SmtpServer, tls: ssl.SSLContext) -> None:
         self._server = server
         self._tls = tls
-        name = socket.gethostname()
+        self.complaint: tuple[int, bytes] | None = None
+        """The last answer, if it was a refusal."""
         # Without a host it does not connect yet.
-        super().__init__(local_hostname=name if "." in name else _NAMELESS, timeout=server.seconds)
+        super().__init__(local_hostname="unused", timeout=server.seconds)
         self._host = server.host
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        made = socket.create_connection((host, port), min(LONGEST_CONNECT, timeout))
+        within = min(LONGEST_CONNECT, timeout)
+        if self._server.public_only:
+            made = connect_public(host, port, within)
+        else:
+            made = socket.create_connection((host, port), within)
         try:
-            if self._server.public_only and not is_public(str(made.getpeername()[0])):
-                raise PrivateAddress("a private address")
             made.settimeout(timeout)
             return self._tls.wrap_socket(made, server_hostname=host) if self._server.security == TLS else made
         except BaseException:
@@ -120,7 +135,46 @@ class _Client(smtplib.SMTP):
             self.file = _Answers(self.sock, self._server.seconds)
         if self.file is not None:
             self.file.begin()
-        return super().getreply()
+        try:
+            code, text = super().getreply()
+        except smtplib.SMTPResponseException:
+            raise _NotSmtp("a line without end") from None
+        if code < 0:
+            self.close()
+            raise _NotSmtp("no code")
+        self.complaint = (code, text) if code >= 400 else None
+        return code, text
+
+    def ehlo_or_helo_if_needed(self) -> None:
+        """Also after STARTTLS. HELO is for servers that do not know EHLO, and for them alone."""
+        if self.helo_resp is not None or self.ehlo_resp is not None:
+            return
+        name = greeting(self._server.helo_name, self._server.sender_domain) or self._own_address()
+        code, text = self.ehlo(name)
+        if 200 <= code < 300:
+            return
+        refusal = _Refused(code, text, f"EHLO {name}")
+        plain = self._server.security == NONE and self._server.username is None
+        if code not in _UNKNOWN_COMMAND or not plain:
+            raise refusal
+        try:
+            code, _ = self.helo(name)
+        except smtplib.SMTPServerDisconnected:
+            raise refusal from None
+        if not 200 <= code < 300:
+            raise refusal
+
+    def _own_address(self) -> str:
+        assert self.sock is not None, "it is connected"
+        return address_literal(str(self.sock.getsockname()[0]))
+
+
+class _Refused(smtplib.SMTPResponseException):
+    """A command of ours was refused."""
+
+    def __init__(self, code: int, text: bytes, command: str) -> None:
+        super().__init__(code, text)
+        self.command = command
 
 
 class SmtpSession:
@@ -143,7 +197,7 @@ class SmtpSession:
         except smtplib.SMTPRecipientsRefused as error:
             raise self._all_refused(self._refusals(error.recipients)) from None
         except (OSError, ValueError) as error:
-            raise self._failure(error) from None
+            raise self._failure(error, client.complaint) from None
         finally:
             _leave(client)
         return self._refusals(refused)
@@ -172,7 +226,13 @@ class SmtpSession:
             if 400 <= error.smtp_code < 500:
                 raise DeliveryFailed(Failure.SERVER_ERROR, text, retry=True) from None
             raise DeliveryFailed(Failure.REJECTED, text, retry=False) from None
-        except (smtplib.SMTPServerDisconnected, smtplib.SMTPHeloError):
+        except smtplib.SMTPServerDisconnected:
+            if client.complaint is None:
+                raise
+            code, client.complaint = client.complaint[0], None
+            text = f"{host} refused the user name and password ({code}) and closed the connection"
+            raise DeliveryFailed(Failure.SERVER_ERROR, text, retry=True) from None
+        except smtplib.SMTPResponseException:
             raise
         except (smtplib.SMTPException, ValueError):
             text = f"{host} {_NO_AUTH} in a way that is known here"
@@ -186,10 +246,11 @@ class SmtpSession:
         failure = Failure.SERVER_ERROR if temporary else Failure.REJECTED
         return DeliveryFailed(failure, f"{self._server.host} refused {told(refused)}", retry=temporary)
 
-    def _failure(self, error: Exception) -> DeliveryFailed:
+    def _failure(self, error: Exception, complaint: tuple[int, bytes] | None) -> DeliveryFailed:
         host = self._server.host
         # The library wraps what broke a connection, and tells of it in the text alone.
-        cause = error.__context__ if isinstance(error, smtplib.SMTPServerDisconnected) else error
+        gone = isinstance(error, smtplib.SMTPServerDisconnected)
+        cause = error.__context__ if gone else error
         if isinstance(cause, PrivateAddress):
             text = f"{host} is at a private address, and allow_private_addresses is false"
             return DeliveryFailed(Failure.FORBIDDEN, text, retry=False)
@@ -197,6 +258,8 @@ class SmtpSession:
             return DeliveryFailed(Failure.TIMEOUT, f"{host} did not answer in time", retry=True)
         if isinstance(cause, smtplib.SMTPResponseException):
             said = f"{host} answered {cause.smtp_code} {self._shown(cause.smtp_error)}".rstrip()
+            if isinstance(cause, _Refused):
+                said += f" to {cause.command}"
             if cause.smtp_code >= 500:
                 return DeliveryFailed(Failure.REJECTED, said, retry=False)
             return DeliveryFailed(Failure.SERVER_ERROR, said, retry=True)
@@ -206,6 +269,11 @@ class SmtpSession:
             return self._no_tls(getattr(cause, "verify_message", "") or "it does not speak TLS")
         if isinstance(cause, ConnectionRefusedError):
             return DeliveryFailed(Failure.CONNECT, f"no connection to {host}: connection refused", retry=True)
+        if isinstance(cause, _NotSmtp):
+            return DeliveryFailed(Failure.CONNECT, f"what {host} answers is not SMTP", retry=True)
+        if gone and complaint is not None:
+            said = f"{host} answered {complaint[0]} {self._shown(complaint[1])}".rstrip()
+            return DeliveryFailed(Failure.SERVER_ERROR, f"{said} and closed the connection", retry=True)
         return DeliveryFailed(Failure.CONNECT, f"the connection to {host} broke off", retry=True)
 
     def _no_tls(self, why: str) -> DeliveryFailed:

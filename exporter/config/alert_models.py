@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from exporter.config.fields import Duration, Line, PositiveDuration, SecretText, printable
+from exporter.config.fields import Duration, Line, PositiveDuration, SecretUrl, printable
 from exporter.config.model import Model
 from exporter.config.settings import SelfHeartbeatSettings
 from exporter.core.alert_rule import WATCHABLE, AlertRule, Selector, Severity
@@ -125,14 +125,8 @@ class NotifierOptions(Model):
 class SelfHeartbeatSection(Model):
     """A heartbeat of our own, to somebody who watches us."""
 
-    url: SecretText = Field(description="What to call; it usually holds a secret.")
+    url: SecretUrl = Field(description="What to call; it usually holds a secret.")
     interval: PositiveDuration = Field(MINUTE, description="How often.", json_schema_extra={"default": "1m"})
-
-    @model_validator(mode="after")
-    def _a_url(self) -> Self:
-        if not self.url.reveal().startswith(("http://", "https://")):
-            raise InvalidValue("url must begin with http:// or https://")
-        return self
 
     def settings(self) -> SelfHeartbeatSettings:
         return SelfHeartbeatSettings(self.url, self.interval)

@@ -11,6 +11,7 @@ from exporter.config.model import MOST_LABELS
 from exporter.config.settings import Secret
 from exporter.core.durations import parse_duration
 from exporter.core.errors import InvalidValue
+from exporter.core.hosts import ascii_form
 from exporter.core.schedule import check_cron
 
 LONGEST_TEXT = 200
@@ -65,7 +66,18 @@ def _telemetry_path(path: str) -> str:
     return path
 
 
+def _check_host(url: str) -> None:
+    """DNS knows names in ASCII only. A host is no secret, unlike the rest of a URL."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return
+    if not host.isascii() and printable(host):
+        raise InvalidValue(f"write the host's name in ASCII: {ascii_form(host)[:300]}")
+
+
 def _url(url: str) -> str:
+    _check_host(url)
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
@@ -95,6 +107,7 @@ def _secret_text(text: object) -> Secret:
 def _secret_url(url: Secret) -> Secret:
     """Not quoted in what is said: a webhook's URL is as good as a password."""
     text = url.reveal().strip()
+    _check_host(text)
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

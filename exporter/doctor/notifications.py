@@ -24,6 +24,12 @@ def outbox(patient: Patient) -> Iterator[Finding]:
             f"{roughly(now - (one.oldest_pending_at or now))}",
             "`heartbeat-exporter notification list --state pending` says why.",
         )
+    holds = known.holds(now)
+    for hold in holds.values():
+        yield warning(
+            f"{hold.notifier} is held for {roughly(hold.left(now))}: the receiver asked for it ({hold.error})",
+            "Its messages wait until then. Are there too many of them? Raise group_wait, or repeat_every of its rules.",
+        )
     dead = known.dead_since(now - DAY)
     for notifier, count in dead.items():
         yield warning(
@@ -37,7 +43,7 @@ def outbox(patient: Patient) -> Iterator[Finding]:
             f"messages are owed to {notifier}, and the configuration has no notifier of that name",
             "Was it renamed? They are given up; see `heartbeat-exporter notification list`.",
         )
-    if not (late or dead or strangers):
+    if not (late or holds or dead or strangers):
         yield ok(f"{counted(sum(one.pending for one in waiting), 'message')} on the way, none late, none given up")
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from exporter.alerting.connections import UnusableProxy, is_public, proxy_for
+from exporter.alerting.addresses import PrivateAddress, connect_public
 from exporter.alerting.endpoints import Endpoint, endpoint_of
 from exporter.alerting.notifiers import notifier_class
+from exporter.alerting.proxies import UnusableProxy, proxy_for
 from exporter.doctor.finding import Finding, ok, problem, skipped
 from exporter.doctor.patient import Patient
 
@@ -66,15 +67,16 @@ def look(task: Task) -> Finding:
         to = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
         where += f" through the proxy {to[0]}:{to[1]}"
     try:
-        with socket.create_connection(to, CONNECT) as made:
-            if task.public_only and proxy is None and not is_public(str(made.getpeername()[0])):
-                advice = "Give a public host, or set allow_private_addresses."
-                return problem(f"{name}: {where} is at a private address, and those are forbidden to it", advice)
+        public_only = task.public_only and proxy is None
+        with connect_public(*to, CONNECT) if public_only else socket.create_connection(to, CONNECT) as made:
             if endpoint.tls and proxy is None:
                 context = ssl.create_default_context(cafile=endpoint.ca_file)
                 with context.wrap_socket(made, server_hostname=endpoint.host):
                     return ok(f"{name}: {where} can be reached, its certificate is good")
         return ok(f"{name}: {where} can be reached")
+    except PrivateAddress:
+        advice = "Give a public host, or set allow_private_addresses."
+        return problem(f"{name}: {where} is at a private address, and those are forbidden to it", advice)
     except (OSError, ValueError) as error:
         return problem(f"{name}: {where}: {_said(error)}", _ADVICE)
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from peewee import fn
 
-from exporter.core.notification import NotificationState
+from exporter.core.notification import LONGEST_HOLD, Hold, NotificationState
 from exporter.storage.database import Database
+from exporter.storage.holds import Holds
 from exporter.storage.notifications import ALARM, PENDING, RECOVERY, Notification, select_notifications
 from exporter.storage.snapshot import chunks
 
@@ -33,12 +34,19 @@ class Deliveries:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self.holds = Holds(database)
 
-    def due(self, notifier: str, now: int) -> Notification | None:
-        """The message to this notifier whose turn it is."""
+    def due(self, notifier: str, now: int, expired_by: int | None = None) -> Notification | None:
+        """The message to this notifier whose turn it is; with `expired_by`, only one that has no later turn."""
         table = self._db.tables.notifications
+        # What lies further ahead than any wait was put there by a clock that was ahead.
+        far = now + LONGEST_HOLD
+        adrift = (table.next_attempt_at > far) & ((table.created_at > far) | (table.attempts > 0))
+        turn = (table.next_attempt_at <= now) | adrift
+        condition = (table.notifier == notifier) & (table.state == PENDING) & turn
+        if expired_by is not None:
+            condition &= table.expires_at <= expired_by
         with self._db.read("find due notifications"):
-            condition = (table.notifier == notifier) & (table.state == PENDING) & (table.next_attempt_at <= now)
             return next(iter(select_notifications(self._db, condition, table.next_attempt_at, 1)), None)
 
     def ends_before(self, notification: Notification) -> Sequence[Notification]:
@@ -123,20 +131,29 @@ class Deliveries:
             change = {"state": NotificationState.DELIVERED.value, "ended_at": now, "failure": None, "error": None}
             table.update(**change).where(table.id == id).execute()
 
-    def give_up(self, id: int, now: int, failure: str, error: str, check: Callable[[], None]) -> None:
-        """Dead-letters it."""
+    def give_up(
+        self, id: int, now: int, failure: str, error: str, check: Callable[[], None], hold: Hold | None = None
+    ) -> None:
+        """Dead-letters it; a hold is for its notifier's other messages."""
         table = self._db.tables.notifications
         with self._db.write("give up notification"):
             check()
             change = {"state": NotificationState.DEAD.value, "ended_at": now, "failure": failure, "error": error}
             table.update(**change).where((table.id == id) & (table.state == PENDING)).execute()
+            if hold is not None:
+                self.holds.begin(hold)
 
-    def try_again(self, id: int, at: int, failure: str, error: str, check: Callable[[], None]) -> None:
+    def try_again(
+        self, id: int, at: int, failure: str, error: str, check: Callable[[], None], hold: Hold | None = None
+    ) -> None:
+        """Puts it off until `at`, and its notifier's other messages with it if there is a hold."""
         table = self._db.tables.notifications
         with self._db.write("put off notification"):
             check()
             change = {"next_attempt_at": at, "failure": failure, "error": error}
             table.update(**change).where((table.id == id) & (table.state == PENDING)).execute()
+            if hold is not None:
+                self.holds.begin(hold)
 
     def known_to(self, notifier: str, since: int) -> tuple[Sequence[str], Sequence[str]]:
         """Facts of alerts that this notifier was told are on, and of those whose end it was told after `since`."""

@@ -8,8 +8,9 @@ from typing import Any
 from peewee import fn
 
 from exporter.core.errors import NotFound
-from exporter.core.notification import NotificationState
+from exporter.core.notification import Hold, NotificationState
 from exporter.storage.database import Database
+from exporter.storage.holds import Holds
 
 ALARM, REPEAT, RECOVERY = "TRIGGERED", "REPEATED", "RESOLVED"
 """What a message tells, as it is kept."""
@@ -50,6 +51,11 @@ class Notifications:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._holds = Holds(database)
+
+    def holds(self, now: int) -> Mapping[str, Hold]:
+        """The notifiers whose other side asked us to wait beyond `now`, by name."""
+        return self._holds.current(now)
 
     def queues(self) -> Sequence[Queue]:
         """What every notifier is owed."""

@@ -17,6 +17,7 @@ from exporter.core.clock import DAY, SECOND
 from exporter.core.errors import Conflict, NotFound
 from exporter.core.notification import NotificationState
 from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.holds import Holds
 from exporter.storage.notifications import ALARM, PENDING, RECOVERY, REPEAT, select_notifications
 from exporter.storage.snapshot import chunks
 
@@ -46,6 +47,7 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._holds = Holds(database)
         items = database.tables.notification_alerts
         columns = ("notification_id", "alert_id", "facts", "replaced")
         self._add_item = Prepared(database, items.insert(**{column: param(column) for column in columns}))
@@ -123,6 +125,7 @@ class Outbox:
         table = self._db.tables.notifications
         change = {"next_attempt_at": table.next_attempt_at - by}
         table.update(**change).where((table.state == PENDING) & (table.next_attempt_at > now)).execute()
+        self._holds.set_back(by, now)
 
     def told_of(self, alert_id: int) -> list[str]:
         """The notifiers that got the alarm, and are owed nothing more about this alert."""

@@ -148,3 +148,4 @@ class Tables:
         self.notification_alerts = table(
             "notification_alerts", "id", "notification_id", "alert_id", "facts", "replaced"
         )
+        self.notifier_holds = table("notifier_holds", "notifier", "since", "until", "error", primary_key="notifier")

@@ -8,7 +8,7 @@ from exporter.core.clock import DAY
 from exporter.storage.fleet import Watched
 from exporter.web.incident_rows import IncidentRow, incident_rows, worst_first
 from exporter.web.parts import Parts
-from exporter.web.words import undelivered
+from exporter.web.words import held, undelivered
 
 if TYPE_CHECKING:
     from exporter.storage.alerts import Alert
@@ -29,6 +29,8 @@ class Alarms:
     """By monitor id."""
     undelivered: str = ""
     """A sentence; empty when everything was."""
+    held: str = ""
+    """A sentence; empty when no notifier waits."""
 
 
 def alarms(parts: Parts, watched: Sequence[Watched], now: int) -> Alarms:
@@ -39,4 +41,5 @@ def alarms(parts: Parts, watched: Sequence[Watched], now: int) -> Alarms:
         open_count=len(found) if len(found) < MOST_READ else parts.incidents.count_open(),
         firing=parts.alerts.firing([each.id for each in watched]),
         undelivered=undelivered(parts.notifications.dead_since(now - REMEMBERED)),
+        held=held(parts.notifications.holds(now), now),
     )

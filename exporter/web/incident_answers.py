@@ -8,13 +8,14 @@ from exporter.core.alert import Ending, Step
 from exporter.core.alert_rule import Severity
 from exporter.core.incident import IncidentState
 from exporter.core.moments import rfc3339
-from exporter.core.notification import NotificationState
+from exporter.core.notification import NotificationState, next_try
 from exporter.core.status import Reason, Status
 from exporter.web.answers import Answer, clean, seconds, when
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from exporter.core.notification import Hold
     from exporter.storage.alerts import Alert
     from exporter.storage.incidents import Incident, Update
     from exporter.storage.notifications import Notification
@@ -131,13 +132,18 @@ class NotificationAnswer(Answer):
     created_at: str
     attempts: int
     next_attempt_at: str | None = Field(description="Null when there is none.")
+    held_until: str | None = Field(
+        description="The receiver asked the notifier to wait until then; null when it does not wait."
+    )
     failure: str | None = Field(description="Why the last attempt failed, in a word.")
     error: str | None = Field(description="The same in a sentence.")
     ended_at: str | None
 
     @classmethod
-    def of(cls, one: "Notification") -> "NotificationAnswer":
+    def of(cls, one: "Notification", holds: "Mapping[str, Hold]") -> "NotificationAnswer":
         pending = one.state is NotificationState.PENDING
+        hold = holds.get(one.notifier) if pending else None
+        until = None if hold is None else hold.until
         return cls(
             id=one.id,
             idempotency_key=one.key,
@@ -146,7 +152,8 @@ class NotificationAnswer(Answer):
             state=one.state,
             created_at=rfc3339(one.created_at),
             attempts=one.attempts,
-            next_attempt_at=rfc3339(one.next_attempt_at) if pending else None,
+            next_attempt_at=rfc3339(next_try(one.next_attempt_at, one.expires_at, until)) if pending else None,
+            held_until=when(until),
             failure=one.failure,
             error=None if one.error is None else clean(one.error),
             ended_at=when(one.ended_at),

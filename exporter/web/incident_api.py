@@ -115,9 +115,10 @@ class NotificationList(Resource):
 
     def _page(self, state: NotificationState | None, limit: int, before: int | None) -> bytes:
         found, more = _cut(self._parts.notifications.recent(state=state, limit=limit + 1, before_id=before), limit)
+        holds = self._parts.notifications.holds(self._parts.clock.now())
         return to_json(
             NotificationsAnswer(
-                notifications=[NotificationAnswer.of(each) for each in found],
+                notifications=[NotificationAnswer.of(each, holds) for each in found],
                 next_cursor=str(found[-1].id) if more else None,
             )
         )

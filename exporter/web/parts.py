@@ -15,6 +15,7 @@ from exporter.core.notification import NotificationState
 from exporter.storage.fleet import Fleet
 
 if TYPE_CHECKING:
+    from exporter.core.notification import Hold
     from exporter.storage.alerts import Alert
     from exporter.storage.history import Transition
     from exporter.storage.incidents import Incident, Update
@@ -101,6 +102,10 @@ class Notifications(Protocol):
 
     def dead_since(self, since: int) -> Mapping[str, int]:
         """How many messages were given up from that moment on, by notifier."""
+        ...
+
+    def holds(self, now: int) -> Mapping[str, "Hold"]:
+        """The notifiers whose receiver asked them to wait beyond `now`, by name."""
         ...
 
     def recent(

@@ -8,6 +8,7 @@ from exporter.core.heartbeat import HeartbeatState
 from exporter.core.incident import IncidentState
 from exporter.core.moments import roughly
 from exporter.core.monitor import Monitor
+from exporter.core.notification import Hold
 from exporter.core.status import Reason, Status
 from exporter.core.timeline import Standing
 
@@ -92,6 +93,17 @@ def undelivered(dead: Mapping[str, int]) -> str:
     elif others:
         text += "".join(f"{' and' if each is others[-1] else ','} {each[1]:,} to {each[0]}" for each in others)
     return f"{text} could not be delivered"
+
+
+def held(holds: Mapping[str, Hold], now: int) -> str:
+    """`ops waits for 12 min and boss for 3 min, as their receivers asked`; empty when no notifier waits."""
+    shown = [f"{name} waits for {roughly(hold.left(now))}" for name, hold in sorted(holds.items())]
+    if len(shown) > 3:
+        shown = [*shown[:2], f"{len(shown) - 2} others wait"]
+    if not shown:
+        return ""
+    listed = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return f"{listed}: the receiver asked for it"
 
 
 def worst(counts: Mapping[Status, int]) -> Status:

@@ -157,9 +157,10 @@ class Replica:
         self.ledger.terms = {**self.ledger.terms, **terms}
         self.engine.use(Rulebook(rules))
 
-    def channel(self, notifier: Notifier, name: str = "ops") -> Channel:
+    def channel(self, notifier: Notifier, name: str = "ops", changed: bool = False) -> Channel:
         """Without a thread of its own."""
-        return Channel(name, notifier, self.deliveries, self.lease, self.clock, Silent(), lambda: Site("http://here"))
+        site = Site("http://here")
+        return Channel(name, notifier, self.deliveries, self.lease, self.clock, Silent(), lambda: site, changed=changed)
 
     def open_alerts(self) -> list[str]:
         """The rules of the alerts that are on."""

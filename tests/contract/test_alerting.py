@@ -18,7 +18,7 @@ from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.incident import IncidentState
-from exporter.core.notification import LONGEST_WAIT, NotificationState
+from exporter.core.notification import LONGEST_HOLD, LONGEST_WAIT, NotificationState
 from exporter.core.status import Status
 from exporter.storage import leases
 from exporter.storage.commit import Pending
@@ -427,6 +427,137 @@ def test_after_all_its_time_it_is_given_up(replica: Replica) -> None:
     (dead,) = replica.notifications.recent()
     assert dead.state is NotificationState.DEAD
     assert len(ops.tried) < 60
+
+
+ASKED_TOO_MUCH = (90_000, 1e12, 1e308, float("inf"), float("nan"), -5.0)
+
+
+@pytest.mark.parametrize("asked", ASKED_TOO_MUCH)
+def test_one_answer_neither_kills_an_alarm_nor_mutes_its_notifier(replica: Replica, asked: float) -> None:
+    replica.watch(DOWN)
+    replica.add("a")
+    replica.add("b")
+    ops = Scripted(busy(retry_after=asked))
+    channel = replica.channel(ops)
+    goes_down(replica, "a")
+    channel.work()
+    goes_down(replica, "b")
+    assert {one.state for one in replica.notifications.recent()} == {NotificationState.PENDING}
+    pass_time(replica, LONGEST_HOLD)
+    channel.work()
+    assert sorted(ops.told()) == [("TRIGGERED", ["a"]), ("TRIGGERED", ["b"])]
+
+
+@pytest.mark.parametrize("give_up_after", [SECOND, 10 * MINUTE, HOUR])
+def test_it_is_tried_at_the_end_of_its_time_in_spite_of_a_hold(replica: Replica, give_up_after: int) -> None:
+    replica.watch(DOWN, give_up_after=give_up_after)
+    replica.add("job")
+    ops = Scripted(*[busy(retry_after=1e9)] * 1000)
+    channel = replica.channel(ops)
+    goes_down(replica)
+    began = replica.clock.now()
+    moments = []
+    while replica.clock.now() < began + give_up_after:
+        tried = len(ops.tried)
+        channel.work()
+        moments += [replica.clock.now() - began] * (len(ops.tried) - tried)
+        (one,) = replica.notifications.recent()
+        assert one.state is NotificationState.PENDING
+        pass_time(replica, SECOND)
+    channel.work()
+    (one,) = replica.notifications.recent()
+    assert one.state is NotificationState.DEAD
+    assert one.ended_at == began + give_up_after
+    assert moments == list(range(0, give_up_after, LONGEST_HOLD))
+    assert len(ops.tried) == len(moments) + 1
+
+
+def test_a_last_attempt_that_succeeds_ends_the_hold(replica: Replica) -> None:
+    replica.watch(DOWN, give_up_after=MINUTE)
+    replica.add("a")
+    replica.add("b")
+    ops = Scripted(busy(retry_after=900))
+    channel = replica.channel(ops)
+    goes_down(replica, "a")
+    channel.work()
+    goes_down(replica, "b")
+    assert replica.notifications.holds(replica.clock.now())["ops"].left(replica.clock.now()) == 15 * MINUTE
+    pass_time(replica, MINUTE)
+    channel.work()
+    assert sorted(ops.told()) == [("TRIGGERED", ["a"]), ("TRIGGERED", ["b"])]
+    assert replica.notifications.holds(replica.clock.now()) == {}
+
+
+def test_a_failure_without_a_wish_leaves_the_hold(replica: Replica) -> None:
+    replica.watch(DOWN, give_up_after=MINUTE)
+    replica.add("a")
+    replica.add("b")
+    ops = Scripted(busy(retry_after=900), busy(), busy())
+    channel = replica.channel(ops)
+    goes_down(replica, "a")
+    channel.work()
+    pass_time(replica, 30 * SECOND)
+    goes_down(replica, "b")
+    pass_time(replica, 30 * SECOND)
+    channel.work()
+    assert [[facts.tag for facts in message.alerts] for message in ops.tried] == [["a"], ["a"]]
+    assert "ops" in replica.notifications.holds(replica.clock.now())
+
+
+def test_a_hold_is_shown_and_obeyed_after_a_restart_and_not_by_a_changed_notifier(replica: Replica) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    ops = Scripted(busy(retry_after=600))
+    goes_down(replica)
+    replica.channel(ops).work()
+    (hold,) = replica.notifications.holds(replica.clock.now()).values()
+    assert (hold.notifier, hold.left(replica.clock.now()), hold.error) == ("ops", 600 * SECOND, "there answered 500")
+    pass_time(replica, 599 * SECOND)
+    replica.channel(ops).work()
+    assert ops.got == []
+    replica.execute(f"UPDATE notifications SET next_attempt_at = {replica.clock.now()}")
+    replica.channel(ops).work()
+    assert ops.got == []
+    replica.channel(ops, changed=True).work()
+    assert ops.told() == [("TRIGGERED", ["job"])]
+    assert replica.notifications.holds(replica.clock.now()) == {}
+
+
+def test_a_clock_that_is_set_back_prolongs_no_hold(replica: Replica, clock: ManualClock) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    ops = Scripted(busy(retry_after=600))
+    channel = replica.channel(ops)
+    goes_down(replica)
+    channel.work()
+    clock.step(-HOUR)
+    pass_time(replica, 0)
+    assert replica.notifications.holds(clock.now())["ops"].left(clock.now()) == 600 * SECOND
+    pass_time(replica, 600 * SECOND)
+    channel.work()
+    assert ops.told() == [("TRIGGERED", ["job"])]
+
+
+@pytest.mark.parametrize("ahead", [2 * DAY, 365 * DAY])
+def test_a_clock_that_is_ahead_for_a_moment_gives_up_nothing(replica: Replica, clock: ManualClock, ahead: int) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    ops = Scripted(*[busy()] * 3)
+    channel = replica.channel(ops)
+    goes_down(replica)
+    channel.work()
+    clock.step(ahead)
+    for _ in range(6):
+        clock.advance(SECOND)
+        channel.work()
+    assert len(ops.tried) > 1
+    assert [one.state for one in replica.notifications.recent()] == [NotificationState.PENDING]
+    clock.step(-ahead)
+    pass_time(replica, 0)
+    for _ in range(10):
+        pass_time(replica, MINUTE)
+        channel.work()
+    assert ops.told() == [("TRIGGERED", ["job"])]
 
 
 def test_who_never_got_the_alarm_gets_no_recovery(replica: Replica) -> None:

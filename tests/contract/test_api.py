@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.settings import AuthSettings, Secret, WebSettings
-from exporter.core.notification import NotificationState
+from exporter.core.moments import rfc3339
+from exporter.core.notification import Hold, NotificationState
 from exporter.storage.notifications import Notification
 from exporter.web.openapi import OPERATIONS, describe
 from exporter.web.rendering import Assets, Pages
@@ -286,7 +287,12 @@ def test_what_is_owed_is_listed(alarmed_client: testing.TestClient, alarms: Worl
     assert (dead[0]["failure"], dead[0]["error"]) == ("rejected", "hooks.example.org answered 404")
     assert dead[0]["next_attempt_at"] is None
     (pending,) = alarmed_client.simulate_get("/api/v1/notifications?state=pending").json["notifications"]
-    assert pending["next_attempt_at"] == "1970-01-01T00:00:00.007Z"
+    assert (pending["next_attempt_at"], pending["held_until"]) == ("1970-01-01T00:00:00.007Z", None)
+    until = alarms.clock.now() + 60_000
+    alarms.notifications.held["ops"] = Hold("ops", 0, until, "hooks.example.org answered 429")
+    (pending,) = alarmed_client.simulate_get("/api/v1/notifications?state=pending").json["notifications"]
+    assert pending["held_until"] == rfc3339(until)
+    assert pending["next_attempt_at"] == "1970-01-01T00:00:00.008Z", "the last attempt waits for nothing"
     assert len(alarmed_client.simulate_get("/api/v1/notifications").json["notifications"]) == 5
     assert "dead" in alarmed_client.simulate_get("/api/v1/notifications?state=x").json["error"]
 

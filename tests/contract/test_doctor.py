@@ -434,6 +434,16 @@ def test_outbox(ward: Ward) -> None:
     ward.found("outbox", Result.WARNING, "owed to gone")
 
 
+def test_a_notifier_that_waits_for_its_receiver(ward: Ward) -> None:
+    ward.configure(CONFIG + OPS.format(port=1))
+    now = ward.clock.now()
+    hold = f"'ops', {now - MINUTE}, {now + 12 * MINUTE}, 'hooks.example.org answered 429'"
+    execute(ward.replica.db, f'INSERT INTO notifier_holds (notifier, since, "until", error) VALUES ({hold})')
+    ward.found("outbox", Result.WARNING, "ops is held for 12 min: the receiver asked for it")
+    ward.clock.advance(12 * MINUTE)
+    ward.well("outbox")
+
+
 def test_rules(ward: Ward) -> None:
     ward.configure(CONFIG + "alerts: [{name: down, notify: ops}]\n" + OPS.format(port=1))
     ward.well("rules")

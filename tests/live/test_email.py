@@ -299,3 +299,168 @@ def test_private_addresses_can_be_forbidden() -> None:
         error = failure(notifier(port, allow_private_addresses=False))
     assert (error.failure, error.retry) == (Failure.FORBIDDEN, False)
     assert not box.received
+
+
+# ── greeting ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container: the machine has no full name."""
+    monkeypatch.setattr("exporter.alerting.hello.machine_name", lambda: None)
+
+
+def test_the_greeting_is_a_name_that_relays_take(nameless: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Mailbox()
+    with mail_server(box) as port:
+        notifier(port).deliver(ALARM)
+        notifier(port, helo_name="hb.example.net").deliver(ALARM)
+        notifier(port, helo_name="[192.0.2.7]").deliver(ALARM)
+        notifier(port, **{"from": "root@localhost"}).deliver(ALARM)
+        monkeypatch.setattr("exporter.alerting.hello.machine_name", lambda: "web1.example.com")
+        notifier(port).deliver(ALARM)
+    assert box.hello == [
+        *("EHLO example.org", "EHLO hb.example.net", "EHLO [192.0.2.7]", "EHLO [127.0.0.1]", "EHLO web1.example.com")
+    ]
+    assert len(box.received) == 5
+
+
+@pytest.mark.parametrize(
+    ("greeting", "retry", "said"),
+    [
+        ("421 4.7.1 closing (EHLO)", True, "127.0.0.1 answered 421 4.7.1 closing (EHLO) to EHLO example.org"),
+        ("450 4.7.1 your name is not found", True, "450 4.7.1 your name is not found to EHLO example.org"),
+        ("550-5.7.1 go\n550 away", False, "127.0.0.1 answered 550 5.7.1 go away to EHLO example.org"),
+        ("554 5.7.1 blocked", False, "127.0.0.1 answered 554 5.7.1 blocked to EHLO example.org"),
+    ],
+)
+def test_a_refused_greeting_keeps_the_servers_words(nameless: None, greeting: str, retry: bool, said: str) -> None:
+    box = Mailbox(greetings=[greeting])
+    with mail_server(box) as port:
+        error = failure(notifier(port))
+    assert said in str(error)
+    assert error.retry is retry
+    assert box.hello == ["EHLO example.org"], "a server that knows EHLO is not greeted a second time"
+
+
+def test_an_old_server_is_greeted_as_it_wants(nameless: None) -> None:
+    box = Mailbox(greetings=["502 what?"])
+    with mail_server(box) as port:
+        notifier(port).deliver(ALARM)
+    assert box.hello == ["EHLO example.org", "HELO example.org"]
+    assert len(box.received) == 1
+
+
+def test_without_ehlo_there_is_no_tls_and_no_password(nameless: None, certificate: Certificate) -> None:
+    box = Mailbox(greetings=["502 what?"])
+    with mail_server(box) as port:
+        error = failure(notifier(port, security="starttls"))
+    assert str(error) == "127.0.0.1 answered 502 what? to EHLO example.org"
+    assert box.hello == ["EHLO example.org"]
+
+
+def test_a_greeting_refused_after_starttls(nameless: None, certificate: Certificate) -> None:
+    box = Mailbox()
+
+    class Second(list[str]):
+        def __bool__(self) -> bool:
+            return len(box.hello) == 2
+
+    box.greetings = Second(["421 4.3.2 shutting down"])
+    with mail_server(box, "starttls", certificate) as port:
+        error = failure(notifier(port, security="starttls", ca_file=str(certificate.cert)))
+    assert (str(error), error.retry) == ("127.0.0.1 answered 421 4.3.2 shutting down to EHLO example.org", True)
+    assert box.hello == ["EHLO example.org"] * 2
+
+
+def _closing_at(command: str, answer: str) -> Any:
+    """Refuses at a command and hangs up at once, as many relays do."""
+
+    def talk(connection: socket.socket) -> None:
+        lines = connection.makefile("rb")
+        connection.sendall(b"220 relay\r\n")
+        mail = False
+        for raw in lines:
+            line = raw.decode().strip().lower()
+            if mail and line != ".":
+                continue
+            if line.startswith(command):
+                connection.sendall(f"{answer}\r\n".encode())
+                return
+            offers = b"250-relay\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN\r\n"
+            mail = line == "data"
+            connection.sendall(offers if line.startswith("ehlo") else b"354 go\r\n" if mail else b"250 ok\r\n")
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("command", "answer", "retry"),
+    [
+        ("ehlo", "421 4.7.0 too many connections", True),
+        ("ehlo", "500 no", False),
+        ("ehlo", "554 5.7.1 no", False),
+        ("mail", "421 4.7.0 too much mail", True),
+        ("mail", "550 5.7.1 sender refused", False),
+        ("rcpt", "421 4.7.0 later", True),
+        ("rcpt", "550 5.1.1 no such user", True),
+        ("data", "421 4.7.0 later", True),
+        ("data", "554 5.5.1 no", False),
+        (".", "421 4.7.0 later", True),
+        (".", "552 5.3.4 too large", False),
+    ],
+)
+def test_a_server_that_refuses_and_hangs_up_is_quoted(nameless: None, command: str, answer: str, retry: bool) -> None:
+    with rude_server(_closing_at(command, answer)) as port:
+        error = failure(notifier(port))
+    assert answer in str(error)
+    assert error.retry is retry
+
+
+def test_a_refused_starttls_is_quoted(nameless: None) -> None:
+    with rude_server(_closing_at("starttls", "454 4.7.0 TLS not available")) as port:
+        error = failure(notifier(port, security="starttls"))
+    assert (str(error), error.retry) == ("127.0.0.1 answered 454 4.7.0 TLS not available", True)
+
+
+@pytest.mark.parametrize(
+    ("banner", "said", "retry"),
+    [
+        ("554 5.7.1 you are blocked", "127.0.0.1 answered 554 5.7.1 you are blocked", False),
+        ("421-busy\r\n421 come later", "127.0.0.1 answered 421 busy come later", True),
+        ("SSH-2.0-OpenSSH_9.2", "what 127.0.0.1 answers is not SMTP", True),
+        ("220 " + "x" * 10_000, "what 127.0.0.1 answers is not SMTP", True),
+        ("220-more\r\n" * 20_000, "what 127.0.0.1 answers is not SMTP", True),
+    ],
+    ids=["blocked", "busy", "ssh", "long line", "no end"],
+)
+def test_a_banner_that_is_no_welcome(banner: str, said: str, retry: bool) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(banner.encode() + b"\r\n")
+        connection.recv(1000)
+
+    with rude_server(talk) as port:
+        error = failure(notifier(port))
+    assert (str(error), error.retry) == (said, retry)
+
+
+def test_a_server_that_hangs_up_during_the_log_in_is_told_by_its_code(certificate: Certificate) -> None:
+    tls = certificate.context()
+
+    def talk(raw: socket.socket) -> None:
+        with tls.wrap_socket(raw, server_side=True) as connection:
+            _closing_at("auth", f"421 4.7.0 too many failures of {PASSWORD}")(connection)
+
+    with rude_server(talk) as port:
+        error = failure(notifier(port, security="tls", ca_file=str(certificate.cert), username=USER, password=PASSWORD))
+    assert error.retry
+    assert "(421)" in str(error)
+
+
+def test_a_private_address_is_not_even_knocked_at() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        error = failure(notifier(listening.getsockname()[1], allow_private_addresses=False))
+        assert error.failure is Failure.FORBIDDEN
+        with pytest.raises(BlockingIOError):
+            listening.accept()

@@ -14,6 +14,8 @@ from exporter.cli import main
 from exporter.core.alert import Ending, Step
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import HOUR, MINUTE, SystemClock
+from exporter.core.moments import rfc3339
+from exporter.core.notification import Hold
 from exporter.core.status import Reason, Status
 from exporter.incident_commands import GOES_ON
 from exporter.storage.alerts import Alerts, NewAlert
@@ -171,6 +173,24 @@ def test_a_user_without_a_name(scene: Scene, monkeypatch: pytest.MonkeyPatch) ->
     scene.begin(1)
     monkeypatch.setattr(getpass, "getuser", lambda: {}["no such user"])
     assert "as somebody on the command line" in scene("incident", "ack", "1").output
+
+
+def test_a_hold_is_shown(scene: Scene) -> None:
+    scene.begin(1)
+    one = scene.deliveries.due("ops", FAR)
+    assert one is not None
+    now = SystemClock().now()
+    hold = Hold("ops", now, now + 15 * MINUTE, "hooks.example.org answered 429")
+    scene.deliveries.try_again(one.id, now, "rate_limited", hold.error, lambda: None, hold)
+    first, listed = scene("notification", "list").output.splitlines()
+    assert re.fullmatch(
+        r"ops is held for 1[45] min: the receiver asked for it: hooks\.example\.org answered 429", first
+    )
+    assert re.search(r", next in 1[45] min: hooks", listed)
+    (shown,) = json.loads(scene("notification", "list", "--json").output)
+    assert shown["held_until"] == shown["next_attempt_at"] == rfc3339(hold.until)
+    scene.fail()
+    assert "is tried again in 1" in scene("notification", "retry", str(one.id)).output
 
 
 def test_notifications_are_listed_and_tried_again(scene: Scene) -> None:

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.alerting.notifier import Failure
 from exporter.core.alert_rule import Severity
+from exporter.core.notification import Hold
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Rejection
 from exporter.ingest.dialects.alertmanager import TAG_LABEL
@@ -55,9 +56,10 @@ def shipped() -> dict[str, tuple[str, set[str]]]:
 
 def on_the_board() -> Alarms:
     """Series of alerts and what is owed, with one of each."""
-    board = AlertBoard(Mock(), Mock(), Mock())
+    board = AlertBoard(Mock(), Mock(), Mock(), ManualClock())
     board.firing = {1: Mock(tag="job", rule="down", severity=Severity.CRITICAL)}
     board.queues = [Queue("ops", 1, 0, 0)]
+    board.holds = {"ops": Hold("ops", 0, 1, "busy")}
     return Alarms(board, ManualClock(), PREFIX)
 
 

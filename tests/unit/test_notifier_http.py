@@ -133,10 +133,17 @@ def _date(seconds: float) -> str:
         ("7", "", 7, 7),
         ("1.5", "", 1.5, 1.5),
         ("0", "", 0, 0),
-        pytest.param(_date(3_000), "", 2_000, 3_000, id="a date to come"),
+        pytest.param(_date(600), "", 400, 600, id="a date to come"),
         pytest.param(_date(-3_000), "", 0, 0, id="a date gone by"),
-        ("99999999999", "", 86_400, 86_400),
+        ("99999999999", "", 900, 900),
         ("9" * 400, "", None, None),
+        ("90000", "", 900, 900),
+        ("1" + "0" * 12, "", 900, 900),
+        ("1e12", "", None, None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", "", 900, 900),
+        (None, f'{{"retry_after": 1{"0" * 400}}}', 900, 900),
+        (None, '{"retry_after": Infinity}', 900, 900),
+        (None, '{"retry_after": NaN}', None, None),
         ("-5", "", None, None),
         ("soon", "", None, None),
         ("Tue, 99 Foo 2026", "", None, None),
@@ -333,3 +340,14 @@ def test_nothing_is_left_open(receiver: Receiver) -> None:
     while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_of_several_waits_the_longest_counts(receiver: Receiver) -> None:
+    receiver.behave(answer(429, "", Retry_After="soon\r\nRetry-After: 5\r\nRetry-After: 90\r\nRetry-After: -1"))
+    assert failure(receiver.url).retry_after == 90
+
+
+@pytest.mark.parametrize("status", [420, 421, 423])
+def test_refusals_that_are_not_for_good(receiver: Receiver, status: int) -> None:
+    receiver.behave(answer(status, "not now"))
+    assert failure(receiver.url).retry

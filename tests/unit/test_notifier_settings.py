@@ -1,5 +1,6 @@
 """Notifiers in a configuration file: secrets from files, and problems with their line and without secrets."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -70,4 +71,23 @@ def test_problems_name_their_line_and_no_secret(folder: Path) -> None:
         (15, "topic_file"),
         (16, "urls_file"),
     }
+    assert "SESAME" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "notifiers:\n- {name: am, type: alertmanager, urls: 'http://am.straße.de:9093/'}\n",
+        "notifiers:\n- {name: hook, type: webhook, url: 'https://hooks.straße.de/SESAME'}\n",
+        "notifiers:\n- {name: chat, type: slack, url: 'https://u:SESAME@hooks.straße.de/SESAME'}\n",
+        "notifiers:\n- {name: push, type: ntfy, topic: SESAME, server: 'https://ntfy.straße.de'}\n",
+        "self_heartbeat: {url: 'https://hc.straße.de/SESAME'}\n",
+        "web: {external_url: 'https://hb.straße.de/'}\n",
+    ],
+)
+def test_a_host_beyond_ascii_is_refused_with_its_ascii_form(tmp_path: Path, text: str) -> None:
+    (tmp_path / "hb.yml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "hb.yml", {}, OptionModels())
+    assert re.search(r"write the host's name in ASCII: \w+\.xn--strae-oqa\.de", str(caught.value))
     assert "SESAME" not in str(caught.value)

@@ -3,6 +3,8 @@
 import logging
 import socket
 import threading
+import time
+import tracemalloc
 from unittest.mock import Mock
 
 import pytest
@@ -11,7 +13,14 @@ from exporter.alerting.self_heartbeat import SelfHeartbeat
 from exporter.compose_alerting import STALLED_AFTER, Alerting
 from exporter.config.settings import Secret, SelfHeartbeatSettings
 from tests.conftest import ManualClock
-from tests.receivers import Received, Receiver, answer, flood, reset
+from tests.receivers import DRIPPING_BODY, DRIPPING_HEAD, Behaviour, Received, Receiver, answer, flood, reset, silence
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 def beat(url: str, trouble: str | None = None) -> None:
@@ -70,3 +79,32 @@ def test_what_counts_as_working() -> None:
     assert alerting._trouble(worked) == "the evaluator does not work"
     sender.alive = False
     assert alerting._trouble(clock.monotonic()) == "the sender does not work"
+
+
+@pytest.mark.parametrize(
+    "behaviour", [flood, DRIPPING_BODY, DRIPPING_HEAD, silence], ids=["flood", "body", "head", "mute"]
+)
+def test_no_answer_holds_it_up_or_fills_the_memory(behaviour: Behaviour) -> None:
+    with Receiver(behaviour) as receiver:
+        sender = SelfHeartbeat(SelfHeartbeatSettings(Secret(receiver.url), 60_000), lambda: None)
+        sender._http._seconds = sender._http._connect = 0.5
+        tracemalloc.start()
+        began = time.monotonic()
+        try:
+            sender.beat()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert time.monotonic() - began < 4
+        assert len(receiver.received) == 1
+    assert peak < 30_000_000
+
+
+def test_it_goes_through_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Receiver() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "127.0.0.0/8")
+        beat("http://watcher.invalid/SESAME")
+        assert [one.target for one in proxy.received] == ["http://watcher.invalid/SESAME"]
+        beat(f"{proxy.url}/SESAME")
+        assert proxy.received[1].target == "/SESAME"

@@ -11,8 +11,9 @@ from exporter.core.alert_rule import Severity
 from exporter.core.clock import MINUTE
 from exporter.core.errors import InvalidValue
 from exporter.core.incident import LONGEST_AUTHOR, LONGEST_TEXT, IncidentState, clean_author, clean_text
+from exporter.core.notification import Hold
 from exporter.storage.fleet import Watched
-from exporter.web.words import undelivered
+from exporter.web.words import held, undelivered
 from tests.alarm_fakes import NASTY, many
 from tests.web_fakes import NOW, World, alarmed, every_status
 
@@ -110,6 +111,25 @@ def test_what_could_not_be_delivered_is_told(client: testing.TestClient, world: 
     assert "3 notifications to ops could not be delivered" in told
     assert "heartbeat-exporter notification list" in told
     assert "heartbeat-exporter notification retry --dead" in told
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("", ""),
+        ("a", "a waits for 2 min: the receiver asked for it"),
+        ("abc", "a waits for 2 min, b waits for 2 min and c waits for 2 min: the receiver asked for it"),
+        ("abcd", "a waits for 2 min, b waits for 2 min and 2 others wait: the receiver asked for it"),
+    ],
+)
+def test_which_notifiers_wait(names: str, said: str) -> None:
+    assert held({name: Hold(name, 0, 120_000, "busy") for name in names}, 0) == said
+
+
+def test_a_hold_is_told(client: testing.TestClient, world: World) -> None:
+    assert "Notifications wait" not in page(client, "/")
+    world.notifications.held["ops"] = Hold("ops", 0, world.clock.now() + 120_000, "busy")
+    assert "Notifications wait. ops waits for 2 min: the receiver asked for it." in text_of(page(client, "/"))
 
 
 def test_a_database_that_is_away_leaves_the_pages_up(client: testing.TestClient, world: World) -> None:

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, model_validator
 
 from exporter.alerting.endpoints import Endpoint
+from exporter.alerting.hello import is_greeting
 from exporter.alerting.message import Message
 from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
 from exporter.alerting.options import CaFile, Port
@@ -42,6 +43,7 @@ from exporter.config.fields import Line, SecretText
 from exporter.config.settings import Secret
 from exporter.core.clock import SECOND
 from exporter.core.errors import InvalidValue
+from exporter.core.hosts import ascii_form, ascii_name
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 _LONGEST_SUBJECT = 250
@@ -54,9 +56,17 @@ _NOT_IN_AN_ID = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def _host(host: str) -> str:
+    if not host.isascii() and host.isprintable():
+        raise InvalidValue(f"write the host's name in ASCII: {ascii_form(host)[:300]}")
     if not _HOST.fullmatch(host):
         raise InvalidValue("must be a host's name or address, such as smtp.example.org")
     return host
+
+
+def _greeting(name: str) -> str:
+    if not is_greeting(name):
+        raise InvalidValue("must be a full name such as host.example.org, or an address in brackets: [192.0.2.1]")
+    return name
 
 
 def parse_address(text: str) -> Address:
@@ -66,10 +76,13 @@ def parse_address(text: str) -> Address:
         if found.defects or len(found.addresses) != 1 or found.groups[0].display_name is not None:
             raise ValueError(text)
         address = found.addresses[0]
-        plain = f"{address.username}@{address.domain.encode('idna').decode()}"
+        domain = ascii_name(address.domain)
+        plain = f"{address.username}@{domain}"
         if not _ADDRESS.fullmatch(plain):
             raise ValueError(plain)
         return Address(address.display_name, addr_spec=plain)
+    except InvalidValue:
+        raise
     except (MessageError, ValueError, LookupError, AttributeError):
         raise InvalidValue("must be an address such as ops@example.org or Ops <ops@example.org>") from None
 
@@ -104,6 +117,10 @@ class EmailOptions(NotifierOptions):
     ca_file: CaFile | None = Field(None, description="Certificates to trust instead of the system's, in PEM.")
     username: Line | None = Field(None, description="Whom to log in as.")
     password: Annotated[SecretText, AfterValidator(_password)] | None = Field(None, description="Of that user.")
+    helo_name: Annotated[Line, AfterValidator(_greeting)] | None = Field(
+        None,
+        description="The name to greet the server by; else the machine's full name, or the domain of `from`.",
+    )
     sender: MailAddress = Field(alias="from", description="Who sends, as `Heartbeats <heartbeats@example.org>`.")
     to: MailAddresses = Field(description="Who gets it: an address or a list of them.")
     cc: MailAddresses = Field(default_factory=list, description="Who gets a copy.")
@@ -146,6 +163,8 @@ class EmailNotifier(Notifier):
                 public_only=not options.allow_private_addresses,
                 username=options.username,
                 password=options.password.reveal() if options.password is not None else None,
+                helo_name=options.helo_name,
+                sender_domain=self._sender.domain,
             )
         )
         self._key = ""
