@@ -139,7 +139,7 @@ def ack(id: int, author: str | None, config_file: Path | None, storage_url: str 
     """
     with told_plainly():
         who = _who(author)
-    with open_storage(config_file, storage_url) as (_, database):
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
         _incidents(database).acknowledge(id, who)
     click.echo(f"Acknowledged incident {id}, as {who}: its alerts are not told again.")
 
@@ -172,7 +172,7 @@ def _add(
 ) -> None:
     with told_plainly():
         said, who = clean_text(text), _who(author)
-    with open_storage(config_file, storage_url) as (_, database):
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
         incidents = _incidents(database)
         incidents.update(id, state, said, who)
         now = incidents.find(id).state

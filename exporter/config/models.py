@@ -36,6 +36,7 @@ from exporter.core.errors import InvalidValue
 from exporter.core.monitor import DEGRADED_AFTER, DOWN_AFTER, TAG_PATTERN, Monitor, check_tag
 from exporter.core.schedule import check_timezone
 from exporter.core.secret import check_secret
+from exporter.core.storage_url import canonical
 
 
 class MonitorOptions(Model):
@@ -103,10 +104,11 @@ class MonitorEntry(MonitorOptions):
 class StorageSection(Model):
     """Where everything is kept."""
 
-    url: StrictStr = Field(
+    url: Annotated[StrictStr, AfterValidator(canonical)] = Field(
         StorageSettings().url,
         repr=False,
-        description="sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database.",
+        description="sqlite:///relative.db (to this file's folder), sqlite:////absolute.db or "
+        "postgresql://user@host/database.",
     )
     heartbeats_kept: Annotated[StrictInt, Field(ge=1, le=10_000)] = Field(
         100, description="Recent heartbeats kept per monitor."
