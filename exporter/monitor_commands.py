@@ -136,8 +136,11 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
         click.echo(json.dumps(facts, indent=2))
         return
     for name, value in facts.items():
+        label = name.replace("_", " ")
+        if name == "due" and found[0].monitor.schedule is None:
+            label, value = _expected(found[0], SystemClock().now())
         if value not in (None, "", {}):
-            click.echo(f"{name.replace('_', ' '):<22}{_shown(value)}")
+            click.echo(f"{label:<22}{_shown(value)}")
     for beat in recent:
         click.echo(f"{'heartbeat':<22}{_moment(beat.received_at)}  {_told(beat)}")
 
@@ -264,6 +267,15 @@ def _facts(one: Watched) -> dict[str, Any]:
         "labels": dict(monitor.labels),
         "provisioned": one.provisioned,
     }
+
+
+def _expected(one: Watched, now: int) -> tuple[str, str | None]:
+    """Without a schedule `due` is the last success; a person wants to know by when the next one has to come."""
+    due = due_at(one.monitor, one.state, one.uncounted)
+    if due is None:
+        return "expected by", None
+    at = one.uncounted.deadline(due, one.monitor.degraded_after, now)
+    return ("expected by" if at > now else "late since"), _moment(at)
 
 
 def _told(beat: Heartbeat) -> str:

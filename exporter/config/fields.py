@@ -17,6 +17,8 @@ LONGEST_TEXT = 200
 SHORTEST_KEY, LONGEST_KEY = 16, 64
 """Of BLAKE2b, in bytes."""
 _LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
+_EXAMPLE = "https://heartbeats.example.org"
+_NAME_OR_ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _HOST = re.compile(r"[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]")
 TAKEN_PATHS = ("/", "/-/", "/ext/", "/api/", "/static/", "/monitors/", "/incidents/", "/incidents.atom")
 
@@ -68,12 +70,22 @@ def _telemetry_path(path: str) -> str:
 def _url(url: str) -> str:
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
-        good = good and parts.port != 0 and "@" not in parts.netloc
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
-    if not good or not url.isascii() or not url.isprintable() or " " in url:
-        raise InvalidValue("must be a URL such as https://heartbeats.example.org")
+    if not good or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise InvalidValue(f"must be a URL such as {_EXAMPLE}, with http:// or https://")
+    if "@" in parts.netloc:
+        raise InvalidValue(f"must hold no user and no password: write it as {_EXAMPLE}")
+    if "?" in url or "#" in url:
+        raise InvalidValue(f"must hold no query and no fragment: write it as {_EXAMPLE}")
+    if parts.path.strip("/"):
+        raise InvalidValue(
+            f"must have no path: the service works at the root of a host name only, such as {_EXAMPLE}; "
+            "behind a proxy, give it a name or a port of its own"
+        )
+    if not _NAME_OR_ADDRESS.fullmatch(parts.netloc):
+        raise InvalidValue(f"must be a URL such as {_EXAMPLE}, with http:// or https://")
     return url.rstrip("/")
 
 
