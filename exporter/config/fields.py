@@ -19,6 +19,7 @@ SHORTEST_KEY, LONGEST_KEY = 16, 64
 _LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
 _EXAMPLE = "https://heartbeats.example.org"
 _NAME_OR_ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})")
 _HOST = re.compile(r"[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]")
 TAKEN_PATHS = ("/", "/-/", "/ext/", "/api/", "/static/", "/monitors/", "/incidents/", "/incidents.atom")
 
@@ -89,6 +90,12 @@ def _url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _host_name(text: str) -> str:
+    if not _HOST_NAME.fullmatch(text):
+        raise InvalidValue("must be a host name such as heartbeats.example.org, without scheme, port and wildcard")
+    return text.lower().removesuffix(".")
+
+
 def _network(text: object) -> IPv4Network | IPv6Network:
     try:
         return ip_network(text if isinstance(text, str) else "")  # a number would be an address as well
@@ -140,6 +147,7 @@ Labels = Annotated[dict[str, Line], AfterValidator(_labels), Field(max_length=MO
 ListenAddress = Annotated[StrictStr, AfterValidator(_address)]
 TelemetryPath = Annotated[StrictStr, AfterValidator(_telemetry_path)]
 Url = Annotated[StrictStr, AfterValidator(_url)]
+HostName = Annotated[StrictStr, AfterValidator(_host_name)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string"})]
 Key = Annotated[StrictStr, AfterValidator(_key), Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_KEY})]
 SecretText = Annotated[

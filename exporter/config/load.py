@@ -73,6 +73,7 @@ _CONTAINERS: tuple[tuple[str, ...], ...] = (
     ("web",),
     ("web", "auth"),
     ("web", "trusted_proxies"),
+    ("web", "allowed_hosts"),
     ("log",),
     ("monitors",),
     ("maintenances",),

@@ -9,6 +9,7 @@ from exporter.config.alert_models import AlertEntry, SelfHeartbeatSection
 from exporter.config.fields import (
     Cron,
     Duration,
+    HostName,
     Key,
     Labels,
     Line,
@@ -143,6 +144,10 @@ class WebSection(Model):
     trusted_proxies: list[Network] = Field(
         default_factory=list, description="Peers whose X-Forwarded-For and -Proto are believed."
     )
+    allowed_hosts: list[HostName] = Field(
+        default_factory=list,
+        description="More host names under which pages and API answer while no token is set.",
+    )
 
 
 class LogSection(Model):
@@ -185,6 +190,7 @@ class ConfigFile(Model):
                 external_url=web.external_url,
                 auth=AuthSettings(_secret(auth.token), _secret(auth.metrics_token)),
                 trusted_proxies=tuple(web.trusted_proxies),
+                allowed_hosts=tuple(web.allowed_hosts),
             ),
             log=LogSettings(self.log.level, self.log.format),
             secret_key=_secret(self.secret_key),
