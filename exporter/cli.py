@@ -14,7 +14,7 @@ import click
 from exporter import __version__
 from exporter.config.schema import json_schema
 from exporter.config.settings import Settings
-from exporter.console import Group, overridden, read_config, storage_options, told_plainly
+from exporter.console import Group, check_place, overridden, read_config, storage_options, told_plainly
 from exporter.core.clock import SystemClock
 from exporter.core.errors import ConfigError, InvalidValue, Problem, StorageUnavailable
 from exporter.logs import set_up_logging
@@ -58,8 +58,8 @@ def main() -> None:
 
     \b
     Start here:
-      heartbeat-exporter monitor add nightly-backup     make a monitor, see its curl line
-      heartbeat-exporter serve                          take heartbeats, answer scrapes
+      heartbeat-exporter serve                          make the database, take heartbeats, answer scrapes
+      heartbeat-exporter monitor add nightly-backup     in another terminal: add a monitor, see its curl line
       curl -fsS -m 10 --retry 5 --retry-connrefused http://127.0.0.1:10105/ext/heartbeat/TAG:SECRET
     """
 
@@ -115,7 +115,7 @@ def serve(config_file: Path | None, workers: int, **options: str | None) -> None
     settings = _load(reread)
     set_up_logging(settings.log.level, settings.log.format)
     _check_address(settings.web.listen_address)
-    _check_storage(settings, workers)
+    _check_storage(settings, workers, config_file)
 
     def make_app() -> Any:
         # Imported in the worker: the supervisor stays small.
@@ -184,7 +184,7 @@ def _check_engine(file: Path, settings: Settings) -> None:
         raise ConfigError([Problem(str(error), file=str(file))]) from None
 
 
-def _check_storage(settings: Settings, workers: int) -> None:
+def _check_storage(settings: Settings, workers: int, config_file: Path | None) -> None:
     """A database of a newer version, or one that cannot exist, ends the start; one that is away is waited for."""
     with told_plainly():
         database = Database(settings.storage.url)
@@ -193,6 +193,7 @@ def _check_storage(settings: Settings, workers: int) -> None:
                 f"--workers {workers}: SQLite lets one process write at a time, so more would wait for each other "
                 "and be slower than one; use PostgreSQL, as --storage.url postgresql://…"
             )
+        check_place(database, config_file)
         try:
             applied = migrate(database)
             if applied:

@@ -284,7 +284,9 @@ class Service:
         gc.set_threshold(*GC_THRESHOLD)
         self._starting = None
         count = len(self._fleet)
-        log.info("ready: %d monitor%s on %s", count, "" if count == 1 else "s", self.settings.web.listen_address)
+        where = self.settings.web.listen_address
+        name = self._db.engine.name
+        log.info("ready: %d monitor%s on %s, database %s", count, "" if count == 1 else "s", where, name)
 
     def _prune(self) -> None:
         if self._lease.held:

@@ -15,9 +15,10 @@ from exporter.config.load import Loaded, load_config
 from exporter.config.model import details, message_of
 from exporter.config.models import WebSection
 from exporter.config.settings import Settings
-from exporter.core.errors import HeartbeatExporterError, InvalidValue
+from exporter.core.errors import HeartbeatExporterError, InvalidValue, NotFound, StorageUnavailable
+from exporter.core.storage_url import canonical
 from exporter.storage.database import Database
-from exporter.storage.schema import migrate
+from exporter.storage.schema import pending
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,6 +56,10 @@ def overridden(settings: Settings, **options: str | None) -> Settings:
         detail = details(error)[0]
         option = str(detail["loc"][0]).replace("_", "-")
         raise InvalidValue(f"--web.{option}: {message_of(detail)}") from None
+    try:
+        storage_url = canonical(given["storage_url"]) if "storage_url" in given else storage.url
+    except InvalidValue as error:
+        raise InvalidValue(f"--storage.url: {error}") from None
     return replace(
         settings,
         web=replace(
@@ -64,9 +69,7 @@ def overridden(settings: Settings, **options: str | None) -> Settings:
             external_url=checked.external_url if "external_url" in given else web.external_url,
         ),
         log=replace(log, level=given.get("log_level", log.level), format=given.get("log_format", log.format)),
-        storage=replace(
-            storage, url=given.get("storage_url", storage.url), spool=given.get("storage_spool") or storage.spool
-        ),
+        storage=replace(storage, url=storage_url, spool=given.get("storage_spool") or storage.spool),
     )
 
 
@@ -101,13 +104,77 @@ def told_plainly() -> Iterator[None]:
 
 
 @contextmanager
-def open_storage(config_file: Path | None, storage_url: str | None) -> Iterator[tuple[Settings, Database]]:
-    """The settings, and their database migrated; for commands that work on it directly. Tells errors plainly."""
+def open_storage(
+    config_file: Path | None, storage_url: str | None, *, writes: bool = False
+) -> Iterator[tuple[Settings, Database]]:
+    """The settings and their database; for commands that work on it directly. Tells errors plainly.
+
+    The database has to be there, in this version's schema: only the service and `migrate` make one, or a command in
+    the wrong folder would work on a new one that no service reads. A command that `writes` names the database at its
+    end, on standard error.
+    """
     with told_plainly():
         settings = overridden(read_config(config_file).settings, storage_url=storage_url)
         database = Database(settings.storage.url)
         try:
-            migrate(database)
+            check_there(database, config_file)
+            _check_schema(database)
             yield settings, database
         finally:
             database.close()
+        if writes:
+            click.echo(f"Database: {database.engine.name}", err=True)
+
+
+def check_there(database: Database, config_file: Path | None = None) -> None:
+    """Raises NotFound, with the path and what to do, when there is no file of that name."""
+    file = database.engine.file
+    if file is None:
+        return
+    try:
+        file.stat()
+    except FileNotFoundError:
+        check_place(database, config_file)
+        raise NotFound(
+            f"there is no database {database.engine.name}: start the service first, which makes it "
+            "(heartbeat-exporter serve), or name the service's database with its --config.file or --storage.url"
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StorageUnavailable(f"{database.engine.name}: {reason}: run this as the service's user") from None
+
+
+def check_place(database: Database, config_file: Path | None) -> None:
+    """Before a database is made: raises NotFound when it is elsewhere.
+
+    Earlier versions looked up the relative path of a configuration file in the working directory.
+    """
+    file = database.engine.file
+    if file is None or config_file is None or not file.is_absolute() or file.exists():
+        return
+    folder = config_file.parent.absolute()
+    other = (Path.cwd() / file.relative_to(folder)).absolute() if file.is_relative_to(folder) else file
+    if other != file and other.is_file():
+        raise NotFound(
+            f"there is no database {file}, but {other} is there: a relative path in a configuration file belongs to "
+            f"that file's folder. Write `url: sqlite:///{other}`, or move the database"
+        )
+
+
+def _check_schema(database: Database) -> None:
+    engine = database.engine
+    try:
+        ours = engine.ours()
+    except engine.errors as error:
+        raise StorageUnavailable(f"{engine.name}: {engine.reason(error)}") from None
+    missing = pending(database) if ours else ["0001_initial"]
+    if "0001_initial" in missing:
+        raise NotFound(
+            f"{engine.name} is not a database of Heartbeat Exporter: start the service first, or run "
+            "`heartbeat-exporter migrate`, or name the service's database"
+        )
+    if missing:
+        raise StorageUnavailable(
+            f"{engine.name} has an older version's schema ({', '.join(missing)} is to apply): restart the service "
+            "with this version, or run `heartbeat-exporter migrate`"
+        )

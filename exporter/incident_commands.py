@@ -1,6 +1,5 @@
 """`heartbeat-exporter incident …`: works on the database directly; a running service shows it at once."""
 
-import getpass
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from exporter.core.alert import Step
 from exporter.core.clock import SystemClock
 from exporter.core.incident import IncidentState, clean_author, clean_text
 from exporter.core.moments import ago, rfc3339, roughly
+from exporter.person import person
 from exporter.storage.alerts import Alert, Alerts
 from exporter.storage.database import Database
 from exporter.storage.incidents import Incident, Incidents, Update
@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 BY_HAND = "Resolved by hand."
 GOES_ON = "An alert still goes on: it stays on, and quiet. The next new alert opens another incident."
 _id = click.argument("id", type=click.IntRange(1, LARGEST_ID), metavar="ID")
-_author = click.option("--author", metavar="NAME", help="Who says so. Default: the name you are logged in with.")
+_author = click.option("--author", metavar="NAME", help="Who says so. Default: your login name, behind sudo too.")
 
 
 @click.group(cls=Group)
@@ -139,7 +139,7 @@ def ack(id: int, author: str | None, config_file: Path | None, storage_url: str 
     """
     with told_plainly():
         who = _who(author)
-    with open_storage(config_file, storage_url) as (_, database):
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
         _incidents(database).acknowledge(id, who)
     click.echo(f"Acknowledged incident {id}, as {who}: its alerts are not told again.")
 
@@ -172,7 +172,7 @@ def _add(
 ) -> None:
     with told_plainly():
         said, who = clean_text(text), _who(author)
-    with open_storage(config_file, storage_url) as (_, database):
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
         incidents = _incidents(database)
         incidents.update(id, state, said, who)
         now = incidents.find(id).state
@@ -185,10 +185,7 @@ def _add(
 def _who(author: str | None) -> str:
     if author is not None:
         return clean_author(author)
-    try:
-        return clean_author(getpass.getuser())
-    except (OSError, KeyError, ImportError):
-        return "somebody on the command line"  # a user without a name, as in many containers
+    return clean_author(person())
 
 
 def _incidents(database: Database) -> Incidents:

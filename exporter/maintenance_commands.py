@@ -74,7 +74,7 @@ def add(
         window = MaintenanceEntry.read(
             {"name": name, "monitors": list(monitors), "groups": list(groups), "labels": key_values(labels), **values}
         )
-    with open_storage(config_file, storage_url) as (_, database):
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
         Maintenances(database, SystemClock()).add(window)
     click.echo(f"Added {name}: {_when(window, SystemClock().now())}.")
 
@@ -106,7 +106,7 @@ def list_maintenances(config_file: Path | None, storage_url: str | None, everyth
 @storage_options
 def end(name: str, config_file: Path | None, storage_url: str | None) -> None:
     """Ends the window NAME now, and for good: one that recurs does not begin again."""
-    with open_storage(config_file, storage_url) as (_, database):
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
         Maintenances(database, SystemClock()).end(name)
     click.echo(f"Ended {name}.")
 

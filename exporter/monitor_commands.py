@@ -42,8 +42,8 @@ _COLOURS = {Status.UP: "green", Status.DEGRADED: "yellow", Status.DOWN: "red"}
 def monitor() -> None:
     """Adds, shows, pauses and removes monitors.
 
-    Works on the database directly; a running service sees it within a second. Give the --config.file or --storage.url
-    that the service has.
+    Works on the service's database directly, which has to be there; a running service sees a change within a second.
+    Give the --config.file or --storage.url that the service has.
     """
 
 
@@ -87,7 +87,7 @@ def add(
         pairs = key_values(labels)
         new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
         secret = _secret_of_ones_own(secret_file) if secret_file is not None else make_secret()
-    with open_storage(config_file, storage_url) as (settings, database):
+    with open_storage(config_file, storage_url, writes=True) as (settings, database):
         configured = settings.secret_key.reveal() if settings.secret_key is not None else None
         key = secret_key(database, configured)
         _monitors(database).add(new, digest(secret, key))
@@ -108,7 +108,7 @@ def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bo
         click.echo(json.dumps([_facts(one) for one in found], indent=2))
         return
     if not found:
-        click.echo(f"No monitors yet{_in(settings)}. Add one: heartbeat-exporter monitor add nightly-backup")
+        click.echo(f"No monitors yet in {database.engine.name}. Add one: heartbeat-exporter monitor add nightly-backup")
         return
     width = max(len(one.monitor.tag) for one in found)
     now = SystemClock().now()
@@ -136,8 +136,11 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
         click.echo(json.dumps(facts, indent=2))
         return
     for name, value in facts.items():
+        label = name.replace("_", " ")
+        if name == "due" and found[0].monitor.schedule is None:
+            label, value = _expected(found[0], SystemClock().now())
         if value not in (None, "", {}):
-            click.echo(f"{name.replace('_', ' '):<22}{_shown(value)}")
+            click.echo(f"{label:<22}{_shown(value)}")
     for beat in recent:
         click.echo(f"{'heartbeat':<22}{_moment(beat.received_at)}  {_told(beat)}")
 
@@ -163,7 +166,7 @@ def pause(tag: str, config_file: Path | None, storage_url: str | None, duration:
         if length <= 0:
             raise InvalidValue("--for must be longer than 0s")
     window = Window(name=_pause_of(tag), selector=Selector(tags=(tag,)), starts_at=now, duration=length)
-    with open_storage(config_file, storage_url) as (_, database):
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
         _monitors(database).find(tag)
         Maintenances(database, SystemClock()).add(window)
     click.echo(f"{tag} is in maintenance for {describe_duration(length)}, until {_moment(now + length)}.")
@@ -186,14 +189,9 @@ def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
 def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     """Removes the monitor TAG. Added again within the retention time, it has its history back."""
     _check(tag)
-    with open_storage(config_file, storage_url) as (_, database):
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
         _monitors(database).remove(tag)
     click.echo(f"Removed {tag}.")
-
-
-def _in(settings: Settings) -> str:
-    """Which database: from another folder it is another file. Only a file's URL holds no password."""
-    return f" in {settings.storage.url}" if settings.storage.url.startswith("sqlite:") else ""
 
 
 def _pause_of(tag: str) -> str:
@@ -203,7 +201,7 @@ def _pause_of(tag: str) -> str:
 
 def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: str | None) -> None:
     _check(tag)
-    with open_storage(config_file, storage_url) as (_, database):
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
         _monitors(database).set_paused(tag, paused)
     click.echo(f"{'Paused' if paused else 'Resumed'} {tag}.")
 
@@ -270,6 +268,15 @@ def _facts(one: Watched) -> dict[str, Any]:
         "labels": dict(monitor.labels),
         "provisioned": one.provisioned,
     }
+
+
+def _expected(one: Watched, now: int) -> tuple[str, str | None]:
+    """Without a schedule `due` is the last success; a person wants to know by when the next one has to come."""
+    due = due_at(one.monitor, one.state, one.uncounted)
+    if due is None:
+        return "expected by", None
+    at = one.uncounted.deadline(due, one.monitor.degraded_after, now)
+    return ("expected by" if at > now else "late since"), _moment(at)
 
 
 def _told(beat: Heartbeat) -> str:

@@ -83,7 +83,7 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
     """
     if (id is None) is not dead:
         raise click.UsageError("name the ID of one notification, or ask for all --dead ones")
-    with open_storage(config_file, storage_url) as (settings, database):
+    with open_storage(config_file, storage_url, writes=True) as (settings, database):
         outbox, known = Outbox(database), Notifications(database)
         now, terms = SystemClock().now(), _terms(settings)
         if id is not None:

@@ -7,12 +7,11 @@ from pathlib import Path
 import click
 
 from exporter.config.settings import Settings
-from exporter.console import overridden, read_config, storage_options, told_plainly
+from exporter.console import check_place, check_there, overridden, read_config, storage_options, told_plainly
 from exporter.core.errors import HeartbeatExporterError
 from exporter.storage import schema
 from exporter.storage.backups import back_up
 from exporter.storage.database import Database
-from exporter.storage.engines import open_engine
 
 _PENDING, _FAILED = 1, 2
 
@@ -34,8 +33,9 @@ def backup(file: Path, force: bool, config_file: Path | None, storage_url: str |
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left of a backup that is stopped
     with told_plainly():
-        engine = open_engine(_settings(config_file, storage_url).storage.url)
-        size = back_up(engine, file, replace=force)
+        database = Database(_settings(config_file, storage_url).storage.url)
+        check_there(database, config_file)
+        size = back_up(database.engine, file, replace=force)
     click.echo(f"{click.format_filename(file)}: {size / 1e6:.1f} MB, read back and found whole")
 
 
@@ -56,10 +56,12 @@ def migrate(check: bool, config_file: Path | None, storage_url: str | None) -> N
         _check(config_file, storage_url)
     with told_plainly():
         database = Database(_settings(config_file, storage_url).storage.url)
+        check_place(database, config_file)
         try:
             done = schema.migrate(database)
         finally:
             database.close()
+        click.echo(f"Database: {database.engine.name}", err=True)
     for name in done:
         click.echo(f"applied {name}")
     if not done:

@@ -49,3 +49,11 @@ def database(tmp_path: Path) -> Iterator[Database]:
     migrate(database)
     yield database
     database.close()
+
+
+def made(url: str) -> str:
+    """`url`, whose database is there and in this version's schema, as a service leaves it."""
+    database = Database(url)
+    migrate(database)
+    database.close()
+    return url

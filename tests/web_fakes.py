@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import falcon
@@ -127,6 +127,10 @@ class FakeScrape:
         return FakeAnswer("text/plain; version=0.0.4; charset=utf-8", None, chunks)
 
 
+FALCONS_HOST = "falconframework.org"
+"""What Falcon's test client calls."""
+
+
 class FakeIngest:
     """Stands where heartbeats are taken."""
 
@@ -180,7 +184,7 @@ class World:
             notifications=self.notifications,
             scrape=self.scrape,
             reload=lambda: self.reload(),
-            settings=lambda: self.web,
+            settings=lambda: replace(self.web, allowed_hosts=(*self.web.allowed_hosts, FALCONS_HOST)),
             executor=self.executor,
             observe=lambda *seen: self.observed.append(seen),
             version=self.version,

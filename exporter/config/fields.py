@@ -18,6 +18,9 @@ LONGEST_TEXT = 200
 SHORTEST_KEY, LONGEST_KEY = 16, 64
 """Of BLAKE2b, in bytes."""
 _LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
+_EXAMPLE = "https://heartbeats.example.org"
+_NAME_OR_ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})")
 _HOST = re.compile(r"[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]")
 TAKEN_PATHS = ("/", "/-/", "/ext/", "/api/", "/static/", "/monitors/", "/incidents/", "/incidents.atom")
 
@@ -80,13 +83,29 @@ def _url(url: str) -> str:
     _check_host(url)
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
-        good = good and parts.port != 0 and "@" not in parts.netloc
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
-    if not good or not url.isascii() or not url.isprintable() or " " in url:
-        raise InvalidValue("must be a URL such as https://heartbeats.example.org")
+    if not good or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise InvalidValue(f"must be a URL such as {_EXAMPLE}, with http:// or https://")
+    if "@" in parts.netloc:
+        raise InvalidValue(f"must hold no user and no password: write it as {_EXAMPLE}")
+    if "?" in url or "#" in url:
+        raise InvalidValue(f"must hold no query and no fragment: write it as {_EXAMPLE}")
+    if parts.path.strip("/"):
+        raise InvalidValue(
+            f"must have no path: the service works at the root of a host name only, such as {_EXAMPLE}; "
+            "behind a proxy, give it a name or a port of its own"
+        )
+    if not _NAME_OR_ADDRESS.fullmatch(parts.netloc):
+        raise InvalidValue(f"must be a URL such as {_EXAMPLE}, with http:// or https://")
     return url.rstrip("/")
+
+
+def _host_name(text: str) -> str:
+    if not _HOST_NAME.fullmatch(text):
+        raise InvalidValue("must be a host name such as heartbeats.example.org, without scheme, port and wildcard")
+    return text.lower().removesuffix(".")
 
 
 def _network(text: object) -> IPv4Network | IPv6Network:
@@ -141,6 +160,7 @@ Labels = Annotated[dict[str, Line], AfterValidator(_labels), Field(max_length=MO
 ListenAddress = Annotated[StrictStr, AfterValidator(_address)]
 TelemetryPath = Annotated[StrictStr, AfterValidator(_telemetry_path)]
 Url = Annotated[StrictStr, AfterValidator(_url)]
+HostName = Annotated[StrictStr, AfterValidator(_host_name)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string"})]
 Key = Annotated[StrictStr, AfterValidator(_key), Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_KEY})]
 SecretText = Annotated[

@@ -24,11 +24,12 @@ from exporter.config.models import (
     WebSection,
     thresholds_message,
 )
-from exporter.config.settings import NotifierSettings, Settings
+from exporter.config.settings import NotifierSettings, Settings, StorageSettings
 from exporter.config.substitution import read_files, substitute_environment
 from exporter.core.durations import parse_duration
 from exporter.core.errors import ConfigError, InvalidValue, Problem
 from exporter.core.monitor import DEGRADED_AFTER, DOWN_AFTER
+from exporter.core.storage_url import based_on
 
 ALIASES = {
     "degradedRemainingMinutes": "degraded_after",
@@ -72,6 +73,7 @@ _CONTAINERS: tuple[tuple[str, ...], ...] = (
     ("web",),
     ("web", "auth"),
     ("web", "trusted_proxies"),
+    ("web", "allowed_hosts"),
     ("log",),
     ("monitors",),
     ("maintenances",),
@@ -128,7 +130,18 @@ def load_config(path: Path | None, environ: Mapping[str, str], notifiers: Notifi
     problems += _unknown_notifiers(document)
     if problems or settings is None:
         raise ConfigError(sorted(set(problems), key=lambda problem: (problem.line, problem.path)))
-    return Loaded(replace(settings, notifiers=tuple(channels)), tuple(_idle_rules(document, settings)))
+    settings = replace(settings, storage=_placed(settings.storage, document), notifiers=tuple(channels))
+    return Loaded(settings, tuple(_idle_rules(document, settings)))
+
+
+def _placed(storage: StorageSettings, document: Document) -> StorageSettings:
+    """With absolute paths: a relative one in the file belongs to the file's folder, wherever a command is run."""
+    written, folder = document.values.get("storage"), Path(document.file).parent
+    if not isinstance(written, dict):
+        return storage
+    url = based_on(storage.url, folder) if "url" in written else storage.url
+    spool = str((folder / storage.spool).absolute()) if storage.spool is not None else None
+    return replace(storage, url=url, spool=spool)
 
 
 def _read_notifiers(

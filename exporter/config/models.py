@@ -9,6 +9,7 @@ from exporter.config.alert_models import AlertEntry, SelfHeartbeatSection
 from exporter.config.fields import (
     Cron,
     Duration,
+    HostName,
     Key,
     Labels,
     Line,
@@ -36,6 +37,7 @@ from exporter.core.errors import InvalidValue
 from exporter.core.monitor import DEGRADED_AFTER, DOWN_AFTER, TAG_PATTERN, Monitor, check_tag
 from exporter.core.schedule import check_timezone
 from exporter.core.secret import check_secret
+from exporter.core.storage_url import canonical
 
 
 class MonitorOptions(Model):
@@ -103,10 +105,11 @@ class MonitorEntry(MonitorOptions):
 class StorageSection(Model):
     """Where everything is kept."""
 
-    url: StrictStr = Field(
+    url: Annotated[StrictStr, AfterValidator(canonical)] = Field(
         StorageSettings().url,
         repr=False,
-        description="sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database.",
+        description="sqlite:///relative.db (to this file's folder), sqlite:////absolute.db or "
+        "postgresql://user@host/database.",
     )
     heartbeats_kept: Annotated[StrictInt, Field(ge=1, le=10_000)] = Field(
         100, description="Recent heartbeats kept per monitor."
@@ -140,6 +143,10 @@ class WebSection(Model):
     auth: AuthSection = Field(default_factory=AuthSection, description="Tokens.")
     trusted_proxies: list[Network] = Field(
         default_factory=list, description="Peers whose X-Forwarded-For and -Proto are believed."
+    )
+    allowed_hosts: list[HostName] = Field(
+        default_factory=list,
+        description="More host names under which pages and API answer while no token is set.",
     )
 
 
@@ -183,6 +190,7 @@ class ConfigFile(Model):
                 external_url=web.external_url,
                 auth=AuthSettings(_secret(auth.token), _secret(auth.metrics_token)),
                 trusted_proxies=tuple(web.trusted_proxies),
+                allowed_hosts=tuple(web.allowed_hosts),
             ),
             log=LogSettings(self.log.level, self.log.format),
             secret_key=_secret(self.secret_key),

@@ -57,6 +57,8 @@ class WebSettings:
     auth: AuthSettings = AuthSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Peers whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    allowed_hosts: tuple[str, ...] = ()
+    """More host names under which pages and API answer while there is no token."""
 
     @property
     def url(self) -> str:

@@ -17,12 +17,12 @@ _SLOW_WRITE = 0.5
 def database(patient: Patient) -> Iterator[Finding]:
     """It is there and answers."""
     opened = patient.database
-    name = opened.engine.file.absolute() if opened.engine.file is not None else opened.engine.place()
+    name = opened.engine.name
     if opened.engine.place() is None:
         yield problem(
             f"there is no database {name}",
-            "Start the service, which makes it; or give the service's --storage.url: a relative one is looked up in "
-            "the working directory.",
+            "Start the service, which makes it; or give the service's --config.file or --storage.url: a relative path "
+            "belongs to the configuration file's folder, or to the working directory on the command line.",
         )
         return
     with opened.read("open database"):

@@ -20,6 +20,8 @@ class Engine:
     """Whether writers of several processes run side by side; else one has the database to itself until it commits."""
     file: Path | None = None
     """The database, where it is a file of this machine."""
+    name = ""
+    """What people know the database by: an absolute path, or host and database; never a secret."""
     settles = 0
     """Milliseconds after which rows whose numbers were handed out earlier are there, or never will be."""
 
@@ -49,6 +51,10 @@ class Engine:
     def place(self) -> object:
         """What is at the URL now: equal as long as it is the same database, None when there is none."""
         raise NotImplementedError
+
+    def ours(self) -> bool:
+        """Whether what is at the URL was made by this program, as far as that can be seen without changing it."""
+        return True
 
     def reason(self, error: BaseException) -> str:
         """One line without a secret, for people."""

@@ -1,9 +1,9 @@
 """The engines that there are, by the scheme of a storage URL. One is imported when a URL asks for it."""
 
 from importlib import import_module
-from urllib.parse import urlsplit
 
 from exporter.core.errors import InvalidValue
+from exporter.core.storage_url import canonical
 from exporter.storage.engine import Engine
 
 _ENGINES = {
@@ -17,13 +17,11 @@ _DRIVERS = {"psycopg": "postgres"}
 def open_engine(url: str) -> Engine:
     """The engine for `url`, unconnected. Raises InvalidValue, which quotes nothing of the URL but its scheme."""
     try:
-        scheme = urlsplit(url).scheme
-    except ValueError:
-        raise InvalidValue("storage.url: this is no URL") from None
-    found = _ENGINES.get(scheme)
-    if found is None:
-        known = ", ".join(f"{name}://" for name in sorted(_ENGINES))
-        raise InvalidValue(f"storage.url: {scheme or 'no'} engine: this version knows {known}")
+        url = canonical(url)
+    except InvalidValue as error:
+        raise InvalidValue(f"storage.url: {error}") from None
+    scheme = url.partition(":")[0]
+    found = _ENGINES[scheme]
     module, _, name = found.partition(":")
     try:
         opener = getattr(import_module(module), name)

@@ -69,6 +69,7 @@ class PostgresqlEngine(Engine):
         self._prepare_threshold = _prepare_threshold(options)
         self._may_prepare = "prepare_threshold" in options
         """Whether the user says that statements may be prepared, also behind a pooler."""
+        self.name = _name(self._parameters)
         self.database = _Peewee("postgresql", autoconnect=False)
         self._connections = Connections(self._open, _pool_size(options))
 
@@ -295,6 +296,15 @@ def _parameters(url: str) -> tuple[dict[str, Any], dict[str, str]]:
     if "," in str(found.get("host", "")):  # of several servers, the one that takes heartbeats
         found.setdefault("target_session_attrs", "read-write")
     return {**_DEFAULTS, **found}, {name: value for name, value in query if name in _OURS}
+
+
+def _name(parameters: dict[str, Any]) -> str:
+    """`postgresql://host:5432/database`, without user and password."""
+    hosts = str(parameters.get("host", "")).split(",")
+    ports = str(parameters.get("port", "")).split(",")
+    pairs = zip(hosts, ports if len(ports) == len(hosts) else ports[:1] * len(hosts), strict=True)
+    places = ",".join(f"{host}:{port}" if port else host for host, port in pairs)
+    return f"postgresql://{places}/{parameters.get('dbname', '')}"
 
 
 def _pool_size(options: dict[str, str]) -> int:

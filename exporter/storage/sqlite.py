@@ -4,12 +4,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import peewee
 
-from exporter.core.errors import InvalidValue
+from exporter.core.storage_url import sqlite_file
 from exporter.storage.engine import Engine
 
 BUSY_SECONDS = 3.0
@@ -22,13 +24,11 @@ class SqliteEngine(Engine):
     errors = (peewee.PeeweeException, sqlite3.Error)
 
     def __init__(self, url: str) -> None:
-        """Raises InvalidValue."""
-        path = url.removeprefix("sqlite:///")
-        if path == url or not path:
-            raise InvalidValue("storage.url: write sqlite:///relative/path.db or sqlite:////absolute/path.db")
-        if path == ":memory:":
-            raise InvalidValue("storage.url: heartbeats are kept on a disk: write sqlite:///heartbeats.db")
-        self.file = Path(path)
+        """`url` is canonical."""
+        file = sqlite_file(url)
+        assert file is not None, "another engine's URL"
+        self.file = file
+        self.name = str(file.absolute())
         self._file = str(self.file)
         self.database = _Sqlite(
             self._file,
@@ -66,6 +66,13 @@ class SqliteEngine(Engine):
         except OSError:
             return None
         return found.st_dev, found.st_ino
+
+    def ours(self) -> bool:
+        """Asked read-only: our own connections turn a file to WAL."""
+        uri = f"file:{quote(self.name)}?mode=ro"
+        table = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'schema_migrations'"
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+            return bool(connection.execute(table).fetchone()[0])
 
     def copy_to(self, file: Path) -> None:
         from exporter.storage.sqlite_copy import copy_sqlite

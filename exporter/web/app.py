@@ -51,6 +51,10 @@ def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
 def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
     """All of them; docs/api.md names each, and a test holds it to that."""
     telemetry = parts.settings().telemetry_path
+
+    def explains() -> bool:
+        return parts.settings().auth.token is not None
+
     return [
         *(Route(template, resource, "heartbeat", Access.OPEN) for template, resource in parts.ingest),
         Route("/", StatusPage(parts, pages, Listing(parts.fleet)), "page"),
@@ -74,6 +78,6 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         Route(telemetry, Exposition(parts.scrape, parts.executor), "metrics", Access.METRICS),
         Route("/-/healthy", Healthy(), "healthy", Access.OPEN),
         Route("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),
-        Route("/-/reload", ReloadConfiguration(parts.reload, parts.executor), "reload", Access.RELOAD),
+        Route("/-/reload", ReloadConfiguration(parts.reload, parts.executor, explains), "reload", Access.RELOAD),
         Route("/static/{name}", StaticFile(assets), "static", Access.OPEN, STATIC),
     ]

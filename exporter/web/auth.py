@@ -11,6 +11,7 @@ import falcon
 
 from exporter.config.settings import Secret, WebSettings
 from exporter.web.errors import log
+from exporter.web.hosts import Hosts
 from exporter.web.proxies import client_address
 from exporter.web.requests import Request
 
@@ -23,7 +24,8 @@ class Access(Enum):
     OPEN = auto()
     """Anybody: probes, static files, and heartbeats, which carry their own secret."""
     GUARDED = auto()
-    """Holders of `web.auth.token`; without one configured, anybody may read and nobody may change anything."""
+    """Holders of `web.auth.token`; without one configured, anybody may read and nobody may change anything, and only
+    under a name that no other site can have chosen."""
     RELOAD = auto()
     """Holders of `web.auth.token`; without one configured, anybody: it only re-reads our own file."""
     METRICS = auto()
@@ -35,6 +37,14 @@ class Guard:
 
     def __init__(self, settings: Callable[[], WebSettings]) -> None:
         self._settings = settings
+        self._hosts = Hosts(settings)
+
+    async def check_host(self, access: Access, req: Request) -> None:
+        """While there is no token, the name by which it is called is all that keeps other sites' pages out."""
+        if access in (Access.GUARDED, Access.RELOAD) and self._settings().auth.token is None:
+            host = req.get_header("Host")
+            if host is not None:  # a browser always sends one
+                await self._hosts.check(host)
 
     def check(self, access: Access, req: Request, changes: bool) -> None:
         """`changes` says whether the request would change something."""

@@ -46,6 +46,7 @@ class Passage:
     ) -> None:
         access = self._guarded.get(req.uri_template)  # type: ignore[arg-type]
         if access is not None:
+            await self._guard.check_host(access, req)
             # A method that the resource does not have changes nothing: it goes on to its 405.
             changes = req.method not in _SAFE and hasattr(resource, f"on_{req.method.lower()}")
             self._guard.check(access, req, changes)

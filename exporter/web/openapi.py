@@ -236,7 +236,7 @@ def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
         ],
         "responses": {
             str(operation.status): _success(operation),
-            **{str(code): _content("Refused.", ErrorAnswer) for code in (401, *operation.refusals)},
+            **{str(code): _content("Refused.", ErrorAnswer) for code in (401, 421, *operation.refusals)},
         },
     }
     if "{tag}" in path:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 import falcon
@@ -40,8 +41,10 @@ class Ready:
 class ReloadConfiguration:
     """Reads the configuration file again: all of it, or nothing."""
 
-    def __init__(self, reload: Reload, executor: Executor) -> None:
+    def __init__(self, reload: Reload, executor: Executor, explains: Callable[[], bool] = lambda: True) -> None:
+        """`explains` tells whether who asks has shown a token: problems name paths and settings."""
         self._reload = reload
+        self._explains = explains
         self._executor = executor
         self._one_at_a_time = asyncio.Lock()
 
@@ -53,6 +56,11 @@ class ReloadConfiguration:
                 if inspect.isawaitable(outcome):
                     await outcome
             except ConfigError as error:
+                if not self._explains():
+                    raise falcon.HTTPInternalServerError(
+                        description="The configuration cannot be used; the old one stays. The service's log names "
+                        "every problem; so does this answer once web.auth.token is set."
+                    ) from error
                 raise Refused(
                     falcon.HTTP_500,
                     "The configuration cannot be used; the old one stays.",

@@ -35,7 +35,7 @@ class Row:
     """Its text is how long that is: `for 12 min`."""
     last_success: Moment | None
     due_label: str
-    """`Due` with a schedule, `Late` without one."""
+    """`Due` with a schedule. Without one `Expected`, and `Late` from when it is."""
     due: Moment | None
     """None when there is no such moment."""
     duration: str
@@ -57,6 +57,7 @@ def row(
 ) -> Row:
     monitor, state, standing = watched.monitor, watched.state, watched.standing
     zone, due = monitor.timezone, due_of(watched)
+    label, expected = _expected(watched, None if standing.status is Status.PAUSED else due, now)
     return Row(
         tag=monitor.tag,
         name=monitor.name or monitor.tag,
@@ -66,8 +67,8 @@ def row(
         reason=explain(monitor, state, standing, due, now),
         since=Moment(rfc3339(standing.since), exact(standing.since, zone), f"for {roughly(now - standing.since)}"),
         last_success=None if state.last_success_at is None else moment(state.last_success_at, now, zone),
-        due_label="Due" if monitor.schedule is not None else "Late",
-        due=None if due is None or standing.status is Status.PAUSED else _due(watched, due, now),
+        due_label=label,
+        due=expected,
         duration="" if state.last_duration is None else precisely(state.last_duration),
         uptimes=tuple(zip(WINDOWS, map(percent, uptime(watched.past, standing.status, now, blackouts)), strict=True)),
         bar=bar(transitions, now, zone, blackouts),
@@ -88,12 +89,20 @@ def due_of(watched: Watched) -> int | None:
         return None
 
 
-def _due(watched: Watched, due: int, now: int) -> Moment:
-    """With a schedule, the tick. Without one `due` is the last success itself, which would read as if it were late:
-    there people want to know from when it will be."""
+def _expected(watched: Watched, due: int | None, now: int) -> tuple[str, Moment | None]:
+    """A label, and the moment that it is for. With a schedule, the tick. Without one `due` is the last success itself,
+    which would read as if it were late: there people want to know by when the next one has to come.
+    """
     monitor = watched.monitor
-    late_at = due if monitor.schedule is not None else watched.uncounted.deadline(due, monitor.degraded_after, now)
-    return moment(late_at, now, monitor.timezone)
+    if monitor.schedule is not None:
+        return "Due", None if due is None else moment(due, now, monitor.timezone)
+    if due is None:
+        return "Expected", None
+    at = watched.uncounted.deadline(due, monitor.degraded_after, now)
+    iso, precise = rfc3339(at), exact(at, monitor.timezone)
+    if at > now:
+        return "Expected", Moment(iso, precise, f"within {roughly(at - now)}")
+    return "Late", Moment(iso, precise, f"for {roughly(now - at)}")
 
 
 def _section(watched: Watched) -> str:

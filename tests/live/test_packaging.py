@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import made
 from tests.live.conftest import ROOT
 
 pytestmark = pytest.mark.live
@@ -49,7 +50,7 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
         "monitor",
         "list",
         "--storage.url",
-        f"sqlite:///{tmp_path}/x.db",
+        made(f"sqlite:///{tmp_path}/x.db"),
     ]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, check=False

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from exporter import __version__
 from exporter.cli import main
+from tests.conftest import made
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = (ROOT / "docs" / "command-line.md").read_text()
@@ -24,7 +25,8 @@ DOCS = (ROOT / "docs" / "command-line.md").read_text()
 
 @pytest.fixture
 def storage(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/cli.db"
+    """The URL of a database that a service has made."""
+    return made(f"sqlite:///{tmp_path}/cli.db")
 
 
 def run(*arguments: str) -> Result:
@@ -45,7 +47,7 @@ def refused(result: Result, *said: str, code: int = 1) -> None:
 
 
 def test_version() -> None:
-    assert run("--version").output == f"heartbeat-exporter, version {__version__}\n"
+    assert run("--version").stdout == f"heartbeat-exporter, version {__version__}\n"
 
 
 def test_due_leaves_out_what_the_service_leaves_out(storage: str, tmp_path: Path) -> None:
@@ -90,10 +92,10 @@ def test_a_monitor_from_its_first_day_to_its_last(storage: str, tmp_path: Path) 
     assert secret not in shown.output + monitor(storage, "show", "job").output
     assert [one["tag"] for one in json.loads(monitor(storage, "list", "--json").output)] == ["job"]
     assert "NO_DATA" in monitor(storage, "list").output
-    assert monitor(storage, "pause", "job").output == "Paused job.\n"
-    assert monitor(storage, "resume", "job").output == "Resumed job.\n"
+    assert monitor(storage, "pause", "job").stdout == "Paused job.\n"
+    assert monitor(storage, "resume", "job").stdout == "Resumed job.\n"
     refused(monitor(storage, "add", "job"), "there is a monitor 'job' already")
-    assert monitor(storage, "remove", "job").output == "Removed job.\n"
+    assert monitor(storage, "remove", "job").stdout == "Removed job.\n"
     for command in ("show", "pause", "resume", "remove"):
         refused(monitor(storage, command, "job"), "there is no monitor 'job'")
 
@@ -135,7 +137,7 @@ def test_storage_that_cannot_be(tmp_path: Path) -> None:
     refused(monitor("oracle://x", "list"), "this version knows postgresql://, sqlite://")
     refused(monitor("sqlite:///", "list"), "sqlite:////absolute")
     refused(monitor("sqlite:///:memory:", "list"), "kept on a disk")
-    refused(monitor(f"sqlite:///{tmp_path}/none/x.db", "list"), "unable to open")
+    refused(monitor(f"sqlite:///{tmp_path}/none/x.db", "list"), "there is no database")
     (tmp_path / "text.db").write_text("this is no database, and long enough to be seen as none " * 40)
     refused(monitor(f"sqlite:///{tmp_path}/text.db", "list"), "not a database")
     assert "SESAME" not in monitor("oracle://user:SESAME@host/db", "list").output
@@ -145,9 +147,9 @@ def test_check_config(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.yml", tmp_path / "bad.yml"
     good.write_text("monitors: [{tag: a, secret: s}]\n")
     bad.write_text("web: {listen: x}\nlog: {level: loud}\n")
-    assert run("check-config", str(good)).output == f"{good}: good, 1 monitor\n"
+    assert run("check-config", str(good)).stdout == f"{good}: good, 1 monitor\n"
     good.write_text("monitors: [{tag: a, secret: s}]\nalerts: [{name: x}, {name: y}]\n")
-    assert run("check-config", str(good)).output == f"{good}: good, 1 monitor, 2 alert rules\n"
+    assert run("check-config", str(good)).stdout == f"{good}: good, 1 monitor, 2 alert rules\n"
     result = run("check-config", str(bad))
     refused(result, f"{bad}:1: web.listen: ", f"{bad}:2: log.level: ", "2 problems")
     assert json.loads(run("check-config", "--schema").output)["title"] == "Heartbeat Exporter configuration"
@@ -238,7 +240,7 @@ def test_examples_in_help_are_good(storage: str, no_server: list[object], tmp_pa
 
 
 def test_the_list_names_its_file_and_is_coloured_only_in_a_terminal(storage: str) -> None:
-    assert f"No monitors yet in {storage}." in monitor(storage, "list").output
+    assert f"No monitors yet in {storage.removeprefix('sqlite:///')}." in monitor(storage, "list").output
     monitor(storage, "add", "job")
     assert "\x1b" not in monitor(storage, "list").output
     with closing(sqlite3.connect(storage.removeprefix("sqlite:///"))) as database:

@@ -267,6 +267,40 @@ def test_any_file_loads_or_is_explained(tmp_path_factory: pytest.TempPathFactory
         assert all(one.message and str(one).isprintable() for one in error.problems)
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://example.org/heartbeats", "must have no path: the service works at the root"),
+        ("https://example.org/%2e", "must have no path"),
+        ("https://example.org?", "no query and no fragment"),
+        ("https://example.org/#", "no query and no fragment"),
+        ("https://example.org/x?y=SESAME", "no query and no fragment"),
+        ("https://SESAME@example.org", "no user and no password"),
+        ("example.org", "must be a URL"),
+        ("example.org:10105", "must be a URL"),
+        ("//example.org", "must be a URL"),
+        ("ftp://example.org", "must be a URL"),
+        ("https://:8080", "must be a URL"),
+        ("https://example.org:99999", "must be a URL"),
+        ("https://exa;mple.org", "must be a URL"),
+        ("https:\\\\example.org", "must be a URL"),
+    ],
+)
+def test_an_external_url_is_a_host_and_says_what_else_is_wrong(tmp_path: Path, url: str, said: str) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text(f"web: {{external_url: '{url}'}}\n")
+    (problem,) = problems(file)
+    assert said in problem.message
+    assert "SESAME" not in problem.message
+
+
+@pytest.mark.parametrize("url", ["https://example.org/", "http://[::1]:10105", "HTTP://beats", "http://a_b.example:1"])
+def test_external_urls_that_are_taken(tmp_path: Path, url: str) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text(f"web: {{external_url: '{url}'}}\n")
+    assert load_config(file, {}).settings.web.external_url == url.rstrip("/")
+
+
 def test_secrets_do_not_show() -> None:
     secret = Secret("SESAME")
     assert str(secret) == repr(secret) == f"{secret}" == "<secret>"

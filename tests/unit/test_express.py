@@ -133,6 +133,9 @@ def length(body: bytes) -> tuple[tuple[bytes, bytes], ...]:
 
 
 PLAIN_ONES = [
+    Asked(f"{LANE}job:{SECRET}", query=b"status=down&msg=disk+full"),
+    Asked(f"{LANE}job:{SECRET}/start", query=b"rid=a&success=false"),
+    Asked(f"{LANE}job:{SECRET}", query=b"status=up&msg=OK&ping="),
     *(Asked(f"{LANE}job{path}") for path in (f":{SECRET}", f":{SECRET}/", f"/{SECRET}", f"/{SECRET}/", f":{SECRET}//")),
     *(Asked(f"{LANE}job:{SECRET}/{suffix}") for suffix in ("start", "fail", "log", "0", "3", "-1", "start/", "9" * 30)),
     Asked(f"{LANE}job:{SECRET}", "POST"),

@@ -7,11 +7,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter.cli import main
+from tests.conftest import made
 
 
 @pytest.fixture
 def storage(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/cli.db"
+    """The URL of a database that a service has made."""
+    return made(f"sqlite:///{tmp_path}/cli.db")
 
 
 def run(storage: str, *arguments: str) -> Result:
@@ -63,7 +65,7 @@ def test_added_listed_ended(storage: str) -> None:
     assert found["sundays"]["rrule"] == "FREQ=WEEKLY"
     assert found["later"]["next_start_at"] == "2098-12-31T23:00:00.000Z"
     for name in ("now", "later"):
-        assert run(storage, "maintenance", "end", name).output == f"Ended {name}.\n"
+        assert run(storage, "maintenance", "end", name).stdout == f"Ended {name}.\n"
     assert "no maintenance 'now'" in run(storage, "maintenance", "end", "now").output
     assert "over since" in run(storage, "maintenance", "list", "--all").output
     assert [one["name"] for one in json.loads(run(storage, "maintenance", "list", "--json").output)] == ["sundays"]

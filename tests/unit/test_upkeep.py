@@ -8,6 +8,7 @@ import pytest
 
 from exporter.storage.database import Database
 from exporter.storage.schema import migrate
+from tests.conftest import made
 from tests.unit.test_cli import monitor, refused, run
 
 
@@ -34,11 +35,11 @@ def everything(storage: str) -> bytes:
 
 
 def test_a_backup_and_what_it_says(storage: str, tmp_path: Path) -> None:
-    monitor(storage, "add", "job")
+    monitor(made(storage), "add", "job")
     target = tmp_path / "copy.db"
     done = run("backup", str(target), "--storage.url", storage)
     assert done.exit_code == 0, done.output
-    assert done.output == f"{target}: {target.stat().st_size / 1e6:.1f} MB, read back and found whole\n"
+    assert done.stdout == f"{target}: {target.stat().st_size / 1e6:.1f} MB, read back and found whole\n"
     assert "job" in monitor(f"sqlite:///{target}", "list").output
     refused(run("backup", str(target), "--storage.url", storage), "is there already", "--force")
     assert run("backup", str(target), "--force", "--storage.url", storage).exit_code == 0
@@ -47,29 +48,29 @@ def test_a_backup_and_what_it_says(storage: str, tmp_path: Path) -> None:
 
 def test_a_backup_takes_the_database_as_it_is(storage: str, tmp_path: Path) -> None:
     """It is made before an upgrade, by the version that is installed by then or by the next one."""
-    monitor(storage, "add", "job")
+    monitor(made(storage), "add", "job")
     as_of(storage, without="0003_blackouts")
     target = tmp_path / "copy.db"
     before = everything(storage)
     assert run("backup", str(target), "--storage.url", storage).exit_code == 0
     assert everything(storage) == before
-    assert run("migrate", "--check", "--storage.url", f"sqlite:///{target}").output == "to apply: 0003_blackouts\n"
+    assert run("migrate", "--check", "--storage.url", f"sqlite:///{target}").stdout == "to apply: 0003_blackouts\n"
     from_the_future(storage)
     assert run("backup", str(target), "--force", "--storage.url", storage).exit_code == 0
 
 
 def test_migrate_says_what_it_did(storage: str) -> None:
-    monitor(storage, "add", "job")
+    monitor(made(storage), "add", "job")
     as_of(storage, without="0003_blackouts")
     before = everything(storage)
     checked = run("migrate", "--check", "--storage.url", storage)
     assert (checked.exit_code, checked.output) == (1, "to apply: 0003_blackouts\n")
     assert everything(storage) == before
     done = run("migrate", "--storage.url", storage)
-    assert (done.exit_code, done.output) == (0, "applied 0003_blackouts\n")
+    assert (done.exit_code, done.stdout) == (0, "applied 0003_blackouts\n")
     for arguments in (["migrate"], ["migrate", "--check"]):
         again = run(*arguments, "--storage.url", storage)
-        assert (again.exit_code, again.output) == (0, "The schema is this version's already.\n")
+        assert (again.exit_code, again.stdout) == (0, "The schema is this version's already.\n")
 
 
 def test_a_check_makes_no_database(storage: str, tmp_path: Path) -> None:
@@ -77,15 +78,15 @@ def test_a_check_makes_no_database(storage: str, tmp_path: Path) -> None:
     assert checked.exit_code == 1
     assert checked.output.startswith("to apply: 0001_initial\n")
     assert list(tmp_path.iterdir()) == []
-    made = run("migrate", "--storage.url", storage)
-    assert made.output.startswith("applied 0001_initial\n")
+    migrated = run("migrate", "--storage.url", storage)
+    assert migrated.stdout.startswith("applied 0001_initial\n")
     database = Database(storage)
     assert migrate(database) == []
     database.close()
 
 
 def test_what_cannot_be_told_or_done(storage: str, tmp_path: Path) -> None:
-    monitor(storage, "add", "job")
+    monitor(made(storage), "add", "job")
     from_the_future(storage)
     before = everything(storage)
     refused(run("migrate", "--check", "--storage.url", storage), "newer version", "9999_future", code=2)

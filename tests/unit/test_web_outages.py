@@ -83,11 +83,12 @@ def test_when_it_will_be_late_leaves_them_out() -> None:
     state = apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, success)])
     watched = Watched(1, monitor, b"", Standing(Status.UP, Reason.ON_TIME, success), state)
     away = Span(THREE, THREE + HOUR)
-    for calendar, late in ((Calendar((away,)), "in 4 min"), (Calendar((away,), forgives=False), "56 min ago")):
+    texts = (("Expected", "within 4 min"), ("Late", "for 56 min"))
+    for calendar, late in zip((Calendar((away,)), Calendar((away,), forgives=False)), texts, strict=True):
         watched.uncounted = calendar.of(monitor)
         shown = row(watched, (), away.end)
         assert shown.due is not None
-        assert (shown.due_label, shown.due.text) == ("Late", late)
+        assert (shown.due_label, shown.due.text) == late
 
 
 def test_what_was_before_a_monitor_is_not_in_its_history() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from falcon import WebSocketDisconnected, testing
 
+from exporter.config.settings import AuthSettings, Secret, WebSettings
 from exporter.core.errors import ConfigError, Problem, StorageUnavailable
 from exporter.web.scraping import ScrapeBroken
 from tests.web_fakes import World
@@ -56,7 +57,8 @@ def test_a_reload_that_fails_names_every_problem() -> None:
         raise ConfigError([Problem("not a tag", "monitors[0].tag", "hb.yml", 7), Problem("unknown key", "monitor")])
 
     world.reload = reload
-    answer = testing.TestClient(world.app()).simulate_post("/-/reload")
+    world.web = WebSettings(auth=AuthSettings(token=Secret("SESAME")))
+    answer = testing.TestClient(world.app()).simulate_post("/-/reload", headers={"Authorization": "Bearer SESAME"})
     assert answer.status_code == 500
     assert answer.json["problems"] == [
         {"message": "not a tag", "path": "monitors[0].tag", "file": "hb.yml", "line": 7},

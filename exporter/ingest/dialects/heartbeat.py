@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.telemetry import Rejection
+from exporter.ingest.bad_news import bad_news
 from exporter.ingest.bearer import bearer
 from exporter.ingest.body import text_of
 from exporter.ingest.dialect import Refused, Request, Signal
@@ -36,7 +37,7 @@ class HeartbeatDialect:
                 refused = error  # what is no suffix here may be the secret in the next reading
                 continue
             query = request.query
-            rid = _rid(query, warnings) if query else ""
+            rid = _rid(query, kind, warnings) if query else ""
             output = ""
             if request.has_body:
                 body = await request.body()
@@ -88,7 +89,11 @@ def _kind(suffix: str, warnings: list[str]) -> tuple[Kind, int | None]:
     return Kind.FAILURE, exit_code
 
 
-def _rid(query: str, warnings: list[str]) -> str:
+def _rid(query: str, kind: Kind, warnings: list[str]) -> str:
+    """The run's id; what else the query says is not read, and named if it looks like bad news."""
+    news = bad_news(query, kind)
+    if news is not None:
+        warnings.append(news)
     given = [value for key, value in parse_qsl(query, keep_blank_values=True, errors="replace") if key == "rid"]
     if not given:
         return ""

@@ -1,0 +1,65 @@
+"""The URL of a database: the forms that it may have, and the folder that a relative file belongs to."""
+
+import re
+from pathlib import Path
+
+from exporter.core.errors import InvalidValue
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+_ALIASES = {"postgres": POSTGRESQL, "pgsql": POSTGRESQL, "sqlite3": SQLITE}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_FILE = f"{SQLITE}:///"
+_SQLITE_FORMS = "write sqlite:///relative/path.db with three slashes or sqlite:////absolute/path.db with four slashes"
+_POSTGRESQL_FORM = "write postgresql://user@host/database"
+
+
+def canonical(url: str) -> str:
+    """`url` with the scheme as the engines know it, without blanks around it.
+
+    Raises InvalidValue, which names the right form and quotes nothing of the URL but its scheme: it may hold a
+    password.
+    """
+    text = url.strip()
+    match = _SCHEME.match(text)
+    if match is None:
+        if "://" in text or not text or "@" in text:
+            raise InvalidValue(f"this is no URL: {_SQLITE_FORMS}, or {_POSTGRESQL_FORM}")
+        raise InvalidValue(f"this is a path and no URL: {_SQLITE_FORMS}")
+    given = match[1].lower()
+    scheme, plus, driver = given.partition("+")
+    scheme = _ALIASES.get(scheme, scheme)
+    if scheme not in (SQLITE, POSTGRESQL):
+        raise InvalidValue(
+            f"{given} engine: this version knows {POSTGRESQL}://, {SQLITE}://; {_SQLITE_FORMS}, or {_POSTGRESQL_FORM}"
+        )
+    if plus:
+        raise InvalidValue(f"write {scheme}:// without +{driver}: there is one driver for each engine")
+    rest = text[match.end() :]
+    if scheme == SQLITE:
+        _check_file(rest)
+    elif not rest.startswith("//"):
+        raise InvalidValue(f"two slashes are missing: {_POSTGRESQL_FORM}")
+    return f"{scheme}:{rest}"
+
+
+def based_on(url: str, folder: Path) -> str:
+    """`url`; if it names a relative SQLite file, with the absolute path of that file in `folder`."""
+    file = sqlite_file(url)
+    return url if file is None or file.is_absolute() else f"{_FILE}{(folder / file).absolute()}"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a canonical SQLite URL; None for another engine."""
+    return Path(url.removeprefix(_FILE)) if url.startswith(_FILE) else None
+
+
+def _check_file(rest: str) -> None:
+    path = rest.removeprefix("///")
+    if path == rest or not path:
+        raise InvalidValue(f"{_SQLITE_FORMS}")
+    if path == ":memory:":
+        raise InvalidValue(f"heartbeats are kept on a disk: write {_FILE}heartbeats.db")
+    if "?" in path or "\0" in path:
+        raise InvalidValue(f"SQLite takes no parameters: {_SQLITE_FORMS}")
+    if path.endswith("/"):
+        raise InvalidValue(f"this names a folder: {_SQLITE_FORMS}")
