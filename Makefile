@@ -16,6 +16,8 @@ help:
 	@echo "make dashboards   build the Grafana dashboards anew"
 	@echo "make rules   build the PrometheusRule for the Operator anew"
 	@echo "make bench   measure against the bars"
+	@echo "make storm   ten minutes of faults under load, in every world; SECONDS=, SEED=, ARGS="
+	@echo "make newest  the live tests with Prometheus 3, VictoriaMetrics and PostgreSQL 18"
 	@echo "make clean   remove what these made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -70,6 +72,11 @@ rules: $(STAMP)
 .PHONY: bench
 bench: $(STAMP)
 	$(BIN)/python -m bench
+
+# Which seed and how long: make storm SEED=7 SECONDS=120 ARGS='--world postgresql --spool without'
+.PHONY: storm
+storm: $(STAMP)
+	$(BIN)/python -m tests.storm $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 .PHONY: clean
 clean:
