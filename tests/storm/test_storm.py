@@ -1,5 +1,5 @@
-"""A storm in the gate: 64 clients send numbered heartbeats, jobs run, fail, recover and die, while processes are killed,
-paused and cut off and the database fails. Afterwards every monitor is checked; see `tests.storm.checks`.
+"""A storm in the gate: 64 clients send numbered heartbeats, jobs run, fail, recover and die, while processes are
+killed, paused and cut off and the database fails. Afterwards every monitor is checked; see `tests.storm.checks`.
 
 `make storm` is the long form, over more worlds and with blows that are drawn.
 """
