@@ -16,6 +16,8 @@ help:
 	@echo "make dashboards   build the Grafana dashboards anew"
 	@echo "make rules   build the PrometheusRule for the Operator anew"
 	@echo "make bench   measure against the bars"
+	@echo "make storm   ten minutes of faults under load, in every world; SECONDS=, SEED=, ARGS="
+	@echo "make newest  the live tests with Prometheus 3, VictoriaMetrics and PostgreSQL 18"
 	@echo "make clean   remove what these made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -71,6 +73,26 @@ rules: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench
 
+# Which seed and how long: make storm SEED=7 SECONDS=120 ARGS='--world postgresql --spool without'
+.PHONY: storm
+storm: $(STAMP)
+	$(BIN)/python -m tests.storm $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+# Prometheus 3, Alertmanager, VictoriaMetrics and PostgreSQL in their newest releases, fetched into a folder of their own
+NEWEST ?= $(CURDIR)/.newest
+$(NEWEST)/bin/postgres: tests/newest/fetch.sh | $(STAMP)
+	PYTHON=$(CURDIR)/$(BIN)/python sh tests/newest/fetch.sh $(NEWEST)
+	@touch -h $@
+
+.PHONY: newest
+newest: $(STAMP) $(NEWEST)/bin/postgres
+	NEWEST=$(NEWEST) CI=true PATH="$(NEWEST)/bin:$$PATH" $(BIN)/python -m pytest $(or $(TESTS),$(NEWEST_TESTS))
+NEWEST_TESTS := tests/newest tests/live/test_prometheus.py tests/live/test_rules.py tests/live/test_dashboards.py \
+	tests/live/test_alertmanager.py tests/live/test_alertmanager_webhook.py tests/live/test_replicas.py \
+	tests/live/test_storage_trouble.py tests/live/test_spool.py tests/storm tests/contract \
+	tests/unit/test_rules.py tests/unit/test_alertmanager_config.py tests/unit/test_exposition.py \
+	tests/unit/test_metrics_docs.py tests/unit/test_dashboard_queries.py tests/unit/test_deploy.py
+
 .PHONY: clean
 clean:
-	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .run
+	rm -rf $(VENV) $(OLDEST) .newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .run

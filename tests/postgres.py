@@ -22,7 +22,10 @@ PATIENCE = 30.0
 
 
 def _program(name: str) -> str:
-    """Debian keeps the server's programs off the PATH, by version."""
+    """The one on the PATH, else Debian's newest: there the server's programs are kept off the PATH, by version."""
+    found = shutil.which(name)
+    if found is not None:
+        return found
     newest = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
     return str(newest[-1]) if newest else need_tool(name)
 

@@ -104,19 +104,22 @@ class Fleet:
         for service in (*self.replicas, self.other):
             service.kill()
         if self.prometheus is not None:
-            self.prometheus.process.terminate()
-            self.prometheus.process.wait(20)
+            self.prometheus.stop()
 
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    yield from scraped(tmp_path_factory, Prometheus)
+
+
+def scraped(tmp_path_factory: pytest.TempPathFactory, kind: type[Prometheus]) -> Iterator[Prometheus]:
     """Scraped between the first and the second round of heartbeats, so that every counter has been seen to grow."""
     folders = [tmp_path_factory.mktemp(name) for name in ("replicas", "other")]
     with Receiver() as ops, Receiver(answer(503)) as gone, closing(Fleet(*folders, ops, gone)) as fleet:
         fleet.beat()
         targets = [service.url.removeprefix("http://") for service in fleet.replicas]
         other = fleet.other.url.removeprefix("http://")
-        prometheus = fleet.prometheus = Prometheus(tmp_path_factory.mktemp("tsdb"), *targets, other=other)
+        prometheus = fleet.prometheus = kind(tmp_path_factory.mktemp("tsdb"), *targets, other=other)
         eventually(lambda: len(prometheus.query("heartbeat_exporter_storage_errors_total")) >= 1)
         eventually(lambda: prometheus.values("sum by (job) (up)", "job") == {"heartbeat": 2, "other": 1})
         fleet.beat()

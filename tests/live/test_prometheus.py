@@ -46,17 +46,26 @@ class Prometheus:
         jobs = {"heartbeat": targets, **{job: (target,) for job, target in others.items()}}
         scrapes = [{"job_name": job, "static_configs": [{"targets": found}]} for job, found in jobs.items()]
         config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes}))
-        with (folder / "prometheus.log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [
-                    need_tool("prometheus"),
-                    f"--config.file={config}",
-                    f"--storage.tsdb.path={folder}/tsdb",
-                    f"--web.listen-address={self.url.removeprefix('http://')}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
+        self._folder = folder
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._start(config)
+
+    def _start(self, config: Path) -> None:
+        self._run(
+            "prometheus",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={self._folder}/tsdb",
+            f"--web.listen-address={self.url.removeprefix('http://')}",
+        )
+
+    def _run(self, program: str, *arguments: str) -> None:
+        with (self._folder / f"{program}.log").open("wb") as log:
+            self._processes.append(subprocess.Popen([need_tool(program), *arguments], stdout=log, stderr=log))
+
+    def stop(self) -> None:
+        for process in self._processes:
+            process.terminate()
+            process.wait(20)
 
     def ask(self, path: str, **parameters: object) -> Any:
         answer = json.loads(curl(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters, doseq=True)}").body)
@@ -91,8 +100,7 @@ def prometheus(service: Service, tmp_path_factory: pytest.TempPathFactory) -> It
         lambda: prometheus.values("heartbeat_status{status='DOWN'} == 1").keys() == {"failed", "missed", "overrun"}
     )
     yield prometheus
-    prometheus.process.terminate()
-    prometheus.process.wait(20)
+    prometheus.stop()
 
 
 def test_every_family_has_an_answer(prometheus: Prometheus) -> None:

@@ -188,16 +188,20 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Receiver() as receiver, Receiver() as person, Receiver(answer(400)) as broken:
-        stack = Stack(tmp_path_factory.mktemp("rules"), receiver, person, broken)
-        for tag in ("up", "late", "missed", "overrun", "flappy", "resting", "watchdog"):
-            stack.service.ping(tag)
-        stack.service.ping("overrun", "/start")
-        stack.service.ping("failed", "/7")
-        stack.service.ping("unimportant", "/1")
-        try:
-            yield stack
-        finally:
-            stack.stop()
+        yield from beaten(Stack(tmp_path_factory.mktemp("rules"), receiver, person, broken))
+
+
+def beaten(stack: Stack) -> Iterator[Stack]:
+    """With heartbeats of every kind; stopped in the end."""
+    for tag in ("up", "late", "missed", "overrun", "flappy", "resting", "watchdog"):
+        stack.service.ping(tag)
+    stack.service.ping("overrun", "/start")
+    stack.service.ping("failed", "/7")
+    stack.service.ping("unimportant", "/1")
+    try:
+        yield stack
+    finally:
+        stack.stop()
 
 
 def test_what_fires_arrives_and_nothing_else(stack: Stack) -> None:

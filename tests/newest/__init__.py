@@ -1,0 +1,1 @@
+"""Tests with releases newer than Debian stable's, and with VictoriaMetrics: `make newest`, outside the gate."""

@@ -1,0 +1,59 @@
+"""`python -m tests.storm`: a campaign over all worlds, or over those that are named."""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.storm.blows import BLOWS
+from tests.storm.campaign import Report, storm
+from tests.storm.monitors import Plan
+from tests.storm.worlds import WORLDS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make storm", description=__doc__)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="what is drawn; printed")
+    parser.add_argument("--seconds", type=float, default=600, help="of blows, all worlds together")
+    parser.add_argument("--world", action="append", choices=list(WORLDS), help="may be repeated; all by default")
+    parser.add_argument("--blow", action="append", choices=list(BLOWS), help="may be repeated; all by default")
+    parser.add_argument("--spool", choices=["with", "without", "both"], default="both")
+    parser.add_argument("--after-outage", choices=["strict", "forgive", "both"], default="both")
+    parser.add_argument("--senders", type=int, default=32, help="clients that send as much as is accepted")
+    parser.add_argument("--pace", type=float, default=3.0, help="the larger, the slower they are")
+    parser.add_argument("--keep", type=Path, help="a folder for databases and logs")
+    parser.add_argument("--json", type=Path, help="a file for the figures")
+    given = parser.parse_args()
+    spools = {"with": [True], "without": [False], "both": [False, True]}[given.spool]
+    scenarios = [(world, spool) for world in given.world or WORLDS for spool in spools]
+    reports: list[Report] = []
+    for number, (world, spool) in enumerate(scenarios):
+        strict = given.after_outage == "strict" or (given.after_outage == "both" and number // 2 % 2 == number % 2)
+        seed, seconds = given.seed + number, given.seconds / len(scenarios)
+        print(f"{world}, {'with' if spool else 'without'} spool, seed {seed}, {seconds:.0f} s", flush=True)
+        plan = Plan(dead=max(12, int(seconds / 10)), strict=strict, spool=spool)
+        with tempfile.TemporaryDirectory(prefix="storm-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            if given.keep is not None:
+                folder = given.keep / f"{world}{'-spool' if spool else ''}-{seed}"
+                folder.mkdir(parents=True, exist_ok=True)
+            report = storm(
+                world, folder, seed=seed, seconds=seconds, plan=plan, only=given.blow, senders=given.senders,
+                pace=given.pace, say=lambda line: print(line, flush=True),
+            )  # fmt: skip
+        reports.append(report)
+        print(report.line(), flush=True)
+        for problem in report.problems:
+            print(f"  PROBLEM {problem}", flush=True)
+    if given.json is not None:
+        given.json.write_text(json.dumps([asdict(one) for one in reports], indent=1))
+    failed = [one for one in reports if one.problems]
+    print(f"{len(reports)} storms, {len(failed)} with problems; repeat with --seed {given.seed}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
