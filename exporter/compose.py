@@ -20,10 +20,12 @@ from exporter.compose_alerting import Alerting
 from exporter.compose_blackouts import Presence
 from exporter.compose_spool import Spool
 from exporter.config.settings import Settings
-from exporter.core.clock import SECOND, Clock, ReceiptClock
+from exporter.core.clock import SECOND, Clock, ReceiptClock, SystemClock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
 from exporter.core.monitor import Monitor
+from exporter.core.repeats import Repeats
 from exporter.core.secret import digest
+from exporter.core.threads import SupervisedThread, Threads
 from exporter.core.trusted_clock import TrustedClock
 from exporter.evaluation.evaluator import Evaluator
 from exporter.ingest.authentication import Authenticator
@@ -60,6 +62,10 @@ BOOT_PAUSE = 1.0
 """Seconds between two tries to open a database that is not there yet."""
 BOOT_GRACE = 5.0
 """Seconds that one of several workers takes no connection while it is not ready; then it says that it is not."""
+WATCH_EVERY = 1.0
+"""Seconds between two looks at the threads."""
+ORDERLY_END = 45.0
+"""Seconds that a process which has to be replaced may take to end; more than stopping everything takes."""
 GC_THRESHOLD = (10_000, 20, 50)
 """Requests make no cycles to speak of; at the default of 700 the collector takes a tenth of the hot path."""
 FOLLOW_EVERY = 0.5
@@ -82,6 +88,7 @@ class Service:
         self._fleet = Fleet()
         self._workers = workers
         self._telemetry = ExporterTelemetry(self._registry, self._fleet, __version__, workers)
+        self._threads = Threads(SystemClock(), self._telemetry)
         self._db = Database(settings.storage.url, self._telemetry, self._start_over)
         self._spool = Spool(settings.storage, self._db, clock, self._telemetry, self._replica, key=lambda: self._key)
         self._monitors = Monitors(self._db, clock, self._replica)
@@ -97,6 +104,7 @@ class Service:
             self._telemetry,
             self._registry,
             lambda: Site(self.settings.web.url),
+            self._threads,
         )
         evaluations = Evaluations(self._db, self._fleet, self._replica)
         self._presence = Presence(
@@ -120,6 +128,7 @@ class Service:
             calendars=self._presence,
             held_back=lambda: self._spool.behind() or self._presence.waits(),
             minds_clock=False,
+            threads=self._threads,
         )
         self._pruning_clock = PruningClock(self._db, clock)
         self._pruner = Pruner(self._db, self._pruning_clock)
@@ -132,9 +141,13 @@ class Service:
         self._periodic: list[Periodic] = []
         self._key = b""
         self._starting: str | None = "the database is being opened"
-        self._starting_over = False
+        self._lost: str | None = None
+        """Why only a new process can go on."""
+        self._watch: asyncio.TimerHandle | None = None
+        self._boot_troubles = Repeats()
         self._stopping = threading.Event()
-        self._boot_thread = threading.Thread(target=self._boot, name="boot", daemon=True)
+        # A migration may take any time.
+        self._boot_thread = SupervisedThread("boot", self._boot, self._threads, vital=True, hanging_after=None)
 
     def app(self) -> Any:
         """The ASGI application."""
@@ -149,6 +162,7 @@ class Service:
                 clock=self._clock,
                 executor=self._executor,
                 readiness=self.readiness,
+                health=lambda: self._lost,
                 notice=self._notice,
                 history=self._history,
                 monitors=ManagedMonitors(self),
@@ -176,7 +190,7 @@ class Service:
 
     def readiness(self) -> str | None:
         """None when heartbeats can be taken, else why not."""
-        return self._starting or (None if self._spool.taking_since() is not None else self._db.trouble)
+        return self._lost or self._starting or (None if self._spool.taking_since() is not None else self._db.trouble)
 
     def _notice(self) -> str | None:
         return self._spool.notice() or self._presence.notice()
@@ -196,29 +210,43 @@ class Service:
             settled=self._waiters.settled,
             attention=self._evaluator.attend,
             spooler=self._spool.spooler,
+            threads=self._threads,
         )
         loop.add_signal_handler(signal.SIGHUP, lambda: self._executor.submit(self._reload_by_signal))
         self._boot_thread.start()
+        self._look_at_threads(loop)
         if self._workers > 1:  # until we are ready, the others take what comes
             await loop.run_in_executor(None, self._boot_thread.join, BOOT_GRACE)
 
     async def stop(self) -> None:
         """Everything that was accepted is committed before this returns."""
         self._stopping.set()
+        if self._watch is not None:
+            self._watch.cancel()
         await asyncio.get_running_loop().run_in_executor(None, self._stop_threads)
         if self._waiters is not None:
             self._waiters.close()
 
-    def _start_over(self) -> None:
-        """What we know is of a database that is gone: the supervisor puts a new process in our place."""
-        if not self._starting_over:
-            self._starting_over = True
-            self._starting = "the database was removed or replaced: starting over"
-            log.critical(self._starting)
+    def _look_at_threads(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Once a second, on the event loop, which gunicorn's supervisor watches in its turn."""
+        self._watch = loop.call_later(WATCH_EVERY, self._look_at_threads, loop)
+        trouble = self._threads.look()
+        if trouble is not None:
+            self._start_over(trouble)
+
+    def _start_over(self, reason: str = "the database was removed or replaced") -> None:
+        """Only a new process can go on: the supervisor starts one when this one ends. Any thread may call it."""
+        if self._lost is None:
+            self._lost = f"{reason}: starting over"
+            log.critical(self._lost)
+            # A thread that hangs may keep this process from ending in an orderly way.
+            last_resort = threading.Timer(ORDERLY_END, os._exit, (1,))
+            last_resort.daemon = True
+            last_resort.start()
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _stop_threads(self) -> None:
-        self._boot_thread.join(10.0)
+        self._boot_thread.stop(10.0)
         for periodic in self._periodic:
             periodic.stop()
         if self._ingest is not None and self._recorder is not None:
@@ -228,23 +256,24 @@ class Service:
             self._evaluator.stop()
         self._executor.shutdown(cancel_futures=True)
 
-    def _boot(self) -> None:
-        """Opens the database as soon as it lets us; until then we answer, and say that we are not ready."""
-        while not self._stopping.is_set():
-            try:
-                self._open()
-            except StorageUnavailable as error:
-                self._starting = f"the database cannot be opened: {error}"
+    def _boot(self) -> float:
+        """Opens the database as soon as it lets us; until then we answer, and say that we are not ready. Returns after
+        how many seconds it is to be tried again.
+        """
+        try:
+            self._open()
+        except StorageUnavailable as error:
+            self._starting = f"the database cannot be opened: {error}"
+            if self._boot_troubles.is_due(self._starting):
                 log.error("%s; trying again", self._starting)
-                self._stopping.wait(BOOT_PAUSE)
-            except HeartbeatExporterError as error:
-                self._starting = str(error)
-                log.critical("cannot start: %s", error)
-                return
-            else:
-                return
-            finally:
-                self._db.close()
+            return BOOT_PAUSE
+        except HeartbeatExporterError as error:
+            self._starting = str(error)
+            log.critical("cannot start: %s", error)
+        finally:
+            self._db.close()
+        self._boot_thread.ask_to_stop()
+        return 0
 
     def _open(self) -> None:
         assert self._recorder is not None
@@ -271,9 +300,9 @@ class Service:
         self._evaluator.start()
         self._alerting.start()
         self._periodic = [
-            Periodic("follower", FOLLOW_EVERY, follower.poll, self._presence.refresh),
-            *self._spool.periodics(self._recorder),
-            Periodic("pruner", PRUNE_EVERY, self._prune),
+            Periodic(self._threads, "follower", FOLLOW_EVERY, follower.poll, self._presence.refresh, vital=True),
+            *self._spool.periodics(self._threads, self._recorder),
+            Periodic(self._threads, "pruner", PRUNE_EVERY, self._prune),
             *self._alerting.periodics(self.settings, lambda: self._evaluator.worked_at),
         ]
         for periodic in self._periodic:
@@ -342,6 +371,9 @@ class Service:
             self.reload()
         except HeartbeatExporterError:
             return  # logged where it happened
+        except Exception:
+            log.exception("the configuration was not reloaded")
+            self._telemetry.config_reloaded(False, self._clock.now() / SECOND)
 
     def _provision(self, settings: Settings) -> None:
         wanted = [(one.monitor, digest(one.secret.reveal(), self._key)) for one in settings.monitors]

@@ -12,6 +12,7 @@ from exporter.alerting.rulebook import Rulebook
 from exporter.alerting.sender import Sender
 from exporter.config.settings import Settings
 from exporter.core.clock import SECOND, Clock
+from exporter.core.threads import Threads
 from exporter.metrics.alarms import Alarms
 from exporter.metrics.telemetry import PREFIX, ExporterTelemetry
 from exporter.periodic import Periodic
@@ -49,10 +50,12 @@ class Alerting:
         telemetry: ExporterTelemetry,
         registry: CollectorRegistry,
         site: Callable[[], Site],
+        threads: Threads,
     ) -> None:
         self._fleet = fleet
         self._clock = clock
         self._telemetry = telemetry
+        self._threads = threads
         self.alerts = Alerts(database)
         progress = AlertProgress(database)
         self.notifications = Notifications(database)
@@ -61,7 +64,7 @@ class Alerting:
         self._board = AlertBoard(self.alerts, self.incidents, self.notifications, clock)
         self._alarms = Alarms(self._board, clock, PREFIX)
         registry.register(self._alarms)
-        self._sender = Sender(Deliveries(database), self.notifications, lease, clock, telemetry, site)
+        self._sender = Sender(Deliveries(database), self.notifications, lease, clock, telemetry, site, threads)
         self._ledger = Ledger(
             fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, owed=self._sender.attend
         )
@@ -100,13 +103,13 @@ class Alerting:
 
     def periodics(self, settings: Settings, worked_at: Callable[[], int | None]) -> list[Periodic]:
         """`worked_at` tells when the evaluator went through all its work last, by the steady clock."""
-        found = [Periodic("board", POLL_EVERY, self._board.poll)]
+        found = [Periodic(self._threads, "board", POLL_EVERY, self._board.poll)]
         if settings.self_heartbeat is not None:
             # Imported only when asked for: it brings an HTTP library along.
             from exporter.alerting.self_heartbeat import SelfHeartbeat
 
             one = SelfHeartbeat(settings.self_heartbeat, lambda: self._trouble(worked_at()))
-            found.append(Periodic("self-heartbeat", one.seconds, one.beat))
+            found.append(Periodic(self._threads, "self-heartbeat", one.seconds, one.beat))
         return found
 
     def _trouble(self, worked_at: int | None) -> str | None:

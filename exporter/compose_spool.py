@@ -8,6 +8,7 @@ from exporter.config.settings import StorageSettings
 from exporter.core.clock import Clock
 from exporter.core.secret import digest
 from exporter.core.telemetry import Telemetry
+from exporter.core.threads import Threads
 from exporter.periodic import Periodic
 from exporter.storage.database import Database
 
@@ -50,5 +51,5 @@ class Spool:
     def notice(self) -> str | None:
         return self.spooler.notice() if self.spooler is not None else None
 
-    def periodics(self, recorder: "Recorder") -> list[Periodic]:
-        return [] if self.spooler is None else [Periodic("spool", LOOK_AROUND_EVERY, recorder.look_around)]
+    def periodics(self, threads: Threads, recorder: "Recorder") -> list[Periodic]:
+        return [] if self.spooler is None else [Periodic(threads, "spool", LOOK_AROUND_EVERY, recorder.look_around)]

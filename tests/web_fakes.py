@@ -155,6 +155,7 @@ class World:
     scrape: FakeScrape = field(default_factory=FakeScrape)
     web: WebSettings = field(default_factory=WebSettings)
     reason: str | None = None
+    illness: str | None = None
     reload: Callable[[], Any] = lambda: None
     observed: list[tuple[str, str, int, float]] = field(default_factory=list)
     executor: Executor = _EXECUTOR
@@ -177,6 +178,7 @@ class World:
             fleet=self.fleet,
             clock=self.clock,
             readiness=lambda: self.reason,
+            health=lambda: self.illness,
             history=self.history,
             monitors=self.monitors,
             alerts=self.alerts,

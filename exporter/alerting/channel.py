@@ -1,7 +1,6 @@
 """One notifier's queue, on a thread of its own: whoever is slow or down holds up nobody else."""
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -14,6 +13,7 @@ from exporter.core.errors import StorageUnavailable
 from exporter.core.moments import roughly
 from exporter.core.notification import Backoff, Hold, hold_of
 from exporter.core.telemetry import Telemetry
+from exporter.core.threads import SupervisedThread, Threads
 from exporter.storage.deliveries import Contents, Deliveries
 from exporter.storage.leases import Lease, LeaseLost
 from exporter.storage.notifications import Notification
@@ -24,6 +24,8 @@ RESOLVED_SHOWN = 5 * MINUTE
 """How long a service that is told everything again is told what is over."""
 _LONGEST_WAIT = 0.5
 """Seconds between two looks at the outbox: other processes do not wake us."""
+LONGEST_ATTEMPT = 10 * MINUTE
+"""A notifier that has not come back by then hangs: each of its requests ends far sooner."""
 _SEVERITIES = tuple(Severity)
 
 
@@ -40,6 +42,7 @@ class Channel:
         telemetry: Telemetry,
         site: Callable[[], Site],
         changed: bool = False,
+        threads: Threads | None = None,
     ) -> None:
         """`changed`: it takes the place of one with other settings, whose hold is not this one's."""
         self.name = name
@@ -59,28 +62,32 @@ class Channel:
         self._taken: tuple[int, Sequence[int], int] | None = None
         """What was delivered and is not noted yet: notification, alerts, moment."""
         self._refreshed_at: int | None = None
-        self._wake = threading.Event()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=f"notifier {name}", daemon=True)
+        self._thread = SupervisedThread(
+            f"notifier {name}",
+            self._turn,
+            threads or Threads(),
+            end=deliveries.close,
+            hanging_after=LONGEST_ATTEMPT,
+            discreet=True,
+        )
 
     def start(self) -> None:
         self._thread.start()
 
     def attend(self) -> None:
         """Something new is owed. Called from any thread."""
-        self._wake.set()
+        self._thread.wake()
 
     def stop(self) -> None:
         """Asks the thread to end; an attempt that is under way goes on until it has an answer."""
-        self._stopping = True
-        self._wake.set()
+        self._thread.ask_to_stop()
 
     def join(self, timeout: float) -> None:
         self._thread.join(timeout)
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.alive
 
     def work(self) -> None:
         """Raises StorageUnavailable, and LeaseLost when another process took over."""
@@ -100,7 +107,7 @@ class Channel:
             self._refresh()
 
     def _works(self) -> bool:
-        return self._lease.held and not self._stopping
+        return self._lease.held and not self._thread.stopping
 
     def _held(self) -> bool:
         return self._clock.monotonic() < self._not_before
@@ -121,6 +128,7 @@ class Channel:
             self._not_before = max(self._not_before, self._clock.monotonic() + hold.left(now))
 
     def _attempt(self, notification: Notification) -> None:
+        self._thread.progress()
         contents = self._deliveries.seal(notification.id, self._lease.check)
         if contents is None:
             return  # everything in it was over before its turn came
@@ -196,24 +204,18 @@ class Channel:
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            try:
-                self.work()
-                wait = self._until_next()
-            except LeaseLost:
-                wait = _LONGEST_WAIT
-            except StorageUnavailable as error:
-                log.debug("notifier %s waits for the database: %s", self.name, error)
-                wait = _LONGEST_WAIT
-            except Exception as error:  # noqa: BLE001 - this thread must not end: nobody would be told any more
-                # Its text may hold the notifier's secrets.
-                self._telemetry.notification_failed(self.name, Failure.INTERNAL.value)
-                log.error("notifier %s goes on after an error: %s", self.name, type(error).__name__)
-                wait = _LONGEST_WAIT
-            self._wake.wait(wait)
-        self._deliveries.close()
+    def _turn(self) -> float:
+        try:
+            self.work()
+            return self._until_next()
+        except LeaseLost:
+            return _LONGEST_WAIT
+        except StorageUnavailable as error:
+            log.debug("notifier %s waits for the database: %s", self.name, error)
+            return _LONGEST_WAIT
+        except Exception:
+            self._telemetry.notification_failed(self.name, Failure.INTERNAL.value)
+            raise
 
     def _until_next(self) -> float:
         if not self._lease.held or self._held():

@@ -12,6 +12,7 @@ from exporter.config.settings import NotifierSettings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import ConfigError, InvalidValue, Problem
 from exporter.core.telemetry import Telemetry
+from exporter.core.threads import Threads
 from exporter.storage.deliveries import Deliveries
 from exporter.storage.leases import Lease
 from exporter.storage.notifications import Notifications
@@ -30,6 +31,7 @@ class Sender:
         clock: Clock,
         telemetry: Telemetry,
         site: Callable[[], Site],
+        threads: Threads | None = None,
     ) -> None:
         self._deliveries = deliveries
         self._notifications = notifications
@@ -37,6 +39,7 @@ class Sender:
         self._clock = clock
         self._telemetry = telemetry
         self._site = site
+        self._threads = threads or Threads()
         self._unhurried = UnhurriedClock(clock)
         self._strangers: set[str] = set()
         """Notifiers for which messages wait, and which are configured no longer."""
@@ -76,6 +79,7 @@ class Sender:
             self._telemetry,
             self._site,
             changed=settings.name in self._settings,
+            threads=self._threads,
         )
 
     def start(self) -> None:

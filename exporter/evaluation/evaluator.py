@@ -1,12 +1,13 @@
 """The evaluator: while it holds the lease, judges every monitor at the very moment its status may change."""
 
 import logging
-import threading
 from collections.abc import Callable
 
 from exporter.core.clock import HOUR, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
+from exporter.core.repeats import Repeats
 from exporter.core.telemetry import Telemetry
+from exporter.core.threads import SupervisedThread, Threads
 from exporter.evaluation.alarms import Alarms, NoAlarms
 from exporter.evaluation.calendars import Calendars, EverythingCounts
 from exporter.evaluation.judgement import judge, starts_from
@@ -50,6 +51,7 @@ class Evaluator:
         calendars: Calendars | None = None,
         held_back: Callable[[], bool] = lambda: False,
         minds_clock: bool = True,
+        threads: Threads | None = None,
     ) -> None:
         """`held_back` returns whether heartbeats of this process wait for the database elsewhere, or the clock is not
         known yet. `minds_clock`: a clock that is set back is noticed here; else by the calendars.
@@ -65,23 +67,20 @@ class Evaluator:
         self._clock = clock
         self._telemetry = telemetry
         self._offset = clock.now() - clock.monotonic()
-        self._wake = threading.Event()
         self.worked_at: int | None = None
         """When its thread went through all its work last, by the steady clock; None before the first time."""
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
+        self._waits = Repeats(clock)
+        self._thread = SupervisedThread("evaluator", self._work, threads or Threads(), end=self._end, vital=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self, timeout: float = 10.0) -> None:
-        self._stopping = True
-        self._wake.set()
-        self._thread.join(timeout)
+        self._thread.stop(timeout)
 
     def attend(self) -> None:
         """Something arrived that may change a status now. Called from any thread."""
-        self._wake.set()
+        self._thread.wake()
 
     def evaluate_due(self) -> int:
         """Judges what is due, if this process holds the lease; how many monitors were judged.
@@ -99,7 +98,8 @@ class Evaluator:
             self._alarms.took_over()
         self._notice_clock_step(held_before)
         judged = 0
-        while not self._stopping:
+        while not self._thread.stopping:
+            self._thread.progress()
             now = self._clock.now()
             due = self._evaluations.due(now, BATCH)
             if due:
@@ -126,6 +126,9 @@ class Evaluator:
             if watched is None:  # removed since: nobody is there to be evaluated
                 self._evaluations.set_aside(one, None)
                 continue
+            if watched.unreadable:
+                self._put_off(one, now)
+                continue
             watched.uncounted = calendar.of(watched.monitor)
             try:
                 outcomes.append(self._judge_one(watched, one, now))
@@ -133,12 +136,15 @@ class Evaluator:
                 raise
             except Exception:  # one monitor that cannot be judged must not stop the others
                 log.exception("evaluation of %s failed; it is set aside for an hour", watched.monitor.tag)
-                self._telemetry.evaluation_failed()
-                self._evaluations.set_aside(one, now + QUARANTINE)
+                self._put_off(one, now)
         settled = self._evaluations.settle(
             outcomes, self._check, lambda transaction, taken: self._alarms.observe(transaction, taken, now)
         )
         self._report(settled, now)
+
+    def _put_off(self, due: Due, now: int) -> None:
+        self._telemetry.evaluation_failed()
+        self._evaluations.set_aside(due, now + QUARANTINE)
 
     def _check(self) -> None:
         self._lease.check()
@@ -172,28 +178,29 @@ class Evaluator:
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            try:
-                self.evaluate_due()
-                wait = self._until_next()
-                self.worked_at = self._clock.monotonic()
-            except LeaseLost as error:
-                log.warning("%s", error)
-                self._telemetry.lease_held(False)
-                wait = _LONGEST_WAIT
-            except HeldBack as error:
-                log.debug("evaluation waits: %s", error)
-                wait = _LONGEST_WAIT
-            except StorageUnavailable as error:
+    def _work(self) -> float:
+        try:
+            self.evaluate_due()
+            wait = self._until_next()
+            self.worked_at = self._clock.monotonic()
+        except LeaseLost as error:
+            log.warning("%s", error)
+            self._telemetry.lease_held(False)
+            return _LONGEST_WAIT
+        except HeldBack as error:
+            log.debug("evaluation waits: %s", error)
+            return _LONGEST_WAIT
+        except StorageUnavailable as error:
+            if self._waits.is_due(str(error)):
                 log.error("evaluation waits for the database: %s", error)
-                wait = _LONGEST_WAIT
-            except Exception:  # this thread must not end: nothing would be found DOWN any more
-                log.exception("evaluation goes on after an error")
-                self._telemetry.evaluation_failed()
-                wait = _LONGEST_WAIT
-            self._wake.wait(wait)
+            return _LONGEST_WAIT
+        except Exception:
+            self._telemetry.evaluation_failed()
+            raise
+        self._waits.over()
+        return wait
+
+    def _end(self) -> None:
         try:
             self._lease.release()
         except StorageUnavailable as error:

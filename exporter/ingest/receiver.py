@@ -60,14 +60,15 @@ class Waiters:
                 pending.context.set_result(pending.error is None)
 
     def _sweep(self) -> None:
-        # One timer for all requests: a timeout of its own for each would cost a third of the hot path.
+        # One timer for all requests: a timeout of its own for each would cost a third of the hot path. It is set again
+        # first: an error here must not be the end of all patience.
+        self._timer = self._loop.call_later(_SWEEP, self._sweep)
         now = self._clock.monotonic()
         while self._order and (self._order[0][0] <= now or self._order[0][1].context.done()):
             pending = self._order.popleft()[1]
             if not pending.context.done():
                 pending.abandoned = True
                 pending.context.set_result(False)
-        self._timer = self._loop.call_later(_SWEEP, self._sweep)
 
 
 class HttpRequest:

@@ -21,6 +21,8 @@ PREFIX = "heartbeat_exporter_"
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _LAGS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _DELIVERIES = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0)
+THREADS = ("recorder", "evaluator", "follower", "board", "notifier", "pruner", "spool", "self-heartbeat", "boot")
+"""Kinds of threads; their counters begin at 0."""
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 
 
@@ -91,6 +93,11 @@ class ExporterTelemetry:
         self._storage_outages = counter("storage_outages", "Times that the database began to refuse.")
         self._evaluations = counter("evaluations", "Monitors evaluated.")
         self._evaluation_failures = counter("evaluation_failures", "Monitors set aside: they could not be evaluated.")
+        self._thread_errors = counter(
+            "thread_errors", "Unexpected errors in the threads of this process, by thread.", "thread"
+        )
+        for kind in THREADS:
+            self._thread_errors.labels(kind)
         self._until = gauge(
             "evaluated_until_timestamp_seconds",
             "Up to which moment this process has evaluated all that was due, in Unix time; 0 before the first.",
@@ -165,6 +172,9 @@ class ExporterTelemetry:
 
     def evaluation_failed(self) -> None:
         self._evaluation_failures.inc()
+
+    def thread_failed(self, kind: str) -> None:
+        self._thread_errors.labels(kind).inc()
 
     def evaluated_until(self, at: float) -> None:
         self._until.set(at)

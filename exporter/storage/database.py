@@ -233,6 +233,10 @@ class Database:
         with self._session(operation, writing=False):
             yield Reader(self._engine.cursor)
 
+    def is_refusal(self, error: Exception) -> bool:
+        """Whether the database is there and does not take what it was given, so that another try is in vain."""
+        return isinstance(error, self._engine.refusals) or not isinstance(error, self._engine.errors)
+
     def close(self) -> None:
         """Closes the calling thread's connection, and those that nobody uses."""
         self._engine.close()
@@ -245,7 +249,7 @@ class Database:
         try:
             self._connect(writing)
             yield
-        except peewee.IntegrityError:
+        except self._engine.refusals:
             raise
         except self._engine.errors as error:
             leave = self._engine.discard

@@ -14,6 +14,8 @@ class Engine:
     """What it raises when it cannot do its work."""
     conflicts: tuple[type[Exception], ...] = ()
     """Of those: another transaction was in the way, and the same one may succeed at once."""
+    refusals: tuple[type[Exception], ...] = ()
+    """Of those: the database works, and does not take what it was given, however often it is asked."""
     gone: tuple[type[Exception], ...] = ()
     """Of those: what was opened is not there any more."""
     locks_rows = False

@@ -17,7 +17,7 @@ from exporter.core.uptime import NOTHING_HAPPENED
 class Watched:
     """A monitor, what its heartbeats left behind, and its status."""
 
-    __slots__ = ("digest", "id", "monitor", "past", "provisioned", "standing", "state", "uncounted")
+    __slots__ = ("digest", "id", "monitor", "past", "provisioned", "standing", "state", "uncounted", "unreadable")
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class Watched:
         standing: Standing,
         state: HeartbeatState = NO_HEARTBEATS,
         provisioned: bool = False,
+        unreadable: bool = False,
     ) -> None:
         self.id = id
         self.monitor = monitor
@@ -36,6 +37,8 @@ class Watched:
         self.state = state
         self.provisioned = provisioned
         """Whether it comes from the configuration file."""
+        self.unreadable = unreadable
+        """Whether its rows hold what no version of ours wrote: it takes heartbeats, and is not evaluated."""
         self.past = NOTHING_HAPPENED
         """What its uptime is worked out from, together with its standing."""
         self.uncounted = EVERYTHING_COUNTS
@@ -43,7 +46,7 @@ class Watched:
 
     def become(self, other: "Watched") -> None:
         """Takes over all of `other`; parts that are equal stay the same objects, so nobody thinks they changed."""
-        for part in ("digest", "monitor", "past", "provisioned", "standing", "state", "uncounted"):
+        for part in ("digest", "monitor", "past", "provisioned", "standing", "state", "uncounted", "unreadable"):
             new = getattr(other, part)
             if getattr(self, part) != new:
                 setattr(self, part, new)

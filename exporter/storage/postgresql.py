@@ -58,6 +58,7 @@ class PostgresqlEngine(Engine):
     """Connections are lent for one transaction or one reading at a time."""
 
     errors = (peewee.PeeweeException, psycopg.Error)
+    refusals = (peewee.IntegrityError, peewee.DataError, psycopg.IntegrityError, psycopg.DataError)
     conflicts = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
     gone = (psycopg.errors.UndefinedTable,)
     locks_rows = True

@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from exporter.core.errors import StorageConflict, StorageUnavailable
+from exporter.core.repeats import Repeats
 from exporter.core.telemetry import Telemetry
+from exporter.core.threads import SupervisedThread, Threads
 from exporter.storage.commit import Pending
 from exporter.storage.database import LONGEST, Database
 from exporter.storage.fleet import Fleet
@@ -47,6 +49,7 @@ class Recorder:
         settled: Callable[[Sequence[Pending]], None],
         attention: Callable[[], None] = lambda: None,
         spooler: "Spooler | None" = None,
+        threads: Threads | None = None,
     ) -> None:
         self._db = database
         self._fleet = fleet
@@ -57,17 +60,18 @@ class Recorder:
         self._jobs: deque[tuple[Sequence[int], threading.Event]] = deque()
         self._unread: set[int] = set()
         """Monitors that somebody else changed and that the database would not let us read."""
-        self._work = threading.Event()
-        self._stopping = False
-        self._pause = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._refusals = Repeats()
+        self._refused = 0
+        """Heartbeats refused since the log said so last."""
+        self._thread = SupervisedThread(
+            "recorder", self._work, threads or Threads(), end=self._end, vital=True, drains=True
+        )
         self._group = GroupCommit(database, replica)
         self._spooler = spooler
 
     def start(self) -> None:
         if self._spooler is not None:
             self._spooler.open()
-            self._work.set()
         self._thread.start()
 
     def look_around(self) -> None:
@@ -75,14 +79,11 @@ class Recorder:
         if self._spooler is not None:
             self._spooler.look_around()
             if self._spooler.behind:
-                self._work.set()
+                self._thread.wake()
 
     def stop(self, timeout: float = 30.0) -> None:
         """Commits what waits, then ends the thread."""
-        self._stopping = True
-        self._pause.set()
-        self._work.set()
-        self._thread.join(timeout)
+        self._thread.stop(timeout)
 
     def record(self, pending: Pending) -> bool:
         """Queues a heartbeat; False when too many wait already. Never blocks."""
@@ -91,8 +92,7 @@ class Recorder:
                 self._spooler.missed()
             return False
         self._queue.append(pending)
-        if not self._work.is_set():
-            self._work.set()
+        self._thread.wake()
         return True
 
     def reload(self, ids: Sequence[int]) -> threading.Event:
@@ -102,29 +102,28 @@ class Recorder:
         """
         done = threading.Event()
         self._jobs.append((ids, done))
-        self._work.set()
+        self._thread.wake()
         return done
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _run(self) -> None:
-        while True:
-            self._work.wait(_RETRY_PAUSE if self._unread else None)
-            self._work.clear()
-            self._read_again()
-            while self._queue or self._jobs or self._can_replay():
-                if self._jobs:
-                    ids, done = self._jobs.popleft()
-                    self._reload(ids)
-                    done.set()
-                taken = self._take() if self._queue else 0
-                if self._can_replay():
-                    self._catch_up(2 * taken)
-            if self._stopping:
-                if self._spooler is not None:
-                    self._spooler.close()
-                self._db.close()
-                return
+    def _work(self) -> float | None:
+        self._read_again()
+        while self._queue or self._jobs or self._can_replay():
+            self._thread.progress()
+            # Heartbeats first: whatever goes wrong with the rest, they are taken.
+            taken = self._take() if self._queue else 0
+            if self._jobs:
+                ids, done = self._jobs.popleft()
+                self._serve(ids, done)
+            if self._can_replay():
+                self._catch_up(2 * taken)
+        return _RETRY_PAUSE if self._unread else None
+
+    def _end(self) -> None:
+        if self._spooler is not None:
+            self._spooler.close()
+        self._db.close()
 
     def _take(self) -> int:
         """How many heartbeats that were."""
@@ -148,12 +147,36 @@ class Recorder:
                 self._put_by(self._spooler, batch, tried=True)
             else:
                 self._refuse(batch, error)
-                self._pause.wait(_RETRY_PAUSE)
+                self._thread.pause(_RETRY_PAUSE)
+        except Exception as error:  # noqa: BLE001 - logged and counted there
+            self._thread.survived(error)
+            self._split(batch)
         else:
             self._settled(batch)
             self._telemetry.batch_committed(len(batch), time.perf_counter() - started)
+            self._refusals.over()
             self._read_again()
         return len(batch)
+
+    def _split(self, batch: Sequence[Pending]) -> None:
+        """A group that cannot be written, although the database is there, holds something that cannot. It is halved
+        until that is found, so that one heartbeat costs none of the others; its sender is answered 503.
+        """
+        if len(batch) == 1:
+            self._refuse(batch, StorageUnavailable("this heartbeat cannot be written"))
+            return
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            self._thread.progress()
+            try:
+                self._commit_whatever_is_in_the_way(half)
+            except StorageUnavailable as error:
+                self._refuse(half, error)
+            except Exception as error:  # noqa: BLE001 - the same as of the whole group, which was logged
+                log.debug("halving a group: %s", type(error).__name__)
+                self._split(half)
+            else:
+                self._settled(half)
 
     def _commit_whatever_is_in_the_way(self, batch: Sequence[Pending]) -> None:
         for _ in range(TRIES - 1):
@@ -174,8 +197,13 @@ class Recorder:
             transaction.after_commit.append(lambda: self._fold(changes))
 
     def _fold(self, changes: Changes) -> None:
-        if changes.fold():
-            self._attention()
+        """The group is committed: whatever happens here, it must not be written a second time."""
+        try:
+            if changes.fold():
+                self._attention()
+        except Exception as error:  # noqa: BLE001 - logged and counted there
+            self._thread.survived(error)
+            self._unread.update(changes.watched)
 
     def _put_by(self, spooler: "Spooler", batch: Sequence[Pending], tried: bool = False) -> None:
         if tried:  # and time has passed
@@ -191,7 +219,10 @@ class Recorder:
             self._settled(batch)
 
     def _refuse(self, batch: Sequence[Pending], error: StorageUnavailable) -> None:
-        log.error("heartbeats not recorded: %s", error, extra={"heartbeats": len(batch)})
+        self._refused += len(batch)
+        if self._refusals.is_due(str(error)):
+            log.error("%d heartbeats not recorded, answered 503: %s", self._refused, error)
+            self._refused = 0
         for pending in batch:
             pending.error = error
         self._settled(batch)
@@ -205,6 +236,15 @@ class Recorder:
         if not self._spooler.behind:
             self._read_again()
             self._attention()
+
+    def _serve(self, ids: Sequence[int], done: threading.Event) -> None:
+        try:
+            self._reload(ids)
+        except Exception:
+            self._unread.update(ids)
+            raise
+        finally:
+            done.set()
 
     def _reload(self, ids: Sequence[int]) -> None:
         if self._spooler is not None and self._spooler.behind:  # the fleet knows of more than the database does
@@ -220,6 +260,6 @@ class Recorder:
             log.warning("changes made elsewhere not read yet: %s", error)
 
     def _read_again(self) -> None:
-        if self._unread and not self._stopping:
+        if self._unread and not self._thread.stopping:
             self._jobs.append((sorted(self._unread), threading.Event()))
             self._unread.clear()

@@ -30,6 +30,10 @@ class Unreadable(HeartbeatExporterError):
     """The disk does not give back what is in a spool file."""
 
 
+class _Halve(Exception):
+    """These lines cannot be recorded together."""
+
+
 class Replay:
     """`some` and `mark` belong to the recorder's thread; `attempt` is for any other."""
 
@@ -40,6 +44,10 @@ class Replay:
         self._telemetry = telemetry
         self.ready = True
         """Whether the database took the last thing that was asked of it here."""
+        self._lines = LINES
+        """How many lines are replayed at once; fewer after some that could not be."""
+        self._poison: tuple[str, int] | None = None
+        """File and offset of a line that could not be recorded by itself."""
         self._mark = Prepared(database, self._upsert("committed"))
         self._move = Prepared(database, self._upsert("position"))
         self._touch = Prepared(database, self._upsert())
@@ -77,7 +85,8 @@ class Replay:
                 position, committed = self._progress(file)
                 file.skip_to(position)
                 piece = self._read(file)
-                touched = self._write(transaction, [one for one in piece.records if not 0 < one.group <= committed])
+                records = [one for one in piece.records if not 0 < one.group <= committed]
+                touched = self._write_or_put_aside(transaction, file, records)
                 self._execute(transaction, self._move, file.id, position=piece.end)
         except StorageConflict:
             raise  # and tried again at once
@@ -88,6 +97,9 @@ class Replay:
             log.error("%d heartbeats are not recorded, the spool file is left as it is: %s", file.waiting, error)
             self._backlog.give_up(file)
             return 0, set()
+        except _Halve:
+            return 0, set()
+        self._lines = LINES if self._lines == 1 else self._lines
         file.replayed(piece)
         self._telemetry.replayed(len(piece.records))
         if file.position >= file.end:
@@ -96,7 +108,7 @@ class Replay:
 
     def _read(self, file: SpoolFile) -> Piece:
         try:
-            piece = file.read(LINES)
+            piece = file.read(self._lines)
         except OSError as error:
             raise Unreadable(f"{file.path}: {error.strerror}") from error
         try:
@@ -108,6 +120,26 @@ class Replay:
                 "%d lines of the spool file %s cannot be read: they are put aside", len(piece.damaged), file.path.name
             )
         return piece
+
+    def _write_or_put_aside(self, transaction: Transaction, file: SpoolFile, records: Sequence[Record]) -> set[int]:
+        """What cannot be written although the database is there is looked for by halves, and put aside as a damaged
+        line is: else the process, and each that follows it, would fail at it again and again.
+        """
+        if self._poison == (file.id, file.position):
+            file.put_aside([(file.position, file.line_at(file.position))])
+            return set()
+        try:
+            return self._write(transaction, records)
+        except StorageUnavailable:
+            raise
+        except Exception as error:
+            if not self._db.is_refusal(error):
+                raise
+            log.exception("the spool file %s holds what cannot be recorded", file.path.name)
+            if self._lines == 1:
+                self._poison = (file.id, file.position)
+            self._lines = max(1, self._lines // 2)
+            raise _Halve from error
 
     def _write(self, transaction: Transaction, records: Sequence[Record]) -> set[int]:
         watched = {one.monitor.tag: one for one in self._watched({record.tag for record in records})}

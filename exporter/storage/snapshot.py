@@ -1,14 +1,18 @@
 """Reads whole monitors out of the database: definition, state, open runs and standing, as the fleet holds them."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from sys import intern
 from typing import Any
 
 from peewee import fn
 
-from exporter.core.heartbeat import HeartbeatState, Kind, Run
+from exporter.core.errors import HeartbeatExporterError
+from exporter.core.heartbeat import NO_HEARTBEATS, HeartbeatState, Kind, Run
 from exporter.core.monitor import Monitor
+from exporter.core.schedule import next_tick
 from exporter.core.status import Reason, Status
 from exporter.core.timeline import Standing
 from exporter.core.uptime import NOTHING_HAPPENED
@@ -17,6 +21,10 @@ from exporter.storage.fleet import Watched
 from exporter.storage.pasts import load_pasts
 from exporter.storage.tables import MONITOR_COLUMNS, STANDING_COLUMNS, STATE_COLUMNS
 
+log = logging.getLogger(__name__)
+
+UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError, HeartbeatExporterError)
+"""What reading a row raises whose values no version of ours wrote."""
 CHUNK = 400
 """Ids in one IN (…): far below every engine's limit of parameters, and as fast as any more."""
 PART = 20_000
@@ -89,14 +97,40 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
     first_standing = first_state + len(STATE_COLUMNS)
     for row in query.tuples():
         id, digest, provisioned, by_hand = row[:4]
+        definition, state = row[4:first_state], row[first_state:first_standing]
+        unreadable = False
+        try:
+            monitor = monitor_of(definition, bool(by_hand))
+            check_ticks(monitor)
+            standing, heartbeats = standing_of(*row[first_standing:]), state_of(state, runs.get(id, ()))
+        except UNREADABLE as error:
+            # The others must not suffer, and its sender must not be sent away: it is kept, and never evaluated.
+            log.error("the monitor %s cannot be read from the database and is set aside: %s", definition[0], error)
+            monitor = Monitor(tag=str(definition[0]), paused=True)
+            standing, heartbeats = Standing(Status.PAUSED, Reason.PAUSED, 0), NO_HEARTBEATS
+            unreadable = True
         yield Watched(
             id=id,
-            monitor=monitor_of(row[4:first_state], bool(by_hand)),
+            monitor=monitor,
             digest=bytes(digest),
-            standing=standing_of(*row[first_standing:]),
-            state=state_of(row[first_state:first_standing], runs.get(id, ())),
+            standing=standing,
+            state=heartbeats,
             provisioned=bool(provisioned),
+            unreadable=unreadable,
         )
+
+
+def check_ticks(monitor: Monitor) -> None:
+    """Raises one of UNREADABLE when a schedule of the database's cannot be worked with."""
+    for expression in (monitor.schedule, monitor.evaluation_cron):
+        if expression is not None:
+            _check_ticks(expression, monitor.timezone)
+
+
+@lru_cache(maxsize=4096)
+def _check_ticks(expression: str, timezone: str) -> None:
+    """Many monitors share one."""
+    next_tick(expression, timezone, 0)
 
 
 def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +25,11 @@ VERSION = 1
 SUFFIX, DONE, DAMAGED, NEW = ".spool", ".done", ".damaged", ".new"
 _CHUNK = 1 << 20
 """Bytes read at a time: far more than the longest line."""
+_BIGINT = 2**63
+_LATEST = 253_402_300_799_999
+"""The last millisecond of the year 9999; later ones can be neither shown nor calculated with."""
+_KINDS = frozenset(kind.value for kind in Kind)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Record(NamedTuple):
@@ -60,11 +66,42 @@ def decode(line: bytes) -> Record | dict[str, object] | None:
     checksum, _, content = line.partition(b" ")
     if len(checksum) != 8 or checksum != b"%08x" % zlib.crc32(content):
         return None
-    found = json.loads(content)
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
     if isinstance(found, dict):
         return found
+    return _record(found)
+
+
+def _record(found: object) -> Record | None:
+    """None for what no version of ours can have meant. The checksum says only that it is what was written: by a newer
+    version, perhaps, or by another program.
+    """
+    if not isinstance(found, list) or len(found) != 7:
+        return None
     group, tag, kind, received_at, rid, exit_code, output = found
+    if not (_is_count(group) and _is_count(received_at) and received_at <= _LATEST):
+        return None
+    if not (all(map(_is_text, (tag, rid, output))) and kind in _KINDS):
+        return None
+    if not (exit_code is None or (_is_integer(exit_code) and abs(exit_code) < _BIGINT)):
+        return None
     return Record(tag, Heartbeat(Kind(kind), received_at, rid, exit_code, output), group)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return _is_integer(value) and 0 <= value < _BIGINT  # type: ignore[operator]
+
+
+def _is_text(value: object) -> bool:
+    """Without half a character, which no database can store."""
+    return isinstance(value, str) and not _SURROGATE.search(value)
 
 
 def _line(content: object) -> bytes:
@@ -170,6 +207,10 @@ class SpoolFile:
                 if seen == lines:
                     break
         return Piece(records, seen, offset, damaged)
+
+    def line_at(self, offset: int) -> bytes:
+        """Raises OSError."""
+        return _lines(os.pread(self._descriptor, min(_CHUNK, self.end - offset), offset))[0]
 
     def replayed(self, piece: Piece) -> None:
         """The database has this piece."""

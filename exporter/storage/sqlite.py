@@ -22,6 +22,7 @@ class SqliteEngine(Engine):
     """A thread keeps its connection until it ends: opening one costs more than a commit."""
 
     errors = (peewee.PeeweeException, sqlite3.Error)
+    refusals = (peewee.IntegrityError, peewee.DataError, sqlite3.IntegrityError, sqlite3.DataError)
 
     def __init__(self, url: str) -> None:
         """`url` is canonical."""
@@ -74,6 +75,13 @@ class SqliteEngine(Engine):
         with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
             return bool(connection.execute(table).fetchone()[0])
 
+    def reason(self, error: BaseException) -> str:
+        """With the path and the cure: SQLite names neither."""
+        said = super().reason(error)
+        if "unable to open" in said or "readonly" in said or "not a database" in said:
+            return f"{said}: {_cause(Path(self.name), said)}"
+        return f"{said} ({self.name})" if "disk" in said else said
+
     def copy_to(self, file: Path) -> None:
         from exporter.storage.sqlite_copy import copy_sqlite
 
@@ -86,6 +94,25 @@ class SqliteEngine(Engine):
     def damage(self) -> Sequence[str]:
         found = [str(row[0]) for row in self.database.execute_sql("PRAGMA quick_check(3)").fetchall()]
         return () if found == ["ok"] else found
+
+
+def _cause(file: Path, said: str) -> str:
+    """What is wrong with the place of a database, and what to do."""
+    folder = file.parent
+    user = f"uid {os.geteuid()}"
+    if "not a database" in said:
+        return f"{file} is another kind of file; move it away, or change storage.url"
+    if not folder.is_dir():
+        return f"the folder {folder} does not exist; create it for {user}, or change storage.url"
+    if file.is_dir():
+        return f"{file} is a folder; name a file in storage.url"
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"{folder} is on a file system that is mounted read-only; choose another in storage.url"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"{user} may not write in {folder}, where SQLite keeps its log beside the database; use chown or chmod"
+    if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+        return f"{user} may not read and write {file}; use chown or chmod"
+    return f"{file}"
 
 
 class _Sqlite(peewee.SqliteDatabase):

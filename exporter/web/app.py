@@ -76,7 +76,7 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         Route("/api/v1/notifications", NotificationList(parts), "api"),
         Route("/api/v1/openapi.json", Description(parts), "api"),
         Route(telemetry, Exposition(parts.scrape, parts.executor), "metrics", Access.METRICS),
-        Route("/-/healthy", Healthy(), "healthy", Access.OPEN),
+        Route("/-/healthy", Healthy(parts.health), "healthy", Access.OPEN),
         Route("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),
         Route("/-/reload", ReloadConfiguration(parts.reload, parts.executor, explains), "reload", Access.RELOAD),
         Route("/static/{name}", StaticFile(assets), "static", Access.OPEN, STATIC),

@@ -145,6 +145,8 @@ class Parts:
     fleet: Fleet
     clock: Clock
     readiness: Readiness
+    health: Readiness
+    """What only a new process can mend; None while all threads do their work."""
     history: History
     monitors: Monitors
     alerts: Alerts

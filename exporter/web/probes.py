@@ -15,9 +15,18 @@ from exporter.web.requests import Request
 
 
 class Healthy:
-    """The process answers. Nothing more: a restart would not mend a database that is away."""
+    """The process answers, and all of its threads do their work. Nothing more: a restart would not mend a database that
+    is away.
+    """
+
+    def __init__(self, health: Readiness) -> None:
+        """`health` returns what only a new process can mend, or None."""
+        self._health = health
 
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        reason = self._health()
+        if reason is not None:
+            raise falcon.HTTPServiceUnavailable(description=f"Not healthy: {reason}.", retry_after=RETRY_AFTER)
         resp.media = {"status": "OK"}
 
     on_head = on_get

@@ -90,6 +90,7 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
         lambda telemetry: telemetry.evaluated_until(1234.5),
         {"evaluated_until_timestamp_seconds": 1234.5},
     ),
+    "thread_failed": (lambda telemetry: telemetry.thread_failed("pruner"), {"thread_errors_total{thread=pruner}": 1}),
     "evaluation_failed": (lambda telemetry: telemetry.evaluation_failed(), {"evaluation_failures_total": 1}),
     "transition": (
         lambda telemetry: telemetry.transition("DOWN"),
