@@ -50,6 +50,14 @@ class Engine:
         """What is at the URL now: equal as long as it is the same database, None when there is none."""
         raise NotImplementedError
 
+    def intact(self) -> bool:
+        """Right after `place`: whether all files that this thread's connection writes to still have their names."""
+        return True
+
+    def rescue(self) -> bool:
+        """They do not: puts what was committed where it lasts, and returns whether that succeeded. Raises `errors`."""
+        return False
+
     def reason(self, error: BaseException) -> str:
         """One line without a secret, for people."""
         return " ".join(str(error).split())

@@ -1,6 +1,5 @@
 """SQLite: one file, the default."""
 
-import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ import peewee
 
 from exporter.core.errors import InvalidValue
 from exporter.storage.engine import Engine
+from exporter.storage.sqlite_names import Names
 
 BUSY_SECONDS = 3.0
 """How long SQLite waits for another program's lock; the sender is answered 503 within five seconds."""
@@ -30,11 +30,13 @@ class SqliteEngine(Engine):
             raise InvalidValue("storage.url: heartbeats are kept on a disk: write sqlite:///heartbeats.db")
         self.file = Path(path)
         self._file = str(self.file)
+        self._names = Names(self.file)
         self.database = _Sqlite(
             self._file,
             # Deferred transactions that turn into writers fail with "database is locked" at once, whatever the timeout.
             lock_type="IMMEDIATE",
             timeout=BUSY_SECONDS,
+            factory=_Connection,
             pragmas={
                 "journal_mode": "wal",
                 "synchronous": "full",
@@ -61,11 +63,30 @@ class SqliteEngine(Engine):
 
     def place(self) -> object:
         """SQLite goes on writing to an open file that has lost its name, and says nothing."""
-        try:
-            found = os.stat(self._file)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+        return self._names.look().database
+
+    def intact(self) -> bool:
+        """While a connection is open, SQLite neither removes nor replaces its log."""
+        connection = self._connection()
+        if connection is None:
+            return True
+        log = self._names.latest.log
+        if any(before not in (0, now) for before, now in zip(connection.log, log, strict=False)):
+            return False
+        connection.log = log  # SQLite makes them when it first needs them
+        return True
+
+    def rescue(self) -> bool:
+        """The open connection still has the log, and copies what it holds into the database."""
+        connection = self._connection()
+        if connection is None or connection.in_transaction or self._names.another_log(connection.log):
+            return False
+        busy, frames, copied = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        return not busy and frames == copied
+
+    def _connection(self) -> "_Connection | None":
+        """The calling thread's, if it has one."""
+        return None if self.database.is_closed() else self.database.connection()
 
     def copy_to(self, file: Path) -> None:
         from exporter.storage.sqlite_copy import copy_sqlite
@@ -79,6 +100,11 @@ class SqliteEngine(Engine):
     def damage(self) -> Sequence[str]:
         found = [str(row[0]) for row in self.database.execute_sql("PRAGMA quick_check(3)").fetchall()]
         return () if found == ["ok"] else found
+
+
+class _Connection(sqlite3.Connection):
+    log: tuple[int, ...] = ()
+    """Which files the log and its index are, since there are any."""
 
 
 class _Sqlite(peewee.SqliteDatabase):

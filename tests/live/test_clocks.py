@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.core.clock import DAY, HOUR, SECOND
+from exporter.core.clock import DAY, HOUR
 from tests.live.conftest import Service, Starter, curl, eventually, monitors
 from tests.live.test_blackouts import let_pass
 from tests.live.wall_clock import WallClock
@@ -62,7 +62,7 @@ def statuses(service: Service, tag: str) -> list[str]:
 
 
 def alarms(receiver: Receiver) -> list[str]:
-    return [alert["monitor"]["tag"] for one in receiver.received for alert in one.json["alerts"]]
+    return [alert["monitor_tag"] for one in receiver.received for alert in one.json["alerts"]]
 
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(2 * DAY, 6.0), (365 * DAY, 9.0), (-2 * DAY, 6.0)], ids=str)
