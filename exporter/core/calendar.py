@@ -85,7 +85,7 @@ class Calendar:
     forgives: bool = True
     """Whether blackouts are forgiven: `after_outage` says so."""
     skipped: tuple[Span, ...] = ()
-    """Merged. What a clock was set forward over: it never was, and counts for no monitor, whatever `after_outage` is."""
+    """Merged. What a clock was set forward over: it never was, and counts for nothing, whatever `after_outage` is."""
     _made: dict[tuple[Maintenance, ...], Uncounted] = field(default_factory=dict, repr=False)
 
     def of(self, monitor: Monitor) -> Uncounted:

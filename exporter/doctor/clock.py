@@ -5,13 +5,14 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from exporter.core.clock import SECOND
+from exporter.core.clock import MINUTE, SECOND
 from exporter.core.moments import precisely
 from exporter.doctor.finding import Finding, ok, problem, skipped, warning
 from exporter.doctor.patient import Patient
 from exporter.storage.blackouts import AHEAD
+from exporter.storage.server_clock import ServerClock
 
-NOTABLE = 2 * SECOND
+NOTABLE = 1 * SECOND
 """A difference that is not how long asking took."""
 _ADVICE = "Have all machines synchronise their clocks (systemd-timesyncd, chrony), the database's too."
 
@@ -42,7 +43,11 @@ def clock(patient: Patient) -> Iterator[Finding]:
             "ahead, or another replica's is",
             _ADVICE,
         )
-    if abs(away) <= NOTABLE and future <= AHEAD:
+    measured = ServerClock(opened, patient.clock).kept(now - 5 * MINUTE) if patient.database.engine.locks_rows else []
+    skew = max((one.ahead for one in measured), default=0) - min((one.ahead for one in measured), default=0)
+    if skew > NOTABLE:
+        yield warning(f"the clocks of replicas differ by {precisely(skew)}", _ADVICE)
+    if abs(away) <= NOTABLE and future <= AHEAD and skew <= NOTABLE:
         yield ok("this machine's, the database's and what others wrote agree")
 
 

@@ -1,5 +1,6 @@
 """One database: connections, transactions, and its errors in our words. What differs is behind `engine`."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ from exporter.core.telemetry import Silent, Telemetry
 from exporter.storage.engine import Engine
 from exporter.storage.engines import open_engine
 from exporter.storage.tables import Tables
+
+log = logging.getLogger(__name__)
 
 LONGEST = 8.0
 """Seconds that a transaction may last which writes to a log that others follow: see `storage.log_feed`."""
@@ -277,9 +280,21 @@ class Database:
             self._place = self._engine.place()
 
     def _still_there(self) -> None:
-        if self._engine.place() != self._place:
+        same = self._engine.place() == self._place
+        if not same or not self._engine.intact():
+            self._rescue()
             self._replaced()
             raise peewee.OperationalError("the database was removed or replaced")
+
+    def _rescue(self) -> None:
+        """What was acknowledged must not be lost with the files."""
+        try:
+            saved = self._engine.rescue()
+        except self._engine.errors as error:
+            log.critical("the database lost a file, and its log could not be saved: %s", self._engine.reason(error))
+        else:
+            if saved:
+                log.critical("the database lost a file: what its log held was saved into it")
 
     def _first(self, error: BaseException) -> BaseException:
         """What went wrong first: a full disk also makes the rollback fail, which tells nobody anything."""

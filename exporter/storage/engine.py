@@ -58,6 +58,14 @@ class Engine:
         """Whether what is at the URL was made by this program, as far as that can be seen without changing it."""
         return True
 
+    def intact(self) -> bool:
+        """Right after `place`: whether all files that this thread's connection writes to still have their names."""
+        return True
+
+    def rescue(self) -> bool:
+        """They do not: puts what was committed where it lasts, and returns whether that succeeded. Raises `errors`."""
+        return False
+
     def reason(self, error: BaseException) -> str:
         """One line without a secret, for people."""
         return " ".join(str(error).split())

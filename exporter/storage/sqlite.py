@@ -13,6 +13,7 @@ import peewee
 
 from exporter.core.storage_url import sqlite_file
 from exporter.storage.engine import Engine
+from exporter.storage.sqlite_names import Names
 
 BUSY_SECONDS = 3.0
 """How long SQLite waits for another program's lock; the sender is answered 503 within five seconds."""
@@ -31,11 +32,13 @@ class SqliteEngine(Engine):
         self.file = file
         self.name = str(file.absolute())
         self._file = str(self.file)
+        self._names = Names(self.file)
         self.database = _Sqlite(
             self._file,
             # Deferred transactions that turn into writers fail with "database is locked" at once, whatever the timeout.
             lock_type="IMMEDIATE",
             timeout=BUSY_SECONDS,
+            factory=_Connection,
             pragmas={
                 "journal_mode": "wal",
                 "synchronous": "full",
@@ -62,11 +65,30 @@ class SqliteEngine(Engine):
 
     def place(self) -> object:
         """SQLite goes on writing to an open file that has lost its name, and says nothing."""
-        try:
-            found = os.stat(self._file)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+        return self._names.look().database
+
+    def intact(self) -> bool:
+        """While a connection is open, SQLite neither removes nor replaces its log."""
+        connection = self._connection()
+        if connection is None:
+            return True
+        log = self._names.latest.log
+        if any(before not in (0, now) for before, now in zip(connection.log, log, strict=False)):
+            return False
+        connection.log = log  # SQLite makes them when it first needs them
+        return True
+
+    def rescue(self) -> bool:
+        """The open connection still has the log, and copies what it holds into the database."""
+        connection = self._connection()
+        if connection is None or connection.in_transaction or self._names.another_log(connection.log):
+            return False
+        busy, frames, copied = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        return not busy and frames == copied
+
+    def _connection(self) -> "_Connection | None":
+        """The calling thread's, if it has one."""
+        return None if self.database.is_closed() else self.database.connection()
 
     def ours(self) -> bool:
         """Asked read-only: our own connections turn a file to WAL."""
@@ -113,6 +135,11 @@ def _cause(file: Path, said: str) -> str:
     if file.exists() and not os.access(file, os.R_OK | os.W_OK):
         return f"{user} may not read and write {file}; use chown or chmod"
     return f"{file}"
+
+
+class _Connection(sqlite3.Connection):
+    log: tuple[int, ...] = ()
+    """Which files the log and its index are, since there are any."""
 
 
 class _Sqlite(peewee.SqliteDatabase):
