@@ -2,7 +2,6 @@
 
 import sys
 import uuid
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from exporter.core.clock import MINUTE, SystemClock
 from exporter.core.errors import InvalidValue
 
 if TYPE_CHECKING:
-    from exporter.alerting.message import Message
+    from exporter.alerting.message import Event, Message
 
 TEST_RULE = "notify-test"
 TEST_NAME = "Only a test"
@@ -53,10 +52,10 @@ def test(name: str, config_file: Path) -> None:
         settings = read_config(config_file).settings
         chosen = _find(settings, name)
         notifier = notifier_class(chosen.type)(chosen.options)
-    key = f"test-{uuid.uuid4().hex}"
+    key, began = f"test-{uuid.uuid4().hex}", SystemClock().now()
     for event in (Event.TRIGGERED, Event.RESOLVED):
         try:
-            said = notifier.deliver(_message(event, settings, key))
+            said = notifier.deliver(_message(event, settings, key, began))
         except DeliveryFailed as error:
             click.echo(f"{event}: not delivered to {name} ({chosen.type}): {error}", err=True)
             sys.exit(1)
@@ -72,12 +71,41 @@ def _find(settings: Settings, name: str) -> NotifierSettings:
     raise InvalidValue(f"the configuration has no notifier {name[:100]!r}: {hint}")
 
 
-def _message(event: str, settings: Settings, key: str) -> "Message":
-    """The sample, marked as what it is: whoever gets it must not begin to repair a backup."""
-    from exporter.alerting.message import Event, Site
-    from exporter.alerting.samples import sample
+def _message(event: "Event", settings: Settings, key: str, began: int) -> "Message":
+    """Marked as what it is: whoever gets it must not begin to repair anything. Its links lead to the status page."""
+    from exporter.alerting.message import Event, Facts, Message, Site
+    from exporter.core.alert import Ending
+    from exporter.core.alert_rule import Severity
+    from exporter.core.status import Reason, Status
 
-    # The sample's recovery comes 47 minutes after its alarm: both lie in the past.
-    message = sample(Event(event), Site(settings.web.url), SystemClock().now() - 48 * MINUTE, key=key)
-    marks = {"rule": TEST_RULE, "name": TEST_NAME, "description": TEST_DESCRIPTION, "incident_id": None}
-    return replace(message, alerts=tuple(facts.model_copy(update=marks) for facts in message.alerts))
+    class StatusPage(Site):
+        """No monitor and no incident belongs to a test."""
+
+        def monitor_url(self, tag: str) -> str:
+            return f"{self.url}/"
+
+        def incident_url(self, id: int) -> str:
+            return f"{self.url}/"
+
+    now, resolved = SystemClock().now(), event is Event.RESOLVED
+    facts = Facts(
+        alert_id=f"{key}-0",
+        rule=TEST_RULE,
+        severity=Severity.CRITICAL,
+        description=TEST_DESCRIPTION,
+        tag=TEST_RULE,
+        name=TEST_NAME,
+        status=Status.DOWN,
+        reason=Reason.MISSED,
+        at=now,
+        triggered_at=began,
+        resolved_at=now if resolved else None,
+        ending=Ending.RECOVERED if resolved else None,
+        last_success_at=began - 12 * MINUTE,
+        due_at=began - 12 * MINUTE,
+        since=began - 2 * MINUTE,
+        output="This is where the end of the job's output would be.\n",
+    )
+    answers = (f"{key}-{Event.TRIGGERED.lower()}",) if resolved else ()
+    site = StatusPage(settings.web.url)
+    return Message(f"{key}-{event.lower()}", event, (facts,), site, now, answers=answers, is_test=True)

@@ -102,6 +102,8 @@ class Message:
     """Ids of alerts that are resolved before their alarm could be delivered: this message has to tell both."""
     answers: tuple[str, ...] = ()
     """Keys of the alarms that this one continues, so that mails thread; empty for an alarm."""
+    is_test: bool = False
+    """Sent by hand, to see whether it arrives: every headline has to say so."""
 
     @property
     def first(self) -> Facts:

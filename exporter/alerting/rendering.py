@@ -18,9 +18,11 @@ from jinja2.utils import Namespace
 from markupsafe import Markup
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
+from exporter.alerting.bounded import bounded
 from exporter.alerting.message import Event, Message
 from exporter.alerting.samples import nasty_samples, sample, samples
 from exporter.alerting.variables import variables
+from exporter.alerting.wording import marked
 from exporter.core.errors import InvalidValue
 
 LARGEST_SOURCE = 64 * 1024
@@ -87,12 +89,20 @@ class Template:
         """
         self._source = source
         self._kind = escape or kind
+        bounded(self._try_out)
         self._compiled = _compile(source, self._kind)
+
+    def _try_out(self) -> str:
+        self._compiled = _compile(self._source, self._kind)
         for message in _messages_to_try():
-            self.render(message)
+            self._render(message)
+        return ""
 
     def render(self, message: Message) -> str:
-        """Raises InvalidValue; for no message if none of the samples made it."""
+        """Raises InvalidValue; for no message if none of the samples made it. Bounded in time and memory."""
+        return bounded(lambda: self._render(message))
+
+    def _render(self, message: Message) -> str:
         limit = LARGEST_RESULT + LARGEST_PER_ALERT * len(message.alerts)
         parts, size = [], 0
         try:
@@ -101,7 +111,7 @@ class Template:
                 size += len(part)
                 if size > limit:
                     raise InvalidValue(f"the template makes more than {limit:,} characters")
-        except InvalidValue:
+        except (InvalidValue, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001  whatever an expression may raise
             raise InvalidValue(f"{_line_of(error)}{_explained(error)}") from None
@@ -288,7 +298,8 @@ def worded(template: Template | None, message: Message, otherwise: str) -> str:
     if template is None:
         return otherwise
     try:
-        return template.render(message).strip() or otherwise
+        made = template.render(message).strip() or otherwise
+        return made if made[:1] == "<" else marked(made, message)
     except InvalidValue:
         return otherwise
 

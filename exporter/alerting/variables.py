@@ -16,6 +16,7 @@ from exporter.alerting.wording import (
     ending_text,
     headline,
     icon,
+    marked,
     name_of,
     plain_text,
     why,
@@ -70,7 +71,7 @@ def alerts_of(message: Message) -> list[dict[str, Any]]:
 
 def of_alert(facts: Facts, message: Message) -> dict[str, Any]:
     """Moments are RFC 3339 in UTC, durations in seconds and in words."""
-    rule, name = shorten(one_line(facts.rule), LONGEST_NAME), name_of(facts)
+    rule, name = shorten(one_line(facts.rule), LONGEST_NAME), marked(name_of(facts), message)
     description = shorten(readable(facts.description).strip(), LONGEST_DESCRIPTION)
     incident = facts.incident_id
     lasted = max(0, (facts.resolved_at if facts.resolved_at is not None else facts.at) - facts.triggered_at)

@@ -51,8 +51,20 @@ class Line(NamedTuple):
     value: str
 
 
+TEST_MARK = "[TEST]"
+
+
+def marked(text: str, message: Message) -> str:
+    """`text`, with the mark of a test if the message is one and it has none yet."""
+    return f"{TEST_MARK} {text}" if message.is_test and TEST_MARK not in text else text
+
+
 def headline(message: Message) -> str:
     """The whole message in one line, without an icon: `DOWN: Nightly backup, missed, 12 min late`."""
+    return marked(_headline(message), message)
+
+
+def _headline(message: Message) -> str:
     names = list({facts.tag: name_of(facts) for facts in message.alerts}.values())
     if len(names) == 1:
         return _headline_of_one(message.first, message)

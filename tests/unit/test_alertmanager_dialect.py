@@ -228,3 +228,70 @@ def test_any_bytes_are_answered(body: bytes, stalled: bool) -> None:
         assert read(body, stalled=stalled) == ()
     except Refused as refused:
         assert refused.status in (400, 503)
+
+
+def grafana(name: str = "DatasourceError", reason: str | None = None, **labels: object) -> dict[str, object]:
+    """As a contact point of Grafana's posts it."""
+    annotations = {"Error": "failed to query data: dial tcp: connection refused"}
+    if reason is not None:
+        annotations["grafana_state_reason"] = reason
+    return {
+        "status": "firing",
+        "labels": {"alertname": name, "grafana_folder": "Ops", **labels},
+        "annotations": annotations,
+        "startsAt": "2026-11-30T04:00:00Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "valueString": "",
+        "silenceURL": "http://grafana.example/alerting/silence/new",
+    }
+
+
+BROKEN = [
+    grafana(rulename="Watchdog", datasource_uid="PBFA97CFB590B2093", ref_id="A"),
+    grafana("DatasourceNoData", rulename="Watchdog", datasource_uid="PBFA97CFB590B2093", ref_id="A"),
+    grafana("DatasourceNoData", rulename="Watchdog"),
+    grafana("DatasourceError"),
+    grafana("Watchdog", rulename="Watchdog", datasource_uid="x"),
+    grafana("Watchdog", reason="Error"),
+    grafana("Watchdog", reason="NoData"),
+    grafana("Watchdog", reason="NoData, KeepLast"),
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=range(len(BROKEN)))
+def test_what_grafana_fires_because_it_could_not_evaluate_is_no_heartbeat(broken: dict[str, object]) -> None:
+    signals = read(post(broken))
+    assert beaten(signals) == []
+    warning = str(answer(signals)["warning"])
+    assert warning.startswith("Grafana could not evaluate '")
+    assert warning.endswith("not a heartbeat")
+
+
+def test_a_watchdog_in_the_same_post_is_one_all_the_same() -> None:
+    signals = read(post(*BROKEN, grafana("Watchdog")))
+    assert beaten(signals) == ["watchdog"]
+    assert "alertname=DatasourceError" not in signals[0].beat.output
+    assert answer(signals)["monitors"] == ["watchdog"]
+    assert "Grafana could not evaluate 'DatasourceError', 'Watchdog'" in str(answer(signals)["warning"])
+    signals = read(post(grafana(rulename="w", heartbeat_tag="eu"), grafana("Watchdog", heartbeat_tag="us")))
+    assert beaten(signals) == ["us"]
+
+
+@pytest.mark.parametrize("good", [grafana("Watchdog"), grafana("Watchdog", reason="Updated"), alert(rulename="x")])
+def test_what_grafana_did_evaluate_is_a_heartbeat(good: dict[str, object]) -> None:
+    assert beaten(read(post(good))) == ["watchdog"]
+    assert "warning" not in answer(read(post(good)))
+
+
+def test_a_resolved_one_of_grafanas_says_as_before() -> None:
+    resolved = {**BROKEN[0], "status": "resolved"}
+    assert answer(read(post(resolved)))["warning"] == "no alert in it is firing: not a heartbeat"
+
+
+def test_odd_labels_of_grafanas_are_answered() -> None:
+    odd = {
+        "status": "firing",
+        "labels": {"alertname": "DatasourceError", "rulename": {"x": ["y" * 900]}},
+        "annotations": 7,
+    }
+    assert len(str(answer(read(post(*[odd] * 9)))["warning"])) < 300

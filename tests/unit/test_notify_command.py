@@ -1,6 +1,8 @@
 """`notify test` through a real webhook to a real receiver: it says what the other side said, or why it could not."""
 
 import json
+import time
+from datetime import datetime
 from pathlib import Path
 
 import jsonschema
@@ -98,3 +100,21 @@ def test_every_notifier_is_in_the_schema_with_the_files_of_its_secrets(tmp_path:
     assert not fits(name="ops", type="carrier-pigeon", url="https://x.example")
     assert not fits(type="webhook", url="https://x.example")
     assert not fits(name="ops", url="https://x.example")
+
+
+def test_it_is_of_now_marked_and_its_links_work(tmp_path: Path) -> None:
+    before = int(time.time())
+    with Receiver() as receiver:
+        file = config(tmp_path, receiver.url + SECRET)
+        file.write_text(file.read_text() + f"  - {{name: chat, type: slack, url: '{receiver.url}', title: 'hello'}}\n")
+        assert notify(file).exit_code == 0
+        assert notify(file, "chat").exit_code == 0
+    for request in receiver.received[:2]:
+        body = request.json
+        assert body["headline"].startswith("[TEST] ")
+        assert "[TEST]" in body["alert_name"]
+        assert body["monitor_url"] == body["alert_cta_url"] == "https://heartbeats.example.org/"
+        assert before <= datetime.fromisoformat(body["sent_for"]).timestamp() <= time.time()
+        assert "monitors/" not in request.body.decode()
+    assert receiver.received[0].json["triggered_at"] == receiver.received[1].json["triggered_at"]
+    assert receiver.received[2].json["text"] == "[TEST] hello"

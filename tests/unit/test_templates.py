@@ -1,7 +1,9 @@
 """Templates fail when they are read, with their line and in words, and never when they are needed."""
 
 import json
+import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -250,3 +252,30 @@ def test_every_name_is_documented() -> None:
         for name in line.split("|")[1].replace("`", "").replace(" ", "").split(",")
     }
     assert documented == {*variables(TRIGGERED)}
+
+
+GREEDY = [
+    "{% for i in range(1000) %}" * 3 + "{% endfor %}" * 3,
+    "{{ [1] | batch(1000000000, 0) | list | length }}",
+    "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+    "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
+    "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x | length }}",
+    "{% set x = 'a' * 1000000 %}{{ x | replace('a', x) | length }}",
+    "{% set x = 'a' * 1000000 %}{% set y %}{% for i in range(1000) %}{{ x }}{% endfor %}{% endset %}{{ y | length }}",
+]
+
+
+@pytest.mark.parametrize("kind", ["text", "json", "html"])
+@pytest.mark.parametrize("source", GREEDY, ids=range(len(GREEDY)))
+def test_a_greedy_template_is_refused_and_ends(source: str, kind: Literal["text", "json", "html"]) -> None:
+    before = time.process_time()
+    with pytest.raises(InvalidValue, match=r"takes too (long|much memory)"):
+        Template(source, kind)
+    assert time.process_time() - before < 1
+
+
+def test_a_template_that_is_greedy_only_in_earnest_holds_nothing_up() -> None:
+    greedy = "{% if monitor_tag == 'unforeseen' %}" + GREEDY[3] + "{% else %}fine{% endif %}"
+    facts = TRIGGERED.first.model_copy(update={"tag": "unforeseen"})
+    message = Message("k", Event.TRIGGERED, (facts,), TRIGGERED.site, TRIGGERED.owed_at)
+    assert worded(Template(greedy), message, "otherwise") == "otherwise"

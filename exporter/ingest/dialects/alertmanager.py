@@ -1,13 +1,15 @@
 """Alertmanager's webhook, `POST /api/v1/alertmanager/{tag}/{secret}`: a firing alert is a heartbeat.
 
 It is there for the Watchdog, an alert that always fires: as long as it arrives, Prometheus evaluates and Alertmanager
-delivers. Alertmanager drops what is answered with 4xx, and says so in its log and its metrics; it sends again what is
-answered with 5xx; and it takes 2xx for delivered. So what we cannot make sense of is a 4xx, and never a silent 200.
+delivers. Grafana sends the same, and when it cannot evaluate a rule, it fires an alert in the rule's place that says
+so: that is the opposite of a heartbeat. Alertmanager drops what is answered with 4xx, and says so in its log and its
+metrics; it sends again what is answered with 5xx; and it takes 2xx for delivered. So what we cannot make sense of is a
+4xx, and never a silent 200.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -32,7 +34,17 @@ _NOT_WHOLE = "the post did not arrive whole, and what did holds no firing alert:
 _TOO_LONG = (
     "no alert in the first megabyte is firing, and the rest is not read: set send_resolved: false, or max_alerts"
 )
-_NOT_FIRING = b'{"status":"OK","warning":"no alert in it is firing: not a heartbeat"}'
+_NOT_FIRING = "no alert in it is firing: not a heartbeat"
+_GRAFANAS_OWN = ("DatasourceError", "DatasourceNoData")
+"""Names under which Grafana fires in place of a rule that it could not evaluate; `rulename` is the rule's own then."""
+_UNEVALUATED = frozenset(("Error", "NoData"))
+"""In the annotation `grafana_state_reason`: the rule fires because it could not be evaluated."""
+
+
+class _Nothing(tuple[Signal, ...]):
+    """No heartbeat, and why."""
+
+    warning = _NOT_FIRING
 
 
 class AlertmanagerDialect:
@@ -42,16 +54,17 @@ class AlertmanagerDialect:
 
     async def read(self, request: Request) -> Sequence[Signal]:
         watched, secret = _claim(request)
-        firing = _firing(await request.body(READ) if request.has_body else Body(b"", False))
+        firing, unevaluated = _firing(await request.body(READ) if request.has_body else Body(b"", False))
+        warnings = [_of_grafana(unevaluated)] if unevaluated else []
         if not firing:
-            return ()
-        warnings: list[str] = []
+            nothing = _Nothing()
+            nothing.warning = "; ".join(warnings) or _NOT_FIRING
+            return nothing
         label = _tag_label(request.query, warnings)
         beaten: dict[str, tuple[Watched, list[str]]] = {}
         unknown: set[str] = set()
         for alert in firing:
-            labels = alert.get("labels")
-            labels = labels if isinstance(labels, dict) else {}
+            labels = _texts(alert, "labels")
             tag = labels.get(label)
             # Without the label, or with one that says nothing, it is the heartbeat of the URL's own monitor.
             named = watched if not isinstance(tag, str) or not tag else request.authenticate(tag, secret)
@@ -70,7 +83,7 @@ class AlertmanagerDialect:
 
     def answer(self, signals: Sequence[Signal]) -> bytes:
         if not signals:
-            return _NOT_FIRING
+            return json.dumps({"status": "OK", "warning": getattr(signals, "warning", _NOT_FIRING)}).encode()
         said: dict[str, object] = {"status": "OK", "monitors": [signal.watched.monitor.tag for signal in signals]}
         if signals[0].warnings:
             said["warning"] = "; ".join(signals[0].warnings)
@@ -88,24 +101,57 @@ def _claim(request: Request) -> tuple[Watched, str]:
     raise Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
 
 
-def _firing(body: Body) -> list[Mapping[str, Any]]:
-    """The firing alerts; raises Refused when that cannot be told."""
+def _firing(body: Body) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """The firing alerts that a rule's evaluation made, and those that Grafana made because there was none; raises
+    Refused when that cannot be told.
+    """
     text = body.kept.decode("utf-8", "replace")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
         if not body.cut:
             raise Refused(Rejection.UNREADABLE_BODY, "no JSON", _NOT_UNDERSTOOD, 400) from None
-        found = [alert for alert in _beginning(text) if _fires(alert)]
+        found, unevaluated = _sorted(_beginning(text))
         if not found and len(body.kept) < READ:
             raise Refused(Rejection.UNREADABLE_BODY, "not whole", _NOT_WHOLE, 503) from None
         if not found:
             raise Refused(Rejection.UNREADABLE_BODY, "too long", _TOO_LONG, 413) from None
-        return found
+        return found, unevaluated
     alerts = document.get("alerts") if isinstance(document, dict) else None
     if not isinstance(alerts, list):
         raise Refused(Rejection.UNREADABLE_BODY, "no alerts", _NOT_UNDERSTOOD, 400)
-    return [alert for alert in alerts if _fires(alert)]
+    return _sorted(alerts)
+
+
+def _sorted(alerts: Iterable[Any]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    found: tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]] = ([], [])
+    for alert in alerts:
+        if _fires(alert):
+            found[_is_unevaluated(alert)].append(alert)
+    return found
+
+
+def _is_unevaluated(alert: Mapping[str, Any]) -> bool:
+    labels, annotations = _texts(alert, "labels"), _texts(alert, "annotations")
+    if labels.get("alertname") in _GRAFANAS_OWN or {"rulename", "datasource_uid"} <= labels.keys():
+        return True
+    reasons = str(annotations.get("grafana_state_reason", "")).split(",")
+    return not _UNEVALUATED.isdisjoint(reason.strip() for reason in reasons)
+
+
+def _of_grafana(alerts: Sequence[Mapping[str, Any]]) -> str:
+    """What the sender is to know about these; any of them may be odd."""
+    rules = {
+        str(labels.get("rulename") or labels.get("alertname")) for labels in (_texts(one, "labels") for one in alerts)
+    }
+    named = ", ".join(repr(rule[:128]) for rule in sorted(rules)[:_NAMED])
+    more = f" and {len(rules) - _NAMED} more" if len(rules) > _NAMED else ""
+    return f"Grafana could not evaluate {named}{more} (an error or no data): not a heartbeat"
+
+
+def _texts(alert: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = alert.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _fires(alert: Any) -> bool:
