@@ -13,6 +13,7 @@ import click
 
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
+from exporter.config.strength import SHORTEST
 from exporter.config.substitution import secret_in
 from exporter.console import Group, key_values, open_storage, storage_options, told_plainly
 from exporter.core.alert_rule import Selector
@@ -219,6 +220,12 @@ def _secret_of_ones_own(file: Path) -> str:
     secret, trouble = secret_in(file)
     if trouble is not None:
         raise InvalidValue(f"--secret-file: {click.format_filename(file)}: {trouble}")
+    if len(secret) < SHORTEST:
+        click.echo(
+            f"Warning: the secret has fewer than {SHORTEST} characters and can be guessed; make one with "
+            "`openssl rand -hex 24`",
+            err=True,
+        )
     return check_secret(secret)
 
 

@@ -148,6 +148,8 @@ def test_check_config(tmp_path: Path) -> None:
     good.write_text("monitors: [{tag: a, secret: s}]\n")
     bad.write_text("web: {listen: x}\nlog: {level: loud}\n")
     assert run("check-config", str(good)).stdout == f"{good}: good, 1 monitor\n"
+    warned = run("check-config", str(good)).stderr
+    assert f"warning: {good}:1: monitors[0].secret: has fewer than 16 characters" in warned
     good.write_text("monitors: [{tag: a, secret: s}]\nalerts: [{name: x}, {name: y}]\n")
     assert run("check-config", str(good)).stdout == f"{good}: good, 1 monitor, 2 alert rules\n"
     result = run("check-config", str(bad))
