@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -247,6 +248,7 @@ def test_the_list_names_its_file_and_is_coloured_only_in_a_terminal(storage: str
     assert "\x1b" not in monitor(storage, "list").output
     with closing(sqlite3.connect(storage.removeprefix("sqlite:///"))) as database:
         database.execute("UPDATE states SET status = 'DOWN'")
+        database.execute("UPDATE stamps SET at = ?", (time.time_ns() // 1_000_000,))  # a service is there
         database.commit()
     coloured = CliRunner().invoke(main, ["monitor", "list", "--storage.url", storage], color=True).output
     assert "\x1b[31mDOWN" in coloured
