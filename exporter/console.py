@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 from pydantic import ValidationError
 
+from exporter.arguments import hide_password
 from exporter.config.load import Loaded, load_config
 from exporter.config.model import details, message_of
 from exporter.config.models import WebSection
@@ -32,7 +33,9 @@ LARGEST_ID = 2**63 - 1
 
 def storage_options(command: F) -> F:
     """What every command that opens the database takes."""
-    command = click.option("--storage.url", "storage_url", metavar="URL", help=STORAGE_HELP)(command)
+    command = click.option(
+        "--storage.url", "storage_url", metavar="URL", help=STORAGE_HELP, callback=hide_password, is_eager=True
+    )(command)
     return click.option(
         "--config.file", "config_file", type=click.Path(dir_okay=False, path_type=Path), help=CONFIG_HELP
     )(command)
