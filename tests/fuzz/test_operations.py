@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(3600)]
 TOKEN = "a-token-that-is-long-enough"
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 COUNT = sum(len(methods) for methods in OPERATIONS.values())
-EXAMPLES = max(10, SECONDS * 60 // COUNT)
-"""For each operation: about sixty requests are made and checked in a second."""
+EXAMPLES = max(10, SECONDS * 45 // COUNT)
+"""For each operation: about forty-five requests are made and checked in a second."""
 CONFIG = f"web: {{auth: {{token: {TOKEN}}}}}\n{monitors('job', 'other')}"
 
 schema = schemathesis.openapi.from_dict(describe(__version__))
