@@ -20,6 +20,7 @@ from exporter.compose_alerting import Alerting
 from exporter.compose_blackouts import Presence
 from exporter.compose_spool import Spool
 from exporter.config.settings import Settings
+from exporter.config.strength import warnings_of
 from exporter.core.clock import SECOND, Clock, ReceiptClock, SystemClock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
 from exporter.core.monitor import Monitor
@@ -31,6 +32,8 @@ from exporter.evaluation.evaluator import Evaluator
 from exporter.ingest.authentication import Authenticator
 from exporter.ingest.dialects import all_dialects
 from exporter.ingest.express import Express
+from exporter.ingest.guesses import Guesses
+from exporter.ingest.newcomers import Newcomers
 from exporter.ingest.receiver import Ingest, Receiver, Waiters
 from exporter.logs import set_level
 from exporter.metrics.exposition import Exposition
@@ -133,6 +136,8 @@ class Service:
         self._pruning_clock = PruningClock(self._db, clock)
         self._pruner = Pruner(self._db, self._pruning_clock)
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
+        self._lookout = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lookout")
+        self._guesses = Guesses(clock, self._telemetry.refusal_delayed)
         self._reloading = threading.Lock()
         self._ingest: Ingest | None = None
         self._recorder: Recorder | None = None
@@ -153,7 +158,9 @@ class Service:
         """The ASGI application."""
         dialects = all_dialects()
         receivers = [
-            Receiver(dialect, self._receipts, self._telemetry, lambda: self._ingest, self._client_address)
+            Receiver(
+                dialect, self._receipts, self._telemetry, lambda: self._ingest, self._client_address, self._guesses
+            )
             for dialect in dialects
         ]
         app = create_app(
@@ -175,7 +182,8 @@ class Service:
                 version=__version__,
                 ingest=[(receiver.route, receiver) for receiver in receivers],
                 observe=self._telemetry.request_served,
-            )
+            ),
+            self._guesses,
         )
         app.add_middleware(Lifespan(self))
         return Express(
@@ -224,6 +232,7 @@ class Service:
         if self._watch is not None:
             self._watch.cancel()
         await asyncio.get_running_loop().run_in_executor(None, self._stop_threads)
+        self._guesses.sum_up()
         if self._waiters is not None:
             self._waiters.close()
 
@@ -255,6 +264,7 @@ class Service:
             self._alerting.stop()
             self._evaluator.stop()
         self._executor.shutdown(cancel_futures=True)
+        self._lookout.shutdown(cancel_futures=True)
 
     def _boot(self) -> float:
         """Opens the database as soon as it lets us; until then we answer, and say that we are not ready. Returns after
@@ -295,8 +305,10 @@ class Service:
         follower.start_here()
         self._fleet.update(load(self._db))
         self._recorder.start()
-        self._ingest = Ingest(Authenticator(self._fleet, self._key), self._recorder, self._waiters)
+        newcomers = Newcomers(follower.catch_up, self._clock, self._lookout)
+        self._ingest = Ingest(Authenticator(self._fleet, self._key), self._recorder, self._waiters, newcomers)
         self._alerting.warn_of_idle_rules(self.settings)
+        self._warn_of_short_secrets(self.settings)
         self._evaluator.start()
         self._alerting.start()
         self._periodic = [
@@ -347,6 +359,7 @@ class Service:
                 log.warning("%s has changed: restart to apply it", name)
             self.settings = settings
             self._alerting.warn_of_idle_rules(settings)
+            self._warn_of_short_secrets(settings)
             set_level(settings.log.level)
             self._evaluator.attend()
             self._see_changes()
@@ -374,6 +387,11 @@ class Service:
         except Exception:
             log.exception("the configuration was not reloaded")
             self._telemetry.config_reloaded(False, self._clock.now() / SECOND)
+
+    @staticmethod
+    def _warn_of_short_secrets(settings: Settings) -> None:
+        for warning in warnings_of(settings):
+            log.warning(warning)
 
     def _provision(self, settings: Settings) -> None:
         wanted = [(one.monitor, digest(one.secret.reveal(), self._key)) for one in settings.monitors]

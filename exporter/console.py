@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 import click
 from pydantic import ValidationError
 
+from exporter.arguments import hide_password
 from exporter.config.load import Loaded, load_config
 from exporter.config.model import details, message_of
 from exporter.config.models import WebSection
 from exporter.config.settings import Settings
 from exporter.core.errors import HeartbeatExporterError, InvalidValue, NotFound, StorageUnavailable
+from exporter.core.moments import rfc3339, roughly
 from exporter.core.storage_url import canonical
 from exporter.storage.database import Database
 from exporter.storage.schema import pending
@@ -31,7 +33,9 @@ LARGEST_ID = 2**63 - 1
 
 def storage_options(command: F) -> F:
     """What every command that opens the database takes."""
-    command = click.option("--storage.url", "storage_url", metavar="URL", help=STORAGE_HELP)(command)
+    command = click.option(
+        "--storage.url", "storage_url", metavar="URL", help=STORAGE_HELP, callback=hide_password, is_eager=True
+    )(command)
     return click.option(
         "--config.file", "config_file", type=click.Path(dir_okay=False, path_type=Path), help=CONFIG_HELP
     )(command)
@@ -71,6 +75,25 @@ def overridden(settings: Settings, **options: str | None) -> Settings:
         log=replace(log, level=given.get("log_level", log.level), format=given.get("log_format", log.format)),
         storage=replace(storage, url=storage_url, spool=given.get("storage_spool") or storage.spool),
     )
+
+
+def note_absence(since: int | None, now: int) -> None:
+    """Tells a person, on standard error, that what is shown is not what is."""
+    if since is None:
+        return
+    if since == 0:
+        click.echo("No service has ever evaluated this database: statuses are those from the start.", err=True)
+        return
+    click.echo(
+        f"Nothing has been evaluated for {roughly(now - since)}, since {rfc3339(since)}: what is shown was true then. "
+        "Is the service running? heartbeat-exporter doctor looks.",
+        err=True,
+    )
+
+
+def absence(since: int | None) -> str | None:
+    """The same for scripts: `not_evaluated_since`."""
+    return None if since is None else rfc3339(since)
 
 
 class Group(click.Group):

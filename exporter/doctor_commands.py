@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from exporter.arguments import hide_password
 from exporter.console import overridden, read_config, storage_options
 from exporter.core.errors import ConfigError, InvalidValue
 from exporter.doctor import CHECKS, examine
@@ -19,7 +20,9 @@ _WIDTH = max(len(check.name) for check in CHECKS)
 
 
 @click.command()
-@click.option("--url", metavar="URL", help="Where the service answers. Default: where it listens.")
+@click.option(
+    "--url", metavar="URL", callback=hide_password, help="Where the service answers. Default: where it listens."
+)
 @click.option("--offline", is_flag=True, help="Connect to nobody but the database.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @storage_options

@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
-from exporter.console import LARGEST_ID, Group, open_storage, storage_options, told_plainly
+from exporter.console import LARGEST_ID, Group, absence, note_absence, open_storage, storage_options, told_plainly
 from exporter.core.alert import Step
 from exporter.core.clock import SystemClock
 from exporter.core.incident import IncidentState, clean_author, clean_text
 from exporter.core.moments import ago, rfc3339, roughly
 from exporter.person import person
 from exporter.storage.alerts import Alert, Alerts
+from exporter.storage.attendance import Attendance
 from exporter.storage.database import Database
 from exporter.storage.incidents import Incident, Incidents, Update
 
@@ -57,13 +58,15 @@ def list_incidents(
     """
     with open_storage(config_file, storage_url) as (_, database):
         found = _incidents(database).recent(open=None if everything else True, limit=limit)
+        since = Attendance(database, SystemClock()).absent_since()
     if as_json:
-        click.echo(json.dumps([_facts(one) for one in found], indent=2))
+        click.echo(json.dumps([{**_facts(one), "not_evaluated_since": absence(since)} for one in found], indent=2))
         return
+    now = SystemClock().now()
+    note_absence(since, now)
     if not found:
         click.echo("No incidents so far." if everything else "No open incident. For past ones: incident list --all")
         return
-    now = SystemClock().now()
     width = max(len(str(one.id)) for one in found)
     for one in found:
         click.echo(f"{one.id:>{width}}  {one.impact:<8}  {one.state:<13}  {one.title}  {_aside(one, now)}")
@@ -84,8 +87,13 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
         incidents = _incidents(database)
         one, updates = incidents.find(id), incidents.updates([id])[id]
         alerts = Alerts(database).recent(incident_id=id)
+        since = Attendance(database, SystemClock()).absent_since()
     if as_json:
-        more = {"updates": [_update(each) for each in updates], "alerts": [_alert(each) for each in alerts]}
+        more: dict[str, Any] = {
+            "updates": [_update(each) for each in updates],
+            "alerts": [_alert(each) for each in alerts],
+        }
+        more["not_evaluated_since"] = absence(since)
         click.echo(json.dumps({**_facts(one), **more}, indent=2))
         return
     now = SystemClock().now()
@@ -100,6 +108,7 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
         click.echo(f"\nAlert {alert.rule} ({alert.severity}), {alert.status} {ago(alert.triggered_at, now)}: {end}")
     if one.resolved_at is not None and _goes_on(alerts):
         click.echo(f"\n{GOES_ON}")
+    note_absence(since, now)
 
 
 @incident.command()

@@ -13,8 +13,9 @@ import click
 
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
+from exporter.config.strength import SHORTEST
 from exporter.config.substitution import secret_in
-from exporter.console import Group, key_values, open_storage, storage_options, told_plainly
+from exporter.console import Group, absence, key_values, note_absence, open_storage, storage_options, told_plainly
 from exporter.core.alert_rule import Selector
 from exporter.core.calendar import Calendar
 from exporter.core.clock import SystemClock
@@ -22,9 +23,11 @@ from exporter.core.durations import describe_duration, format_duration, parse_du
 from exporter.core.errors import InvalidValue, NotFound
 from exporter.core.heartbeat import Heartbeat
 from exporter.core.maintenance import Window
+from exporter.core.moments import roughly
 from exporter.core.monitor import check_tag
 from exporter.core.secret import check_secret, digest, make_secret
 from exporter.core.status import Status, due_at
+from exporter.storage.attendance import Attendance
 from exporter.storage.blackouts import Blackouts
 from exporter.storage.database import Database
 from exporter.storage.fleet import Watched
@@ -104,8 +107,9 @@ def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bo
     """Lists all monitors with their status."""
     with open_storage(config_file, storage_url) as (settings, database):
         found = sorted(_load(settings, database), key=lambda one: one.monitor.tag)
+        since = Attendance(database, SystemClock()).absent_since()
     if as_json:
-        click.echo(json.dumps([_facts(one) for one in found], indent=2))
+        click.echo(json.dumps([_facts(one, since) for one in found], indent=2))
         return
     if not found:
         click.echo(f"No monitors yet in {database.engine.name}. Add one: heartbeat-exporter monitor add nightly-backup")
@@ -115,8 +119,11 @@ def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bo
     for one in found:
         last = one.state.last_success_at
         age = f"{describe_duration(now - last)} ago" if last is not None else "never"
-        status = click.style(f"{one.standing.status:<11}", fg=_COLOURS.get(one.standing.status))
-        click.echo(f"{one.monitor.tag:<{width}}  {status}  last success {age}")
+        colour = _COLOURS.get(one.standing.status) if since is None else None
+        status = click.style(f"{one.standing.status:<11}", fg=colour)
+        stale = f", not evaluated for {roughly(now - since)}" if since else ""
+        click.echo(f"{one.monitor.tag:<{width}}  {status}  last success {age}{stale}")
+    note_absence(since, now)
 
 
 @monitor.command()
@@ -131,7 +138,8 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
         if not found:
             raise NotFound(f"there is no monitor {tag!r}")
         recent = History(database).heartbeats(found[0].id, 5)
-    facts = _facts(found[0])
+        since = Attendance(database, SystemClock()).absent_since()
+    facts = _facts(found[0], since)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
@@ -143,6 +151,7 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
             click.echo(f"{label:<22}{_shown(value)}")
     for beat in recent:
         click.echo(f"{'heartbeat':<22}{_moment(beat.received_at)}  {_told(beat)}")
+    note_absence(since, SystemClock().now())
 
 
 @monitor.command()
@@ -219,6 +228,12 @@ def _secret_of_ones_own(file: Path) -> str:
     secret, trouble = secret_in(file)
     if trouble is not None:
         raise InvalidValue(f"--secret-file: {click.format_filename(file)}: {trouble}")
+    if len(secret) < SHORTEST:
+        click.echo(
+            f"Warning: the secret has fewer than {SHORTEST} characters and can be guessed; make one with "
+            "`openssl rand -hex 24`",
+            err=True,
+        )
     return check_secret(secret)
 
 
@@ -243,7 +258,7 @@ def _load(settings: Settings, database: Database, ids: Sequence[int] | None = No
     return found
 
 
-def _facts(one: Watched) -> dict[str, Any]:
+def _facts(one: Watched, absent_since: int | None) -> dict[str, Any]:
     monitor, state = one.monitor, one.state
     return {
         "tag": monitor.tag,
@@ -252,6 +267,7 @@ def _facts(one: Watched) -> dict[str, Any]:
         "status": one.standing.status.value,
         "reason": one.standing.reason.value,
         "since": _moment(one.standing.since),
+        "not_evaluated_since": absence(absent_since),
         "last_success": _moment(state.last_success_at),
         "last_failure": _moment(state.last_failure_at),
         "due": _moment(due_at(monitor, state, one.uncounted)),

@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from exporter.config.settings import Settings
-from exporter.console import LARGEST_ID, Group, open_storage, storage_options
+from exporter.console import LARGEST_ID, Group, note_absence, open_storage, storage_options
 from exporter.core.clock import DAY, SystemClock
 from exporter.core.errors import Conflict
 from exporter.core.moments import ago, rfc3339, roughly
 from exporter.core.notification import Hold, NotificationState, next_try
+from exporter.storage.attendance import Attendance
 from exporter.storage.notifications import Notification, Notifications
 from exporter.storage.outbox import Outbox
 
@@ -52,6 +53,7 @@ def list_notifications(
     now = SystemClock().now()
     with open_storage(config_file, storage_url) as (_, database):
         found, holds = Notifications(database).recent(state=wanted, limit=limit), Notifications(database).holds(now)
+        since = Attendance(database, SystemClock()).absent_since()
     if as_json:
         click.echo(json.dumps([_facts(one, holds) for one in found], indent=2))
         return
@@ -60,6 +62,8 @@ def list_notifications(
     if not found:
         click.echo("No notifications." if wanted is None else f"No {wanted} notifications.")
         return
+    if any(one.state is NotificationState.PENDING for one in found):
+        note_absence(since, now)
     width, name = max(len(str(one.id)) for one in found), max(len(one.notifier) for one in found)
     for one in found:
         click.echo(

@@ -83,6 +83,19 @@ def _url(url: str) -> str:
     _check_host(url)
     try:
         parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+        good = good and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    if not good or not url.isascii() or not url.isprintable() or " " in url:
+        raise InvalidValue(f"must be a URL such as {_EXAMPLE}")
+    return url.rstrip("/")
+
+
+def _external_url(url: str) -> str:
+    """Our own address: nothing but a host."""
+    try:
+        parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
@@ -160,6 +173,7 @@ Labels = Annotated[dict[str, Line], AfterValidator(_labels), Field(max_length=MO
 ListenAddress = Annotated[StrictStr, AfterValidator(_address)]
 TelemetryPath = Annotated[StrictStr, AfterValidator(_telemetry_path)]
 Url = Annotated[StrictStr, AfterValidator(_url)]
+ExternalUrl = Annotated[StrictStr, AfterValidator(_external_url)]
 HostName = Annotated[StrictStr, AfterValidator(_host_name)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string"})]
 Key = Annotated[StrictStr, AfterValidator(_key), Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_KEY})]

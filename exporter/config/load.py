@@ -25,6 +25,7 @@ from exporter.config.models import (
     thresholds_message,
 )
 from exporter.config.settings import NotifierSettings, Settings, StorageSettings
+from exporter.config.strength import SHORTEST, is_short, short_tokens
 from exporter.config.substitution import read_files, substitute_environment
 from exporter.core.durations import parse_duration
 from exporter.core.errors import ConfigError, InvalidValue, Problem
@@ -84,6 +85,7 @@ _CONTAINERS: tuple[tuple[str, ...], ...] = (
 """What may be a heading with everything under it commented out; besides a monitor's labels."""
 _HIDDEN = ("secret", "secret_key", "token", "metrics_token")
 _LONGEST_QUOTE = 60
+_MOST_NAMED = 10
 _QUOTE = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*") """)
 """What core's messages begin with: the value, as repr writes it."""
 _EMPTY = "is empty: give it a value or leave it out"
@@ -131,7 +133,20 @@ def load_config(path: Path | None, environ: Mapping[str, str], notifiers: Notifi
     if problems or settings is None:
         raise ConfigError(sorted(set(problems), key=lambda problem: (problem.line, problem.path)))
     settings = replace(settings, storage=_placed(settings.storage, document), notifiers=tuple(channels))
-    return Loaded(settings, tuple(_idle_rules(document, settings)))
+    return Loaded(settings, (*_idle_rules(document, settings), *_short_secrets(document, settings)))
+
+
+def _short_secrets(document: Document, settings: Settings) -> list[Problem]:
+    """Each at its place, as far as a person would read them."""
+    message = f"has fewer than {SHORTEST} characters and can be guessed: make one with `openssl rand -hex 24`"
+    found = [document.problem(("web", "auth", name), message) for name in short_tokens(settings)]
+    # Every entry is one monitor: settings were read from all of them, in order.
+    short = [index for index, one in enumerate(settings.monitors) if is_short(one.secret)]
+    found += [document.problem(("monitors", index, "secret"), message) for index in short[:_MOST_NAMED]]
+    if len(short) > _MOST_NAMED:
+        more = f"{len(short) - _MOST_NAMED:,} more monitors have a secret that {message.partition(':')[0]}"
+        found.append(document.problem(("monitors",), more))
+    return found
 
 
 def _placed(storage: StorageSettings, document: Document) -> StorageSettings:

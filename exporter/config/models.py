@@ -9,6 +9,7 @@ from exporter.config.alert_models import AlertEntry, SelfHeartbeatSection
 from exporter.config.fields import (
     Cron,
     Duration,
+    ExternalUrl,
     HostName,
     Key,
     Labels,
@@ -18,7 +19,6 @@ from exporter.config.fields import (
     PositiveDuration,
     TelemetryPath,
     Token,
-    Url,
 )
 from exporter.config.maintenance_models import MaintenanceEntry
 from exporter.config.model import Model, details, message_of, path_of
@@ -139,7 +139,7 @@ class WebSection(Model):
         WebSettings().listen_address, description="HOST:PORT; :PORT is every address."
     )
     telemetry_path: TelemetryPath = Field("/metrics", description="Where Prometheus scrapes.")
-    external_url: Url | None = Field(None, description="The URL under which people reach the service.")
+    external_url: ExternalUrl | None = Field(None, description="The URL under which people reach the service.")
     auth: AuthSection = Field(default_factory=AuthSection, description="Tokens.")
     trusted_proxies: list[Network] = Field(
         default_factory=list, description="Peers whose X-Forwarded-For and -Proto are believed."

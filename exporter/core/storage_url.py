@@ -8,6 +8,7 @@ from exporter.core.errors import InvalidValue
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _ALIASES = {"postgres": POSTGRESQL, "pgsql": POSTGRESQL, "sqlite3": SQLITE}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_PARAMETERS = re.compile(r"\?\w+=")
 _FILE = f"{SQLITE}:///"
 _SQLITE_FORMS = "write sqlite:///relative/path.db with three slashes or sqlite:////absolute/path.db with four slashes"
 _POSTGRESQL_FORM = "write postgresql://user@host/database"
@@ -59,7 +60,7 @@ def _check_file(rest: str) -> None:
         raise InvalidValue(f"{_SQLITE_FORMS}")
     if path == ":memory:":
         raise InvalidValue(f"heartbeats are kept on a disk: write {_FILE}heartbeats.db")
-    if "?" in path or "\0" in path:
+    if _PARAMETERS.search(path) or "\0" in path:
         raise InvalidValue(f"SQLite takes no parameters: {_SQLITE_FORMS}")
     if path.endswith("/"):
         raise InvalidValue(f"this names a folder: {_SQLITE_FORMS}")

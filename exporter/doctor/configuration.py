@@ -1,5 +1,6 @@
 """The configuration: whether it can be used, and who else may read or reach what it protects."""
 
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from exporter.config.document import read_document
 from exporter.config.settings import Secret, Settings
+from exporter.config.substitution import substitute_environment
 from exporter.doctor.finding import Finding, counted, ok, problem, warning
 from exporter.doctor.patient import Patient
 
@@ -40,6 +42,13 @@ def permissions(patient: Patient) -> Iterator[Finding]:
     exposed = [file for file in looked if _readable_by_all(file)]
     for file in exposed:
         yield warning(f"{file} holds secrets or their digests, and everybody on this machine may read it", _CHMOD)
+    spool = patient.configured.storage.spool
+    if spool is not None and _writable_by_all(Path(spool)):
+        exposed.append(Path(spool))
+        yield warning(
+            f"every user of this machine may write to the spool {spool}, so the service does without it",
+            "chmod o-w it; it belongs to the service's user, with mode 0700.",
+        )
     if not exposed:
         yield ok(f"{counted(len(looked), 'file')} with secrets, none of them readable by everybody")
 
@@ -94,12 +103,14 @@ def _secret_files(patient: Patient) -> Iterator[Path]:
     if file is None:
         return
     secrets = secrets_of(patient.configured)
-    named = (file.parent / name for name in _named_files(read_document(file).values))
+    document = read_document(file)
+    substitute_environment(document, os.environ)
+    named = (file.parent / name for name in _named_files(document.values))
     for one in dict.fromkeys((file, *named)):
         try:
             text = one.read_text(errors="replace")
         except OSError:
-            continue  # a name that is made of ${ENV}; the loader has read that one
+            continue
         if any(secret in text for secret in secrets):
             yield one
 
@@ -119,7 +130,14 @@ def _named_files(value: Any) -> Iterator[str]:
 def _database_files(patient: Patient) -> Iterator[Path]:
     file = patient.database.engine.file
     if file is not None:
-        yield from (one for one in (file, Path(f"{file}-wal")) if one.exists())
+        yield from (one for one in (file, Path(f"{file}-wal"), Path(f"{file}-shm")) if one.exists())
+
+
+def _writable_by_all(directory: Path) -> bool:
+    try:
+        return bool(directory.stat().st_mode & stat.S_IWOTH)
+    except OSError:
+        return False
 
 
 def _readable_by_all(file: Path) -> bool:

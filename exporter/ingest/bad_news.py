@@ -165,6 +165,8 @@ def bad_news(query: str, kind: Kind) -> str | None:
         return None
     for part in _PARTS.split(query):
         name, equals, value = part.partition("=")
+        if name == "rid":  # what most queries are; the others cost some microseconds
+            continue
         if _is_bad(_plain(name), _plain(value) if equals else None):
             shown = unquote_plus(part, errors="replace")
             shown = shown if len(shown) <= _SHOWN and shown.isprintable() else ascii(shown[:_SHOWN])

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,11 +14,11 @@ from exporter.core.telemetry import Rejection, Telemetry
 from exporter.ingest.authentication import Authenticator
 from exporter.ingest.body import KEPT, Body, read_body
 from exporter.ingest.dialect import Dialect, Refused, Signal
+from exporter.ingest.guesses import Guesses
+from exporter.ingest.newcomers import Newcomers
 from exporter.storage.commit import Pending
 from exporter.storage.fleet import Watched
 from exporter.storage.recorder import Recorder
-
-log = logging.getLogger(__name__)
 
 PATIENCE = 4 * SECOND
 """How long a heartbeat may wait for its commit before the sender is told to come again."""
@@ -74,7 +73,7 @@ class Waiters:
 class HttpRequest:
     """A dialect's view of a Falcon request."""
 
-    __slots__ = ("_authenticator", "_req", "received_at", "rest", "wrong")
+    __slots__ = ("_authenticator", "_body", "_req", "received_at", "rest", "wrong")
 
     def __init__(self, rest: str, req: falcon.asgi.Request, authenticator: Authenticator, now: int) -> None:
         self.rest = rest
@@ -83,6 +82,7 @@ class HttpRequest:
         """What was wrong with the last claim; of several readings of one path, a known tag is the telling one."""
         self._req = req
         self._authenticator = authenticator
+        self._body: Body | None = None
 
     @property
     def query(self) -> str:
@@ -104,7 +104,13 @@ class HttpRequest:
         return bool(self._req.content_length) or self._req.get_header("Transfer-Encoding") is not None
 
     async def body(self, keep: int = KEPT) -> Body:
-        return await read_body(self._req.stream, keep)
+        if self._body is None:  # else it is read for the second time, after a look for new monitors
+            self._body = await read_body(self._req.stream, keep)
+        return self._body
+
+
+class _Unsure(Exception):
+    """Nobody knows whether there is such a monitor: the database that would know is away."""
 
 
 class Receiver:
@@ -117,7 +123,9 @@ class Receiver:
         telemetry: Telemetry,
         ingest: Callable[[], "Ingest | None"],
         client_address: Callable[[falcon.asgi.Request], str],
+        guesses: Guesses,
     ) -> None:
+        self._guesses = guesses
         self._dialect = dialect
         self._clock = clock
         self._telemetry = telemetry
@@ -141,9 +149,15 @@ class Receiver:
             return
         request = HttpRequest(rest, req, ingest.authenticator, self._clock.now())
         try:
-            signals = await self._dialect.read(request)
+            signals = await self._read(request, ingest.newcomers)
+        except _Unsure:
+            await self._guesses.slow(self._client_address(req))
+            self._unavailable(resp, Rejection.STORAGE)
+            return
         except Refused as refused:
             claimed = refused.reason is Rejection.WRONG_SECRET  # or an unknown tag: the dialect is not told which
+            if claimed:
+                await self._guesses.slow(self._client_address(req))
             self._refuse(req, resp, request.wrong if claimed else refused.reason, refused)
             return
         failure = await ingest.commit(signals)
@@ -152,11 +166,23 @@ class Receiver:
             return
         resp.data = self._dialect.answer(signals)
 
+    async def _read(self, request: HttpRequest, newcomers: Newcomers | None) -> Sequence[Signal]:
+        """Raises Refused once it is sure that there is no such monitor and secret; _Unsure when that cannot be told."""
+        try:
+            return await self._dialect.read(request)
+        except Refused as refused:
+            if refused.reason is not Rejection.WRONG_SECRET or newcomers is None:
+                raise
+        if not await newcomers.arrive():
+            raise _Unsure
+        request.wrong = Rejection.UNKNOWN_TAG
+        return await self._dialect.read(request)
+
     def _refuse(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, reason: Rejection, refused: Refused
     ) -> None:
         self._telemetry.heartbeat_rejected(reason)
-        log.info("heartbeat refused: %s, from %s", reason.value.replace("_", " "), self._client_address(req))
+        self._guesses.tell(f"heartbeat refused: {reason.value.replace('_', ' ')}", self._client_address(req))
         resp.status = refused.status
         if refused.status == 503:
             resp.set_header("Retry-After", RETRY_AFTER)
@@ -172,9 +198,17 @@ class Receiver:
 class Ingest:
     """What it takes to take heartbeats, once storage is there."""
 
-    __slots__ = ("authenticator", "recorder", "waiters")
+    __slots__ = ("authenticator", "newcomers", "recorder", "waiters")
 
-    def __init__(self, authenticator: Authenticator, recorder: Recorder, waiters: Waiters) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        recorder: Recorder,
+        waiters: Waiters,
+        newcomers: Newcomers | None = None,
+    ) -> None:
+        """Without `newcomers` no other process adds monitors."""
+        self.newcomers = newcomers
         self.authenticator = authenticator
         self.recorder = recorder
         self.waiters = waiters

@@ -83,6 +83,7 @@ class ExporterTelemetry:
         self._rejected = counter("heartbeats_rejected", "Heartbeats not taken, by reason.", "reason")
         for reason in Rejection:
             self._rejected.labels(reason.value)
+        self._delayed = counter("refusals_delayed", "Answers to wrong credentials that were held back.")
         self._commit = histogram("commit_duration_seconds", "Time to commit a group of heartbeats.", _FAST)
         self._batch = histogram("commit_batch_size", "Heartbeats in a group.", _SIZES)
         self._spooled = counter("spooled", "Heartbeats that went into the spool.")
@@ -144,6 +145,9 @@ class ExporterTelemetry:
 
     def heartbeat_rejected(self, reason: Rejection) -> None:
         self._rejected.labels(reason.value).inc()
+
+    def refusal_delayed(self) -> None:
+        self._delayed.inc()
 
     def batch_committed(self, heartbeats: int, seconds: float) -> None:
         self._commit.observe(seconds)

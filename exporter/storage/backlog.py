@@ -13,7 +13,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from exporter.core.clock import Clock
-from exporter.storage.spool import DONE, NEW, SUFFIX, Record, SpoolFile, SpoolUnusable, open_and_lock, sync_directory
+from exporter.storage.spool import (
+    DONE,
+    NEW,
+    SUFFIX,
+    Record,
+    SpoolFile,
+    SpoolUnusable,
+    check_directory,
+    check_own,
+    open_and_lock,
+    sync_directory,
+)
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +86,7 @@ class Backlog:
         try:
             if not self._ours():
                 return
-        except OSError:
+        except (OSError, SpoolUnusable):
             return  # told whenever it is written to
         for path in self._paths():
             if path in self._refused:
@@ -194,9 +205,12 @@ class Backlog:
         return made
 
     def _ours(self) -> bool:
-        """Whether the directory is there, and whoever else uses it has the same database. Raises OSError."""
+        """Whether the directory is there, and whoever else uses it has the same database. Raises OSError, and
+        SpoolUnusable when other users may change what is in it.
+        """
         with self._claiming:
             if self._claim is None and self.directory.is_dir():
+                check_directory(self.directory)
                 self._claim = _claim(self.directory / OWNER, self._database().encode())
             return self._claim is not None
 
@@ -217,8 +231,9 @@ class Backlog:
 
 def _claim(path: Path, name: bytes) -> int | None:
     """A descriptor of the file, locked together with all others of that name; None if it is somebody else's."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
+        check_own(descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -221,7 +222,7 @@ class SpoolFile:
         """Keeps what cannot be read, for people. Raises OSError."""
         for offset, line in damaged:
             path = self.path.with_name(f"{self.id}.{offset}{DAMAGED}")
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             try:
                 _write(descriptor, line)
                 os.fsync(descriptor)
@@ -288,17 +289,41 @@ class SpoolFile:
 def open_and_lock(path: Path) -> int | None:
     """A descriptor; None when another process has the file, or it lost its name meanwhile. Raises OSError."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
+        check_own(descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return descriptor
     except (BlockingIOError, FileNotFoundError):
         pass  # somebody's, or done with
+    except PermissionError:
+        os.close(descriptor)
+        raise
     os.close(descriptor)
     return None
+
+
+def check_own(descriptor: int) -> None:
+    """Raises PermissionError for what another user made or may change, who could put heartbeats into it: only a plain
+    file under one name, of ours or of root, and not open to everybody.
+    """
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        raise PermissionError(errno.EPERM, "not a plain file under one name")
+    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & stat.S_IWOTH:
+        raise PermissionError(errno.EPERM, "another user made it or may change it")
+
+
+def check_directory(directory: Path) -> None:
+    """Raises SpoolUnusable for a directory in which another user may put, replace or remove files."""
+    found = directory.stat()
+    if found.st_uid not in (os.geteuid(), 0):
+        raise SpoolUnusable(f"the spool {directory} belongs to another user: chown it to the service's")
+    if found.st_mode & stat.S_IWOTH:
+        raise SpoolUnusable(f"every user may write to the spool {directory}: chmod o-w it")
 
 
 def sync_directory(directory: Path) -> None:

@@ -1,10 +1,12 @@
 """SQLite: one file, the default."""
 
+import logging
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +16,8 @@ import peewee
 from exporter.core.storage_url import sqlite_file
 from exporter.storage.engine import Engine
 from exporter.storage.sqlite_names import Names
+
+log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 3.0
 """How long SQLite waits for another program's lock; the sender is answered 503 within five seconds."""
@@ -30,6 +34,8 @@ class SqliteEngine(Engine):
         file = sqlite_file(url)
         assert file is not None, "another engine's URL"
         self.file = file
+        self._private = False
+        """Whether this process has seen to it that no other user can read the file."""
         self.name = str(file.absolute())
         self._file = str(self.file)
         self._names = Names(self.file)
@@ -51,6 +57,9 @@ class SqliteEngine(Engine):
         )
 
     def connect(self, *, writing: bool) -> None:
+        if not self._private:
+            keep_private(Path(self._file))
+            self._private = True
         self.database.connect(reuse_if_open=True)
 
     def discard(self) -> None:
@@ -140,6 +149,23 @@ def _cause(file: Path, said: str) -> str:
 class _Connection(sqlite3.Connection):
     log: tuple[int, ...] = ()
     """Which files the log and its index are, since there are any."""
+
+
+def keep_private(file: Path) -> None:
+    """Has the database readable by its owner alone, whatever the umask is.
+
+    A new one is made so, and SQLite gives its log and its index the mode of the database. One that everybody may read
+    was made by an earlier version, and is closed. One that a group may read and others may not was opened to that group
+    by somebody, and stays.
+    """
+    with suppress(FileExistsError, OSError):  # what cannot be made is told when it is opened
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    for part in ("", "-wal", "-shm"):
+        with suppress(OSError):  # not there, or another user's: doctor warns of that
+            path = Path(f"{file}{part}")
+            if path.stat().st_mode & stat.S_IRWXO:
+                path.chmod(0o600)
+                log.warning("%s could be read by every user of this machine: only its owner may read it now", path)
 
 
 class _Sqlite(peewee.SqliteDatabase):

@@ -4,6 +4,7 @@ from typing import Any
 
 import falcon.asgi
 
+from exporter.ingest.guesses import Guesses
 from exporter.web.api import BlackoutList, HeartbeatList, MaintenanceList, MonitorList, OneMonitor, TransitionList
 from exporter.web.auth import Access, Guard
 from exporter.web.errors import Errors
@@ -31,13 +32,13 @@ from exporter.web.static_files import StaticFile
 from exporter.web.status_page import StatusPage
 
 
-def create_app(parts: Parts) -> falcon.asgi.App[Any, Any]:
+def create_app(parts: Parts, guesses: Guesses | None = None) -> falcon.asgi.App[Any, Any]:
     """The application that gunicorn serves; nothing in it is global, so a test may have as many as it likes."""
     assets = Assets()
     pages = Pages(assets, parts.version, parts.notice)
     all_routes = routes(parts, assets, pages)
     app = falcon.asgi.App(
-        middleware=[Passage(all_routes, Guard(parts.settings), parts.observe)],
+        middleware=[Passage(all_routes, Guard(parts.settings, guesses or Guesses(parts.clock)), parts.observe)],
         request_type=Request,
     )
     app.req_options.strip_url_path_trailing_slash = True

@@ -1,6 +1,7 @@
 """Who may do what: tokens, and no orders from other people's pages."""
 
 import hmac
+import logging
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 import falcon
 
 from exporter.config.settings import Secret, WebSettings
-from exporter.web.errors import log
+from exporter.ingest.guesses import Guesses
 from exporter.web.hosts import Hosts
 from exporter.web.proxies import client_address
 from exporter.web.requests import Request
@@ -35,8 +36,9 @@ class Access(Enum):
 class Guard:
     """Lets a request pass, or raises what it is answered with."""
 
-    def __init__(self, settings: Callable[[], WebSettings]) -> None:
+    def __init__(self, settings: Callable[[], WebSettings], guesses: Guesses) -> None:
         self._settings = settings
+        self._guesses = guesses
         self._hosts = Hosts(settings)
 
     async def check_host(self, access: Access, req: Request) -> None:
@@ -46,13 +48,13 @@ class Guard:
             if host is not None:  # a browser always sends one
                 await self._hosts.check(host)
 
-    def check(self, access: Access, req: Request, changes: bool) -> None:
+    async def check(self, access: Access, req: Request, changes: bool) -> None:
         """`changes` says whether the request would change something."""
         auth = self._settings().auth
         if access is Access.METRICS:
-            self._check_token(auth.metrics_token, req)
+            await self._check_token(auth.metrics_token, req)
         elif access is not Access.OPEN:
-            self._check_token(auth.token, req)
+            await self._check_token(auth.token, req)
             if changes:
                 _check_origin(req)
                 if auth.token is None and access is Access.GUARDED:
@@ -60,7 +62,7 @@ class Guard:
                         description="Nothing can be changed here until web.auth.token is set in the configuration."
                     )
 
-    def _check_token(self, token: Secret | None, req: Request) -> None:
+    async def _check_token(self, token: Secret | None, req: Request) -> None:
         if token is None:
             return
         given = _given(req.auth)
@@ -69,7 +71,8 @@ class Guard:
         if given is not None:
             settings = self._settings()
             peer = client_address(req.peer, req.get_header("X-Forwarded-For"), settings.trusted_proxies)
-            log.warning("a wrong token was given by %s", peer or "a local socket")
+            await self._guesses.slow(peer)
+            self._guesses.tell("a wrong token was given", peer, logging.WARNING)
         raise falcon.HTTPUnauthorized(
             description="A token is needed: Authorization: Bearer <token>, or Basic with the token as password.",
             challenges=CHALLENGES,

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, StrictBool, StrictStr, Va
 from exporter.config.model import Model, details, message_of
 from exporter.config.models import MonitorOptions
 from exporter.core.incident import LONGEST_AUTHOR, LONGEST_TEXT, IncidentState, clean_author, clean_text
+from exporter.core.secret import LONGEST as LONGEST_SECRET
 from exporter.core.secret import check_secret
 from exporter.web.errors import JSON, Refused
 from exporter.web.requests import Request
@@ -23,9 +24,14 @@ def _secret(secret: SecretStr) -> SecretStr:
 class NewMonitor(MonitorOptions):
     """A monitor to be added. Durations are written as `90s`, `5m`, `1h30m`, `2d`."""
 
-    secret: Annotated[SecretStr, AfterValidator(_secret)] | None = Field(
-        None, description="Made for you when left out, which is safer."
-    )
+    secret: (
+        Annotated[
+            SecretStr,
+            AfterValidator(_secret),
+            Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_SECRET, "pattern": "^[!-.0-~]+$"}),
+        ]
+        | None
+    ) = Field(None, description="Made for you when left out, which is safer.")
 
 
 class MonitorChange(Model):
@@ -34,8 +40,12 @@ class MonitorChange(Model):
     paused: StrictBool
 
 
-Prose = Annotated[StrictStr, AfterValidator(clean_text), Field(json_schema_extra={"maxLength": LONGEST_TEXT})]
-Author = Annotated[StrictStr, AfterValidator(clean_author), Field(json_schema_extra={"maxLength": LONGEST_AUTHOR})]
+Prose = Annotated[
+    StrictStr, AfterValidator(clean_text), Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_TEXT})
+]
+Author = Annotated[
+    StrictStr, AfterValidator(clean_author), Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_AUTHOR})
+]
 
 
 class NewUpdate(Model):

@@ -49,7 +49,7 @@ class Passage:
             await self._guard.check_host(access, req)
             # A method that the resource does not have changes nothing: it goes on to its 405.
             changes = req.method not in _SAFE and hasattr(resource, f"on_{req.method.lower()}")
-            self._guard.check(access, req, changes)
+            await self._guard.check(access, req, changes)
 
     async def process_response(
         self, req: Request, resp: falcon.asgi.Response, resource: object, succeeded: bool

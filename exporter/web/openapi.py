@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import falcon.asgi
@@ -40,6 +40,7 @@ class Operation:
 
     summary: str
     answer: type[BaseModel] | None
+    _: KW_ONLY
     body: type[BaseModel] | None = None
     query: Mapping[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     """Name → (description, schema)."""
@@ -52,8 +53,15 @@ def _limit(default: int) -> tuple[str, dict[str, Any]]:
     return ("How many at most.", schema)
 
 
-_MOMENT = {"type": "string", "examples": ["2026-11-24T03:00:00Z"]}
+_MOMENT = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "pattern": r"^[0-9]{1,11}(\.[0-9]{1,9})?$"},
+    ],
+    "examples": ["2026-11-24T03:00:00Z"],
+}
 _CURSOR = ("The last answer's `next_cursor`.", {"type": "string"})
+_NUMBER_CURSOR = ("The last answer's `next_cursor`.", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"})
 OPERATIONS: dict[str, dict[str, Operation]] = {
     "/api/v1/monitors": {
         "get": Operation(
@@ -111,7 +119,6 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         "get": Operation(
             "When the exporter itself was away, newest first",
             BlackoutsAnswer,
-            MaintenancesAnswer,
             query={"since": ("RFC 3339 or Unix seconds: only those that ended later; all when left out.", _MOMENT)},
             refusals=(400,),
         )
@@ -124,7 +131,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             query={
                 "step": ("Only those that are on, or over.", {"enum": [step.value for step in Step]}),
                 "limit": _limit(PER_ANSWER),
-                "cursor": _CURSOR,
+                "cursor": _NUMBER_CURSOR,
             },
             refusals=(400, 503),
         )
@@ -136,7 +143,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             query={
                 "open": ("Only those that are open, or not.", {"type": "boolean"}),
                 "limit": _limit(PER_ANSWER),
-                "cursor": _CURSOR,
+                "cursor": _NUMBER_CURSOR,
             },
             refusals=(400, 503),
         )
@@ -168,7 +175,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             query={
                 "state": ("Only those in it.", {"enum": [state.value for state in NotificationState]}),
                 "limit": _limit(PER_ANSWER),
-                "cursor": _CURSOR,
+                "cursor": _NUMBER_CURSOR,
             },
             refusals=(400, 503),
         )
@@ -231,7 +238,8 @@ def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
         "operationId": "_".join([method, *(p.strip("{}") for p in path.split("/")[3:])]).replace(".", "_"),
         "summary": operation.summary,
         "parameters": [
-            {"name": name, "in": "query", "description": text, "schema": schema}
+            # An empty one is as if it were left out: forms send those.
+            {"name": name, "in": "query", "description": text, "schema": schema, "allowEmptyValue": True}
             for name, (text, schema) in operation.query.items()
         ],
         "responses": {

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -148,6 +149,8 @@ def test_check_config(tmp_path: Path) -> None:
     good.write_text("monitors: [{tag: a, secret: s}]\n")
     bad.write_text("web: {listen: x}\nlog: {level: loud}\n")
     assert run("check-config", str(good)).stdout == f"{good}: good, 1 monitor\n"
+    warned = run("check-config", str(good)).stderr
+    assert f"warning: {good}:1: monitors[0].secret: has fewer than 16 characters" in warned
     good.write_text("monitors: [{tag: a, secret: s}]\nalerts: [{name: x}, {name: y}]\n")
     assert run("check-config", str(good)).stdout == f"{good}: good, 1 monitor, 2 alert rules\n"
     result = run("check-config", str(bad))
@@ -245,6 +248,7 @@ def test_the_list_names_its_file_and_is_coloured_only_in_a_terminal(storage: str
     assert "\x1b" not in monitor(storage, "list").output
     with closing(sqlite3.connect(storage.removeprefix("sqlite:///"))) as database:
         database.execute("UPDATE states SET status = 'DOWN'")
+        database.execute("UPDATE stamps SET at = ?", (time.time_ns() // 1_000_000,))  # a service is there
         database.commit()
     coloured = CliRunner().invoke(main, ["monitor", "list", "--storage.url", storage], color=True).output
     assert "\x1b[31mDOWN" in coloured

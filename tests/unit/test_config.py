@@ -21,6 +21,7 @@ from exporter.config.load import ALERT_ALIASES, ALIASES, FILES, MODELS, load_con
 from exporter.config.models import ConfigFile
 from exporter.config.schema import json_schema
 from exporter.config.settings import Secret, Settings
+from exporter.config.strength import warnings_of
 from exporter.core.errors import ConfigError
 from exporter.core.monitor import Monitor
 
@@ -299,6 +300,24 @@ def test_external_urls_that_are_taken(tmp_path: Path, url: str) -> None:
     file = tmp_path / "c.yml"
     file.write_text(f"web: {{external_url: '{url}'}}\n")
     assert load_config(file, {}).settings.web.external_url == url.rstrip("/")
+
+
+def test_short_secrets_are_named_and_never_shown(tmp_path: Path) -> None:
+    file = tmp_path / "c.yml"
+    entries = "".join(f"  - {{tag: m{number}, secret: sesame-{number:02}}}\n" for number in range(30))
+    strong = "  - {tag: good, secret: 0123456789abcdef}\n"
+    file.write_text(f"web: {{auth: {{token: sesame, metrics_token: 0123456789abcdef}}}}\nmonitors:\n{strong}{entries}")
+    loaded = load_config(file, {})
+    said = [(one.line, one.path) for one in loaded.warnings]
+    assert said[:3] == [(1, "web.auth.token"), (4, "monitors[1].secret"), (5, "monitors[2].secret")]
+    assert len(said) == 12
+    assert "20 more monitors" in loaded.warnings[-1].message
+    lines = warnings_of(loaded.settings)
+    assert len(lines) == 2
+    assert "web.auth.token has fewer than 16" in lines[0]
+    assert "30 monitors have secrets of fewer than 16 characters" in lines[1]
+    assert "and 20 more" in lines[1]
+    assert "sesame" not in " ".join([*lines, *map(str, loaded.warnings)])
 
 
 def test_secrets_do_not_show() -> None:

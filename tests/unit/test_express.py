@@ -17,6 +17,7 @@ from exporter.core.timeline import Standing
 from exporter.ingest.authentication import Authenticator
 from exporter.ingest.dialects.heartbeat import HeartbeatDialect
 from exporter.ingest.express import Express
+from exporter.ingest.guesses import Guesses
 from exporter.ingest.receiver import Ingest, Receiver, Waiters
 from exporter.storage.commit import Pending
 from exporter.storage.fleet import Watched
@@ -83,7 +84,7 @@ async def _answer(asked: Asked, express: bool, fate: StorageUnavailable | str | 
     standing = Standing(Status.UP, Reason.ON_TIME, 0)
     world.fleet.update([Watched(1, Monitor(tag="job"), digest(SECRET, KEY), standing)])
     ingest = None if fate == "starting" else Ingest(Authenticator(world.fleet, KEY), recorder, waiters)  # type: ignore[arg-type]
-    receiver = Receiver(dialect, world.clock, telemetry, lambda: ingest, lambda request: "client")
+    receiver = Receiver(dialect, world.clock, telemetry, lambda: ingest, lambda request: "client", Guesses(world.clock))
     web = create_app(replace(world.parts(), ingest=[(receiver.route, receiver)]))
     long_way = False
     sent: list[Any] = []

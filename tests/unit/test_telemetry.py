@@ -57,6 +57,7 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
             "http_request_duration_seconds_sum{handler=heartbeat}": 0.003,
         },
     ),
+    "refusal_delayed": (lambda telemetry: telemetry.refusal_delayed(), {"refusals_delayed_total": 1}),
     "heartbeat_rejected": (
         lambda telemetry: telemetry.heartbeat_rejected(Rejection.WRONG_SECRET),
         {"heartbeats_rejected_total{reason=wrong_secret}": 1, "heartbeats_rejected_total{reason=unknown_tag}": 0},

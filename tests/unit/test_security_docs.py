@@ -1,0 +1,88 @@
+"""docs/security.md names defaults and limits: each is held against the program."""
+
+import re
+from pathlib import Path
+
+import pytest
+from falcon import testing
+
+from exporter.config.document import LARGEST_FILE, MOST_NODES
+from exporter.config.settings import WebSettings
+from exporter.config.strength import SHORTEST
+from exporter.core.secret import make_secret
+from exporter.ingest import body, guesses, newcomers, receiver
+from exporter.server import Server
+from exporter.storage.recorder import MAX_WAITING
+from exporter.web.app import routes
+from exporter.web.auth import Access
+from exporter.web.bodies import LARGEST
+from exporter.web.headers import HTML, PLAIN
+from exporter.web.rendering import Assets, Pages
+from exporter.web.resource import MOST_PER_ANSWER
+from tests.web_fakes import World, every_status
+
+ROOT = Path(__file__).parent.parent.parent
+TEXT = " ".join((ROOT / "docs" / "security.md").read_text().split())
+
+
+def test_the_defaults() -> None:
+    web = WebSettings()
+    assert f"it listens on `{web.listen_address}`, no token is set, `trusted_proxies` is empty" in TEXT
+    assert (web.auth.token, web.auth.metrics_token, web.trusted_proxies, web.allowed_hosts) == (None, None, (), ())
+
+
+def test_secrets() -> None:
+    assert f"has {len(make_secret())} characters, 192 random bits" in TEXT
+    assert f"with fewer than {SHORTEST} characters" in TEXT
+
+
+def test_guesses() -> None:
+    assert f"After {guesses.BURST} wrong answers at once an address gets five a second" in TEXT
+    assert f"one every {guesses.INTERVAL} ms), and waits for {guesses.LONGEST // 1000} s at most" in TEXT
+    assert f"{guesses.MOST_ADDRESSES} addresses are remembered" in TEXT
+    assert f"{guesses.MOST_LINES} such lines a minute" in TEXT
+    assert 1000 // newcomers.INTERVAL == 1000 // guesses.INTERVAL == 5
+
+
+def test_limits() -> None:
+    options = Server(WebSettings(), lambda: None).cfg.settings
+    size, line = options["limit_request_field_size"].get(), options["limit_request_line"].get()
+    for limit in (
+        f"| body of a heartbeat | {body.KEPT // 1000} kB are kept, {body.DRAINED // 2**20} MB are read; "
+        f"it has {body.PATIENCE:g} s to arrive |",
+        f"| body of an API request | {LARGEST // 1024} kB, else `413` |",
+        f"| request line | {line} bytes |",
+        f"| headers | {options['limit_request_fields'].get()}, of {size} bytes each |",
+        f"| heartbeats that wait for their commit | {MAX_WAITING}, else `503`; "
+        f"each {receiver.PATIENCE // 1000} s at most |",
+        f"| rows of an API answer | {MOST_PER_ANSWER} |",
+        f"| configuration file | {LARGEST_FILE // 2**20} MB, {MOST_NODES} values |",
+    ):
+        assert limit in TEXT, limit
+
+
+def test_headers() -> None:
+    answer = testing.TestClient(every_status().app()).simulate_get("/", headers={"Accept": "text/html"})
+    for name, value in HTML:
+        assert answer.headers[name] == value
+        assert re.search(rf"`{name}(: {re.escape(value)})?`", TEXT), name
+    answer = testing.TestClient(every_status().app()).simulate_get("/api/v1/monitors")
+    for name, value in PLAIN:
+        assert answer.headers[name] == value
+
+
+def test_what_is_open() -> None:
+    """Whatever is open is in the last row or has its own secret; everything else wants the token."""
+    assets = Assets()
+    access = {route.template: route.access for route in routes(World().parts(), assets, Pages(assets, "1"))}
+    opened = {template for template, kind in access.items() if kind is Access.OPEN}
+    assert opened == {"/ext/heartbeat/{rest:path}", "/-/healthy", "/-/ready", "/static/{name}"}
+    for name in ("/-/healthy", "/-/ready", "/static/"):
+        assert f"`{name}`" in TEXT
+    assert {template for template, kind in access.items() if kind is Access.METRICS} == {"/metrics"}
+    assert {template for template, kind in access.items() if kind is Access.RELOAD} == {"/-/reload"}
+
+
+@pytest.mark.parametrize("file", ["README.md", "SECURITY.md"])
+def test_it_is_found(file: str) -> None:
+    assert "docs/security.md" in (ROOT / file).read_text()
