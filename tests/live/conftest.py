@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +81,13 @@ class Service:
     """One running `heartbeat-exporter serve`."""
 
     def __init__(
-        self, folder: Path, config: str, name: str = "service", options: tuple[str, ...] = (), storage: str = ""
+        self,
+        folder: Path,
+        config: str,
+        name: str = "service",
+        options: tuple[str, ...] = (),
+        storage: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -90,6 +96,7 @@ class Service:
         self.log = folder / f"{name}.log"
         self.storage = storage or f"sqlite:///{folder}/live.db"
         self._options = options
+        self.environment = dict(environment or {})
         self.process = self._start(())
 
     def _start(self, prefix: tuple[str, ...]) -> subprocess.Popen[bytes]:
@@ -102,7 +109,7 @@ class Service:
                 stderr=log,
                 cwd=ROOT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
             )
 
     def start_again(self) -> None:
@@ -189,8 +196,9 @@ def start(tmp_path: Path) -> Iterator[Starter]:
         options: tuple[str, ...] = (),
         ready: bool = True,
         storage: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> Service:
-        service = Service(tmp_path, config, name, options, storage)
+        service = Service(tmp_path, config, name, options, storage, environment)
         started.append(service)
         return service.ready() if ready else service
 
