@@ -84,6 +84,16 @@ def history(record: Record, sent: Iterable[Sent], calendar: Calendar) -> Problem
         yield f"{tag}: is {record.status}, its last transition says {found[-1][0]}"
 
 
+def outline(record: Record) -> Problems:
+    """What holds of a history whatever clocks did: no transition twice, and the last one is the status."""
+    found = transitions(record)
+    for before, after in pairwise(found):
+        if before[0] is after[0]:
+            yield f"{record.monitor.tag}: the same transition twice: {before}, {after}"
+    if not found or record.status is not found[-1][0]:
+        yield f"{record.monitor.tag}: is {record.status}, its last transition says {found[-1:]}"
+
+
 def _about(found: Sequence[tuple[Status, Reason, int]], wanted: Sequence[tuple[Status, Reason, int]]) -> bool:
     """The same transitions at almost the same moments: an evaluation may fall between a receipt and its commit."""
     return len(found) == len(wanted) and all(
