@@ -19,6 +19,8 @@ from tests.storm.worlds import World, made
 SETTLING = 90.0
 """Seconds in which all is quiet again after a storm: leases, retries of notifications, what waits in spools."""
 LONGEST_PAUSE = 4.0
+CLOCKS_DIFFER = 5_000
+"""Milliseconds between the moments in a state and in the log, after both were moved out of the future."""
 TWO_AT_ONCE = 0.35
 """How often two blows hit at once."""
 
@@ -161,7 +163,7 @@ def _check(world: World, clients: Clients, report: Report) -> None:
     shown = {service.config.stem: service.metrics() for service in world.services}
     for tag, record in found.items():
         problems += checks.stored_once(record, sent.get(tag, []))
-        problems += checks.order_of_receipt(record)
+        problems += checks.order_of_receipt(record, CLOCKS_DIFFER if world.plan.clocks else 0)
         if world.plan.clocks:
             problems += checks.outline(record)
         else:
