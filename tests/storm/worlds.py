@@ -141,8 +141,7 @@ def _postgresql(world: World, stack: ExitStack, replicas: int, pooler: str = "")
     cable = world.cable = stack.enter_context(line(server))
     if pooler:
         between = world.pooler = stack.enter_context(pooling(server, pooler))
-        extra = "?prepare_threshold=none" if pooler == "transaction" else ""
-        world.storage = lambda number: between.url(url) + extra
+        world.storage = lambda number: between.url(url)
     else:
         world.storage = lambda number: cable.url(url) if number == 0 else url
     yield from _started(world, replicas)
