@@ -165,7 +165,7 @@ def _check(world: World, clients: Clients, report: Report) -> None:
         problems += checks.stored_once(record, sent.get(tag, []))
         problems += checks.order_of_receipt(record, CLOCKS_DIFFER if world.plan.clocks else 0)
         if world.plan.clocks:
-            problems += checks.outline(record)
+            problems += checks.outline(record, sent.get(tag, []))
         else:
             problems += checks.history(record, sent.get(tag, []), forgiven)
             problems += checks.falsely_late(record, sent.get(tag, []))

@@ -88,8 +88,15 @@ def history(record: Record, sent: Iterable[Sent], calendar: Calendar) -> Problem
         yield f"{tag}: is {record.status}, its last transition says {found[-1][0]}"
 
 
-def outline(record: Record) -> Problems:
-    """What holds of a history whatever clocks did: no transition twice, and the last one is the status."""
+def outline(record: Record, sent: Iterable[Sent]) -> Problems:
+    """What holds of a history whatever clocks did: no transition twice, the last one is the status, and it was missed
+    no more often than its client, by a clock that is right, had nothing acknowledged for long enough.
+    """
+    proofs = sorted((one.answered_at, one.sent_at) for one in sent if one.status == 200 and one.kind == "success")
+    silences = sum(after[0] - before[1] > record.monitor.down_after for before, after in pairwise(proofs))
+    missed = sum(one.reason is Reason.MISSED for one in record.changes)
+    if missed > silences + 1:
+        yield f"{record.monitor.tag}: was missed {missed} times, and silent {silences + 1} times"
     found = transitions(record)
     for before, after in pairwise(found):
         if before[0] is after[0]:
