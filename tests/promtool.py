@@ -5,6 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ RULES = Path(__file__).parent.parent / "alertmanager" / "heartbeat-rules.yml"
 GONE = "gone"
 """Of a replica: Prometheus cannot reach it. Of a monitor: there is none."""
 REASONS = {"UP": "on_time", "DEGRADED": "late", "DOWN": "missed", "NO_DATA": "never_received", "PAUSED": "paused"}
+
+
+@cache
+def both_ends() -> int:
+    """1 where a range such as `[15m]` holds the sample at its beginning too, as before Prometheus 3; 0 since."""
+    version = re.search(r"version (\d+)", run_tool("promtool", "--version"))
+    assert version is not None
+    return int(int(version[1]) < 3)
 
 
 def steps(spec: str) -> list[str]:

@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--blow", action="append", choices=list(BLOWS), help="may be repeated; all by default")
     parser.add_argument("--spool", choices=["with", "without", "both"], default="both")
     parser.add_argument("--after-outage", choices=["strict", "forgive", "both"], default="both")
+    parser.add_argument("--clocks", action="store_true", help="move the wall clock of the processes as well")
     parser.add_argument("--senders", type=int, default=32, help="clients that send as much as is accepted")
     parser.add_argument("--pace", type=float, default=3.0, help="the larger, the slower they are")
     parser.add_argument("--keep", type=Path, help="a folder for databases and logs")
@@ -34,7 +35,7 @@ def main() -> int:
         strict = given.after_outage == "strict" or (given.after_outage == "both" and number // 2 % 2 == number % 2)
         seed, seconds = given.seed + number, given.seconds / len(scenarios)
         print(f"{world}, {'with' if spool else 'without'} spool, seed {seed}, {seconds:.0f} s", flush=True)
-        plan = Plan(dead=max(12, int(seconds / 10)), strict=strict, spool=spool)
+        plan = Plan(dead=max(12, int(seconds / 10)), strict=strict, spool=spool, clocks=given.clocks)
         with tempfile.TemporaryDirectory(prefix="storm-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
             if given.keep is not None:

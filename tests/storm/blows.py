@@ -153,6 +153,17 @@ def notifications_refused(hit: Hit) -> None:
         hit.world.receiver.behave(answer(200))
 
 
+@_blow(lambda world: world.clock is not None)
+def clock_moved(hit: Hit) -> None:
+    """The wall clock of every process is wrong for a while, by seconds or by days."""
+    clock = hit.world.clock
+    assert clock is not None
+    with hit.world.lock("clock"):
+        clock.set(hit.dice.choice([-1, 1]) * hit.dice.choice([4_000, 60_000, 3_600_000, 2 * 86_400_000]))
+        hit.wait(2, 6)
+        clock.set(0)
+
+
 # ── SQLite ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

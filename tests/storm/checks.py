@@ -34,12 +34,16 @@ def stored_once(record: Record, sent: Iterable[Sent]) -> Problems:
         yield f"{tag}: stored more often than sent: {twice[:5]}"
 
 
-def order_of_receipt(record: Record) -> Problems:
-    """The state is what the log amounts to, in the order of receipt, and no run is left over."""
+def order_of_receipt(record: Record, tolerance: int = 0) -> Problems:
+    """The state is what the log amounts to, in the order of receipt, and no run is left over. Moments may differ by
+    `tolerance` milliseconds.
+    """
     tag, monitor = record.monitor.tag, record.monitor
     wanted = apply(NO_HEARTBEATS, record.received, monitor.max_runtime)
     for name in (*_STATE, "last_outcome", "last_exit_code"):
-        if getattr(wanted, name) != getattr(record.state, name):
+        found, right = getattr(record.state, name), getattr(wanted, name)
+        near = name.endswith("_at") and found is not None and right is not None and abs(found - right) <= tolerance
+        if found != right and not near:
             yield f"{tag}: {name} is {getattr(record.state, name)}, the log says {getattr(wanted, name)}"
     left = [run.rid for run in wanted.runs]
     if record.in_order and sorted(record.runs) != sorted(left):
@@ -82,6 +86,23 @@ def history(record: Record, sent: Iterable[Sent], calendar: Calendar) -> Problem
             yield f"{tag}: is {found[-1]}, by the order of receipt it is {wanted[-1:]}"
     if record.status is not found[-1][0]:
         yield f"{tag}: is {record.status}, its last transition says {found[-1][0]}"
+
+
+def outline(record: Record, sent: Iterable[Sent]) -> Problems:
+    """What holds of a history whatever clocks did: no transition twice, the last one is the status, and it was missed
+    no more often than its client, by a clock that is right, had nothing acknowledged for long enough.
+    """
+    proofs = sorted((one.answered_at, one.sent_at) for one in sent if one.status == 200 and one.kind == "success")
+    silences = sum(after[0] - before[1] > record.monitor.down_after for before, after in pairwise(proofs))
+    missed = sum(one.reason is Reason.MISSED for one in record.changes)
+    if missed > silences + 1:
+        yield f"{record.monitor.tag}: was missed {missed} times, and silent {silences + 1} times"
+    found = transitions(record)
+    for before, after in pairwise(found):
+        if before[0] is after[0]:
+            yield f"{record.monitor.tag}: the same transition twice: {before}, {after}"
+    if not found or record.status is not found[-1][0]:
+        yield f"{record.monitor.tag}: is {record.status}, its last transition says {found[-1:]}"
 
 
 def _about(found: Sequence[tuple[Status, Reason, int]], wanted: Sequence[tuple[Status, Reason, int]]) -> bool:

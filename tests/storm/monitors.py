@@ -46,6 +46,8 @@ class Plan:
     strict: bool = True
     """`after_outage: strict`: our own outages are no excuse."""
     spool: bool = False
+    clocks: bool = False
+    """The wall clock of the processes is moved, so moments are not those of the clients."""
 
     def monitors(self) -> list[Monitor]:
         return [

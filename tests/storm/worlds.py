@@ -6,13 +6,14 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.live.conftest import Service, curl
+from tests.live.wall_clock import WallClock
 from tests.pgbouncer import PgBouncer, pooling
 from tests.postgres import Line, Postgres, line
 from tests.receivers import Receiver, answer
@@ -44,7 +45,8 @@ class World:
     workers: int = 1
     spare: bool = True
     """Whether another replica may join."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    clock: WallClock | None = None
+    """The wall clock of all processes, where it can be moved."""
     locks: dict[str, threading.Lock] = field(default_factory=dict)
     extras: list[int] = field(default_factory=lambda: list(range(EXTRAS)))
 
@@ -60,9 +62,9 @@ class World:
     def add(self, name: str) -> Service:
         """One more replica, not ready yet."""
         options = ("--workers", str(self.workers)) if self.workers > 1 else ()
-        service = StormService(
-            self.folder, self.configuration(), name, options, self.storage(len(self.services)), self.environment
-        )
+        environment = self.clock.environment if self.clock is not None else {}
+        storage = self.storage(len(self.services))
+        service = Service(self.folder, self.configuration(), name, options, storage, environment)
         self.services.append(service)
         return service
 
@@ -75,25 +77,6 @@ class World:
             with suppress(ProcessLookupError):
                 service.send(signal.SIGCONT, group=True)
             service.kill()
-
-
-class StormService(Service):
-    """A service with an environment of its own."""
-
-    def __init__(
-        self,
-        folder: Path,
-        config: str,
-        name: str,
-        options: tuple[str, ...],
-        storage: str,
-        environment: Mapping[str, str],
-    ) -> None:
-        self._environment = tuple(f"{key}={value.replace('NAME', name)}" for key, value in environment.items())
-        super().__init__(folder, config, name, options, storage)
-
-    def _start(self, prefix: tuple[str, ...]) -> subprocess.Popen[bytes]:
-        return super()._start((*prefix, *(("env", *self._environment) if self._environment else ())))
 
 
 def _until(what: Callable[[], object], seconds: float, service: Service) -> None:
@@ -158,8 +141,7 @@ def _postgresql(world: World, stack: ExitStack, replicas: int, pooler: str = "")
     cable = world.cable = stack.enter_context(line(server))
     if pooler:
         between = world.pooler = stack.enter_context(pooling(server, pooler))
-        extra = "?prepare_threshold=none" if pooler == "transaction" else ""
-        world.storage = lambda number: between.url(url) + extra
+        world.storage = lambda number: between.url(url)
     else:
         world.storage = lambda number: cable.url(url) if number == 0 else url
     yield from _started(world, replicas)
@@ -187,11 +169,14 @@ WORLDS: dict[str, Callable[[World, ExitStack], Any]] = {
 
 
 @contextmanager
-def made(name: str, plan: Plan, folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[World]:
+def made(name: str, plan: Plan, folder: Path) -> Iterator[World]:
     """The world with that name, with its processes ready."""
     with ExitStack() as stack:
         receiving = stack.enter_context(receiver())
-        world = World(name, plan, folder, receiving, environment=environment or {})
+        world = World(name, plan, folder, receiving)
+        if plan.clocks:
+            world.clock = WallClock(folder)
+            stack.callback(world.clock.close)
         if name == "workers":
             world.workers, world.spare = 2, False
         yield stack.enter_context(WORLDS[name](world, stack))

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from alertmanager.source import PROMETHEUS_RULE, prometheus_rule
 from exporter.assets_commands import RUNBOOKS
-from tests.promtool import RULES, World
+from tests.promtool import RULES, World, both_ends
 from tests.tools import run_tool
 from tests.unit.test_metrics_docs import shipped
 
@@ -141,7 +141,9 @@ def test_a_restart_with_a_gap_neither_ends_an_alert_nor_begins_one(
 def test_what_was_known_holds_for_a_quarter_of_an_hour(world: World, tmp_path: Path) -> None:
     world.replica("on*2 gone*70 on*2")
     world.monitor("DOWN*74")
-    world.alerts_are(tmp_path, HeartbeatDown="1*62 0*10 1*2", HeartbeatExporterDown="0*10 1*62 0*2")
+    world.alerts_are(
+        tmp_path, HeartbeatDown=f"1*{61 + both_ends()} 0*{11 - both_ends()} 1*2", HeartbeatExporterDown="0*10 1*62 0*2"
+    )
 
 
 def test_a_fleet_of_two_replicas_is_one_alert(world: World, tmp_path: Path) -> None:
@@ -227,7 +229,9 @@ def test_flapping(tmp_path: Path) -> None:
     world.monitor("UP*5 DEGRADED UP*5 DEGRADED*59", tag="steadier")
     degraded = "0*5 4 0*5 4 1*5 4 1*52"
     # 18 is the sixth change; at 65 the first one is an hour ago.
-    world.alerts_are(tmp_path, HeartbeatFlapping="0*18 3 1*46 0*5", HeartbeatDegraded=degraded)
+    world.alerts_are(
+        tmp_path, HeartbeatFlapping=f"0*18 3 1*{45 + both_ends()} 0*{6 - both_ends()}", HeartbeatDegraded=degraded
+    )
 
 
 def test_uptime(tmp_path: Path) -> None:
@@ -336,7 +340,7 @@ def test_evaluation_that_takes_up_its_work_after_a_gap_is_silent(world: World, t
 def test_monitors_that_cannot_be_evaluated(tmp_path: Path) -> None:
     world = World(step=60)
     world.replica("on*80", evaluation_failures_total="0*5 2*75")
-    world.alerts_are(tmp_path, HeartbeatEvaluationStalled="0*5 1*65 0*10")
+    world.alerts_are(tmp_path, HeartbeatEvaluationStalled=f"0*5 1*{64 + both_ends()} 0*{11 - both_ends()}")
 
 
 def test_monitors_that_could_not_be_evaluated_before_the_first_scrape(tmp_path: Path) -> None:

@@ -1,0 +1,16 @@
+"""A storm in the gate, on two processes that share a SQLite file: as `test_storm_postgresql`, and it is locked."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.storm.campaign import storm
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+BLOWS = ["killed", "paused", "locked", "killed", "paused_beyond_the_lease", "killed", "restarted"]
+
+
+def test_a_storm(tmp_path: Path) -> None:
+    report = storm("sqlite-2", tmp_path, seed=2026, blows=BLOWS, seconds=30)
+    assert not report.problems, "\n".join([report.line(), *report.problems])
+    assert report.acknowledged > 2_000
