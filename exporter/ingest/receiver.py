@@ -13,7 +13,8 @@ import falcon.asgi
 from exporter.core.clock import SECOND, Clock
 from exporter.core.telemetry import Rejection, Telemetry
 from exporter.ingest.authentication import Authenticator
-from exporter.ingest.body import KEPT, Body, read_body
+from exporter.ingest.body import KEPT, STREAM_PATIENCE, Body, read_body
+from exporter.ingest.body import PATIENCE as BODY_PATIENCE
 from exporter.ingest.dialect import Dialect, Refused, Signal
 from exporter.storage.commit import Pending
 from exporter.storage.fleet import Watched
@@ -103,7 +104,8 @@ class HttpRequest:
         return bool(self._req.content_length) or self._req.get_header("Transfer-Encoding") is not None
 
     async def body(self, keep: int = KEPT) -> Body:
-        return await read_body(self._req.stream, keep)
+        streamed = self._req.get_header("Transfer-Encoding") is not None
+        return await read_body(self._req.stream, keep, STREAM_PATIENCE if streamed else BODY_PATIENCE)
 
 
 class Receiver:
