@@ -112,7 +112,7 @@ class Chunked:
 class Body:
     """What has come of a body, until the application takes it. Lives on the event loop."""
 
-    __slots__ = ("_ask", "_ended", "_framing", "_held", "_lost", "_taken", "_waiter")
+    __slots__ = ("_ask", "_begun", "_ended", "_framing", "_held", "_lost", "_taken", "_waiter")
 
     def __init__(self, framing: Sized | Chunked, ask: Callable[[], None] | None, taken: Callable[[], None]) -> None:
         """`ask` sends the interim answer for which the client holds the body back; `taken` is called when there is
@@ -122,7 +122,7 @@ class Body:
         self._ask = ask
         self._taken = taken
         self._held = bytearray()
-        self._lost = self._ended = False
+        self._lost = self._ended = self._begun = False
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -158,7 +158,14 @@ class Body:
         self._wake()
 
     async def receive(self) -> dict[str, Any]:
-        """ASGI's; raises BodyLost, so that the beginning of a body is never taken for the whole."""
+        """ASGI's; raises BodyLost, so that the beginning of a body is never taken for the whole.
+
+        The first call returns at once, if need be with nothing: Falcon asks before it looks whose request it is, and
+        who has no right to be heard is not waited for, nor asked to go on.
+        """
+        begun, self._begun = self._begun, True
+        if not begun and not self._held and not self._framing.complete:
+            return {"type": "http.request", "body": b"", "more_body": True}
         while True:
             if self._held:
                 piece = bytes(self._held)

@@ -37,6 +37,8 @@ READ_AT_ONCE = 64 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _NOTHING = Sized(0)
+_UNKNOWN = ("unknown", 0)
+"""The address of a client that had left before anything was asked about it."""
 _FAILED = "Something went wrong on our side; the log says what."
 
 
@@ -76,6 +78,7 @@ class Connection(asyncio.Protocol):
         "_response",
         "_scanned",
         "_server",
+        "_shut",
         "_task",
         "_transport",
         "_unread",
@@ -97,7 +100,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._eof = self._gone = self._lingering = self._paused = self._closing = False
+        self._eof = self._gone = self._lingering = self._paused = self._closing = self._shut = False
         self._unread = (0, 0.0)
         self._deadline = math.inf
         self.active_at = 0.0
@@ -108,8 +111,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         transport.max_size = READ_AT_ONCE
-        self._client = tuple((transport.get_extra_info("peername") or ("", 0))[:2])
-        self._server = tuple((transport.get_extra_info("sockname") or ("", 0))[:2])
+        self._client = tuple((transport.get_extra_info("peername") or _UNKNOWN)[:2])
+        self._server = tuple((transport.get_extra_info("sockname") or _UNKNOWN)[:2])
         self.active_at = self._house.loop.time()
         self._deadline = self.active_at + SILENCE
         self._house.add(self)
@@ -172,6 +175,7 @@ class Connection(asyncio.Protocol):
             return
         self._unread = (0, now)
         if self._lingering:
+            self._half_close()
             if now >= self._deadline:
                 self._transport.abort()
         elif self._head is None:
@@ -291,8 +295,20 @@ class Connection(asyncio.Protocol):
         self._buffer.clear()
         self._deadline = self._house.loop.time() + LINGER
         if not self._transport.is_closing():
-            self._transport.write_eof()
             self._resume()
+            self._half_close()
+
+    def _half_close(self) -> None:
+        """Once all is written: asyncio would log it as an error of ours if the client has left meanwhile."""
+        assert self._transport is not None
+        if self._shut or self._transport.get_write_buffer_size():
+            return
+        self._shut = True
+        self._deadline = self._house.loop.time() + LINGER
+        try:
+            self._transport.write_eof()
+        except OSError:
+            self._transport.abort()
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answers what is no request, and reads no further."""
