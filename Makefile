@@ -15,6 +15,7 @@ help:
 	@echo "make oldest  unit and contract tests with the oldest dependencies that setup.cfg allows"
 	@echo "make dashboards   build the Grafana dashboards anew"
 	@echo "make rules   build the PrometheusRule for the Operator anew"
+	@echo "make fuzz    generated requests against the running program, FUZZ_SECONDS=600 long"
 	@echo "make bench   measure against the bars"
 	@echo "make clean   remove what these made"
 
@@ -66,6 +67,11 @@ dashboards: $(STAMP)
 .PHONY: rules
 rules: $(STAMP)
 	$(BIN)/python -m alertmanager.source
+
+FUZZ_SECONDS ?= 600
+.PHONY: fuzz
+fuzz: $(STAMP)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest --timeout=0 tests/fuzz
 
 .PHONY: bench
 bench: $(STAMP)

@@ -1,16 +1,19 @@
 """A service to be fuzzed, and what has to hold whatever it is sent."""
 
+import contextlib
 import os
 import re
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.live.conftest import SECRET, Service, eventually, monitors
 
@@ -26,7 +29,11 @@ fuzz_settings = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-"""More examples than the time allows: `Target.over` ends a campaign."""
+"""More examples than the time allows: `Target.run` ends a campaign."""
+
+
+class Over(BaseException):
+    """The time is over. No Exception, so that Hypothesis does not take it for a failure."""
 
 
 class Target:
@@ -39,9 +46,26 @@ class Target:
         self._memory = self._resident()
         self._logged = 0
 
-    @property
-    def over(self) -> bool:
-        return time.monotonic() > self._until
+    def run(self, attempt: Callable[..., None], *strategies: st.SearchStrategy[Any]) -> None:
+        """Tries examples while there is time; what has failed is made small, however long that takes."""
+        failed, examples = False, 0
+
+        def within(*arguments: Any) -> None:
+            nonlocal failed, examples
+            if time.monotonic() > self._until and not failed:
+                raise Over
+            examples += 1
+            try:
+                attempt(*arguments)
+                if examples % 100 == 0:
+                    self.check_health()
+            except Exception:
+                failed = True
+                raise
+
+        with contextlib.suppress(Over):
+            fuzz_settings(given(st.tuples(*strategies))(lambda arguments: within(*arguments)))()
+        assert examples > 30
 
     def again(self) -> None:
         self._until = time.monotonic() + SECONDS / CAMPAIGNS
@@ -61,10 +85,8 @@ class Target:
                     connection.sendall(piece)
                 except (BrokenPipeError, ConnectionResetError):
                     break
-            try:
+            with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
             answer = b""
             while chunk := connection.recv(65536):
                 answer += chunk

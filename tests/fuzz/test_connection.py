@@ -3,10 +3,9 @@
 import socket
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz.conftest import Target, fuzz_settings
+from tests.fuzz.conftest import Target
 from tests.live.conftest import SECRET
 
 pytestmark = pytest.mark.live
@@ -110,35 +109,18 @@ def streams(draw: st.DrawFn) -> list[bytes]:
 
 
 def test_streams_of_requests(campaign: Target) -> None:
-    examples = 0
 
-    @fuzz_settings
-    @given(streams())
     def attempt(pieces: list[bytes]) -> None:
-        nonlocal examples
-        if campaign.over:
-            return
-        examples += 1
         before = campaign.recorded()
         campaign.check(campaign.send(pieces), before)
-        if examples % 50 == 0:
-            campaign.check_health()
 
-    attempt()
-    assert examples > 50
+    campaign.run(attempt, streams())
 
 
 def test_clients_that_leave(campaign: Target) -> None:
     """Without reading a thing; what they had sent may count or not, and the service stays well."""
-    examples = 0
 
-    @fuzz_settings
-    @given(streams(), st.booleans())
     def attempt(pieces: list[bytes], reset: bool) -> None:
-        nonlocal examples
-        if campaign.over:
-            return
-        examples += 1
         with socket.create_connection(("127.0.0.1", campaign.service.port), timeout=20) as connection:
             if reset:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -147,8 +129,5 @@ def test_clients_that_leave(campaign: Target) -> None:
                     connection.sendall(piece)
             except (BrokenPipeError, ConnectionResetError):
                 return
-        if examples % 100 == 0:
-            campaign.check_health()
 
-    attempt()
-    assert examples > 50
+    campaign.run(attempt, streams(), st.booleans())

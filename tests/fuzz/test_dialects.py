@@ -4,11 +4,10 @@ import json
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.ingest.dialects import all_dialects
-from tests.fuzz.conftest import Target, fuzz_settings, statuses
+from tests.fuzz.conftest import Target, statuses
 from tests.live.conftest import SECRET
 
 pytestmark = pytest.mark.live
@@ -58,18 +57,11 @@ def test_there_is_a_campaign_for_each_dialect() -> None:
 
 def test_the_native_dialect(campaign: Target) -> None:
     """With the right secret nothing makes a heartbeat fail, but a suffix that is none."""
-    examples = 0
     suffixes = st.one_of(st.sampled_from(["", "", "/", "/start", "/fail", "/log", "/0", "/-7", "/" + "9" * 99]), _text)
 
-    @fuzz_settings
-    @given(st.sampled_from(["GET", "POST", "HEAD"]), st.booleans(), suffixes, _query, _fields, _bodies)
     def attempt(
         method: str, right: bool, suffix: str, query: list[tuple[str, str]], fields: list[tuple[str, str]], body: bytes
     ) -> None:
-        nonlocal examples
-        if campaign.over:
-            return
-        examples += 1
         before = campaign.recorded()
         path = f"/ext/heartbeat/job:{SECRET if right else 'no'}{quote(suffix)}"
         answer = campaign.send([request(method, path, query, fields, body)])
@@ -80,20 +72,12 @@ def test_the_native_dialect(campaign: Target) -> None:
         elif not right:
             assert statuses(answer) == [404]
 
-    attempt()
-    assert examples > 30
+    campaign.run(attempt, st.sampled_from(["GET", "POST", "HEAD"]), st.booleans(), suffixes, _query, _fields, _bodies)
 
 
 def test_alertmanagers_dialect(campaign: Target) -> None:
-    examples = 0
 
-    @fuzz_settings
-    @given(st.booleans(), _query, _fields, _posts)
     def attempt(right: bool, query: list[tuple[str, str]], fields: list[tuple[str, str]], body: bytes) -> None:
-        nonlocal examples
-        if campaign.over:
-            return
-        examples += 1
         tags = ("am", "job", "plain")
         before = [campaign.recorded(tag) for tag in tags]
         path = f"/api/v1/alertmanager/am/{SECRET if right else 'no'}"
@@ -106,5 +90,4 @@ def test_alertmanagers_dialect(campaign: Target) -> None:
         else:
             assert new == 0
 
-    attempt()
-    assert examples > 30
+    campaign.run(attempt, st.booleans(), _query, _fields, _posts)
