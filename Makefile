@@ -15,6 +15,7 @@ help:
 	@echo "make oldest  unit and contract tests with the oldest dependencies that setup.cfg allows"
 	@echo "make dashboards   build the Grafana dashboards anew"
 	@echo "make rules   build the PrometheusRule for the Operator anew"
+	@echo "make fuzz    generated requests against the running program, FUZZ_SECONDS=600 long"
 	@echo "make bench   measure against the bars"
 	@echo "make storm   ten minutes of faults under load, in every world; SECONDS=, SEED=, ARGS="
 	@echo "make newest  the live tests with Prometheus 3, VictoriaMetrics and PostgreSQL 18"
@@ -68,6 +69,11 @@ dashboards: $(STAMP)
 .PHONY: rules
 rules: $(STAMP)
 	$(BIN)/python -m alertmanager.source
+
+FUZZ_SECONDS ?= 600
+.PHONY: fuzz
+fuzz: $(STAMP)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest --timeout=0 tests/fuzz
 
 .PHONY: bench
 bench: $(STAMP)

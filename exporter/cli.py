@@ -2,7 +2,6 @@
 
 import json
 import logging
-import socket
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -18,7 +17,7 @@ from exporter.console import Group, check_place, overridden, read_config, storag
 from exporter.core.clock import SystemClock
 from exporter.core.errors import ConfigError, InvalidValue, Problem, StorageUnavailable
 from exporter.logs import set_up_logging
-from exporter.server import Server, gunicorn_address
+from exporter.server import Server, bind_or_explain
 from exporter.storage.database import Database
 from exporter.storage.engines import open_engine
 from exporter.storage.schema import migrate
@@ -121,9 +120,11 @@ def serve(config_file: Path | None, workers: int, **options: str | None) -> None
         # Imported in the worker: the supervisor stays small.
         from exporter.compose import Service
 
-        return Service(settings, reread, SystemClock(), workers).app()
+        service = Service(settings, reread, SystemClock(), workers)
+        return service.app(), service.telemetry
 
-    Server(settings.web, make_app, workers).run()
+    with told_plainly():
+        Server(settings.web, make_app, workers).run()
 
 
 @main.command("check-config")
@@ -205,15 +206,7 @@ def _check_storage(settings: Settings, workers: int, config_file: Path | None) -
 
 
 def _check_address(listen_address: str) -> None:
-    host, _, port = gunicorn_address(listen_address).rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host.strip("[]"), int(port)))
-        except (OSError, ValueError) as error:
-            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-            click.echo(
-                f"Error: cannot listen on {listen_address}: {reason}; choose another --web.listen-address", err=True
-            )
-            sys.exit(1)
+    """Before anything else is done."""
+    with told_plainly():
+        for one in bind_or_explain(listen_address):
+            one.close()

@@ -196,6 +196,10 @@ class Service:
             headers=PLAIN,
         )
 
+    @property
+    def telemetry(self) -> ExporterTelemetry:
+        return self._telemetry
+
     def readiness(self) -> str | None:
         """None when heartbeats can be taken, else why not."""
         return self._lost or self._starting or (None if self._spool.taking_since() is not None else self._db.trouble)

@@ -3,6 +3,9 @@
 from enum import StrEnum
 from typing import Protocol
 
+IRREGULAR = "heartbeat_exporter.irregular"
+"""ASGI extension of a request in which the server mended something: good for a heartbeat, and for nothing else."""
+
 
 class Rejection(StrEnum):
     """Why a heartbeat was not taken."""
@@ -15,11 +18,33 @@ class Rejection(StrEnum):
     OVERLOADED = "overloaded"
 
 
+class Fault(StrEnum):
+    """Why a request was refused before it reached a route."""
+
+    REQUEST_LINE = "request_line"
+    VERSION = "version"
+    HEADER = "header"
+    FRAMING = "framing"
+    TOO_LARGE = "too_large"
+    TIMEOUT = "timeout"
+
+
+class Dropped(StrEnum):
+    """Why a connection was closed that its client would have kept."""
+
+    LIMIT = "limit"
+    DESCRIPTORS = "descriptors"
+    NOT_READING = "not_reading"
+
+
 class Telemetry(Protocol):
     """Seconds are floats. Calls come from any thread."""
 
     def heartbeat_rejected(self, reason: Rejection) -> None: ...
     def refusal_delayed(self) -> None: ...
+    def request_refused(self, fault: Fault) -> None: ...
+    def connection_dropped(self, reason: Dropped) -> None: ...
+    def connections_open(self, connections: int) -> None: ...
     def batch_committed(self, heartbeats: int, seconds: float) -> None: ...
     def spooled(self, heartbeats: int) -> None: ...
     def replayed(self, heartbeats: int) -> None: ...
@@ -43,6 +68,9 @@ class Silent:
 
     def heartbeat_rejected(self, reason: Rejection) -> None: ...
     def refusal_delayed(self) -> None: ...
+    def request_refused(self, fault: Fault) -> None: ...
+    def connection_dropped(self, reason: Dropped) -> None: ...
+    def connections_open(self, connections: int) -> None: ...
     def batch_committed(self, heartbeats: int, seconds: float) -> None: ...
     def spooled(self, heartbeats: int) -> None: ...
     def replayed(self, heartbeats: int) -> None: ...

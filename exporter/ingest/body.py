@@ -8,7 +8,11 @@ KEPT = 10_000
 DRAINED = 16 * 1024 * 1024
 """Bytes read and dropped so that the sender can finish and read our answer; a longer body is cut off."""
 PATIENCE = 4.0
-"""Seconds in which the body has to arrive."""
+"""Seconds without a byte of a body whose sender has named its length, and so has all of it."""
+STREAM_PATIENCE = 30.0
+"""Seconds without a byte of one in chunks: a job's output while it is made, which may pause."""
+LONGEST = 120.0
+"""Seconds in which a body has to arrive, however it comes."""
 BREATH = 100
 """Pieces after which everybody else gets a turn: those that are there already are read without ever waiting."""
 
@@ -20,14 +24,20 @@ class Body(NamedTuple):
     """Whether there was more, or might have been: the sender stalled or left."""
 
 
-async def read_body(stream: Any, keep: int = KEPT) -> Body:
-    """Reads `stream`, a falcon.asgi.BoundedStream; never raises for what the sender does."""
+async def read_body(stream: Any, keep: int = KEPT, patience: float = PATIENCE) -> Body:
+    """Reads `stream`, a falcon.asgi.BoundedStream; never raises for what the sender does.
+
+    `patience` is how many seconds may pass without a byte.
+    """
     kept = bytearray()
     seen = pieces = 0
     try:
-        async with asyncio.timeout(PATIENCE):
+        loop = asyncio.get_running_loop()
+        end = loop.time() + LONGEST
+        async with asyncio.timeout(patience) as limit:
             # Piece by piece as they arrive: `read` would hold back what has come so far from one who stalls.
             async for chunk in stream:
+                limit.reschedule(min(end, loop.time() + patience))
                 seen += len(chunk)
                 if len(kept) < keep:
                     kept += chunk[: keep - len(kept)]

@@ -12,7 +12,8 @@ import falcon.asgi
 from exporter.core.clock import SECOND, Clock
 from exporter.core.telemetry import Rejection, Telemetry
 from exporter.ingest.authentication import Authenticator
-from exporter.ingest.body import KEPT, Body, read_body
+from exporter.ingest.body import KEPT, STREAM_PATIENCE, Body, read_body
+from exporter.ingest.body import PATIENCE as BODY_PATIENCE
 from exporter.ingest.dialect import Dialect, Refused, Signal
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.newcomers import Newcomers
@@ -105,7 +106,9 @@ class HttpRequest:
 
     async def body(self, keep: int = KEPT) -> Body:
         if self._body is None:  # else it is read for the second time, after a look for new monitors
-            self._body = await read_body(self._req.stream, keep)
+            streamed = self._req.get_header("Transfer-Encoding") is not None
+            patience = STREAM_PATIENCE if streamed else BODY_PATIENCE
+            self._body = await read_body(self._req.stream, keep, patience)
         return self._body
 
 

@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 
 from exporter.core.alert import Step
 from exporter.core.status import Status
-from exporter.core.telemetry import Rejection
+from exporter.core.telemetry import Dropped, Fault, Rejection
 from exporter.metrics.requests import Requests
 from exporter.storage.fleet import Fleet
 
@@ -84,6 +84,13 @@ class ExporterTelemetry:
         for reason in Rejection:
             self._rejected.labels(reason.value)
         self._delayed = counter("refusals_delayed", "Answers to wrong credentials that were held back.")
+        self._refused = counter("requests_refused", "Requests refused before any route, by reason.", "reason")
+        for fault in Fault:
+            self._refused.labels(fault.value)
+        self._dropped = counter("connections_dropped", "Connections closed for protection, by reason.", "reason")
+        for dropped in Dropped:
+            self._dropped.labels(dropped.value)
+        self._connections = gauge("connections", "Open client connections.", "livesum")
         self._commit = histogram("commit_duration_seconds", "Time to commit a group of heartbeats.", _FAST)
         self._batch = histogram("commit_batch_size", "Heartbeats in a group.", _SIZES)
         self._spooled = counter("spooled", "Heartbeats that went into the spool.")
@@ -148,6 +155,15 @@ class ExporterTelemetry:
 
     def refusal_delayed(self) -> None:
         self._delayed.inc()
+
+    def request_refused(self, fault: Fault) -> None:
+        self._refused.labels(fault.value).inc()
+
+    def connection_dropped(self, reason: Dropped) -> None:
+        self._dropped.labels(reason.value).inc()
+
+    def connections_open(self, connections: int) -> None:
+        self._connections.set(connections)
 
     def batch_committed(self, heartbeats: int, seconds: float) -> None:
         self._commit.observe(seconds)

@@ -92,8 +92,11 @@ async def _bounded(req: Request) -> bytes:
     if length is not None and length > LARGEST:
         raise falcon.HTTPContentTooLarge
     body = bytearray()
-    async for chunk in req.stream:
-        body += chunk
-        if len(body) > LARGEST:
-            raise falcon.HTTPContentTooLarge
+    try:
+        async for chunk in req.stream:
+            body += chunk
+            if len(body) > LARGEST:
+                raise falcon.HTTPContentTooLarge
+    except OSError:
+        raise falcon.HTTPBadRequest(description="The body did not arrive whole.") from None
     return bytes(body)

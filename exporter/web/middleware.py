@@ -8,6 +8,7 @@ from typing import Any
 import falcon
 import falcon.asgi
 
+from exporter.core.telemetry import IRREGULAR
 from exporter.web.auth import Access, Guard
 from exporter.web.headers import PLAIN
 from exporter.web.parts import Observe
@@ -44,6 +45,9 @@ class Passage:
     async def process_resource(
         self, req: Request, resp: falcon.asgi.Response, resource: object, params: dict[str, Any]
     ) -> None:
+        # Two readings of an irregular request are possible; where nothing can be gained by that, it counts.
+        if IRREGULAR in req.scope.get("extensions", ()) and self._route(req).handler != "heartbeat":
+            raise falcon.HTTPBadRequest
         access = self._guarded.get(req.uri_template)  # type: ignore[arg-type]
         if access is not None:
             await self._guard.check_host(access, req)
@@ -54,12 +58,15 @@ class Passage:
     async def process_response(
         self, req: Request, resp: falcon.asgi.Response, resource: object, succeeded: bool
     ) -> None:
-        route = self._routes.get(req.uri_template, _NO_ROUTE)
+        route = self._route(req)
         resp.set_headers(route.headers)
         if resp.stream is not None and req.method != "HEAD":
             resp.stream = self._until_sent(resp.stream, route.handler, req, resp.status_code)
         else:
             self._tell(route.handler, req, resp.status_code)
+
+    def _route(self, req: Request) -> Route:
+        return self._routes.get(req.uri_template, _NO_ROUTE)
 
     def _tell(self, handler: str, req: Request, code: int) -> None:
         method = req.method

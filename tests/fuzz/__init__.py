@@ -1,0 +1,1 @@
+"""Generated requests against the running program: `make fuzz FUZZ_SECONDS=3600` for long."""

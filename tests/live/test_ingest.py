@@ -126,11 +126,7 @@ def test_no_parameter_spoils_a_heartbeat(shared: Service, query: str) -> None:
     ],
 )
 def test_no_header_spoils_a_heartbeat(shared: Service, header: str) -> None:
-    answer = shared.ping("job", "", "-H", header)
-    if "\x01" in header:  # not HTTP any more
-        assert answer.status == 400
-    else:
-        assert answer.status == 200
+    assert shared.ping("job", "", "-H", header).status == 200
     assert shared.ping("job", "", "-H", "Accept: ;;;q=x").status == 200
 
 
@@ -241,8 +237,6 @@ def raw(service: Service, request: bytes) -> bytes:
         b"GET /ext/heartbeat/never:%b\xff HTTP/1.1\r\nHost: x\r\n\r\n" % SECRET.encode(),
         b"GET /ext/heartbeat/never:%b HTTP/9.9\r\nHost: x\r\n\r\n" % SECRET.encode(),
         b"POST /ext/heartbeat/never:%b HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n" % SECRET.encode(),
-        b"POST /ext/heartbeat/never:%b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
-        % SECRET.encode(),
         b"GET /ext/heartbeat/never:%b HTTP/1.1\r\nHost: x\r\n%b\r\n" % (SECRET.encode(), b"X: y\r\n" * 200),
         b"POST /ext/heartbeat/never:%b HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"
         % SECRET.encode(),
@@ -251,6 +245,9 @@ def raw(service: Service, request: bytes) -> bytes:
         b"GET /ext/heartbeat/never:%b \r\nHost: x\r\n\r\n" % SECRET.encode(),
         b"FOO /ext/heartbeat/never:%b HTTP/1.1\r\nHost: x\r\n\r\n" % SECRET.encode(),
         "GET /ext/heartbeat/never:%s\u00e9 HTTP/1.1\r\nHost: x\r\n\r\n".replace("%s", SECRET).encode(),
+        b"POST /ext/heartbeat/never:%b HTTP/1.1\r\nHost: x\r\nContent-Length: %b\r\n\r\n"
+        % (SECRET.encode(), b"9" * 5000),
+        b"POST /ext/heartbeat/never:%b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n" % SECRET.encode(),
         b"\0" * 100,
         b"",
     ],

@@ -1,15 +1,27 @@
-"""Connections of ours: how long they may be silent."""
+"""Connections of ours: how long they may be silent, what is bounded, and in which order they are closed."""
 
 import asyncio
-import sys
-from types import SimpleNamespace
+import logging
 from typing import Any
 
-from gunicorn.config import Config
+import pytest
 
-from exporter.server import KEEPALIVE, SILENCE, Connection
+from exporter.core.telemetry import Dropped, Fault, Silent
+from exporter.server.connection import (
+    BODY_PATIENCE,
+    BODY_SILENCE,
+    HEAD_PATIENCE,
+    KEEPALIVE,
+    LINGER,
+    READ_PATIENCE,
+    SILENCE,
+    Connection,
+)
+from exporter.server.connections import AT_ONCE, Connections
+from exporter.server.logging import EVERY, Occasionally
 
-REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+REQUEST = b"GET / HTTP/1.1\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 
 
 class Transport:
@@ -17,24 +29,41 @@ class Transport:
 
     def __init__(self) -> None:
         self.written = b""
-        self.closed = False
+        self.closed = self.aborted = self.eof = self.paused = False
+        self.waiting = self.answers = 0
 
     def get_extra_info(self, name: str) -> Any:
-        return {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}.get(name)
+        return {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2), "socket": self}.get(name)
 
-    def set_write_buffer_limits(self, high: int) -> None: ...
+    def fileno(self) -> int:
+        raise OSError
 
-    def can_write_eof(self) -> bool:
-        return False
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
 
     def write(self, data: bytes) -> None:
-        self.written += data
+        self.written = (self.written + data)[-1000:]
+        self.answers += data.count(b"HTTP/1.1 204")
+
+    def write_eof(self) -> None:
+        self.eof = True
 
     def is_closing(self) -> bool:
         return self.closed
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+    def pause_reading(self) -> None:
+        assert not self.paused
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        assert self.paused
+        self.paused = False
 
 
 class Loop:
@@ -51,88 +80,280 @@ class Loop:
         return getattr(self._loop, name)
 
 
-class House:
-    """A worker, one connection, and an application that answers when it is let."""
-
+class Counts(Silent):
     def __init__(self) -> None:
-        self.loop = Loop()
+        self.seen: list[str] = []
+
+    def request_refused(self, fault: Fault) -> None:
+        self.seen.append(fault.value)
+
+    def connection_dropped(self, reason: Dropped) -> None:
+        self.seen.append(reason.value)
+
+
+class House:
+    """Connections, and an application that answers when it is let."""
+
+    def __init__(self, most: int = 100, reads: bool = False) -> None:
+        self.loop: Any = Loop()
         self.may_answer = asyncio.Event()
-        config = Config()
-        config.set("keepalive", KEEPALIVE)
-        config.set("pre_request", lambda worker, request: None)
-        log = SimpleNamespace(access_log_enabled=False, debug=lambda *_: None)
-        worker = SimpleNamespace(cfg=config, log=log, loop=self.loop, asgi=self._answer, state={}, connections=set())
-        worker.nr_conns = worker.nr = 0
-        worker.alive, worker.max_requests = True, sys.maxsize
-        self.transport = Transport()
-        self.connection = Connection(worker)
-        self.connection.connection_made(self.transport)
+        self.counts = Counts()
+        self.bodies: list[bytes | None] = []
+        self._reads = reads
+        self.connections = Connections(self._answer, self.loop, self.counts, most)
+        self.connection, self.transport = self.connect()
+
+    def connect(self) -> tuple[Connection, Transport]:
+        connection, transport = Connection(self.connections), Transport()
+        connection.connection_made(transport)
+        return connection, transport
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.may_answer.wait()
+        if self._reads:
+            body, more = b"", True
+            try:
+                while more:
+                    event = await receive()
+                    body, more = body + event["body"], event["more_body"]
+                self.bodies.append(body)
+            except OSError:
+                self.bodies.append(None)
+        else:
+            await self.may_answer.wait()
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
     async def after(self, seconds: float) -> bool:
         """Whether it is closed by then, when the worker has looked."""
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await turns()
         self.loop.now += seconds
-        self.connection.end_silence(self.loop.now)
+        self.connections.look()
+        await turns()
         return self.transport.closed
 
-    async def end(self) -> None:
-        self.connection.connection_lost(None)
-        await asyncio.wait([self.connection._task])
+    @property
+    def answers(self) -> int:
+        return self.transport.answers
+
+
+async def turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def run(test: Any, **options: Any) -> None:
+    async def inside() -> None:
+        house = House(**options)
+        await test(house)
+        house.connection.connection_lost(None)
+        await turns()
+
+    asyncio.run(inside())
 
 
 def test_a_new_connection_has_to_ask_something_within_its_time() -> None:
-    async def run() -> None:
-        house = House()
-        house.connection.data_received(b"GET / HT")
+    async def test(house: House) -> None:
         assert not await house.after(SILENCE - 1)
         assert await house.after(1)
-        await house.end()
+        assert house.transport.written == b""
 
-    asyncio.run(run())
+    run(test)
 
 
-def test_a_kept_connection_may_be_idle_for_less_and_anew_after_each_request() -> None:
-    async def run() -> None:
-        house = House()
+def test_header_fields_have_to_be_complete_within_their_time_however_they_drip() -> None:
+    async def test(house: House) -> None:
+        for byte in b"GET / HTT":
+            house.connection.data_received(bytes((byte,)))
+            assert not await house.after(1)
+        assert not await house.after(HEAD_PATIENCE - 10)
+        house.connection.data_received(b"P")
+        await house.after(1)
+        assert house.transport.written.startswith(b"HTTP/1.1 408 ")
+        assert house.transport.eof
+        assert await house.after(LINGER)
+        assert house.counts.seen == ["timeout"]
+
+    run(test)
+
+
+def test_a_kept_connection_may_be_idle_for_less_and_again_after_each_request() -> None:
+    async def test(house: House) -> None:
         house.may_answer.set()
         for answers in (1, 2, 3):
             house.connection.data_received(REQUEST)
             assert not await house.after(KEEPALIVE - 1)
-            assert house.transport.written.count(b"HTTP/1.1 204") == answers
+            assert house.answers == answers
         assert await house.after(1)
-        await house.end()
 
-    asyncio.run(run())
+    run(test)
 
 
 def test_who_waits_for_an_answer_is_not_silent() -> None:
-    async def run() -> None:
-        house = House()
+    async def test(house: House) -> None:
         house.connection.data_received(REQUEST)
         assert not await house.after(10 * SILENCE)
         house.may_answer.set()
+        await turns()
         assert not await house.after(KEEPALIVE - 1)
-        assert house.transport.written.startswith(b"HTTP/1.1 204")
+        assert house.answers == 1
         assert await house.after(1)
-        await house.end()
 
-    asyncio.run(run())
+    run(test)
 
 
 def test_requests_that_come_together_are_answered_in_turn() -> None:
-    async def run() -> None:
-        house = House()
+    async def test(house: House) -> None:
         house.connection.data_received(3 * REQUEST)
         house.may_answer.set()
         assert not await house.after(0)
-        assert not await house.after(0)
-        assert house.transport.written.count(b"HTTP/1.1 204") == 3
-        await house.end()
+        assert house.answers == 3
 
-    asyncio.run(run())
+    run(test)
+
+
+@pytest.mark.parametrize("more", [1, 3])
+def test_a_client_that_half_closes_gets_its_answers(more: int) -> None:
+    async def test(house: House) -> None:
+        house.connection.data_received(more * REQUEST)
+        assert house.connection.eof_received()
+        house.may_answer.set()
+        await turns()
+        assert (house.answers, house.transport.closed) == (more, True)
+
+    run(test)
+
+
+def test_an_idle_client_that_half_closes_is_gone() -> None:
+    async def test(house: House) -> None:
+        assert not house.connection.eof_received()
+        house.connection.data_received(b"GET / HT")
+        assert not house.connection.eof_received()
+
+    run(test)
+
+
+def test_a_body_that_ends_too_early_is_never_taken_for_whole() -> None:
+    async def test(house: House) -> None:
+        house.connection.data_received(POST % 10 + b"abc")
+        assert house.connection.eof_received()
+        await turns()
+        assert (house.bodies, house.answers, house.transport.closed) == ([None], 1, True)
+
+    run(test, reads=True)
+
+
+@pytest.mark.parametrize(("every", "whole"), [(BODY_SILENCE - 1, True), (BODY_SILENCE + 1, False)])
+def test_a_slow_body_goes_on_while_something_comes(every: float, whole: bool) -> None:
+    async def test(house: House) -> None:
+        house.connection.data_received(POST % 3)
+        for _ in range(3):
+            await house.after(every)
+            if not house.bodies:
+                house.connection.data_received(b"x")
+        await turns()
+        assert house.bodies == [b"xxx" if whole else None]
+
+    run(test, reads=True)
+
+
+def test_a_body_has_to_end() -> None:
+    async def test(house: House) -> None:
+        house.connection.data_received(POST % 1000)
+        for _ in range(BODY_PATIENCE // 10):
+            assert house.bodies == []
+            house.connection.data_received(b"x")
+            await house.after(10)
+        assert house.bodies == [None]
+
+    run(test, reads=True)
+
+
+def test_what_comes_while_a_request_is_answered_is_bounded() -> None:
+    async def test(house: House) -> None:
+        held, total = 0, 0
+        for _ in range(200):
+            if not house.transport.paused:
+                house.connection.data_received(700 * REQUEST)
+                total += 700
+            house.may_answer.set()
+            await asyncio.sleep(0)
+            held = max(held, len(house.connection._buffer))
+        assert held < 60_000
+        for _ in range(10 * total):
+            await asyncio.sleep(0)
+        assert house.answers == total, "and all of it is answered"
+        assert not house.transport.paused
+
+    run(test)
+
+
+def test_a_body_that_is_not_read_is_bounded() -> None:
+    async def test(house: House) -> None:
+        house.connection.data_received(POST % 10_000_000)
+        while not house.transport.paused:
+            house.connection.data_received(b"x" * 60_000)
+        assert house.connection._body.held < 200_000
+
+    run(test)
+
+
+def test_a_client_that_does_not_read_is_closed() -> None:
+    async def test(house: House) -> None:
+        house.connection.data_received(REQUEST)
+        house.transport.waiting = 5000
+        assert not await house.after(1)
+        house.transport.waiting = 4000  # it does
+        assert not await house.after(READ_PATIENCE)
+        assert not await house.after(READ_PATIENCE - 1)
+        assert await house.after(1)
+        assert house.transport.aborted
+        assert house.counts.seen == ["not_reading"]
+
+    run(test)
+
+
+def test_an_answer_is_not_lost_to_what_comes_behind_it() -> None:
+    async def test(house: House) -> None:
+        house.connection.data_received(b"nonsense\r\n\r\n" + b"x" * 100_000)
+        assert house.transport.written.startswith(b"HTTP/1.1 400 ")
+        assert house.transport.eof
+        assert not house.transport.closed
+        house.connection.data_received(b"x" * 100_000)
+        assert len(house.connection._buffer) == 0
+        assert not house.connection.eof_received()
+
+    run(test)
+
+
+def test_the_idlest_go_first_and_those_that_are_answered_stay() -> None:
+    async def test(house: House) -> None:
+        house.connection.data_received(REQUEST)
+        idle, slow = house.connect(), house.connect()
+        slow[0].data_received(POST % 10)
+        house.loop.now += 1
+        assert not house.connections._most <= 3
+        house.connections._most = 3
+        recent = [house.connect() for _ in range(AT_ONCE - 1)]
+        house.loop.now += 1
+        await turns()
+        assert house.connections.make_room()
+        assert idle[1].closed
+        assert all(transport.closed for _, transport in recent)
+        assert not house.transport.closed
+        assert not slow[1].closed, "it waits for the rest of a body"
+        assert house.counts.seen == AT_ONCE * ["limit"]
+
+    run(test)
+
+
+def test_lines_of_one_kind_are_one_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    occasionally = Occasionally(logging.getLogger("test"), "refused")
+    for now in range(1000, 1003):
+        occasionally.note("header", f"from {now}", now)
+        occasionally.flush(now)
+    assert caplog.messages == ["refused: header, from 1000"]
+    occasionally.note("framing", "from 1003", 1003)
+    occasionally.flush(1000 + EVERY)
+    assert caplog.messages[1:] == ["refused, 3 more: 2 × header, 1 × framing; the last one from 1003"]
+    occasionally.flush(1000 + 3 * EVERY)
+    assert len(caplog.messages) == 2

@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
-from exporter.core.telemetry import Rejection, Silent, Telemetry
+from exporter.core.telemetry import Dropped, Fault, Rejection, Silent, Telemetry
 from exporter.core.timeline import Standing
 from exporter.metrics.telemetry import PREFIX, ExporterTelemetry
 from exporter.storage.fleet import Fleet, Watched
@@ -62,6 +62,15 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
         lambda telemetry: telemetry.heartbeat_rejected(Rejection.WRONG_SECRET),
         {"heartbeats_rejected_total{reason=wrong_secret}": 1, "heartbeats_rejected_total{reason=unknown_tag}": 0},
     ),
+    "request_refused": (
+        lambda telemetry: telemetry.request_refused(Fault.FRAMING),
+        {"requests_refused_total{reason=framing}": 1, "requests_refused_total{reason=header}": 0},
+    ),
+    "connection_dropped": (
+        lambda telemetry: telemetry.connection_dropped(Dropped.LIMIT),
+        {"connections_dropped_total{reason=limit}": 1, "connections_dropped_total{reason=descriptors}": 0},
+    ),
+    "connections_open": (lambda telemetry: telemetry.connections_open(3), {"connections": 3}),
     "batch_committed": (
         lambda telemetry: telemetry.batch_committed(3, 0.02),
         {

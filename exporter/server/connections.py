@@ -1,0 +1,141 @@
+"""All connections of a worker: how many there are, which has to go, and where new ones come from."""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+from exporter.core.telemetry import Dropped, Fault, Telemetry
+from exporter.server.connection import Connection
+from exporter.server.logging import Occasionally
+
+log = logging.getLogger(__name__)
+
+MOST = 8192
+"""Connections of one worker, if its descriptors allow as many."""
+AT_ONCE = 64
+"""Connections accepted before others get a turn."""
+PAUSE = 0.1
+"""Seconds in which none is accepted, when there is no descriptor for it."""
+_OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Connections:
+    """The `House` of connections."""
+
+    def __init__(self, app: Any, loop: asyncio.AbstractEventLoop, telemetry: Telemetry, most: int = MOST) -> None:
+        self.app = app
+        self.loop = loop
+        self.draining = False
+        self.date = b""
+        self._telemetry = telemetry
+        self._most = most
+        self._open: set[Connection] = set()
+        self._refusals = Occasionally(log, "a request that is not HTTP as it should be was refused")
+        self._drops = Occasionally(log, "a connection was closed")
+        self._set_date()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, connection: Connection) -> None:
+        self._open.add(connection)
+
+    def discard(self, connection: Connection) -> None:
+        self._open.discard(connection)
+
+    def refused(self, fault: Fault, address: str) -> None:
+        self._telemetry.request_refused(fault)
+        self._refusals.note(fault.value, f"from {address}", self.loop.time())
+
+    def dropped(self, reason: Dropped) -> None:
+        self._telemetry.connection_dropped(reason)
+        detail = f"of {len(self._open)}, with room for {self._most}"
+        self._drops.note(reason.value.replace("_", " "), detail, self.loop.time())
+
+    def look(self) -> None:
+        """Once a second."""
+        now = self.loop.time()
+        for connection in list(self._open):
+            connection.look(now)
+        self._refusals.flush(now)
+        self._drops.flush(now)
+        self._set_date()
+        self._telemetry.connections_open(len(self._open))
+
+    def make_room(self, reason: Dropped | None = None) -> bool:
+        """Closes the idlest connections if there are too many, or for `reason`; returns whether another has room.
+
+        One that is being answered stays; of the others, those that wait for the rest of a body go last.
+        """
+        if reason is None and len(self._open) < self._most:
+            return True
+        closable = [one for one in self._open if one.idle or one.waits_for_body]
+        closable.sort(key=lambda one: (not one.idle, one.active_at))
+        going = closable[: max(AT_ONCE, self._most // 32)]
+        for connection in going:
+            self.dropped(reason or Dropped.LIMIT)
+            if connection.idle:
+                connection.close()
+            else:
+                connection.abort()
+        return bool(going)
+
+    def close_idle(self) -> None:
+        for connection in [one for one in self._open if one.idle]:
+            connection.close()
+
+    def _set_date(self) -> None:
+        self.date = f"Date: {formatdate(usegmt=True)}\r\n".encode()
+
+
+class Listener:
+    """Accepts what one listening socket has. gunicorn's would listen anew with a backlog of its own."""
+
+    def __init__(
+        self, listening: socket.socket, connections: Connections, protocol: Callable[[], asyncio.BaseProtocol]
+    ) -> None:
+        self._socket = listening
+        self._connections = connections
+        self._protocol = protocol
+        self._loop = connections.loop
+        self._starting: set[asyncio.Task[Any]] = set()
+        self._again: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        self._again = None
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def stop(self) -> None:
+        """What the kernel has accepted and we have not stays where it is."""
+        if self._again is not None:
+            self._again.cancel()
+        self._loop.remove_reader(self._socket.fileno())
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            if not self._connections.make_room():
+                self._pause()
+                return
+            try:
+                accepted, _address = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _OUT_OF:
+                    raise
+                self._connections.make_room(Dropped.DESCRIPTORS)
+                self._pause()
+                return
+            accepted.setblocking(False)
+            task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, accepted))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    def _pause(self) -> None:
+        """Clients wait in the kernel's queue."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._again = self._loop.call_later(PAUSE, self.start)

@@ -1,0 +1,50 @@
+"""gunicorn's log, and lines that a client could cause any number of."""
+
+import logging
+from collections import Counter
+from typing import Any
+
+from exporter.server.borrowed import Logger
+
+EVERY = 60.0
+"""Seconds between two lines of one kind."""
+
+
+class PlainLogger(Logger):  # type: ignore[misc]
+    """gunicorn's two loggers, sent through ours. There is no access log: its lines would hold the secrets."""
+
+    def setup(self, cfg: Any) -> None:
+        self.error_log.handlers = []
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.NOTSET)
+        self.access_log.handlers = []
+        self.access_log.propagate = False
+        self._access_log_enabled = False  # asked at every request, and dear to work out
+
+
+class Occasionally:
+    """Logs the first event at once, and later ones as a sum, one line a minute at most."""
+
+    def __init__(self, log: logging.Logger, what: str) -> None:
+        self._log = log
+        self._what = what
+        self._next = 0.0
+        self._more: Counter[str] = Counter()
+        self._last = ""
+
+    def note(self, kind: str, detail: str, now: float) -> None:
+        """`kind` is one of a few; `detail` of the first and the last is shown; `now` in seconds."""
+        if now >= self._next and not self._more:
+            self._log.warning("%s: %s, %s", self._what, kind, detail)
+            self._next = now + EVERY
+            return
+        self._more[kind] += 1
+        self._last = detail
+
+    def flush(self, now: float) -> None:
+        """To be called now and then."""
+        if self._more and now >= self._next:
+            kinds = ", ".join(f"{count} × {kind}" for kind, count in self._more.most_common())
+            self._log.warning("%s, %d more: %s; the last one %s", self._what, self._more.total(), kinds, self._last)
+            self._more.clear()
+            self._next = now + EVERY

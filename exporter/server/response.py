@@ -1,0 +1,113 @@
+"""An answer on its way out: ASGI messages become HTTP/1.1."""
+
+import json
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from exporter.server.head import Head
+
+_STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus}
+_BODILESS = frozenset((204, 304))
+_JOINED = 64 * 1024
+"""Bytes of a body up to which it is copied behind the header fields, to go out in one write."""
+
+
+class Outlet(Protocol):
+    """A connection, as an answer sees it."""
+
+    @property
+    def gone(self) -> bool: ...
+    @property
+    def date(self) -> bytes: ...
+    def closes(self) -> bool: ...
+    def close_after(self) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    async def written(self) -> None: ...
+
+
+class Response:
+    """One answer. `send` is ASGI's."""
+
+    __slots__ = ("_bodiless", "_chunked", "_head", "_left", "_outlet", "_pending", "complete", "started")
+
+    def __init__(self, outlet: Outlet, head: Head) -> None:
+        self._outlet = outlet
+        self._head = head
+        self.started = self.complete = False
+        self._chunked = self._bodiless = False
+        self._left: int | None = None
+        """Bytes of the body that Content-Length promises yet."""
+        self._pending = b""
+        """Header fields that wait for the first piece of the body."""
+
+    async def send(self, message: Any) -> None:
+        """Drops what there is nobody to read; raises RuntimeError for what an application must not send."""
+        if self._outlet.gone:
+            self.started = self.complete = True
+            return
+        if message["type"] == "http.response.start":
+            self._start(message["status"], message.get("headers", ()))
+            return
+        if message["type"] != "http.response.body" or not self.started or self.complete:
+            raise RuntimeError(f"{message['type']} is out of place here")
+        more = message.get("more_body", False)
+        self._write(message.get("body", b""), more)
+        if not more:
+            self.complete = True
+        await self._outlet.written()
+
+    def _start(self, status: int, headers: Any) -> None:
+        if self.started:
+            raise RuntimeError("the answer has begun already")
+        head = self._head
+        self._bodiless = head.method == "HEAD" or status in _BODILESS
+        parts = [_STATUS_LINES[status]]
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+            if name == b"content-length" and not self._bodiless:
+                self._left = int(value)
+        if self._left is None and not self._bodiless:
+            if head.version:
+                self._chunked = True
+                parts.append(b"Transfer-Encoding: chunked\r\n")
+            else:
+                self._outlet.close_after()
+        parts.append(self._outlet.date)
+        closes = self._outlet.closes()
+        persistence = closes or not head.version
+        if persistence:
+            parts.append(b"Connection: close\r\n" if closes else b"Connection: keep-alive\r\n")
+        pending = b"".join(parts)
+        lines = 2 + len(headers) + self._chunked + persistence
+        if pending.count(b"\n") != lines or pending.count(b"\r") != lines:
+            raise RuntimeError("a header field of the answer holds a line break")
+        self._pending = pending + b"\r\n"
+        self.started = True
+
+    def _write(self, body: bytes, more: bool) -> None:
+        if self._bodiless:
+            body = b""
+        elif self._left is not None:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError("the answer's body is not as long as its Content-Length")
+        elif self._chunked:
+            framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            body = framed if more else framed + b"0\r\n\r\n"
+        pending, self._pending = self._pending, b""
+        if len(body) > _JOINED:
+            self._outlet.write(pending)
+            self._outlet.write(body)
+        elif pending or body:
+            self._outlet.write(pending + body)
+
+
+def error_answer(status: int, text: str, date: bytes) -> bytes:
+    """A whole answer, after which the connection ends."""
+    body = json.dumps({"error": text}).encode()
+    return b"%bContent-Type: application/json\r\nContent-Length: %d\r\n%bConnection: close\r\n\r\n%b" % (
+        _STATUS_LINES[status],
+        len(body),
+        date,
+        body,
+    )
