@@ -1,59 +1,22 @@
 """Cron schedules in their timezone, safe across daylight saving.
 
-Ticks are found by croniter. What it gets wrong, measured against cron's own rules, is put right here: on the day
-the clocks go back it fires a job of a fixed time twice, and on the day they go forward it moves a tick of `*/2` hours
-out of the skipped hour. Cron does neither, and each would be a false alarm once a year. And `18-18` is 18, not always.
+Debian's rules for the days on which clocks change: a schedule whose minute or hour begins with a star ticks by elapsed
+time, so twice in an hour that is shown twice, and never in one that is skipped. Any other ticks once for each time of
+the wall clock: the first time that it is shown, and at once after a skip.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import CroniterError, croniter
-
+from exporter.core.cron import check_cron, parse_cron
 from exporter.core.errors import InvalidValue
+from exporter.core.wall import after_skip, check_timezone, instants, offset, zone_of
 
-LONGEST = 200
-ALIASES = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+__all__ = ["check_cron", "check_timezone", "next_tick"]
 
-
-def check_timezone(name: str) -> str:
-    """`name` itself; raises InvalidValue when it is not in the IANA database."""
-    try:
-        _zone(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InvalidValue(f"{name!r} is not a timezone: use an IANA name such as Europe/Rome or UTC") from error
-    return name
-
-
-def check_cron(expression: str) -> str:
-    """`expression` itself; raises InvalidValue when it is not one of five fields, or never fires."""
-    shown = expression if len(expression) <= 60 else expression[:60] + "…"
-    if len(expression) > LONGEST:
-        raise InvalidValue(f"{shown!r} is longer than {LONGEST} characters")
-    fields = expression.split()
-    if expression.strip().startswith("@"):
-        if expression.strip().lower() not in ALIASES:
-            raise InvalidValue(f"{shown!r} is not a schedule: use {', '.join(ALIASES)} or five fields")
-        return expression
-    if len(fields) != 5:
-        raise InvalidValue(
-            f"{shown!r} has {len(fields)} field{'' if len(fields) == 1 else 's'}: a cron expression has five, "
-            "minute hour day-of-month month day-of-week; seconds and years are not supported"
-        )
-    # R is random and H wants a hash seed: neither is the same schedule twice. Names such as THU hold the letters too.
-    if any(part[:1] in "RrHh" for field in fields for part in field.split(",")):
-        raise InvalidValue(f"{shown!r} uses R or H: a schedule must tick at the same moments on every machine")
-    try:
-        valid = croniter.is_valid(expression, strict=True)
-        if valid:
-            next_tick(expression, "UTC", 1_700_000_000_000)
-    except (CroniterError, ValueError, IndexError, OverflowError, InvalidValue):
-        valid = False
-    if not valid:
-        raise InvalidValue(f"{shown!r} is not a cron expression that ever fires: see crontab(5)")
-    return expression
+_NEAR = 3 * 3600
+"""Seconds; clocks change by no more, the date line aside, which only skips."""
 
 
 def next_tick(expression: str, timezone: str, after: int) -> int:
@@ -64,85 +27,55 @@ def next_tick(expression: str, timezone: str, after: int) -> int:
 class _Ticks:
     """The ticks of one (expression, timezone). Many monitors share one, and most ask for the same next tick."""
 
-    __slots__ = ("_expression", "_fixed_time", "_known", "_zone")
+    __slots__ = ("_cron", "_expression", "_known", "_zone")
 
     def __init__(self, expression: str, timezone: str) -> None:
-        self._expression = _for_croniter(expression)
-        self._zone = _zone(timezone)
-        fields = _fields(expression)
-        # Debian cron's rule: a job whose minute or hour starts with a star runs by elapsed time, any other by
-        # the wall clock, once.
-        self._fixed_time = not fields[0].startswith("*") and not fields[1].startswith("*")
+        self._expression = expression
+        self._cron = parse_cron(expression)
+        self._zone = zone_of(timezone)
         self._known = (0, 0)  # no tick lies strictly between them, and the second is one
 
     def next_after(self, after: int) -> int:
         low, high = self._known
         if low <= after < high:
             return high
-        start = datetime.fromtimestamp(after // 1000, UTC).astimezone(self._zone)
-        tick = next(moment for moment in self._moments(start) if moment > after)
+        second = after // 1000
+        local = datetime.fromtimestamp(second, UTC).astimezone(self._zone).replace(tzinfo=None)
+        found = next(self._elapsed(second, local) if self._cron.elapsed else self._once(second, local), None)
+        if found is None:
+            raise InvalidValue(f"{self._expression[:60]!r} never ticks again")
+        tick = found * 1000
         self._known = (after, tick)
         return tick
 
-    def _moments(self, start: datetime) -> Iterator[int]:
-        # cron's own rule for `0 0 */2 * 1`: a day field that starts with a star is combined by AND, not OR.
-        ticks = croniter(self._expression, start, implement_cron_bug=True)
-        while True:
-            try:
-                tick: datetime = ticks.get_next(datetime)
-            except CroniterError as error:
-                raise InvalidValue(f"{self._expression!r} never fires") from error
-            if self._fixed_time:
-                if _is_second_pass(tick):
-                    continue
-            elif _near_clock_change(tick) and not self._matches(tick):
-                continue
-            yield int(tick.timestamp()) * 1000
+    def _once(self, after: int, local: datetime) -> Iterator[int]:
+        for wall in self._cron.walls(local):
+            at = instants(wall, self._zone)
+            tick = at[0] if at else after_skip(wall, self._zone)
+            if tick > after:
+                yield tick
 
-    def _matches(self, tick: datetime) -> bool:
-        """Whether the wall clock at `tick` is in the expression; not so for one moved out of a skipped hour."""
-        wall = tick.replace(tzinfo=None)
-        before = croniter(self._expression, wall - timedelta(seconds=1), implement_cron_bug=True)
-        return bool(before.get_next(datetime) == wall)
+    def _elapsed(self, after: int, local: datetime) -> Iterator[int]:
+        if offset(after - _NEAR, self._zone) == offset(after + _NEAR, self._zone):
+            start = local
+        else:
+            start = local - timedelta(seconds=_NEAR)  # what the clocks showed may be shown again
+        found: list[int] = []
+        first: datetime | None = None
+        for wall in self._cron.walls(start):
+            if first is not None and wall - first > timedelta(seconds=_NEAR):
+                yield from sorted(found)
+                return
+            later = [at for at in instants(wall, self._zone) if at > after]
+            found += later
+            if later and first is None:
+                if offset(later[0] - _NEAR, self._zone) == offset(later[0] + _NEAR, self._zone):
+                    yield later[0]
+                    return
+                first = wall
+        yield from sorted(found)
 
 
 @lru_cache(maxsize=16_384)
 def _ticks(expression: str, timezone: str) -> _Ticks:
     return _Ticks(expression, timezone)
-
-
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
-
-
-def _for_croniter(expression: str) -> str:
-    """It takes a range of one, such as `18-18`, for the whole field: hand it the one."""
-    if expression.strip().startswith("@"):
-        return expression
-    return " ".join(
-        ",".join(_unranged(part, croniter.ALPHACONV[place]) for part in field.split(","))
-        for place, field in enumerate(expression.split())
-    )
-
-
-def _unranged(part: str, names: Mapping[str, object]) -> str:
-    low, dash, high = part.split("/")[0].lower().partition("-")
-    one = str(names.get(low, low)).lstrip("0") == str(names.get(high, high)).lstrip("0")
-    return low if dash and one else part
-
-
-def _fields(expression: str) -> list[str]:
-    text = expression.strip().lower()
-    if text == "@hourly":
-        return ["0", "*", "*", "*", "*"]
-    return ["0", "0", "*", "*", "*"] if text.startswith("@") else text.split()
-
-
-def _near_clock_change(tick: datetime) -> bool:
-    return (tick - timedelta(days=1)).utcoffset() != tick.utcoffset()
-
-
-def _is_second_pass(tick: datetime) -> bool:
-    """Whether the wall clock showed this time before, an hour ago, on a day the clocks go back."""
-    return tick.fold == 1 or (tick.utcoffset() or timedelta()) < (tick.replace(fold=0).utcoffset() or timedelta())

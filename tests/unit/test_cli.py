@@ -116,7 +116,7 @@ def test_a_secret_of_ones_own(storage: str, tmp_path: Path) -> None:
     [
         (["a b"], "is not a tag"),
         (["x" * 129], "is not a tag"),
-        (["ok", "--schedule", "0 0 30 2 *"], "ever fires"),
+        (["ok", "--schedule", "0 0 30 2 *"], "never ticks"),
         (["ok", "--timezone", "Mars"], "is not a timezone"),
         (["ok", "--down-after", "3m"], "must be longer than degraded_after (5m)"),
         (["ok", "--down-after", "soon"], "is not a duration"),
