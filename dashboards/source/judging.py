@@ -23,13 +23,15 @@ def lag() -> Panel:
 def evaluations() -> Panel:
     return lines(
         "Evaluations",
-        "Monitors judged in a minute, and those set aside for an hour because they could not be: a schedule that "
-        "nobody can read any more, or a bug. The log names the monitor.",
+        "Monitors evaluated in a minute, and those set aside for an hour because they could not be: a schedule that "
+        "cannot be read any more, or a bug. The log names the monitor. Unexpected errors in any thread of the process "
+        "are counted too; the log has their tracebacks.",
         Query(f"60 * sum({rate(PREFIX + 'evaluations_total')})", "judged"),
         Query(f"60 * sum({rate(PREFIX + 'evaluation_failures_total')})", "set aside"),
+        Query(f"60 * sum({rate(PREFIX + 'thread_errors_total')})", "errors in threads"),
         field=Field("cpm", NOT_SCRAPED, steps(), min=0),
         legend=("mean", "max"),
-        overrides=(painted("judged", GOOD), painted("set aside", BAD)),
+        overrides=(painted("judged", GOOD), painted("set aside", BAD), painted("errors in threads", BAD)),
     )
 
 
