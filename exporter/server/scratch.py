@@ -26,7 +26,7 @@ def scratch_folder(room: int = 4096) -> str:
 def _has_room(folder: str, room: int) -> bool:
     """Tried, not asked: a read-only mount, a full one and a quota all look different."""
     try:
-        with tempfile.TemporaryFile(prefix="heartbeat-exporter-", dir=folder) as probe:
+        with tempfile.NamedTemporaryFile(prefix="heartbeat-exporter-", dir=folder) as probe:
             os.posix_fallocate(probe.fileno(), 0, room)
     except OSError:
         return False

@@ -5,7 +5,6 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from tests.storm.blows import BLOWS
@@ -50,7 +49,7 @@ def main() -> int:
         for problem in report.problems:
             print(f"  PROBLEM {problem}", flush=True)
     if given.json is not None:
-        given.json.write_text(json.dumps([asdict(one) for one in reports], indent=1))
+        given.json.write_text(json.dumps([one.figures() for one in reports], indent=1))
     failed = [one for one in reports if one.problems]
     print(f"{len(reports)} storms, {len(failed)} with problems; repeat with --seed {given.seed}")
     return 1 if failed else 0

@@ -51,6 +51,10 @@ class Report:
     def acknowledged(self) -> int:
         return self.answers[200]
 
+    def figures(self) -> dict[str, object]:
+        """For JSON."""
+        return {**vars(self), "blows": dict(self.blows), "answers": dict(self.answers)}
+
     def line(self) -> str:
         return (
             f"{self.world}{'+spool' if self.spool else ''}{'' if self.strict else ' (forgive)'}, seed {self.seed}: "
