@@ -73,8 +73,10 @@ class SupervisedThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
-        self._threads.watch(self)
+        """Once; a second call does nothing, as when a start is tried again that failed half-way."""
+        if self._thread.ident is None:
+            self._thread.start()
+            self._threads.watch(self)
 
     def wake(self) -> None:
         """Gives it a turn now. Called from any thread."""

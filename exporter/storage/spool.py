@@ -85,7 +85,7 @@ def _record(found: object) -> Record | None:
     group, tag, kind, received_at, rid, exit_code, output = found
     if not (_is_count(group) and _is_count(received_at) and received_at <= _LATEST):
         return None
-    if not (all(map(_is_text, (tag, rid, output))) and kind in _KINDS):
+    if not (all(map(_is_text, (tag, kind, rid, output))) and kind in _KINDS):
         return None
     if not (exit_code is None or (_is_integer(exit_code) and abs(exit_code) < _BIGINT)):
         return None
@@ -122,6 +122,8 @@ class SpoolFile:
         """Lines from `position` on."""
         self.end = 0
         self.created = 0
+        self.headed = False
+        """Whether its first line is the header; else that line is damaged, or a heartbeat."""
         self.broken = False
         """Whether something that is no line may follow `end`, so that nothing can be added."""
         self._descriptor = descriptor
@@ -134,7 +136,7 @@ class SpoolFile:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             made = cls(directory / f"{id}{SUFFIX}", descriptor)
-            made.created = created
+            made.created, made.headed = created, True
             header = _line({"spool": VERSION, "id": id, "created": created})
             _write(descriptor, header)
             os.fsync(descriptor)
@@ -254,7 +256,9 @@ class SpoolFile:
         if isinstance(first, dict):
             if first.get("spool") != VERSION:
                 raise SpoolUnusable(f"{self.path.name} was written by a newer version")
-            self.created = int(str(first.get("created", 0)))
+            created = first.get("created")
+            self.created = created if isinstance(created, int) else 0
+            self.headed = True
         self.waiting = self._count(0)
 
     def _take_back(self) -> None:
@@ -276,7 +280,7 @@ class SpoolFile:
 
     def _count(self, position: int) -> int:
         """Lines from `position` on, without the header."""
-        count = -1 if position == 0 and self.end else 0
+        count = -1 if position == 0 and self.end and self.headed else 0
         while position < self.end:
             chunk = os.pread(self._descriptor, min(_CHUNK, self.end - position), position)
             if not chunk:
