@@ -118,6 +118,8 @@ def _now(timezone: str) -> str:
 
 def _when(window: Window, now: int) -> str:
     over = window.over_at()
+    if window.trouble is not None:
+        return f"never begins, its rule cannot be used: {window.trouble}"
     if over is not None and over <= now:
         return f"over since {exact(over, window.timezone)}"
     running = covering(window.spans(now, now + 1), now)

@@ -8,7 +8,6 @@ from exporter.config.alert_models import Globs, Name
 from exporter.config.fields import Line, PositiveDuration
 from exporter.config.model import Model, details, message_of
 from exporter.core.alert_rule import Selector
-from exporter.core.clock import SystemClock
 from exporter.core.durations import format_duration
 from exporter.core.errors import InvalidValue
 from exporter.core.maintenance import LONGEST, Window
@@ -48,7 +47,7 @@ class MaintenanceEntry(Model):
         if self.rrule is not None:
             if duration > LONGEST:
                 raise InvalidValue(f"one that recurs may last {format_duration(LONGEST)} at most")
-            check_rule(self.rrule, start, self.timezone, SystemClock().now())
+            check_rule(self.rrule, start, self.timezone)
         return Window(
             name=self.name,
             selector=Selector(

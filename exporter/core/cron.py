@@ -6,11 +6,13 @@ As crontab(5) of Debian has it, with what other crons add: `L`, `W` and `#` for 
 import re
 from bisect import bisect_right
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import NoReturn
+
+from croniter import CroniterBadDateError, croniter
 
 from exporter.core.errors import InvalidValue
 
@@ -28,6 +30,8 @@ _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _CYCLE = 400 * 12
 """Months after which dates fall on the same weekdays again: what has not ticked by then never does."""
+_YEARS = 50
+"""Between two ticks; a 29 February on one weekday comes once in 28 years, or 40 across 2100."""
 _LATEST_MONTH = 9999 * 12 + 11
 _SOME_DAY = datetime(2000, 1, 1)  # noqa: DTZ001 - a wall clock
 _LAST = 0
@@ -114,7 +118,22 @@ class Cron:
     """
 
     def walls(self, after: datetime) -> Iterator[datetime]:
-        """Its ticks on a wall clock without a timezone, strictly after that minute; no more when none comes."""
+        """Its ticks on a wall clock without a timezone, strictly after that minute; no more when none comes.
+
+        croniter finds them. It is given lists of numbers, because it takes some ranges for the whole field. Days with
+        `L`, `W` or `#` are found here: it drops the other day field beside some of them, and does not know the rest.
+        """
+        if self.nth or self.nearest or _LAST in self.days:
+            return self._on_special_days(after)
+        minutes, hours = (_listed({time[place] for time in self.times}) for place in (1, 0))
+        days = "*" if len(self.days) == 31 else _listed(self.days)
+        weekdays = "*" if len(self.weekdays) == 7 else _listed(self.weekdays)
+        if not self.both and "*" in (days, weekdays):  # either day field will do, and one of them always does
+            days = weekdays = "*"
+        return _ticks(f"{minutes} {hours} {days} {_listed(self.months)} {weekdays}", after, either=not self.both)
+
+    def _on_special_days(self, after: datetime) -> Iterator[datetime]:
+        """As `walls`, where a day field holds `L`, `W` or `#`."""
         start = after.year * 12 + after.month - 1
         now = (after.hour, after.minute)
         for month in range(start, min(start + _CYCLE, _LATEST_MONTH) + 1):
@@ -142,6 +161,19 @@ class Cron:
             if (by_day and by_weekday) if self.both else (by_day or by_weekday):
                 found.append(day)
         return found
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, sorted(numbers)))
+
+
+def _ticks(expression: str, after: datetime, either: bool) -> Iterator[datetime]:
+    ticks = croniter(expression, after, day_or=either, max_years_between_matches=_YEARS)
+    while True:
+        try:
+            yield ticks.get_next(datetime)
+        except (CroniterBadDateError, OverflowError):
+            return
 
 
 def _working_day(day: int, first: int, last: int) -> int:

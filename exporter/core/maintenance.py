@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from exporter.core.alert_rule import Selector
 from exporter.core.clock import DAY
 from exporter.core.monitor import Monitor
-from exporter.core.recurrence import recurrence
+from exporter.core.recurrence import recurrence, trouble_of
 from exporter.core.spans import Span, merged
 
 LONGEST = 31 * DAY
@@ -38,7 +38,14 @@ class Window:
         tags = self.selector.tags
         return frozenset(tags) if tags and not any(set(tag) & set("*?[") for tag in tags) else None
 
+    @property
+    def trouble(self) -> str | None:
+        """Why its rule, one of an earlier version, cannot be used; it never begins then."""
+        return None if self.rule is None else trouble_of(self.rule, self.starts_at, self.timezone)
+
     def spans(self, start: int, end: int) -> Sequence[Span]:
+        if self.trouble is not None:
+            return ()
         if self.ended_at is not None:
             end = min(end, self.ended_at)
         if self.rule is None:
@@ -50,6 +57,8 @@ class Window:
 
     def next_start(self, after: int) -> int | None:
         found: int | None
+        if self.trouble is not None:
+            return None
         if self.rule is None:
             found = self.starts_at if self.starts_at > after else None
         else:

@@ -28,6 +28,7 @@ CHECKS = (
     Check("lease", work.lease, needs=("schema",)),
     Check("evaluation", work.evaluation, needs=("schema",)),
     Check("monitors", work.monitors, needs=("schema",)),
+    Check("maintenances", work.maintenances, needs=("schema",)),
     Check("provisioning", work.provisioning, needs=("schema",)),
     Check("outbox", notifications.outbox, needs=("schema",)),
     Check("rules", notifications.rules, needs=("schema",)),

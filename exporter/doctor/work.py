@@ -9,6 +9,7 @@ from exporter.doctor.patient import Patient
 from exporter.storage.blackouts import LONGEST_GAP, Blackouts
 from exporter.storage.evaluations import Evaluations
 from exporter.storage.fleet import Fleet
+from exporter.storage.maintenances import Maintenances
 
 LATE = 10 * SECOND
 """How far behind evaluation may be, for a moment, when thousands of monitors come due at once."""
@@ -82,6 +83,20 @@ def monitors(patient: Patient) -> Iterator[Finding]:
         )
     else:
         yield ok(f"{counted(len(rows), 'monitor')}, all of which sent heartbeats")
+
+
+def maintenances(patient: Patient) -> Iterator[Finding]:
+    """Each maintenance window that recurs has a rule that can be used."""
+    now = patient.clock.now()
+    windows = [one.window for one in Maintenances(patient.database, patient.clock).all() if not one.over(now)]
+    for window in windows:
+        if window.trouble is not None:
+            yield problem(
+                f"maintenance {window.name!r} never begins, its rule cannot be used: {window.trouble}",
+                "End it (`heartbeat-exporter maintenance end NAME`), and add it with a rule that can.",
+            )
+    if all(window.trouble is None for window in windows):
+        yield ok(f"{counted(len(windows), 'window')}, none with a rule that cannot be used")
 
 
 def provisioning(patient: Patient) -> Iterator[Finding]:

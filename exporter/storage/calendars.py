@@ -1,5 +1,6 @@
 """The calendar of a process: what does not count, kept as the database has it."""
 
+import logging
 import threading
 
 from exporter.core.calendar import Calendar
@@ -8,6 +9,7 @@ from exporter.storage.database import Database
 from exporter.storage.fleet import Fleet
 from exporter.storage.maintenances import Maintenances
 
+log = logging.getLogger(__name__)
 _AFTER_OUTAGE = "after_outage"
 
 
@@ -55,6 +57,9 @@ class Calendars:
         sources = (total, self._forgives, self._maintenances.revision())
         if sources != self._known:
             windows = tuple(one.window for one in self._maintenances.all())
+            for window in windows:
+                if window.trouble is not None:
+                    log.error("maintenance %r never begins, its rule cannot be used: %s", window.name, window.trouble)
             calendar = Calendar(self._blackouts.all(), windows, self._forgives, self._blackouts.skipped())
             self._fleet.use(calendar)
             self._known, self.blackout_total = sources, total

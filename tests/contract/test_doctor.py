@@ -18,8 +18,10 @@ from exporter.alerting.endpoints import Endpoint
 from exporter.alerting.notifiers import NOTIFIERS, notifier_class
 from exporter.cli import main
 from exporter.console import read_config
+from exporter.core.alert_rule import Selector
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND, SystemClock
 from exporter.core.heartbeat import Kind
+from exporter.core.maintenance import Window
 from exporter.doctor import CHECKS, examine, reach
 from exporter.doctor.configuration import secrets_of
 from exporter.doctor.disk import LITTLE, TOO_LITTLE, file_system_of
@@ -27,6 +29,7 @@ from exporter.doctor.finding import Finding, Result
 from exporter.doctor.patient import Patient
 from exporter.storage.blackouts import Blackouts
 from exporter.storage.database import Database
+from exporter.storage.maintenances import Maintenances
 from tests.conftest import ManualClock
 from tests.contract.conftest import Replica, execute
 from tests.contract.entries import entry
@@ -394,6 +397,18 @@ def test_monitors(ward: Ward) -> None:
     ward.well("monitors")
     ward.replica.monitors.set_paused("job", True)
     ward.found("monitors", Result.WARNING, "there is none")
+
+
+def test_maintenances(ward: Ward) -> None:
+    ward.well("maintenances")
+    rule = "FREQ=MONTHLY;INTERVAL=0;BYDAY=MO;BYMONTHDAY=1"  # an earlier version took it
+    database = ward.patient().database
+    window = Window(name="old", selector=Selector(), starts_at=ward.clock.now(), duration=HOUR, rule=rule)
+    Maintenances(database, ward.clock).add(window)
+    ward.found("maintenances", Result.PROBLEM, "'old' never begins, its rule cannot be used: INTERVAL")
+    ward.clock.advance(SECOND)
+    Maintenances(database, ward.clock).end("old")
+    ward.well("maintenances")
 
 
 def test_provisioning(ward: Ward) -> None:
