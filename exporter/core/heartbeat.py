@@ -124,26 +124,31 @@ def merge(state: HeartbeatState, delta: HeartbeatState) -> HeartbeatState:
     The moments decide and not the order of the calls, except for runs and durations: those are `core.order`'s.
     The database does the same to its row, so two writers never overwrite each other's counts.
     """
-    outcome, exit_code = delta.last_outcome, delta.last_exit_code
-    if outcome is None or outcome_at(delta) < outcome_at(state):
-        outcome, exit_code = state.last_outcome, state.last_exit_code
+    received, failures, starts, last_at, success_at, failure_at, start_at, outcome, exit_code, duration, _ = state
+    more, failed, started, at, succeeded_at, failed_at, started_at, ending, code, took, runs = delta
+    if ending is not None and (outcome is None or outcome_at(delta) >= outcome_at(state)):
+        outcome, exit_code = ending, code
+    if last_at is None or (at is not None and at > last_at):
+        last_at = at
+    if success_at is None or (succeeded_at is not None and succeeded_at > success_at):
+        success_at = succeeded_at
+    if failure_at is None or (failed_at is not None and failed_at > failure_at):
+        failure_at = failed_at
+    if start_at is None or (started_at is not None and started_at > start_at):
+        start_at = started_at
     return HeartbeatState(
-        state.received + delta.received,
-        state.failures + delta.failures,
-        state.starts + delta.starts,
-        _later(state.last_received_at, delta.last_received_at),
-        _later(state.last_success_at, delta.last_success_at),
-        _later(state.last_failure_at, delta.last_failure_at),
-        _later(state.last_start_at, delta.last_start_at),
+        received + more,
+        failures + failed,
+        starts + started,
+        last_at,
+        success_at,
+        failure_at,
+        start_at,
         outcome,
         exit_code,
-        state.last_duration if delta.last_duration is None else delta.last_duration,
-        delta.runs,
+        duration if took is None else took,
+        runs,
     )
-
-
-def _later(moment: int | None, other: int | None) -> int | None:
-    return other if moment is None or (other is not None and other > moment) else moment
 
 
 def _run_ended_by(runs: tuple[Run, ...], rid: str) -> Run | None:

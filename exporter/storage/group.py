@@ -63,7 +63,7 @@ class GroupCommit:
                 durations.append((id, after.last_duration))
         for id, received in beats.items():
             open_runs = before.open_runs.get(id, ())
-            whole = replayed.get(id)
+            whole = replayed.get(id) if replayed else None
             if whole is None:
                 nothing = HeartbeatState(runs=open_runs) if open_runs else NO_HEARTBEATS
                 delta = apply(nothing, received, watched[id].monitor.max_runtime)
