@@ -50,3 +50,23 @@ def scrapes() -> Panel:
         field=Field("s", "Nothing in this range", steps(GOOD, (5, WARNING), (10, BAD)), min=0),
         overrides=(painted("half", GOOD), painted("99 %", WARNING)),
     )
+
+
+def connections() -> Panel:
+    return lines(
+        "Connections",
+        "Open client connections, by replica. A replica that has no descriptor left for another closes the idlest.",
+        Query(of_replicas(PREFIX + "connections"), "{{instance}}"),
+        field=Field("short", NOT_SCRAPED, steps(), min=0, palette=True),
+    )
+
+
+def refused() -> Panel:
+    return lines(
+        "Refused requests and dropped connections",
+        "In a minute, by reason: requests that are not HTTP or too large, and connections that were closed to protect "
+        "the others.",
+        Query(f"60 * sum by (reason) ({rate(PREFIX + 'requests_refused_total')})", "refused: {{reason}}"),
+        Query(f"60 * sum by (reason) ({rate(PREFIX + 'connections_dropped_total')})", "dropped: {{reason}}"),
+        field=Field("cpm", NOT_SCRAPED, steps(), min=0, palette=True),
+    )

@@ -156,6 +156,7 @@ def board() -> dict[str, Any]:
     layout.line(8, (8, telling.pending()), (8, telling.oldest()), (8, telling.delivery()))
     layout.heading("Is the process well?")
     layout.line(8, (6, process.memory()), (6, process.cpu()), (6, process.files()), (6, process.scrapes()))
+    layout.line(8, (12, process.connections()), (12, process.refused()))
     return dashboard(
         links.SERVICE,
         "Heartbeat exporter",

@@ -94,6 +94,7 @@ def _url(url: str) -> str:
 
 def _external_url(url: str) -> str:
     """Our own address: nothing but a host."""
+    _check_host(url)
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -198,7 +198,7 @@ def test_a_full_disk_leaves_nothing_half(replica: Replica, url: str, tmp_path: P
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: backup")
+    assert "\nError: backup" in f"\n{done.stderr}"
     assert "Traceback" not in done.stderr
     assert PASSWORD not in done.stderr
     assert [(one.name, one.read_text()) for one in folder.iterdir()] == ([("copy", before)] if before else [])

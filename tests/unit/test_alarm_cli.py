@@ -182,12 +182,12 @@ def test_a_hold_is_shown(scene: Scene) -> None:
     now = SystemClock().now()
     hold = Hold("ops", now, now + 15 * MINUTE, "hooks.example.org answered 429")
     scene.deliveries.try_again(one.id, now, "rate_limited", hold.error, lambda: None, hold)
-    first, listed = scene("notification", "list").output.splitlines()
+    first, listed = scene("notification", "list").stdout.splitlines()
     assert re.fullmatch(
         r"ops is held for 1[45] min: the receiver asked for it: hooks\.example\.org answered 429", first
     )
     assert re.search(r", next in 1[45] min: hooks", listed)
-    (shown,) = json.loads(scene("notification", "list", "--json").output)
+    (shown,) = json.loads(scene("notification", "list", "--json").stdout)
     assert shown["held_until"] == shown["next_attempt_at"] == rfc3339(hold.until)
     scene.fail()
     assert "is tried again in 1" in scene("notification", "retry", str(one.id)).output

@@ -11,7 +11,7 @@ from exporter.config.settings import WebSettings
 from exporter.config.strength import SHORTEST
 from exporter.core.secret import make_secret
 from exporter.ingest import body, guesses, newcomers, receiver
-from exporter.server import Server
+from exporter.server import connection, connections, head
 from exporter.storage.recorder import MAX_WAITING
 from exporter.web.app import routes
 from exporter.web.auth import Access
@@ -45,14 +45,17 @@ def test_guesses() -> None:
 
 
 def test_limits() -> None:
-    options = Server(WebSettings(), lambda: None).cfg.settings
-    size, line = options["limit_request_field_size"].get(), options["limit_request_line"].get()
     for limit in (
         f"| body of a heartbeat | {body.KEPT // 1000} kB are kept, {body.DRAINED // 2**20} MB are read; "
-        f"it has {body.PATIENCE:g} s to arrive |",
+        f"it has {connection.BODY_PATIENCE} s to arrive, with pauses of {body.PATIENCE:g} s, in chunks of "
+        f"{body.STREAM_PATIENCE:g} s |",
         f"| body of an API request | {LARGEST // 1024} kB, else `413` |",
-        f"| request line | {line} bytes |",
-        f"| headers | {options['limit_request_fields'].get()}, of {size} bytes each |",
+        f"| request line | {head.MAX_LINE} bytes |",
+        f"| header fields | {head.MAX_FIELDS}, of {head.MAX_LINE} bytes each, {head.MAX_HEAD // 1024} kB in all with the "
+        f"request line, complete within {connection.HEAD_PATIENCE} s |",
+        f"| a client that does not read its answer | closed after {connection.READ_PATIENCE} s without progress |",
+        f"| connections | {connections.MOST} for each worker, or as many as descriptors allow; beyond that the idlest "
+        "is closed |",
         f"| heartbeats that wait for their commit | {MAX_WAITING}, else `503`; "
         f"each {receiver.PATIENCE // 1000} s at most |",
         f"| rows of an API answer | {MOST_PER_ANSWER} |",
