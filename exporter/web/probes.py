@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import re
 from collections.abc import Callable
 from concurrent.futures import Executor
 
@@ -12,6 +13,13 @@ from exporter.core.errors import ConfigError, Problem
 from exporter.web.errors import RETRY_AFTER, Refused
 from exporter.web.parts import Readiness, Reload
 from exporter.web.requests import Request
+
+_PATH = re.compile(r"(?<!\S)\(?/[^\s;,]+")
+
+
+def _without_paths(reason: str) -> str:
+    """Everybody may ask; where the files are is for the log."""
+    return _PATH.sub("…", reason)
 
 
 class Healthy:
@@ -41,7 +49,9 @@ class Ready:
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
         reason = self._readiness()
         if reason is not None:
-            raise falcon.HTTPServiceUnavailable(description=f"Not ready: {reason}.", retry_after=RETRY_AFTER)
+            raise falcon.HTTPServiceUnavailable(
+                description=f"Not ready: {_without_paths(reason)}.", retry_after=RETRY_AFTER
+            )
         resp.media = {"status": "OK"}
 
     on_head = on_get

@@ -21,6 +21,21 @@ def test_healthy_as_long_as_it_answers() -> None:
     assert client.simulate_head("/-/healthy").status_code == 200
 
 
+def test_not_healthy_when_only_a_new_process_can_go_on() -> None:
+    world = World(illness="the thread recorder has ended: starting over")
+    client = testing.TestClient(world.app())
+    answer = client.simulate_get("/-/healthy")
+    assert answer.status_code == 503
+    assert answer.json == {"error": "Not healthy: the thread recorder has ended: starting over."}
+    assert client.simulate_head("/-/healthy").status_code == 503
+
+
+def test_ready_names_no_path_to_everybody() -> None:
+    world = World(reason="unable to open: the folder /srv/secret does not exist; create it (/srv/secret/a.db)")
+    answer = testing.TestClient(world.app()).simulate_get("/-/ready")
+    assert answer.json == {"error": "Not ready: unable to open: the folder … does not exist; create it …."}
+
+
 def test_ready_says_why_not() -> None:
     world = World(reason="the database is being opened")
     client = testing.TestClient(world.app())
