@@ -66,7 +66,7 @@ class Channel:
             f"notifier {name}",
             self._turn,
             threads or Threads(),
-            end=deliveries.close,
+            end=self._end,
             hanging_after=LONGEST_ATTEMPT,
             discreet=True,
         )
@@ -216,6 +216,17 @@ class Channel:
         except Exception:
             self._telemetry.notification_failed(self.name, Failure.INTERNAL.value)
             raise
+
+    def _end(self) -> None:
+        """Notes what was delivered last: the channel that follows, or the next process, would send it again."""
+        try:
+            self._note()
+        except LeaseLost:
+            log.warning("notifier %s ends, and cannot note a delivery: another process took over", self.name)
+        except StorageUnavailable as error:
+            log.warning("notifier %s ends, and cannot note a delivery: %s", self.name, error)
+        finally:
+            self._deliveries.close()
 
     def _until_next(self) -> float:
         if not self._lease.held or self._held():

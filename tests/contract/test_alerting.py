@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.incident import IncidentState
 from exporter.core.notification import LONGEST_HOLD, LONGEST_WAIT, NotificationState
 from exporter.core.status import Status
+from exporter.core.threads import Threads
 from exporter.storage import leases
 from exporter.storage.commit import Pending
 from exporter.storage.database import Transaction
@@ -804,6 +806,52 @@ def test_what_was_delivered_while_the_database_is_away_is_not_sent_again(
     assert ops.told() == [("TRIGGERED", ["job"])]
     (notification,) = replica.notifications.recent()
     assert (notification.state, notification.ended_at) == (NotificationState.DELIVERED, delivered_at)
+
+
+def test_a_channel_that_is_stopped_before_it_could_note_a_delivery_notes_it_at_its_end(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    ops, noted = Scripted(), replica.deliveries.delivered
+    channel = replica.channel(ops)
+    goes_down(replica)
+
+    def away_for_a_moment(*given: Any) -> None:
+        monkeypatch.setattr(replica.deliveries, "delivered", noted)
+        channel.stop()
+        raise StorageUnavailable("end notification: database is locked")
+
+    monkeypatch.setattr(replica.deliveries, "delivered", away_for_a_moment)
+    channel.start()
+    channel.join(10)
+    assert not channel.alive
+    (notification,) = replica.notifications.recent()
+    assert notification.state is NotificationState.DELIVERED
+    replica.channel(ops, changed=True).work()
+    assert ops.told() == [("TRIGGERED", ["job"])]
+
+
+@pytest.mark.parametrize("end", ["lease", "database"])
+def test_a_channel_whose_last_note_fails_ends_in_good_order(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    threads = Threads()
+    channel = replica.channel(Scripted(), threads=threads)
+    goes_down(replica)
+
+    def away(*_: object) -> None:
+        channel.stop()
+        raise LeaseLost("evaluator") if end == "lease" else StorageUnavailable("database is locked")
+
+    monkeypatch.setattr(replica.deliveries, "delivered", away)
+    channel.start()
+    channel.join(10)
+    assert not channel.alive
+    assert threads.look() is None
+    assert "cannot note a delivery" in caplog.text
 
 
 @pytest.mark.parametrize("gathering", [True, False])
