@@ -12,6 +12,7 @@ from exporter.core.clock import MINUTE, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
 from exporter.core.moments import roughly
 from exporter.core.notification import Backoff, Hold, hold_of
+from exporter.core.repeats import Repeats
 from exporter.core.telemetry import Telemetry
 from exporter.core.threads import SupervisedThread, Threads
 from exporter.storage.deliveries import Contents, Deliveries
@@ -62,6 +63,7 @@ class Channel:
         self._taken: tuple[int, Sequence[int], int] | None = None
         """What was delivered and is not noted yet: notification, alerts, moment."""
         self._refreshed_at: int | None = None
+        self._template_failures = Repeats(clock)
         self._thread = SupervisedThread(
             f"notifier {name}",
             self._turn,
@@ -147,6 +149,16 @@ class Channel:
             self._note()
             if self._held():
                 self._lift_hold()
+        finally:
+            self._count_failed_templates()
+
+    def _count_failed_templates(self) -> None:
+        failed = self._notifier.failed_templates()
+        for _ in failed:
+            self._telemetry.notification_failed(self.name, Failure.TEMPLATE.value)
+        if failed and self._template_failures.is_due(self.name):
+            which = ", ".join(f"{option}: {text}" for option, text in failed.items())
+            log.warning("notifier %s sends default words, as a template cannot be rendered: %s", self.name, which)
 
     def _lift_hold(self) -> None:
         self._deliveries.holds.lift(self.name, self._lease.check)

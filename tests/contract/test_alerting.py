@@ -11,6 +11,7 @@ import pytest
 
 from exporter.alerting.message import Event, Facts, Message, Site
 from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
+from exporter.alerting.notifiers.webhook import WebhookNotifier, WebhookOptions
 from exporter.alerting.wording import headline
 from exporter.config.alert_models import NotifierOptions
 from exporter.core.alert import Ending, Step
@@ -21,6 +22,7 @@ from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.incident import IncidentState
 from exporter.core.notification import LONGEST_HOLD, LONGEST_WAIT, NotificationState
 from exporter.core.status import Status
+from exporter.core.telemetry import Silent
 from exporter.core.threads import Threads
 from exporter.storage import leases
 from exporter.storage.commit import Pending
@@ -30,6 +32,8 @@ from exporter.storage.outbox import MOST_ALERTS
 from exporter.storage.pruning import Pruner
 from tests.conftest import START, ManualClock
 from tests.contract.conftest import Replica
+from tests.receivers import Receiver
+from tests.receivers import answer as accept
 
 
 class Scripted(Notifier):
@@ -852,6 +856,37 @@ def test_a_channel_whose_last_note_fails_ends_in_good_order(
     assert not channel.alive
     assert threads.look() is None
     assert "cannot note a delivery" in caplog.text
+
+
+class Counting(Silent):
+    def __init__(self) -> None:
+        self.failed: list[tuple[str, str]] = []
+
+    def notification_failed(self, notifier: str, reason: str) -> None:
+        self.failed.append((notifier, reason))
+
+
+def test_an_alarm_whose_template_fails_is_delivered_and_the_template_is_named(
+    replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Receiver(accept(200)) as receiver:
+        body = '{% if monitor_tag == "job" %}{{ 1 / 0 }}{% endif %}{"a": 1}'
+        given = {"name": "ops", "type": "webhook", "url": receiver.url, "body": body}
+        telemetry = Counting()
+        channel = replica.channel(WebhookNotifier(WebhookOptions.model_validate(given)), telemetry=telemetry)
+        replica.watch(DOWN)
+        replica.add("job")
+        goes_down(replica)
+        channel.work()
+        recovers(replica)
+        channel.work()
+        assert [one.json["event"] for one in receiver.received] == ["TRIGGERED", "RESOLVED"]
+    assert {one.state for one in replica.notifications.recent()} == {NotificationState.DELIVERED}
+    assert telemetry.failed == [("ops", "template")] * 2
+    (warning,) = [one.getMessage() for one in caplog.records if "template" in one.getMessage()]
+    assert warning.startswith(
+        "notifier ops sends default words, as a template cannot be rendered: body: line 1 of the "
+    )
 
 
 @pytest.mark.parametrize("gathering", [True, False])
