@@ -9,7 +9,12 @@ import pytest
 
 from exporter.alerting import bounded as module
 from exporter.alerting.bounded import BROKEN, STUCK, TOO_LONG, TOO_MUCH, bounded
+from exporter.alerting.message import Event
+from exporter.alerting.notifiers.webhook import WebhookNotifier, WebhookOptions
+from exporter.alerting.rendering import worded
+from exporter.alerting.samples import sample
 from exporter.core.errors import InvalidValue
+from tests.receivers import Receiver, answer
 
 
 def burn() -> str:
@@ -68,3 +73,15 @@ def test_a_child_that_finds_a_lock_held_is_ended(monkeypatch: pytest.MonkeyPatch
         thread.join()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_without_a_template_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_fork() -> int:
+        raise AssertionError("forked")
+
+    monkeypatch.setattr(os, "fork", no_fork)
+    assert worded(None, sample(Event.TRIGGERED), "default words") == "default words"
+    with Receiver(answer(200)) as receiver:
+        options = WebhookOptions.model_validate({"name": "ops", "type": "webhook", "url": receiver.url})
+        WebhookNotifier(options).deliver(sample(Event.TRIGGERED))
+        assert len(receiver.received) == 1
