@@ -9,7 +9,9 @@ import os
 import resource
 import select
 import signal
+import threading
 import time
+import warnings
 from collections.abc import Callable
 
 from exporter.core.errors import InvalidValue
@@ -21,7 +23,11 @@ WALL = 10.0
 MEMORY = 256 * 1024 * 1024
 """Bytes beyond those that the process has already."""
 _GOOD, _BAD, _FULL = b"+", b"-", b"!"
+_forking = threading.Lock()
+"""The filters of warnings are the whole process's: one thread at a time changes them."""
 TOO_LONG = "the template takes too long: look for nested loops, batch, and macros that call themselves"
+STUCK = f"the template could not be rendered within {WALL:g} s: the machine is too busy, or the process hangs"
+BROKEN = "the template cannot be rendered: the process that renders it ended without an answer"
 TOO_MUCH = "the template takes too much memory: look for nested loops, batch, and texts that grow"
 
 
@@ -29,7 +35,7 @@ def bounded(work: Callable[[], str]) -> str:
     """What `work` returns. Raises InvalidValue, as `work` may, and when it takes too much of anything."""
     reading, writing = os.pipe()
     try:
-        child = os.fork()
+        child = _fork()
     except OSError:
         os.close(reading)
         os.close(writing)
@@ -37,24 +43,42 @@ def bounded(work: Callable[[], str]) -> str:
     if child == 0:
         _in_the_child(work, writing)
     os.close(writing)
+    answer: bytes | None = None
     try:
         answer = _read(reading)
     finally:
         os.close(reading)
-        _end(child)
+        signalled = _end(child, killed=answer is None)
+    if answer is None or signalled == signal.SIGALRM:
+        raise InvalidValue(STUCK)
+    if not answer:
+        raise InvalidValue(TOO_LONG if signalled == signal.SIGPROF else BROKEN)
     kind, text = answer[:1], answer[1:].decode("utf-8", "surrogatepass")
     if kind == _GOOD:
         return text
     if kind == _BAD:
         raise InvalidValue(text)
-    raise InvalidValue(TOO_MUCH if kind == _FULL else TOO_LONG)
+    raise InvalidValue(TOO_MUCH if kind == _FULL else BROKEN)
+
+
+def _fork() -> int:
+    """Python 3.12 and later warn of a fork beside threads, whose locks the child may find held. This child logs nothing
+    and only renders; if it finds a lock held all the same, it is ended after `WALL`.
+    """
+    with _forking, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
+        return os.fork()
 
 
 def _in_the_child(work: Callable[[], str], writing: int) -> None:
     """Never returns, and never runs anything of the process that it was copied from."""
     try:
         gc.disable()  # it would touch, and so copy, all memory
-        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        for ending in (signal.SIGPROF, signal.SIGALRM):
+            signal.signal(ending, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, WALL)  # also if the parent is gone by then
+        os.closerange(3, writing)  # sockets and files of the service must not live on in it
+        os.closerange(writing + 1, 1 << 20)
         signal.setitimer(signal.ITIMER_PROF, CPU)
         limit = _size() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -76,7 +100,8 @@ def _size() -> int:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 
-def _read(reading: int) -> bytes:
+def _read(reading: int) -> bytes | None:
+    """What the child wrote; None if it did not end in time."""
     parts: list[bytes] = []
     deadline = time.monotonic() + WALL
     while select.select([reading], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -84,12 +109,15 @@ def _read(reading: int) -> bytes:
         if not part:
             return b"".join(parts)
         parts.append(part)
-    return b""
+    return None
 
 
-def _end(child: int) -> None:
+def _end(child: int, killed: bool) -> int:
+    """The signal that ended the child, 0 for none. A child that closed its pipe ends by itself."""
     try:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        if killed:
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
     except (ProcessLookupError, ChildProcessError):
-        return
+        return 0
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0

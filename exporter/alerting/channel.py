@@ -12,6 +12,7 @@ from exporter.core.clock import MINUTE, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
 from exporter.core.moments import roughly
 from exporter.core.notification import Backoff, Hold, hold_of
+from exporter.core.repeats import Repeats
 from exporter.core.telemetry import Telemetry
 from exporter.core.threads import SupervisedThread, Threads
 from exporter.storage.deliveries import Contents, Deliveries
@@ -62,11 +63,12 @@ class Channel:
         self._taken: tuple[int, Sequence[int], int] | None = None
         """What was delivered and is not noted yet: notification, alerts, moment."""
         self._refreshed_at: int | None = None
+        self._template_failures = Repeats(clock)
         self._thread = SupervisedThread(
             f"notifier {name}",
             self._turn,
             threads or Threads(),
-            end=deliveries.close,
+            end=self._end,
             hanging_after=LONGEST_ATTEMPT,
             discreet=True,
         )
@@ -147,6 +149,16 @@ class Channel:
             self._note()
             if self._held():
                 self._lift_hold()
+        finally:
+            self._count_failed_templates()
+
+    def _count_failed_templates(self) -> None:
+        failed = self._notifier.failed_templates()
+        for _ in failed:
+            self._telemetry.notification_failed(self.name, Failure.TEMPLATE.value)
+        if failed and self._template_failures.is_due(self.name):
+            which = ", ".join(f"{option}: {text}" for option, text in failed.items())
+            log.warning("notifier %s sends default words, as a template cannot be rendered: %s", self.name, which)
 
     def _lift_hold(self) -> None:
         self._deliveries.holds.lift(self.name, self._lease.check)
@@ -216,6 +228,17 @@ class Channel:
         except Exception:
             self._telemetry.notification_failed(self.name, Failure.INTERNAL.value)
             raise
+
+    def _end(self) -> None:
+        """Notes what was delivered last: the channel that follows, or the next process, would send it again."""
+        try:
+            self._note()
+        except LeaseLost:
+            log.warning("notifier %s ends, and cannot note a delivery: another process took over", self.name)
+        except StorageUnavailable as error:
+            log.warning("notifier %s ends, and cannot note a delivery: %s", self.name, error)
+        finally:
+            self._deliveries.close()
 
     def _until_next(self) -> float:
         if not self._lease.held or self._held():

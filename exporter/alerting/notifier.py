@@ -7,7 +7,7 @@ helps. Ours live in `exporter.alerting.notifiers`; others come in by the entry p
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from exporter.alerting.endpoints import Endpoint, endpoint_of
 from exporter.alerting.message import Facts, Message, Site
@@ -33,6 +33,8 @@ class Failure(StrEnum):
     """Our own settings forbid it: a private address."""
     INTERNAL = "internal"
     """A defect of the notifier."""
+    TEMPLATE = "template"
+    """A template could not be rendered: the message is sent in the default words instead."""
     REMOVED = "removed"
     """The configuration no longer has the notifier."""
 
@@ -47,6 +49,14 @@ class DeliveryFailed(HeartbeatExporterError):
         """Whether trying again may help."""
         self.retry_after = retry_after
         """Seconds, when the other side said when."""
+
+
+@runtime_checkable
+class MayFail(Protocol):
+    """An option that may fail when it is used: a template. What uses it has something else to send then."""
+
+    def take_failure(self) -> str | None:
+        """What went wrong since the last call; without secrets."""
 
 
 class Notifier(ABC):
@@ -66,6 +76,13 @@ class Notifier(ABC):
 
         Blocks, for as long as its timeouts allow. Raises DeliveryFailed.
         """
+
+    def failed_templates(self) -> dict[str, str]:
+        """The options whose templates could not be rendered since the last call, and why."""
+        options = self.options
+        values = {name: getattr(options, name) for name in type(options).model_fields} if options is not None else {}
+        taken = {name: value.take_failure() for name, value in values.items() if isinstance(value, MayFail)}
+        return {name: failure for name, failure in taken.items() if failure is not None}
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Where it connects to, for `doctor`: of the option `url`, unless it says otherwise; empty when unknown."""

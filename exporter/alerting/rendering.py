@@ -89,6 +89,7 @@ class Template:
         """
         self._source = source
         self._kind = escape or kind
+        self._failure: str | None = None
         bounded(self._try_out)
         self._compiled = _compile(source, self._kind)
 
@@ -100,7 +101,16 @@ class Template:
 
     def render(self, message: Message) -> str:
         """Raises InvalidValue; for no message if none of the samples made it. Bounded in time and memory."""
-        return bounded(lambda: self._render(message))
+        try:
+            return bounded(lambda: self._render(message))
+        except InvalidValue as error:
+            self._failure = str(error)
+            raise
+
+    def take_failure(self) -> str | None:
+        """What the last rendering that failed said, once."""
+        failure, self._failure = self._failure, None
+        return failure
 
     def _render(self, message: Message) -> str:
         limit = LARGEST_RESULT + LARGEST_PER_ALERT * len(message.alerts)

@@ -20,7 +20,8 @@ from exporter.core.alert_rule import AlertRule
 from exporter.core.clock import DAY
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.monitor import Monitor
-from exporter.core.telemetry import Silent
+from exporter.core.telemetry import Silent, Telemetry
+from exporter.core.threads import Threads
 from exporter.evaluation.evaluator import Evaluator
 from exporter.storage.alert_progress import AlertProgress
 from exporter.storage.alerts import Alerts
@@ -157,10 +158,27 @@ class Replica:
         self.ledger.terms = {**self.ledger.terms, **terms}
         self.engine.use(Rulebook(rules))
 
-    def channel(self, notifier: Notifier, name: str = "ops", changed: bool = False) -> Channel:
+    def channel(
+        self,
+        notifier: Notifier,
+        name: str = "ops",
+        changed: bool = False,
+        telemetry: Telemetry | None = None,
+        threads: Threads | None = None,
+    ) -> Channel:
         """Without a thread of its own."""
         site = Site("http://here")
-        return Channel(name, notifier, self.deliveries, self.lease, self.clock, Silent(), lambda: site, changed=changed)
+        return Channel(
+            name,
+            notifier,
+            self.deliveries,
+            self.lease,
+            self.clock,
+            telemetry or Silent(),
+            lambda: site,
+            changed=changed,
+            threads=threads,
+        )
 
     def open_alerts(self) -> list[str]:
         """The rules of the alerts that are on."""

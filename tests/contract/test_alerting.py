@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from exporter.alerting.message import Event, Facts, Message, Site
 from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
+from exporter.alerting.notifiers.webhook import WebhookNotifier, WebhookOptions
 from exporter.alerting.wording import headline
 from exporter.config.alert_models import NotifierOptions
 from exporter.core.alert import Ending, Step
@@ -20,6 +22,8 @@ from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.incident import IncidentState
 from exporter.core.notification import LONGEST_HOLD, LONGEST_WAIT, NotificationState
 from exporter.core.status import Status
+from exporter.core.telemetry import Silent
+from exporter.core.threads import Threads
 from exporter.storage import leases
 from exporter.storage.commit import Pending
 from exporter.storage.database import Transaction
@@ -28,6 +32,8 @@ from exporter.storage.outbox import MOST_ALERTS
 from exporter.storage.pruning import Pruner
 from tests.conftest import START, ManualClock
 from tests.contract.conftest import Replica
+from tests.receivers import Receiver
+from tests.receivers import answer as accept
 
 
 class Scripted(Notifier):
@@ -804,6 +810,83 @@ def test_what_was_delivered_while_the_database_is_away_is_not_sent_again(
     assert ops.told() == [("TRIGGERED", ["job"])]
     (notification,) = replica.notifications.recent()
     assert (notification.state, notification.ended_at) == (NotificationState.DELIVERED, delivered_at)
+
+
+def test_a_channel_that_is_stopped_before_it_could_note_a_delivery_notes_it_at_its_end(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    ops, noted = Scripted(), replica.deliveries.delivered
+    channel = replica.channel(ops)
+    goes_down(replica)
+
+    def away_for_a_moment(*given: Any) -> None:
+        monkeypatch.setattr(replica.deliveries, "delivered", noted)
+        channel.stop()
+        raise StorageUnavailable("end notification: database is locked")
+
+    monkeypatch.setattr(replica.deliveries, "delivered", away_for_a_moment)
+    channel.start()
+    channel.join(10)
+    assert not channel.alive
+    (notification,) = replica.notifications.recent()
+    assert notification.state is NotificationState.DELIVERED
+    replica.channel(ops, changed=True).work()
+    assert ops.told() == [("TRIGGERED", ["job"])]
+
+
+@pytest.mark.parametrize("end", ["lease", "database"])
+def test_a_channel_whose_last_note_fails_ends_in_good_order(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    replica.watch(DOWN)
+    replica.add("job")
+    threads = Threads()
+    channel = replica.channel(Scripted(), threads=threads)
+    goes_down(replica)
+
+    def away(*_: object) -> None:
+        channel.stop()
+        raise LeaseLost("evaluator") if end == "lease" else StorageUnavailable("database is locked")
+
+    monkeypatch.setattr(replica.deliveries, "delivered", away)
+    channel.start()
+    channel.join(10)
+    assert not channel.alive
+    assert threads.look() is None
+    assert "cannot note a delivery" in caplog.text
+
+
+class Counting(Silent):
+    def __init__(self) -> None:
+        self.failed: list[tuple[str, str]] = []
+
+    def notification_failed(self, notifier: str, reason: str) -> None:
+        self.failed.append((notifier, reason))
+
+
+def test_an_alarm_whose_template_fails_is_delivered_and_the_template_is_named(
+    replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Receiver(accept(200)) as receiver:
+        body = '{% if monitor_tag == "job" %}{{ 1 / 0 }}{% endif %}{"a": 1}'
+        given = {"name": "ops", "type": "webhook", "url": receiver.url, "body": body}
+        telemetry = Counting()
+        channel = replica.channel(WebhookNotifier(WebhookOptions.model_validate(given)), telemetry=telemetry)
+        replica.watch(DOWN)
+        replica.add("job")
+        goes_down(replica)
+        channel.work()
+        recovers(replica)
+        channel.work()
+        assert [one.json["event"] for one in receiver.received] == ["TRIGGERED", "RESOLVED"]
+    assert {one.state for one in replica.notifications.recent()} == {NotificationState.DELIVERED}
+    assert telemetry.failed == [("ops", "template")] * 2
+    (warning,) = [one.getMessage() for one in caplog.records if "template" in one.getMessage()]
+    assert warning.startswith(
+        "notifier ops sends default words, as a template cannot be rendered: body: line 1 of the "
+    )
 
 
 @pytest.mark.parametrize("gathering", [True, False])

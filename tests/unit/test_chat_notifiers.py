@@ -22,7 +22,7 @@ from exporter.alerting.notifiers.webhook import WebhookNotifier, WebhookOptions
 from exporter.alerting.samples import nasty_samples, sample
 from exporter.alerting.variables import variables
 from tests.conftest import ManualClock
-from tests.receivers import Receiver
+from tests.receivers import Receiver, answer
 
 TRIGGERED = sample(Event.TRIGGERED)
 HTML = next(message for message in nasty_samples() if message.key == "nasty-3-triggered")
@@ -103,13 +103,58 @@ def test_a_body_that_is_not_json(receiver: Receiver) -> None:
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"
 
 
-def test_a_body_that_fails_after_all_is_told(receiver: Receiver) -> None:
-    options = webhook(receiver.url, body='{"a": {{ 1 / 0 if monitor_tag == "unforeseen" else 1 }}}')
-    facts = TRIGGERED.first.model_copy(update={"tag": "unforeseen"})
-    with pytest.raises(DeliveryFailed) as caught:
-        WebhookNotifier(options).deliver(Message("k", Event.TRIGGERED, (facts,), TRIGGERED.site, 0))
-    assert (caught.value.failure, caught.value.retry) == (Failure.INTERNAL, False)
-    assert "line 1 of the template" in str(caught.value)
+UNFORESEEN = Message(
+    "k",
+    Event.TRIGGERED,
+    (TRIGGERED.first.model_copy(update={"tag": "unforeseen"}),),
+    TRIGGERED.site,
+    0,
+)
+FAILING = '{% if monitor_tag == "unforeseen" %}{{ 1 / 0 }}{% endif %}'
+GREEDY = (
+    '{% if monitor_tag == "unforeseen" %}{% for a in range(1000) %}{% for b in range(1000) %}{% for c in range(1000) %}'
+    "{% endfor %}{% endfor %}{% endfor %}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(("source", "told"), [(FAILING, "line 1 of the template"), (GREEDY, "takes too long")])
+def test_a_body_that_fails_after_all_gives_way_to_the_default_one(receiver: Receiver, source: str, told: str) -> None:
+    sender = WebhookNotifier(webhook(receiver.url, body=f'{source}{{"a": 1}}', signing_secret="SESAME"))
+    sender.deliver(TRIGGERED)
+    assert sender.failed_templates() == {}
+    sender.deliver(UNFORESEEN)
+    assert [one.json for one in receiver.received] == [{"a": 1}, variables(UNFORESEEN)]
+    failed = sender.failed_templates()
+    assert list(failed) == ["body"]
+    assert told in failed["body"]
+    assert sender.failed_templates() == {}, "told twice"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "sent_as"),
+    [
+        ("text/plain; charset=utf-8", "text/plain; charset=utf-8"),
+        ("application/cloudevents+json", "application/cloudevents+json"),
+        ("application/x-www-form-urlencoded", "application/json"),
+    ],
+)
+def test_the_default_body_says_what_it_is(receiver: Receiver, content_type: str, sent_as: str) -> None:
+    WebhookNotifier(webhook(receiver.url, content_type=content_type, body=f"{FAILING}1")).deliver(UNFORESEEN)
+    (request,) = receiver.received
+    assert request.headers["content-type"] == sent_as
+    if sent_as.startswith("text/plain"):
+        assert request.body.decode().startswith(f"{variables(UNFORESEEN)['headline']}\n\n")
+    else:
+        assert request.json == variables(UNFORESEEN)
+
+
+def test_a_default_body_that_is_refused_does_not_end_the_message(receiver: Receiver) -> None:
+    receiver.behave(answer(400))
+    sender = WebhookNotifier(webhook(receiver.url, body=f"{FAILING}1"))
+    for message, retry in ((UNFORESEEN, True), (TRIGGERED, False)):
+        with pytest.raises(DeliveryFailed) as caught:
+            sender.deliver(message)
+        assert (caught.value.failure, caught.value.retry) == (Failure.REJECTED, retry)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,41 @@ def test_one_alert_refused_does_not_keep_back_the_others(service: Receiver) -> N
     assert "routing_key <secret> is wrong" in str(caught.value)
 
 
+def tried(service: Receiver) -> list[int]:
+    return [int(body["dedup_key"].removeprefix("sample-")) for body in bodies(service)]
+
+
+def test_an_alert_that_is_always_answered_500_does_not_keep_back_the_others(service: Receiver) -> None:
+    sender, message = notifier(service), sample(Event.TRIGGERED, count=4)
+    service.behave(answer(500), answer(202, TAKEN), answer(400), answer(202, TAKEN), answer(500), answer(202, TAKEN))
+    for taken in (2, 2):
+        with pytest.raises(DeliveryFailed) as caught:
+            sender.deliver(message)
+        assert (caught.value.failure, caught.value.retry) == (Failure.SERVER_ERROR, True)
+        assert str(caught.value).startswith(f"{taken} of 4 alerts were taken; ")
+    assert tried(service) == [0, 1, 2, 3, 0], "what was taken, or refused for good, was sent again"
+    keys = [got.headers["idempotency-key"] for got in service.received]
+    assert keys[0] == keys[4]
+    assert len(set(keys)) == 4
+    with pytest.raises(DeliveryFailed) as caught:
+        sender.deliver(message)
+    assert (caught.value.failure, caught.value.retry) == (Failure.REJECTED, False)
+    assert str(caught.value).startswith("3 of 4 alerts were taken; ")
+    service.behave(answer(202, TAKEN))
+    sender.deliver(message)
+    assert tried(service)[5:] == [0, 2], "what is tried again by hand is only what was refused"
+
+
+def test_alerts_that_fail_first_keep_back_the_others_for_one_attempt_at_most(service: Receiver) -> None:
+    sender, message = notifier(service), sample(Event.TRIGGERED, count=8)
+    service.behave(*[answer(500)] * 6, answer(202, TAKEN))
+    for _ in range(2):
+        with pytest.raises(DeliveryFailed):
+            sender.deliver(message)
+    assert sender.deliver(message).startswith("8 alerts")
+    assert tried(service) == [*range(8), *range(6)]
+
+
 def test_a_wrong_key_is_not_tried_for_every_alert(service: Receiver) -> None:
     service.behave(answer(400))
     with pytest.raises(DeliveryFailed):

@@ -16,6 +16,7 @@ from exporter.alerting.message import Message
 from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
 from exporter.alerting.rendering import TEMPLATE, Template, made_template
 from exporter.alerting.variables import variables
+from exporter.alerting.wording import headline, plain_text
 from exporter.config.alert_models import NotifierOptions
 from exporter.config.fields import SecretText, SecretUrl
 from exporter.config.settings import Secret
@@ -104,21 +105,36 @@ class WebhookNotifier(Notifier):
         self._http = HttpClient(options, [self._url, *self._headers.values(), *credentials, *hidden])
 
     def deliver(self, message: Message) -> str:
-        body = self._body(message)
-        headers = {**self._headers, "Content-Type": self.options.content_type}
+        own = self._own_body(message)
+        content_type, body = (self.options.content_type, own) if own is not None else self._default_body(message)
+        headers = {**self._headers, "Content-Type": content_type}
         if self._signing is not None:
             headers[SIGNATURE] = signature(self._signing, body, self._clock.now() // SECOND)
-        answer = self._http.send(self.options.method, self._url, key=message.key, body=body, headers=headers)
+        try:
+            answer = self._http.send(self.options.method, self._url, key=message.key, body=body, headers=headers)
+        except DeliveryFailed as error:
+            if own is not None or self.options.body is None or error.failure is not Failure.REJECTED:
+                raise
+            # The receiver did not refuse what the template makes: that may be rendered next time.
+            text = f"the body could not be rendered, and the default one was refused: {error}"
+            raise DeliveryFailed(error.failure, text, retry=True) from None
         return f"{answer.status} {answer.text}".strip()
 
-    def _body(self, message: Message) -> bytes:
+    def _own_body(self, message: Message) -> bytes | None:
+        """What the template makes; None without one, and when it fails after all."""
         template: Template | None = self.options.body
-        if template is None:
-            return json.dumps(payload(message), ensure_ascii=False).encode("utf-8", "replace")
         try:
-            return template.render(message).encode("utf-8", "replace")
-        except InvalidValue as error:
-            raise DeliveryFailed(Failure.INTERNAL, f"the body cannot be made: {error}", retry=False) from None
+            return template.render(message).encode("utf-8", "replace") if template is not None else None
+        except InvalidValue:
+            return None
+
+    def _default_body(self, message: Message) -> tuple[str, bytes]:
+        """Content type and body. A receiver of plain text gets plain text."""
+        content_type = self.options.content_type
+        if content_type.partition(";")[0].strip().lower() == "text/plain":
+            return content_type, f"{headline(message)}\n\n{plain_text(message)}".encode("utf-8", "replace")
+        body = json.dumps(payload(message), ensure_ascii=False).encode("utf-8", "replace")
+        return content_type if is_json(content_type) else "application/json", body
 
 
 def payload(message: Message) -> dict[str, Any]:
