@@ -1,5 +1,6 @@
 """What README and docs tell people to paste, pasted: each example is taken from the text and run as it stands there."""
 
+import html
 import os
 import re
 import subprocess
@@ -96,14 +97,126 @@ def test_cron(service: Service, job: Path, number: int, result: str) -> None:
     assert kinds(service) == before + told
 
 
-def test_a_run_with_its_output(service: Service, job: Path) -> None:
+OUTPUTS = {
+    "a line": b"42 files\n",
+    "none": b"",
+    "large": b"0123456789abcde\n" * 65_536,
+    "a file's name": b"@/etc/hostname",
+    "a file's name before more": b"@/etc/hostname\nand more\n",
+    "standard input's name": b"@-",
+    "an option": b"--output /dev/null\n$(exit 9) `exit 9` %s \\n 'a' \"b\"\n",
+    "binary": bytes(range(256)) * 8,
+}
+
+
+def output_lines(place: str, service: Service) -> str:
+    """What this document or page shows to send a run's start, exit code and output."""
+    if place == "the monitor's page":
+        body = curl(f"{service.url}/monitors/{TAG}").body
+        examples = [html.unescape(code) for code in re.findall(r"<pre><code>(.*?)</code></pre>", body, re.S)]
+    else:
+        examples = blocks(place, "sh")
+    [lines] = [example for example in examples if "/start" in example]
+    return pasted(lines, service).replace("./job", "backup")
+
+
+@pytest.mark.parametrize("result", ["0", "7"])
+@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("place", ["docs/heartbeats.md", "the monitor's page"])
+def test_a_run_with_its_output(service: Service, job: Path, place: str, name: str, result: str) -> None:
     need_tool("curl")
-    example = next(each for each in blocks("docs/heartbeats.md", "sh") if "rid=" in each)
-    done = sh(pasted(example, service), job, RESULT="7")
-    assert done.returncode == 0, done.stderr
+    output, temporary = job.parent / "output", job.parent / "temporary"
+    output.write_bytes(OUTPUTS[name])
+    temporary.mkdir()
+    job.write_text(f'#!/bin/sh\ncat {output}\nexit "$RESULT"\n')
+    done = sh("set -e\n" + output_lines(place, service), job, RESULT=result, TMPDIR=str(temporary))
+    assert (done.returncode, done.stderr) == (int(result), "")
+    assert list(temporary.iterdir()) == []
     start, end = rows(service, TAG)[-2:]
-    assert (start[0], end[0], end[1], end[3]) == ("start", "failure", 7, "42 files")
-    assert start[2] == end[2] != ""
+    assert (start[0], end[:2]) == ("start", ("success" if result == "0" else "failure", int(result)))
+    assert start[2] == end[2]
+    same = curl("--data-binary", "@-", f"{service.url}/ext/heartbeat/{TAG}:{SECRET}/log", input=OUTPUTS[name])
+    assert done.stdout.endswith(same.body), "the answer says where the output was cut"
+    assert end[3] == rows(service, TAG)[-1][3]
+    if name not in ("none", "binary"):
+        assert end[3] == OUTPUTS[name].decode()[:10_000]
+
+
+@pytest.mark.parametrize("place", ["docs/heartbeats.md", "the monitor's page"])
+def test_a_run_without_room_for_its_output_is_a_failure(service: Service, job: Path, place: str) -> None:
+    need_tool("curl")
+    done = sh(output_lines(place, service), job, TMPDIR=str(job.parent / "missing"))
+    kind, exit_code, _, output = rows(service, TAG)[-1]
+    assert (kind, exit_code, output) == ("failure", done.returncode, "")
+    assert done.returncode != 0
+
+
+def test_an_output_is_sent_again_after_a_restart(start: Starter, job: Path) -> None:
+    need_tool("curl")
+    service = start(monitors(TAG))
+    lines = output_lines("the monitor's page", service)
+    assert service.stop() == 0
+    lines = "\n".join(line for line in lines.splitlines() if not line.endswith("/start"))
+    refused = job.parent / "refused"
+    with refused.open("w") as said:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", lines.replace("curl -fsS", "curl -fsS -v")],
+            stdout=said,
+            stderr=said,
+            env={**os.environ, "PATH": f"{job.parent}:{os.environ['PATH']}", "RESULT": "7"},
+        )
+    eventually(lambda: "refused" in refused.read_text())
+    service.start_again()
+    assert process.wait(60) == 7, refused.read_text()
+    [(kind, exit_code, _, output)] = rows(service, TAG)
+    assert (kind, exit_code, output) == ("failure", 7, "42 files\n")
+
+
+def shown_files() -> list[Path]:
+    """Every file whose lines people may paste."""
+    kinds = ("py", "html", "sh", "yml", "yaml", "md", "service", "timer")
+    folders = ("docs", "exporter", "examples", "deploy", "alertmanager")
+    files = [file for kind in kinds for folder in folders for file in (ROOT / folder).rglob(f"*.{kind}")]
+    return [*ROOT.glob("*.md"), *files]
+
+
+COMMAND_LINE_OUTPUT = re.compile(  # a backtick ends code in Markdown too: there only curl's options count
+    r"""(?:--data(?:-binary|-raw|-ascii|-urlencode)?|--json|\s-d)(?:\s+|=)?["']?(?:\w+=)?(?:\$|&#36;)"""
+    r"""|\scurl\s.*(?:--data[\w-]*|--json|\s-d)(?:\s+|=)["']?(?:\w+=)?`"""
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "bad"),
+    [
+        ('curl --data-binary "$output" $url', True),
+        ("curl --data-binary $output $url", True),
+        ('curl -d "$(tail log)" $url', True),
+        ('curl -d"${output}" $url', True),
+        ("    curl --data-raw=`job` $url", True),
+        ('curl --data-urlencode "body=$output" $url', True),
+        ('curl --data-binary @- "$url/$code"', False),
+        ("curl -d '{\"paused\": true}' $url", False),
+    ],
+)
+def test_output_on_a_command_line_is_recognized(line: str, bad: bool) -> None:
+    assert bool(COMMAND_LINE_OUTPUT.search(line)) is bad
+
+
+def test_no_shown_line_puts_output_on_a_command_line() -> None:
+    """Linux refuses an argument beyond 128 kB, and curl reads one that begins with @ as a file's name."""
+    files = shown_files()
+    assert {ROOT / "docs/heartbeats.md", ROOT / "exporter/web/templates/monitor.html"} <= set(files)
+    lines = [
+        f"{file}: {line}" for file in files for line in file.read_text().splitlines() if "CHANGELOG" not in file.name
+    ]
+    assert [line for line in lines if COMMAND_LINE_OUTPUT.search(line)] == []
+
+
+def test_without_its_header_the_bearer_form_is_no_heartbeat(service: Service) -> None:
+    before = kinds(service)
+    assert curl(f"{service.url}/ext/heartbeat/{TAG}").status == 404
+    assert kinds(service) == before
 
 
 def script(document: str, language: str, service: Service, folder: Path) -> list[str]:
