@@ -54,8 +54,8 @@ def test_limits() -> None:
         f"{body.STREAM_PATIENCE:g} s |",
         f"| body of an API request | {LARGEST // 1024} kB, else `413` |",
         f"| request line | {head.MAX_LINE} bytes |",
-        f"| header fields | {head.MAX_FIELDS}, of {head.MAX_LINE} bytes each, {head.MAX_HEAD // 1024} kB in all with the "
-        f"request line, complete within {connection.HEAD_PATIENCE} s |",
+        f"| header fields | {head.MAX_FIELDS}, of {head.MAX_LINE} bytes each, {head.MAX_HEAD // 1024} kB in all with "
+        f"the request line, complete within {connection.HEAD_PATIENCE} s |",
         f"| a client that does not read its answer | closed after {connection.READ_PATIENCE} s without progress |",
         f"| connections | {connections.MOST} for each worker, or as many as descriptors allow; beyond that the idlest "
         "is closed |",
