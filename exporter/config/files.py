@@ -15,7 +15,7 @@ _CHUNK = 64 * 1024
 def read_bounded(path: Path, most: int, *, pipe_patience: float | None = None) -> bytes:
     """What `path` holds, but at most `most` + 1 bytes of it, so that the caller sees when there is more.
 
-    A pipe is read when `pipe_patience` (seconds) is given. Everything else that is not a regular file is refused: a FIFO
+    A pipe is read when `pipe_patience` (seconds) is given. What else is not a regular file is refused: a FIFO
     would wait for its writer, and a device may never end. Raises OSError, also for what is refused.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
