@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import click
 
+from exporter.config.files import PIPE_PATIENCE
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
 from exporter.config.strength import SHORTEST
@@ -225,7 +226,7 @@ def _check(tag: str) -> None:
 
 
 def _secret_of_ones_own(file: Path) -> str:
-    secret, trouble = secret_in(file)
+    secret, trouble = secret_in(file, pipe_patience=PIPE_PATIENCE)
     if trouble is not None:
         raise InvalidValue(f"--secret-file: {click.format_filename(file)}: {trouble}")
     if len(secret) < SHORTEST:

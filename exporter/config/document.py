@@ -6,19 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from exporter.config.bounds import DEEPEST, MOST_NODES, OutOfBounds, compose_bounded
+from exporter.config.files import PIPE_PATIENCE, read_bounded
 from exporter.core.errors import ConfigError, Problem
 
 Path_ = tuple[str | int, ...]
 LARGEST_FILE = 64 * 1024 * 1024
 LONGEST_NUMBER = 30
-MOST_NODES = 4_000_000
-"""Values in a document, aliases counted each time: what a small file can blow up to is bounded."""
-DEEPEST = 30
 _PARSER_FAILURES = (YAMLError, ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)
 """What the parser raises on texts that are no YAML: not only its own errors."""
 _KEY = re.compile(r"[\w.-]{1,60}")
@@ -78,15 +76,14 @@ def _read(path: Path) -> str:
     file = str(path)
     raw = b""
     try:
-        with path.open("rb") as opened:
-            raw = opened.read(LARGEST_FILE + 1)
+        raw = read_bounded(path, LARGEST_FILE, pipe_patience=PIPE_PATIENCE)
+        if len(raw) > LARGEST_FILE:
+            raise ConfigError([Problem("the file is larger than 64 MB", "", file)])
         text = raw.decode("utf-8")
     except OSError as error:
         raise ConfigError([Problem(f"cannot be read: {(error.strerror or 'error').lower()}", "", file)]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([Problem("is not UTF-8", "", file, raw.count(b"\n", 0, error.start) + 1)]) from None
-    if len(raw) > LARGEST_FILE:
-        raise ConfigError([Problem("the file is larger than 64 MB", "", file)])
     return text
 
 
@@ -95,8 +92,9 @@ def _compose(text: str, file: str) -> Node | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)
-            node: Node | None = YAML(typ="safe", pure=True).compose(text)
-            return node
+            return compose_bounded(text)
+    except OutOfBounds as error:
+        raise ConfigError([Problem(str(error.problem), "", file, error.problem_mark.line + 1)]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.config.document import Document, Path_
+from exporter.config.files import read_bounded
 from exporter.core.errors import Problem
 
 _VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|\{([^}]*)\}?)")
@@ -80,11 +81,16 @@ def read_files(
     return problems
 
 
-def secret_in(file: Path) -> tuple[str, str | None]:
-    """What `file` holds, without its last line's end; and if it cannot be a secret, why."""
+def secret_in(file: Path, *, pipe_patience: float | None = None) -> tuple[str, str | None]:
+    """What `file` holds, without its last line's end; and if it cannot be a secret, why.
+
+    A file that the configuration names is read again at each reload, so a pipe (`pipe_patience`: the seconds it has) is
+    only for a command that reads it once.
+    """
     try:
-        with file.open("rb") as opened:
-            raw = opened.read(LARGEST_SECRET + 1)
+        raw = read_bounded(file, LARGEST_SECRET, pipe_patience=pipe_patience)
+        if len(raw) > LARGEST_SECRET:
+            return "", "is too large to be a secret"
         text = raw.decode("utf-8").rstrip("\r\n")
     except OSError as error:
         return "", f"cannot be read: {(error.strerror or 'error').lower()}"
@@ -92,6 +98,4 @@ def secret_in(file: Path) -> tuple[str, str | None]:
         return "", "is not UTF-8"
     except ValueError:
         return "", "cannot be the name of a file"
-    if len(raw) > LARGEST_SECRET:
-        return "", "is too large to be a secret"
     return (text, None) if text else ("", "is empty")

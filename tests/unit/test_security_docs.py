@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from falcon import testing
 
+from exporter.config import bounds
 from exporter.config.document import LARGEST_FILE, MOST_NODES
+from exporter.config.files import PIPE_PATIENCE
 from exporter.config.settings import WebSettings
 from exporter.config.strength import SHORTEST
+from exporter.config.substitution import LARGEST_SECRET
 from exporter.core.secret import make_secret
 from exporter.ingest import body, guesses, newcomers, receiver
 from exporter.server import connection, connections, head
@@ -60,6 +63,11 @@ def test_limits() -> None:
         f"each {receiver.PATIENCE // 1000} s at most |",
         f"| rows of an API answer | {MOST_PER_ANSWER} |",
         f"| configuration file | {LARGEST_FILE // 2**20} MB, {MOST_NODES} values |",
+        f"| one text in it; keys under one heading; levels | {bounds.LONGEST_SCALAR} characters; {bounds.MOST_KEYS}; "
+        f"{bounds.DEEPEST} |",
+        f"| values that YAML aliases add | {bounds.FREE_COPIES}, and {bounds.COPIES_PER_VALUE} for each value that is "
+        "written out |",
+        f"| file of a secret | {LARGEST_SECRET // 1024} kB; a pipe has {PIPE_PATIENCE:g} s |",
     ):
         assert limit in TEXT, limit
 
