@@ -16,6 +16,7 @@ from exporter.storage.database import Database, Transaction
 from exporter.storage.evaluations import Outcome
 from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.monitors import Monitors
+from exporter.storage.snapshot import load_standings
 
 BATCH = 500
 """Alerts advanced in one transaction."""
@@ -158,13 +159,22 @@ class Engine:
                 going_on.add((one.monitor_id, one.rule))
         self._write_in_batches(_split(episodes), rules, now, check)
         for some in _batches(self._newly_watched(rules, going_on)):
-            begun = Episodes()
-            for watched, rule, fingerprint in some:
-                standing = watched.standing
-                progress = _begin(rule, standing, (), now)
-                after, changes = _count(rule, watched, progress, (), now)
-                begun.take(rule, fingerprint, watched, None, after, changes)
-            self._write_in_batches([begun], rules, now, check)
+            with self._db.write("reconcile alerts") as transaction:
+                check()
+                # Read inside: the fleet may not know yet what another process wrote while it held the lease.
+                ids = sorted({watched.id for watched, _, _ in some})
+                standings = load_standings(self._db, ids)
+                tracked_now = {(one.monitor_id, one.rule) for one in self._progress.tracked(ids)}
+                begun = Episodes()
+                for watched, rule, fingerprint in some:
+                    standing = standings.get(watched.id)
+                    if standing is None or (watched.id, rule.name) in tracked_now:
+                        continue
+                    progress = _begin(rule, standing, (), now)
+                    after, changes = _count(rule, watched, progress, (), now)
+                    if after is not None or changes:
+                        begun.take(rule, fingerprint, watched, None, after, changes)
+                self._ledger.write(transaction, begun, rules, now)
 
     def _newly_watched(
         self, rules: Rulebook, going_on: set[tuple[int, str]]

@@ -192,10 +192,20 @@ class Blackouts:
         if self._seen_at is not None:
             # While a process lives, its steady clock tells an absence from a wall clock that was set forward.
             start = max(start, now - (steady - self._seen_at))
+        if end - start > LONGEST_GAP:
+            # A transition proves that a process was there after the stamp, and what it found then stays.
+            start = max(start, self._last_observation(now))
         if taking_since is not None:
             self._notice_pause()  # it may have been just now
             end = min(end, max(taking_since, self._resumed_at or taking_since))
         return Span(start, end) if end - start > LONGEST_GAP else None
+
+    def _last_observation(self, now: int) -> int:
+        """The moment at which an evaluation wrote the newest transition; 0 if there is none until `now`."""
+        transitions = self._db.tables.transitions
+        newest = transitions.select(transitions.observed_at).order_by(transitions.id.desc()).limit(1)
+        moment = next((int(row[0]) for row in newest.tuples()), 0)
+        return moment if moment <= now else 0
 
     def _notice_pause(self) -> None:
         steady = self._clock.monotonic()

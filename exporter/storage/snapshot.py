@@ -54,6 +54,18 @@ def load(database: Database, ids: Sequence[int] | None = None, *, pasts: bool = 
     return found
 
 
+def load_standings(database: Database, ids: Sequence[int]) -> dict[int, Standing]:
+    """The standings of these monitors as they are in the database now. Raises StorageUnavailable."""
+    states = database.tables.states
+    query = states.select(states.monitor_id, *(getattr(states, column) for column in STANDING_COLUMNS))
+    with database.read("read standings"):
+        return {
+            int(id): standing_of(*row)
+            for some in chunks(ids)
+            for id, *row in query.where(states.monitor_id.in_(some)).tuples()
+        }
+
+
 def _among(column: Any, ids: Sequence[int]) -> Any:
     """A range is asked for as one."""
     if isinstance(ids, range):

@@ -1223,3 +1223,19 @@ def test_what_cannot_be_written_whole_is_not_written_at_all(
     replica.evaluator.evaluate_due()
     assert replica.open_alerts() == (["down"] if step == "open" else [])
     assert len(replica.past("job")) == len(before[0]) + 1
+
+
+def test_who_takes_over_begins_no_alert_by_a_status_that_another_has_ended(replica: Replica, other: Replica) -> None:
+    for one in (replica, other):
+        one.watch(DOWN)
+    replica.add("job")
+    goes_down(replica)
+    other.refresh()
+    recovers(replica)
+    assert replica.open_alerts() == []
+    replica.lease.release()
+    assert other.status("job")[0] == "DOWN"  # it has not read of the recovery yet
+    other.evaluator.evaluate_due()
+    assert other.lease.held
+    assert other.open_alerts() == []
+    assert len(other.alerts.recent()) == 1

@@ -562,3 +562,31 @@ def test_a_reminder_that_came_due_meanwhile_is_told_once(one: Living, clock: Man
     assert one.alerts.next_repeat_at() == START + 10 * MINUTE
     one.die(HOUR)
     assert one.alerts.next_repeat_at() == clock.now() + 10 * MINUTE
+
+
+def test_what_was_found_after_the_last_stamp_is_not_undone(one: Living, clock: ManualClock) -> None:
+    one.start()
+    one.add("job")
+    one.beat("job")
+    one.live(5 * MINUTE)
+    clock.advance(EVERY - 1)  # the stamp is not due yet
+    one.evaluator.evaluate_due()
+    before = one.past("job")
+    assert [status for status, _ in before][-1] == "DEGRADED"
+    last = clock.now()
+    one.die(30 * MINUTE)
+    assert list(one.blackouts()) == [Span(last, clock.now())]
+    assert one.past("job") == before
+
+
+def test_a_transition_of_the_future_hides_no_blackout(one: Living, clock: ManualClock) -> None:
+    one.start()
+    one.add("job")
+    one.beat("job")
+    one.live(6 * MINUTE)
+    stamped = clock.now()
+    transitions = one.db.tables.transitions
+    with one.db.write("test"):
+        transitions.update(observed_at=stamped + DAY).execute()
+    one.die(HOUR)
+    assert list(one.blackouts()) == [Span(stamped, clock.now())]
