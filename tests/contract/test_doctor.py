@@ -324,7 +324,7 @@ def test_disk_speed(ward: Ward, file: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Away(SystemClock):
-    """A machine's clock that is wrong, and goes on: a clock that stands still is behind the database's after a second."""
+    """A machine's clock that is wrong, and goes on: one that stands still is soon behind the database's."""
 
     def __init__(self, ahead: int = 0) -> None:
         self._ahead = ahead
