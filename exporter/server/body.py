@@ -17,7 +17,9 @@ class BodyLost(OSError):
 
 
 class Malformed(Exception):
-    """It cannot be told where this chunked body ends."""
+    """It cannot be told where this chunked body ends. `taken` is what came before it went wrong."""
+
+    taken = b""
 
 
 class Sized:
@@ -54,8 +56,12 @@ class Chunked:
     def take(self, buffer: bytearray) -> bytes:
         """As Sized's; raises Malformed."""
         taken = bytearray()
-        while not self.complete and self._step(buffer, taken):
-            pass
+        try:
+            while not self.complete and self._step(buffer, taken):
+                pass
+        except Malformed as error:
+            error.taken = bytes(taken)
+            raise
         return bytes(taken)
 
     def _line(self, buffer: bytearray) -> bytes | None:
@@ -146,7 +152,8 @@ class Body:
             return
         try:
             self._held += self._framing.take(buffer)
-        except Malformed:
+        except Malformed as error:
+            self._held += error.taken
             self._lost = True
         if buffer or self._held or self._lost or self._framing.complete:
             self._wake()

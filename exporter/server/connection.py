@@ -9,7 +9,7 @@ from exporter.core.telemetry import IRREGULAR, Dropped, Fault
 from exporter.server.body import Body, Chunked, Sized
 from exporter.server.head import Head, Refusal, take_head
 from exporter.server.response import Response, error_answer
-from exporter.server.sockets import in_kernel
+from exporter.server.sockets import in_kernel, reset_on_close
 
 log = logging.getLogger(__name__)
 
@@ -206,6 +206,7 @@ class Connection(asyncio.Protocol):
             self._unread = (waiting, now)
         elif now >= since + READ_PATIENCE:
             self._house.dropped(Dropped.NOT_READING)
+            reset_on_close(self._transport.get_extra_info("socket"))
             self._transport.abort()
 
     def _time_out(self) -> None:

@@ -120,3 +120,9 @@ def in_kernel(connected: Any) -> int:
     except OSError:
         return 0
     return int(struct.unpack("i", answer)[0])
+
+
+def reset_on_close(connected: Any) -> None:
+    """Closing this socket frees what it has not sent; else the kernel would keep that for a client that never reads."""
+    with contextlib.suppress(OSError):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -30,6 +30,7 @@ from exporter.doctor.patient import Patient
 from exporter.storage.blackouts import Blackouts
 from exporter.storage.database import Database
 from exporter.storage.maintenances import Maintenances
+from exporter.storage.server_clock import ServerClock
 from tests.conftest import ManualClock
 from tests.contract.conftest import Replica, execute
 from tests.contract.entries import entry
@@ -325,24 +326,55 @@ def test_disk_speed(ward: Ward, file: Path, monkeypatch: pytest.MonkeyPatch) -> 
 # ── clock and work ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Away(SystemClock):
+    """A machine's clock that is wrong, and goes on: one that stands still is soon behind the database's."""
+
+    def __init__(self, ahead: int = 0) -> None:
+        self._ahead = ahead
+
+    def now(self) -> int:
+        return super().now() + self._ahead
+
+
 def test_clock(ward: Ward) -> None:
-    ward.well("clock")
-    ward.clock.advance(5 * SECOND)
-    ward.found("clock", Result.WARNING, "behind this machine's")
-    ward.clock.advance(MINUTE)
-    ward.found("clock", Result.PROBLEM, r"database's clock is 1 min .* behind")
-    ward.clock.advance(-MINUTE - 10 * SECOND)
-    ward.found("clock", Result.WARNING, "ahead of this machine's")
+    ward.well("clock", clock=Away())
+    ward.found("clock", Result.WARNING, "behind this machine's", clock=Away(5 * SECOND))
+    ward.found("clock", Result.PROBLEM, r"database's clock is 1 min .* behind", clock=Away(MINUTE + 5 * SECOND))
+    execute(ward.replica.db, "UPDATE stamps SET at = NULL")
+    ward.found("clock", Result.WARNING, "ahead of this machine's", clock=Away(-5 * SECOND))
 
 
 def test_a_clock_that_is_behind_those_of_others(ward: Ward) -> None:
-    now = ward.clock.now()
     for table, column in (("stamps", "at"), ("heartbeats", "received_at"), ("transitions", "observed_at")):
         before = execute(ward.replica.db, f"SELECT MAX({column}) FROM {table}")[0][0]
-        execute(ward.replica.db, f"UPDATE {table} SET {column} = {now + MINUTE}")
-        ward.found("clock", Result.PROBLEM, "of 1 min from now")
+        future = SystemClock().now() + 10 * MINUTE
+        execute(ward.replica.db, f"UPDATE {table} SET {column} = {future}")
+        ward.found("clock", Result.PROBLEM, r"of (10|9 min \d+) ?\w+ from now", clock=Away())
         execute(ward.replica.db, f"UPDATE {table} SET {column} = {before}")
-        ward.well("clock")
+        ward.well("clock", clock=Away())
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 3 * SECOND), (-3 * SECOND, 0), (-1500, 1500)])
+def test_clocks_of_replicas_that_differ(ward: Ward, one: int, other: int) -> None:
+    """Each measures how far it is from the database's; on SQLite all are on one machine, and have its clock."""
+    measured = ServerClock(ward.replica.db, SystemClock())
+    measured.keep("one", one)
+    if not ward.replica.db.engine.locks_rows:
+        measured.keep("other", other)
+        ward.well("clock", clock=Away())
+        return
+    measured.keep("other", one + SECOND // 2)
+    ward.well("clock", clock=Away())
+    measured.keep("other", other)
+    ward.found("clock", Result.WARNING, "the clocks of replicas differ by 3 s", clock=Away())
+
+
+def test_a_replica_that_is_gone_has_no_clock(ward: Ward) -> None:
+    measured = ServerClock(ward.replica.db, SystemClock())
+    measured.keep("gone", 5 * SECOND)
+    execute(ward.replica.db, f"UPDATE clocks SET measured_at = {SystemClock().now() - 6 * MINUTE}")
+    measured.keep("here", 0)
+    ward.well("clock", clock=Away())
 
 
 @pytest.mark.parametrize(

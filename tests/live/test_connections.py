@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.server.connection import READ_PATIENCE
 from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually, free_port, monitors
 from tests.tools import need_tool
 
@@ -246,6 +247,46 @@ def test_a_slow_job_may_stream_its_output(shared: Service) -> None:
         answer = connection.recv(4096)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"warning" not in answer
+
+
+def test_clients_that_ask_for_much_and_never_read_are_closed(start: Starter) -> None:
+    """One large answer, or many small ones; one that reads slowly is served to the end."""
+    tags = [f"job-with-a-long-name-{number:04}" for number in range(5000)]
+    service = start(monitors("count", *tags))
+    scrape = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: %b\r\n\r\n"
+    size = len(curl(f"{service.url}/metrics").body)
+    assert size > 5_000_000
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.socket()) for _ in range(3)]
+        for client in clients[:2]:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for client in clients:
+            client.settimeout(20)
+            client.connect(("127.0.0.1", service.port))
+        large, many, slow = clients
+        began = time.monotonic()
+        large.sendall(scrape % b"close")
+        many.sendall(100 * (scrape % b"keep-alive"))
+        slow.sendall(scrape % b"close")
+
+        def dropped() -> bool:
+            return service.metrics()["heartbeat_exporter_connections_dropped_total", "not_reading"] == 2
+
+        read = len(slow.recv(65536))
+        while not dropped():
+            assert time.monotonic() < began + READ_PATIENCE + 20
+            read += len(slow.recv(65536))
+            threading.Event().wait(1.0)
+        assert time.monotonic() - began > READ_PATIENCE - 1
+        read += len(all_of(slow))
+        assert read > size - 10_000
+        for client in (large, many):
+            with pytest.raises(ConnectionResetError):
+                all_of(client)
+    quick(service, 2)
+    eventually(lambda: service.metrics()[("heartbeat_exporter_connections",)] <= 2)
+    assert "not reading" in service.output()
+    assert "Traceback" not in service.output()
 
 
 def test_gunicorns_own_protocol_still_works(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:

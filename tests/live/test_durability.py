@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,50 @@ def test_kill_9_under_load(start: Starter) -> None:
         wait_for_some(load, len(load.acknowledged) + 100)
         load.stop()
     check(service, load)
+
+
+def sound(service: Service) -> None:
+    with closing(sqlite3.connect(service.storage.removeprefix("sqlite:///"))) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize("suffixes", [("-wal",), ("-wal", "-shm")], ids=" ".join)
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_log_that_is_removed_under_load_and_kill_9(
+    start: Starter, tmp_path: Path, suffixes: tuple[str, ...], times: int
+) -> None:
+    service = start(CONFIG)
+    with Load(service) as load:
+        for round_ in range(times):
+            wait_for_some(load, len(load.acknowledged) + 200)
+            for suffix in suffixes:
+                (tmp_path / f"live.db{suffix}").unlink()
+            eventually(lambda count=round_ + 1: service.output().count("was saved into it") >= count)
+            wait_for_some(load, len(load.acknowledged) + 50)
+        service.kill()
+        load.stop()
+    service.start_again()
+    check(service, load)
+    sound(service)
+
+
+@pytest.mark.parametrize("suffixes", [("-wal",), ("-wal", "-shm"), ("-shm",)], ids=" ".join)
+def test_a_log_that_is_removed_while_nothing_comes_and_kill_9(
+    start: Starter, tmp_path: Path, suffixes: tuple[str, ...]
+) -> None:
+    """The evaluation notices it, without a heartbeat."""
+    service = start(CONFIG)
+    with Load(service) as load:
+        wait_for_some(load, 100)
+        load.stop()
+    for suffix in suffixes:
+        (tmp_path / f"live.db{suffix}").unlink()
+    eventually(lambda: "was saved into it" in service.output())
+    service.kill()
+    service.start_again()
+    check(service, load)
+    sound(service)
+    assert service.ping("job").status == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

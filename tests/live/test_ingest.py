@@ -284,6 +284,36 @@ def test_a_sender_that_stalls_in_its_body_is_answered(shared: Service) -> None:
     assert rows(shared, "count")[-1][3] == "beginning"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"3\r\nabc\r\nzz\r\nrest\r\n",
+        b"3\r\nabc\r\n-5\r\nrest\r\n",
+        b"3\r\nabc\r\n0x5\r\nthese\r\n",
+        b"3\r\nabcdef\r\n0\r\n\r\n",
+        b"3\r\nabc\n0\r\n\r\n",
+        b"3\r\nabc\r\n0\n\n",
+        b"3\r\nabc\r\n" + b"0" * 5000 + b"\r\n\r\n",
+        b"3\r\nabc\r\n0\r\nContent-Length: 5\r\n\r\n",
+    ],
+    ids=["letters", "negative", "prefix", "too long", "line feed", "line feeds", "long size", "trailer"],
+)
+def test_a_body_that_is_wrongly_chunked(shared: Service, body: bytes) -> None:
+    """The signal counts once; what follows belongs to no request, as it cannot be known where it begins."""
+    before = shared.received("count")
+    good = b"/ext/heartbeat/count:%b HTTP/1.1\r\nHost: x\r\n" % SECRET.encode()
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as connection:
+        connection.sendall(b"POST %bTransfer-Encoding: chunked\r\n\r\n%bGET %b\r\n" % (good, body, good))
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200"]
+    assert b"connection: close" in answer.lower()
+    assert b"warning" in answer
+    assert shared.received("count") == before + 1
+    assert rows(shared, "count")[-1][3] == "abc"
+
+
 def test_a_body_longer_than_it_said(shared: Service) -> None:
     before = shared.received("count")
     head = f"POST /ext/heartbeat/count:{SECRET} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"

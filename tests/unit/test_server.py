@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ class Transport:
 
     def __init__(self) -> None:
         self.written = b""
-        self.closed = self.aborted = self.eof = self.paused = False
+        self.closed = self.aborted = self.eof = self.paused = self.reset = False
         self.waiting = self.answers = 0
 
     def get_extra_info(self, name: str) -> Any:
@@ -37,6 +38,9 @@ class Transport:
 
     def fileno(self) -> int:
         raise OSError
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        self.reset = option == socket.SO_LINGER
 
     def get_write_buffer_size(self) -> int:
         return self.waiting
@@ -307,6 +311,7 @@ def test_a_client_that_does_not_read_is_closed() -> None:
         assert not await house.after(READ_PATIENCE - 1)
         assert await house.after(1)
         assert house.transport.aborted
+        assert house.transport.reset
         assert house.counts.seen == ["not_reading"]
 
     run(test)
