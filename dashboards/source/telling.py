@@ -59,7 +59,7 @@ def pending() -> Panel:
 
 def oldest() -> Panel:
     age = f"max by (job, notifier) ({own(PREFIX + 'notifications_oldest_pending_age_seconds')})"
-    hold = f"max by (job, notifier) ({own(PREFIX + 'notifier_hold_seconds')}) > 0"
+    hold = f"max by (job, notifier) ({own(PREFIX + 'notifier_hold_seconds')})"
     return lines(
         "Oldest waiting",
         "How long the oldest undelivered notification has been owed, by notifier. Beyond the red line somebody "
