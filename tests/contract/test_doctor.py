@@ -81,8 +81,9 @@ class Ward:
         self._file.chmod(0o600)
 
     def work(self) -> None:
-        """What the service does all the time."""
+        """What the service does all the time; it stamps before it evaluates."""
         self.replica.beat("job")
+        Blackouts(self.replica.db, self.clock).stamp(now=True)
         self.replica.evaluator.evaluate_due()
         self.replica.lease.hold()
         Blackouts(self.replica.db, self.clock).stamp(now=True)

@@ -37,7 +37,7 @@ def cron_lines() -> list[str]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(tmp_path_factory.mktemp("examples"), monitors(TAG)).ready()
+    service = Service(tmp_path_factory.mktemp("examples"), monitors(TAG) + "storage: {heartbeats_kept: 1000}\n").ready()
     yield service
     service.kill()
 

@@ -55,6 +55,15 @@ def test_waiting_costs_no_processor_time() -> None:
 def test_a_child_that_finds_a_lock_held_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside threads, as in the service: Python 3.12 warns of that fork."""
     monkeypatch.setattr(module, "WALL", 0.5)
+    fork, children = os.fork, list[int]()
+
+    def recorded() -> int:
+        child = fork()
+        if child:
+            children.append(child)
+        return child
+
+    monkeypatch.setattr(os, "fork", recorded)
     lock, over = threading.Lock(), threading.Event()
 
     def hold() -> None:
@@ -71,8 +80,10 @@ def test_a_child_that_finds_a_lock_held_is_ended(monkeypatch: pytest.MonkeyPatch
     finally:
         over.set()
         thread.join()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(children) == 2
+    for child in children:  # none is left, not even as a zombie
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child, os.WNOHANG)
 
 
 def test_without_a_template_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
