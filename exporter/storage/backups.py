@@ -1,6 +1,7 @@
 """Backups: a copy of the database made while it is in use, that is whole or not there at all."""
 
 import os
+import signal
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from exporter.core.errors import Conflict, InvalidValue, StorageUnavailable
 from exporter.storage.engine import Engine
 
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 _LEFTOVERS = ("", "-wal", "-shm", "-journal")
 """What SQLite may have put beside a file."""
 
@@ -20,12 +22,16 @@ def back_up(engine: Engine, target: Path, *, replace: bool = False) -> int:
     nothing is left of it, and what was there before is still there.
     """
     _check(engine, target, replace)
+    # A signal between the making of the file and the block that removes it would leave it behind.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=target.parent)
     except OSError as error:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         raise InvalidValue(f"{target.parent}: {_said(error)}") from None
     made = Path(name)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         engine.copy_to(made)
         os.fsync(handle)
         size = os.fstat(handle).st_size
