@@ -11,7 +11,8 @@ from exporter.core.status import Status
 WINDOWS: Mapping[str, int] = {"24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 """Milliseconds before now, the shortest first."""
 LONGEST = max(WINDOWS.values())
-_UP = frozenset((Status.UP, Status.DEGRADED))
+COUNTS_AS_UP = frozenset((Status.UP, Status.DEGRADED))
+_UP = COUNTS_AS_UP
 _COUNTED = _UP | {Status.DOWN}
 _OUT_OF_COUNT = frozenset((Status.PAUSED, Status.MAINTENANCE))
 

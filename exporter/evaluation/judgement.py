@@ -9,9 +9,10 @@ from exporter.core.clock import SECOND
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, apply
 from exporter.core.monitor import Monitor
 from exporter.core.order import moment, started_before
+from exporter.core.preview import at_ticks
 from exporter.core.schedule import next_tick
 from exporter.core.spans import covering
-from exporter.core.status import Status, evaluate
+from exporter.core.status import evaluate
 from exporter.core.timeline import Standing, changes
 from exporter.storage.evaluations import Due, Outcome
 from exporter.storage.fleet import Watched
@@ -47,7 +48,7 @@ def judge(watched: Watched, due: Due, log: Sequence[Heartbeat], now: int) -> Out
             state = earlier
         else:
             beats, since = (), now
-    if monitor.evaluation_cron is not None and not monitor.paused and watched.standing.status is not Status.PAUSED:
+    if at_ticks(monitor, watched.standing):
         return _at_ticks(watched, due, state, beats, since, now)
     standing = watched.standing
     transitions: list[Transition] = []

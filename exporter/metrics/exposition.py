@@ -54,7 +54,7 @@ class _Block:
         parts: dict[Part, list[Any]] = {
             Part.MONITOR: [watched.monitor for watched in self.members],
             Part.STATE: [watched.state for watched in self.members],
-            Part.STANDING: [watched.standing for watched in self.members],
+            Part.STANDING: [watched.standing if watched.preview is None else watched.shown for watched in self.members],
         }
         changed = {part: now for part, now in parts.items() if self._parts.get(part) != now}
         uncounted = [watched.uncounted for watched in self.members]
@@ -78,16 +78,17 @@ class _Block:
         return family.render([None if at is None else now - at if at < now else 0 for at in moments], self.tags)
 
     def uptimes(self, family: Family, now: int, blackouts: Sequence[Span]) -> bytes:
-        pasts, standings = [watched.past for watched in self.members], self._parts[Part.STANDING]
+        pasts = [watched.past for watched in self.members]
+        statuses = [watched.standing.status if watched.preview is None else watched.counted for watched in self.members]
         if not any(pasts):  # most are like that: quick to make, and a lot to keep
-            return family.render([uptime((), one.status, now, ()) for one in standings], self.tags)
+            return family.render([uptime((), status, now, ()) for status in statuses], self.tags)
         # Each block's minute begins at another moment, so that no scrape has to make them all.
         minute = (now + self._phase) // UPTIMES_KEPT
-        made_of = (pasts, standings, blackouts)
+        made_of = (pasts, statuses, blackouts)
         made_in, known, lines = self._uptimes
         if made_in != minute or known != made_of:
-            both = zip(pasts, standings, strict=True)
-            lines = family.render([uptime(past, one.status, now, blackouts) for past, one in both], self.tags)
+            both = zip(pasts, statuses, strict=True)
+            lines = family.render([uptime(past, status, now, blackouts) for past, status in both], self.tags)
             self._uptimes = (minute, made_of, lines)
         return lines
 

@@ -34,7 +34,7 @@ class Monitors:
 
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(f"{PREFIX}monitors", "Monitors by status.", labels=["status"])
-        tally = Tally(watched.standing.status for watched in self._fleet)
+        tally = Tally(watched.shown.status for watched in self._fleet)
         for status in Status:
             family.add_metric([status.value], tally[status])
         yield family

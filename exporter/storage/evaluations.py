@@ -6,7 +6,7 @@ from typing import Any
 
 from exporter.core.alert import Observation
 from exporter.core.timeline import Standing
-from exporter.core.uptime import NOTHING_HAPPENED, Past
+from exporter.core.uptime import Past
 from exporter.storage.database import LONGEST, Bulk, Database, Prepared, Transaction, param
 from exporter.storage.fleet import Fleet
 from exporter.storage.history import Transition
@@ -166,10 +166,7 @@ class Evaluations:
 
     def _tell_fleet(self, settled: Sequence[Outcome], pasts: Mapping[int, Past]) -> None:
         for outcome in settled:
-            watched = self._fleet.with_id(outcome.due.monitor_id)
-            if watched is not None and watched.standing != outcome.after:
-                watched.past = pasts.get(outcome.due.monitor_id, NOTHING_HAPPENED)
-                watched.standing = outcome.after
+            self._fleet.evaluated(outcome.due.monitor_id, outcome.after, outcome.received, pasts)
 
 
 def _state_row(one: Outcome) -> dict[str, Any]:

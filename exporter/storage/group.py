@@ -12,7 +12,7 @@ from exporter.core.order import include
 from exporter.core.status import Status
 from exporter.storage.commit import CommitStatements, Pending
 from exporter.storage.database import Database, Transaction
-from exporter.storage.fleet import Watched
+from exporter.storage.fleet import Fleet, Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +23,32 @@ class Changes:
     deltas: Mapping[int, HeartbeatState]
     replayed: Mapping[int, HeartbeatState]
     """The whole states of those whose logs were replayed."""
+    beats: Mapping[int, Sequence[Heartbeat]]
+    """In the order of receipt."""
 
-    def fold(self) -> bool:
-        """Tells the fleet; whether anything is worth the evaluator's attention."""
-        attention = False
+    def fold(self, fleet: Fleet) -> bool:
+        """Applies them to the monitors of the fleet; whether the evaluator has to look at any now."""
+        loud = [
+            id
+            for id, delta in self.deltas.items()
+            if (one := self.watched[id]).standing.status is not Status.UP
+            or one.preview is not None
+            or due_at_once(one, delta, False, id in self.replayed)
+        ]
+        if loud:  # before the states: a reader never sees a new state beside an old status
+            fleet.preview(
+                [
+                    (one, self.beats[id], self.replayed.get(id))
+                    for id in loud
+                    if (one := self.watched[id]).monitor.evaluation_cron is None
+                ]
+            )
         for id, delta in self.deltas.items():
             one = self.watched[id]
-            attention = (
-                attention or one.standing.status is not Status.UP or due_at_once(one, delta, False, id in self.replayed)
-            )
             one.state = merge(one.state, delta)
         for id, state in self.replayed.items():
             self.watched[id].state = state
-        return attention
+        return bool(loud)
 
 
 class GroupCommit:
@@ -88,7 +101,7 @@ class GroupCommit:
                 if due_at_once(watched[id], delta, id in before.not_up, id in replayed)
             ],
         )
-        return Changes(watched, deltas, replayed)
+        return Changes(watched, deltas, replayed, beats)
 
 
 def gathered(batch: Sequence[Pending]) -> tuple[dict[int, Watched], dict[int, list[Heartbeat]]]:
@@ -114,7 +127,7 @@ def unwritten(batch: Sequence[Pending]) -> Changes:
             deltas[id] = _difference(received, whole)
         else:
             deltas[id] = apply(HeartbeatState(runs=state.runs), received, max_runtime)
-    return Changes(watched, deltas, replayed)
+    return Changes(watched, deltas, replayed, beats)
 
 
 def _difference(beats: Sequence[Heartbeat], whole: HeartbeatState) -> HeartbeatState:

@@ -199,7 +199,7 @@ class Recorder:
     def _fold(self, changes: Changes) -> None:
         """The group is committed: whatever happens here, it must not be written a second time."""
         try:
-            if changes.fold():
+            if changes.fold(self._fleet):
                 self._attention()
         except Exception as error:  # noqa: BLE001 - logged and counted there
             self._thread.survived(error)
@@ -212,10 +212,11 @@ class Recorder:
                 spooler.missed()
             batch = waiting
         try:
-            spooler.put(batch, tried)
+            changes = spooler.put(batch, tried)
         except StorageUnavailable as error:
             self._refuse(batch, error)
         else:
+            changes.fold(self._fleet)
             self._settled(batch)
 
     def _refuse(self, batch: Sequence[Pending], error: StorageUnavailable) -> None:

@@ -101,12 +101,15 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
             *(getattr(monitors, column) for column in MONITOR_COLUMNS),
             *(getattr(states, column) for column in STATE_COLUMNS),
             *(getattr(states, column) for column in STANDING_COLUMNS),
+            states.evaluated_at,
+            states.next_evaluation_at,
         )
         .join(states, on=(states.monitor_id == monitors.id))
         .where(monitors.removed_at.is_null() & which)
     )
     first_state = 4 + len(MONITOR_COLUMNS)
     first_standing = first_state + len(STATE_COLUMNS)
+    first_plan = first_standing + len(STANDING_COLUMNS)
     for row in query.tuples():
         id, digest, provisioned, by_hand = row[:4]
         definition, state = row[4:first_state], row[first_state:first_standing]
@@ -114,7 +117,7 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
         try:
             monitor = monitor_of(definition, bool(by_hand))
             check_ticks(monitor)
-            standing, heartbeats = standing_of(*row[first_standing:]), state_of(state, runs.get(id, ()))
+            standing, heartbeats = standing_of(*row[first_standing:first_plan]), state_of(state, runs.get(id, ()))
         except UNREADABLE as error:
             # The others must not suffer, and its sender must not be sent away: it is kept, and never evaluated.
             log.error("the monitor %s cannot be read from the database and is set aside: %s", definition[0], error)
@@ -129,7 +132,26 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
             state=heartbeats,
             provisioned=bool(provisioned),
             unreadable=unreadable,
+            due_since=_due_since(monitor, standing, heartbeats.last_received_at, *row[first_plan:]),
         )
+
+
+def _due_since(
+    monitor: Monitor,
+    standing: Standing,
+    received_at: int | None,
+    evaluated_at: int,
+    next_evaluation_at: int | None,
+) -> int | None:
+    """From when on the status may differ from the one that is written; None when it was evaluated since the monitor was
+    paused or resumed, or received its last heartbeat.
+    """
+    if next_evaluation_at is None:
+        return None
+    evaluated = next_evaluation_at > max(evaluated_at, received_at or 0)
+    if evaluated and monitor.paused is (standing.status is Status.PAUSED):
+        return None
+    return max(next_evaluation_at, evaluated_at)
 
 
 def check_ticks(monitor: Monitor) -> None:

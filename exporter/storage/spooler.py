@@ -14,7 +14,7 @@ from exporter.core.telemetry import Telemetry
 from exporter.storage.backlog import Backlog
 from exporter.storage.commit import Pending
 from exporter.storage.database import Database, Transaction
-from exporter.storage.group import GroupCommit, unwritten
+from exporter.storage.group import Changes, GroupCommit, unwritten
 from exporter.storage.replay import Replay
 from exporter.storage.spool import Record, SpoolUnusable
 
@@ -57,10 +57,11 @@ class Spooler:
         since, count = self._backlog.since or self._clock.now(), self._backlog.waiting
         waiting = f"{count:,} heartbeat{' waits' if count == 1 else 's wait'} in the spool"
         if self._db.trouble is None:
-            return f"{waiting}, and {'is' if count == 1 else 'are'} being recorded. Statuses stand still until then."
+            verb = "is" if count == 1 else "are"
+            return f"{waiting}, and {verb} being recorded. Only heartbeats change a status until then."
         return (
             f"The database does not answer since {exact(since, 'UTC')}. {waiting}; "
-            "heartbeats are taken, statuses stand still until it is back."
+            "heartbeats are taken, and only they change a status until it is back."
         )
 
     def look_around(self) -> None:
@@ -105,8 +106,8 @@ class Spooler:
         if self._taking_since is not None:
             self._taking_since = self._clock.now()
 
-    def put(self, batch: Sequence[Pending], tried: bool) -> None:
-        """On the disk when it returns, and known to the fleet. Raises SpoolUnusable.
+    def put(self, batch: Sequence[Pending], tried: bool) -> Changes:
+        """On the disk when it returns: what the fleet has to be changed by. Raises SpoolUnusable.
 
         `tried`: it is the last group, and nobody knows whether the database took it.
         """
@@ -124,9 +125,9 @@ class Spooler:
             self._taking_since = self._clock.now()
         changes = unwritten(batch)
         self._unsure.update(changes.watched)
-        changes.fold()
         self._telemetry.spooled(len(batch))
         self._telemetry.spool_holds(self._backlog.waiting)
+        return changes
 
     @property
     def can_replay(self) -> bool:

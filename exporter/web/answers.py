@@ -69,7 +69,7 @@ class MonitorAnswer(Answer):
 
     @classmethod
     def of(cls, watched: Watched, now: int, blackouts: Sequence[Span]) -> "MonitorAnswer":
-        monitor, state, standing = watched.monitor, watched.state, watched.standing
+        monitor, state, standing = watched.monitor, watched.state, watched.shown
         last = state.last_success_at
         return cls(
             tag=monitor.tag,
@@ -98,7 +98,7 @@ class MonitorAnswer(Answer):
             failures=state.failures,
             starts=state.starts,
             open_runs=[RunAnswer(rid=run.rid, started_at=rfc3339(run.started_at)) for run in state.runs],
-            uptime=dict(zip(WINDOWS, uptime(watched.past, standing.status, now, blackouts), strict=True)),
+            uptime=dict(zip(WINDOWS, uptime(watched.past, watched.counted, now, blackouts), strict=True)),
         )
 
 

@@ -75,7 +75,7 @@ class MonitorList(Resource):
         found: list[Watched] = []
         for index in breathing(range(start, len(watched))):
             each = watched[index]
-            if query.status is not None and each.standing.status is not query.status:
+            if query.status is not None and each.shown.status is not query.status:
                 continue
             if query.matches(each):
                 found.append(each)

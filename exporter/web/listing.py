@@ -110,7 +110,7 @@ class Listing:
         for watched, monitor in breathing(zip(order.watched, order.monitors, strict=True)):
             if watched.monitor is not monitor:
                 self._order = _NOTHING  # it has another name or group: the next page is sorted anew
-            status = watched.standing.status
+            status = watched.shown.status
             fleet_counts[status] += 1
             if not everything:
                 if not query.matches(watched):

@@ -55,7 +55,7 @@ def row(
     firing: Sequence["Alert"] = (),
     blackouts: Sequence[Span] = (),
 ) -> Row:
-    monitor, state, standing = watched.monitor, watched.state, watched.standing
+    monitor, state, standing = watched.monitor, watched.state, watched.shown
     zone, due = monitor.timezone, due_of(watched)
     label, expected = _expected(watched, None if standing.status is Status.PAUSED else due, now)
     return Row(
@@ -70,7 +70,7 @@ def row(
         due_label=label,
         due=expected,
         duration="" if state.last_duration is None else precisely(state.last_duration),
-        uptimes=tuple(zip(WINDOWS, map(percent, uptime(watched.past, standing.status, now, blackouts)), strict=True)),
+        uptimes=tuple(zip(WINDOWS, map(percent, uptime(watched.past, watched.counted, now, blackouts)), strict=True)),
         bar=bar(transitions, now, zone, blackouts),
         alerts=tuple(alert.rule for alert in sorted(firing, key=_severity)),
         section=_section(watched),
@@ -106,7 +106,7 @@ def _expected(watched: Watched, due: int | None, now: int) -> tuple[str, Moment 
 
 
 def _section(watched: Watched) -> str:
-    status = watched.standing.status
+    status = watched.shown.status
     if status in TROUBLE:
         return "Needs attention"
     if status is Status.NO_DATA:
