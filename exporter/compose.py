@@ -23,6 +23,7 @@ from exporter.config.settings import Settings
 from exporter.config.strength import warnings_of
 from exporter.core.clock import SECOND, Clock, ReceiptClock, SystemClock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
+from exporter.core.events import EventLog
 from exporter.core.monitor import Monitor
 from exporter.core.repeats import Repeats
 from exporter.core.secret import digest
@@ -35,6 +36,7 @@ from exporter.ingest.express import Express
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.newcomers import Newcomers
 from exporter.ingest.receiver import Ingest, Receiver, Waiters
+from exporter.ingest.refusals import Refusals
 from exporter.logs import set_level
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.scrape import Scrape
@@ -89,12 +91,13 @@ class Service:
         self._replica = uuid.uuid4().hex[:12]
         self._registry = CollectorRegistry()
         self._fleet = Fleet()
+        self._events = EventLog(clock)
         self._workers = workers
         self._telemetry = ExporterTelemetry(self._registry, self._fleet, __version__, workers)
         self._threads = Threads(SystemClock(), self._telemetry)
         self._db = Database(settings.storage.url, self._telemetry, self._start_over)
         self._spool = Spool(settings.storage, self._db, clock, self._telemetry, self._replica, key=lambda: self._key)
-        self._monitors = Monitors(self._db, clock, self._replica)
+        self._monitors = Monitors(self._db, clock, self._replica, self._events)
         self._history = History(self._db)
         self._lease = Lease(self._db, clock, "evaluation", self._replica)
         self._alerting = Alerting(
@@ -108,6 +111,7 @@ class Service:
             self._registry,
             lambda: Site(self.settings.web.url),
             self._threads,
+            self._events,
         )
         evaluations = Evaluations(self._db, self._fleet, self._replica)
         self._presence = Presence(
@@ -132,12 +136,14 @@ class Service:
             held_back=lambda: self._spool.behind() or self._presence.waits(),
             minds_clock=False,
             threads=self._threads,
+            events=self._events,
         )
         self._pruning_clock = PruningClock(self._db, clock)
         self._pruner = Pruner(self._db, self._pruning_clock)
         self._executor = ThreadPoolExecutor(max_workers=4, thread_name_prefix="reader")
         self._lookout = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lookout")
         self._guesses = Guesses(clock, self._telemetry.refusal_delayed)
+        self._refusals = Refusals(clock, self._guesses)
         self._reloading = threading.Lock()
         self._ingest: Ingest | None = None
         self._recorder: Recorder | None = None
@@ -159,7 +165,13 @@ class Service:
         dialects = all_dialects()
         receivers = [
             Receiver(
-                dialect, self._receipts, self._telemetry, lambda: self._ingest, self._client_address, self._guesses
+                dialect,
+                self._receipts,
+                self._telemetry,
+                lambda: self._ingest,
+                self._client_address,
+                self._guesses,
+                self._refusals,
             )
             for dialect in dialects
         ]
@@ -176,6 +188,7 @@ class Service:
                 alerts=self._alerting.alerts,
                 incidents=self._alerting.incidents,
                 notifications=self._alerting.notifications,
+                refusals=self._refusals,
                 scrape=Scrape(Exposition(self._fleet, self._clock), self._registry, self._telemetry),
                 reload=self.reload_all,
                 settings=lambda: self.settings.web,
@@ -237,6 +250,7 @@ class Service:
             self._watch.cancel()
         await asyncio.get_running_loop().run_in_executor(None, self._stop_threads)
         self._guesses.sum_up()
+        self._events.close()
         if self._waiters is not None:
             self._waiters.close()
 
@@ -318,7 +332,7 @@ class Service:
         self._periodic = [
             Periodic(self._threads, "follower", FOLLOW_EVERY, follower.poll, self._presence.refresh, vital=True),
             *self._spool.periodics(self._threads, self._recorder),
-            Periodic(self._threads, "pruner", PRUNE_EVERY, self._prune),
+            Periodic(self._threads, "pruner", PRUNE_EVERY, self._events.flush, self._prune),
             *self._alerting.periodics(self.settings, lambda: self._evaluator.worked_at),
         ]
         for periodic in self._periodic:

@@ -12,6 +12,7 @@ from exporter.alerting.rulebook import Rulebook
 from exporter.alerting.sender import Sender
 from exporter.config.settings import Settings
 from exporter.core.clock import SECOND, Clock
+from exporter.core.events import EventLog
 from exporter.core.threads import Threads
 from exporter.metrics.alarms import Alarms
 from exporter.metrics.telemetry import PREFIX, ExporterTelemetry
@@ -51,6 +52,7 @@ class Alerting:
         registry: CollectorRegistry,
         site: Callable[[], Site],
         threads: Threads,
+        events: EventLog | None = None,
     ) -> None:
         self._fleet = fleet
         self._clock = clock
@@ -60,13 +62,13 @@ class Alerting:
         progress = AlertProgress(database)
         self.notifications = Notifications(database)
         outbox = Outbox(database)
-        self.incidents = Incidents(database, clock)
+        self.incidents = Incidents(database, clock, events)
         self._board = AlertBoard(self.alerts, self.incidents, self.notifications, clock)
         self._alarms = Alarms(self._board, clock, PREFIX)
         registry.register(self._alarms)
-        self._sender = Sender(Deliveries(database), self.notifications, lease, clock, telemetry, site, threads)
+        self._sender = Sender(Deliveries(database), self.notifications, lease, clock, telemetry, site, threads, events)
         self._ledger = Ledger(
-            fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, owed=self._sender.attend
+            fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, self._sender.attend, events
         )
         self.engine = Engine(database, fleet, monitors, progress, self.alerts, self._ledger)
 

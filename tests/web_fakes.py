@@ -21,6 +21,8 @@ from exporter.core.spans import Span, merged
 from exporter.core.status import Reason, Status, evaluate
 from exporter.core.timeline import Standing
 from exporter.core.uptime import Change, past
+from exporter.ingest.guesses import Guesses
+from exporter.ingest.refusals import Refusals
 from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.history import Transition
 from exporter.web.app import create_app
@@ -164,8 +166,10 @@ class World:
     notifications: FakeNotifications = field(default_factory=FakeNotifications)
     monitors: FakeMonitors = field(init=False)
     incidents: FakeIncidents = field(init=False)
+    refusals: Refusals = field(init=False)
 
     def __post_init__(self) -> None:
+        self.refusals = Refusals(self.clock, Guesses(self.clock))
         self.monitors = FakeMonitors(self.fleet)
         self.incidents = FakeIncidents(self.clock, self.alerts)
 
@@ -184,6 +188,7 @@ class World:
             alerts=self.alerts,
             incidents=self.incidents,
             notifications=self.notifications,
+            refusals=self.refusals,
             scrape=self.scrape,
             reload=lambda: self.reload(),
             settings=lambda: replace(self.web, allowed_hosts=(*self.web.allowed_hosts, FALCONS_HOST)),

@@ -1,7 +1,7 @@
 """One notifier's queue, on a thread of its own: whoever is slow or down holds up nobody else."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from exporter.alerting.message import Event, Facts, Message, Site
@@ -10,6 +10,7 @@ from exporter.alerting.unhurried import UnhurriedClock
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import MINUTE, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
+from exporter.core.events import EventLog, LogEvent, some
 from exporter.core.moments import roughly
 from exporter.core.notification import Backoff, Hold, hold_of
 from exporter.core.repeats import Repeats
@@ -44,9 +45,11 @@ class Channel:
         site: Callable[[], Site],
         changed: bool = False,
         threads: Threads | None = None,
+        events: EventLog | None = None,
     ) -> None:
         """`changed`: it takes the place of one with other settings, whose hold is not this one's."""
         self.name = name
+        self._events = events or EventLog(clock)
         self._notifier = notifier
         self._deliveries = deliveries
         self._lease = lease
@@ -134,17 +137,19 @@ class Channel:
         contents = self._deliveries.seal(notification.id, self._lease.check)
         if contents is None:
             return  # everything in it was over before its turn came
+        message: Message | None = None
         try:
             message = read_message(notification, contents, self._site())
             said = self._notifier.deliver(message)
         except DeliveryFailed as error:
-            self._failed(notification, error)
+            self._failed(notification, message, error)
         except Exception as error:  # noqa: BLE001 - a defect of one notifier is that notifier's alone
-            self._failed(notification, _broke(error))
+            self._failed(notification, message, _broke(error))
         else:
             now = self._clock.now()
             self._telemetry.notification_delivered(self.name, max(0, now - notification.created_at) / SECOND)
-            log.info("notification delivered by %s: %s alerts, %s", self.name, len(message.alerts), said)
+            fields = _fields(notification, message, notification.attempts + 1)
+            self._events.record(LogEvent.NOTIFICATION_DELIVERED, **fields, answer=said)
             self._taken = (notification.id, contents.alert_ids, now)
             self._note()
             if self._held():
@@ -171,7 +176,7 @@ class Channel:
             self._deliveries.delivered(id, alert_ids, at, self._lease.check)
             self._taken = None
 
-    def _failed(self, notification: Notification, error: DeliveryFailed) -> None:
+    def _failed(self, notification: Notification, message: Message | None, error: DeliveryFailed) -> None:
         self._telemetry.notification_failed(self.name, error.failure.value)
         now, attempts, wait = self._clock.now(), notification.attempts + 1, hold_of(error.retry_after)
         hold = Hold(self.name, now, now + wait, str(error)) if wait else None
@@ -181,15 +186,15 @@ class Channel:
         ended = (error.failure.value, str(error), self._lease.check, hold)
         if not error.retry or self._unhurried.now() >= notification.expires_at:
             self._deliveries.give_up(notification.id, now, *ended)
-            log.error(
-                "notification %d given up after %d attempts by %s: %s", notification.id, attempts, self.name, error
-            )
+            event = LogEvent.NOTIFICATION_GIVEN_UP
         else:
             again = now + self._backoff.wait(attempts, wait)
             # The last attempt is made when its time ends, however long the other side asks us to wait.
             again = min(again, notification.expires_at) if now < notification.expires_at else again
             self._deliveries.try_again(notification.id, again, *ended)
-            log.warning("notification %d not delivered by %s yet: %s", notification.id, self.name, error)
+            event = LogEvent.NOTIFICATION_FAILED
+        fields = _fields(notification, message, attempts)
+        self._events.record(event, **fields, reason=error.failure, error=str(error))
 
     def _refresh(self) -> None:
         every, now = self._notifier.refresh_every, self._clock.monotonic()
@@ -247,6 +252,21 @@ class Channel:
         if due is None:
             return _LONGEST_WAIT
         return min(_LONGEST_WAIT, max(0.0, (due - self._clock.now()) / SECOND))
+
+
+def _fields(notification: Notification, message: Message | None, attempts: int) -> Mapping[str, object]:
+    """For the log: which message this is, and the alerts in it; the first of many."""
+    alerts = message.alerts if message is not None else ()
+    return {
+        "notifier": notification.notifier,
+        "key": notification.key,
+        "notification": notification.id,
+        "attempts": attempts,
+        "alerts": len(alerts),
+        "monitor": some([one.tag for one in alerts]),
+        "alert": some([one.alert_id for one in alerts]),
+        "rule": some([one.rule for one in alerts]),
+    }
 
 
 def _broke(error: Exception) -> DeliveryFailed:

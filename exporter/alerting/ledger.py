@@ -8,6 +8,7 @@ from exporter.alerting.facts import facts_of, facts_of_end
 from exporter.alerting.rulebook import Rulebook
 from exporter.core.alert import Ending
 from exporter.core.alert_rule import AlertRule
+from exporter.core.events import EventLog, LogEvent
 from exporter.core.moments import roughly
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Telemetry
@@ -16,7 +17,7 @@ from exporter.storage.alerts import Alert, Alerts, NewAlert
 from exporter.storage.database import Transaction
 from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.history import History
-from exporter.storage.incidents import Incidents, NewIncident
+from exporter.storage.incidents import Incident, Incidents, NewIncident
 from exporter.storage.notifications import ALARM, REPEAT
 from exporter.storage.outbox import Outbox, Owed, Terms
 
@@ -41,7 +42,9 @@ class Ledger:
         outbox: Outbox,
         telemetry: Telemetry,
         owed: Callable[[], None],
+        events: EventLog | None = None,
     ) -> None:
+        self._events = events or EventLog()
         self._fleet = fleet
         self._history = history
         self._progress = progress
@@ -58,7 +61,8 @@ class Ledger:
         if not episodes:
             return
         self._progress.drop(transaction, episodes.dropped)
-        ids = self._begin(transaction, episodes.begun, now)
+        lines: list[_Line] = []
+        ids = self._begin(transaction, episodes.begun, now, lines)
         self._progress.keep(transaction, (one.tracked(ids) for one in episodes.kept))
         over = [
             *episodes.ended,
@@ -68,10 +72,10 @@ class Ledger:
                 if one.ended_at is not None
             ),
         ]
-        self._end(transaction, over, rules, now)
+        self._end(transaction, over, rules, now, lines)
         begun, ended = len(episodes.begun), len(over)
         if begun or ended:
-            transaction.after_commit.append(lambda: self._tell(begun, ended))
+            transaction.after_commit.append(lambda: self._tell(begun, ended, lines))
 
     def repeat(self, transaction: Transaction, alert: Alert, rule: AlertRule, watched: Watched, now: int) -> None:
         """Owes a reminder to those who got the alarm."""
@@ -98,10 +102,15 @@ class Ledger:
 
     # ── alerts that begin ────────────────────────────────────────────────────────────────────────────────────
 
-    def _begin(self, transaction: Transaction, begun: Sequence[Begun], now: int) -> Mapping[str, int]:
+    def _begin(
+        self, transaction: Transaction, begun: Sequence[Begun], now: int, lines: "list[_Line]"
+    ) -> Mapping[str, int]:
         if not begun:
             return {}
-        incidents = self._incidents.join(_incident(one) for one in begun if one.rule.create_incident)
+        incidents = self._incidents.join(
+            (_incident(one) for one in begun if one.rule.create_incident),
+            opened=lambda incident: lines.append(_opened(incident)),
+        )
         outputs = self._history.last_outputs(sorted({one.watched.id for one in begun}))
         new, facts = [], {}
         for one in begun:
@@ -126,6 +135,7 @@ class Ledger:
                     next_repeat_at=now + (rule.repeat_every or 0) if again else None,
                 )
             )
+            lines.append(_firing(new[-1]))
             facts[one.uid] = facts_of(
                 uid=one.uid,
                 rule=rule,
@@ -148,7 +158,9 @@ class Ledger:
 
     # ── alerts that end ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _end(self, transaction: Transaction, over: Sequence[Ended], rules: Rulebook, now: int) -> None:
+    def _end(
+        self, transaction: Transaction, over: Sequence[Ended], rules: Rulebook, now: int, lines: "list[_Line]"
+    ) -> None:
         if not over:
             return
         alerts = self._alerts.find([one.alert_id for one in over])
@@ -157,14 +169,15 @@ class Ledger:
         facts = {}
         for one in over:
             alert = alerts[one.alert_id]
+            lines.append(_resolved(alert, one))
             watched = self._fleet.with_id(one.monitor_id)
             since = self._history.began(alert.monitor_id, alert.status, alert.triggered_at) if alert.notify else None
             found = facts_of_end(alert, rules.get(alert.rule), watched, since, one.at, one.ending, outputs)
             facts[one.alert_id] = found.model_dump_json()
         self._outbox.recover(transaction, facts, self._terms, now)
-        self._close_incidents([(alerts[one.alert_id], one) for one in over])
+        self._close_incidents([(alerts[one.alert_id], one) for one in over], lines)
 
-    def _close_incidents(self, over: Iterable[tuple[Alert, Ended]]) -> None:
+    def _close_incidents(self, over: Iterable[tuple[Alert, Ended]], lines: "list[_Line]") -> None:
         """An incident is resolved with its last alert."""
         by_incident: defaultdict[int, list[tuple[Alert, Ended]]] = defaultdict(list)
         for alert, ended in over:
@@ -182,14 +195,62 @@ class Ledger:
                 began = self._incidents.find(incident_id).started_at
                 why = _ENDED.get(some[-1][1].ending)
                 because = f"The alert has ended because {why}." if why else "All is well again."
-                self._incidents.close(incident_id, last, f"{because} It lasted {roughly(last - began)}.")
+                closed = self._incidents.close(incident_id, last, f"{because} It lasted {roughly(last - began)}.")
+                if closed is not None:
+                    lines.append(
+                        (LogEvent.INCIDENT_RESOLVED, {"monitor": closed.tag, "incident": closed.id, "at": last})
+                    )
 
     def _terms(self, notifier: str) -> Terms:
         return self.terms.get(notifier, Terms())
 
-    def _tell(self, begun: int, ended: int) -> None:
+    def _tell(self, begun: int, ended: int, lines: "Sequence[_Line]") -> None:
+        for event, fields in lines:
+            self._events.record(event, **fields)
         self._telemetry.alerts_changed(begun, ended)
         self._owed()
+
+
+_Line = tuple[LogEvent, Mapping[str, object]]
+"""Of the log, once the transaction is committed."""
+
+
+def _firing(alert: NewAlert) -> _Line:
+    fields = {
+        "monitor": alert.tag,
+        "rule": alert.rule,
+        "alert": alert.uid,
+        "severity": alert.severity,
+        "status": alert.status,
+        "reason": alert.reason,
+        "incident": alert.incident_id,
+        "at": alert.triggered_at,
+    }
+    return LogEvent.ALERT_FIRING, fields
+
+
+def _resolved(alert: Alert, ended: Ended) -> _Line:
+    fields = {
+        "monitor": alert.tag,
+        "rule": alert.rule,
+        "alert": alert.uid,
+        "severity": alert.severity,
+        "reason": ended.ending,
+        "incident": alert.incident_id,
+        "at": ended.at,
+    }
+    return LogEvent.ALERT_RESOLVED, fields
+
+
+def _opened(incident: Incident) -> _Line:
+    fields = {
+        "monitor": incident.tag,
+        "incident": incident.id,
+        "severity": incident.impact,
+        "title": incident.title,
+        "at": incident.started_at,
+    }
+    return LogEvent.INCIDENT_OPENED, fields
 
 
 def _incident(begun: Begun) -> NewIncident:

@@ -11,6 +11,7 @@ from exporter.alerting.unhurried import UnhurriedClock
 from exporter.config.settings import NotifierSettings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import ConfigError, InvalidValue, Problem
+from exporter.core.events import EventLog, LogEvent
 from exporter.core.telemetry import Telemetry
 from exporter.core.threads import Threads
 from exporter.storage.deliveries import Deliveries
@@ -32,7 +33,9 @@ class Sender:
         telemetry: Telemetry,
         site: Callable[[], Site],
         threads: Threads | None = None,
+        events: EventLog | None = None,
     ) -> None:
+        self._events = events or EventLog(clock)
         self._deliveries = deliveries
         self._notifications = notifications
         self._lease = lease
@@ -80,6 +83,7 @@ class Sender:
             self._site,
             changed=settings.name in self._settings,
             threads=self._threads,
+            events=self._events,
         )
 
     def start(self) -> None:
@@ -121,4 +125,12 @@ class Sender:
                 text = "there is no notifier of this name any more"
                 self._deliveries.give_up(notification.id, now, Failure.REMOVED.value, text, self._lease.check)
                 self._telemetry.notification_failed(name, Failure.REMOVED.value)
-                log.error("notification %d given up: %s: %s", notification.id, name, text)
+                self._events.record(
+                    LogEvent.NOTIFICATION_GIVEN_UP,
+                    notifier=name,
+                    key=notification.key,
+                    notification=notification.id,
+                    attempts=notification.attempts,
+                    reason=Failure.REMOVED,
+                    error=text,
+                )

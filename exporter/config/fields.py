@@ -22,7 +22,7 @@ _EXAMPLE = "https://heartbeats.example.org"
 _NAME_OR_ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})")
 _HOST = re.compile(r"[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]")
-TAKEN_PATHS = ("/", "/-/", "/ext/", "/api/", "/static/", "/monitors/", "/incidents/", "/incidents.atom")
+TAKEN_PATHS = ("/", "/-/", "/ext/", "/api/", "/static/", "/monitors/", "/incidents/", "/incidents.atom", "/refusals/")
 
 
 def _duration(value: object) -> int:

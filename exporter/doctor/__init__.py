@@ -35,6 +35,7 @@ CHECKS = (
     Check("notifiers", reach.notifiers, needs=("configuration",), online=True),
     Check("self heartbeat", reach.self_heartbeat, needs=("configuration",), online=True),
     Check("service", service.service, needs=("configuration",), online=True),
+    Check("refusals", service.refusals, needs=("service",), online=True),
     Check("external address", service.external_address, needs=("configuration",), online=True),
 )
 

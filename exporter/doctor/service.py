@@ -2,23 +2,28 @@
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
-from exporter.doctor.finding import Finding, ok, problem, skipped, warning
+from exporter.core.clock import DAY
+from exporter.core.errors import InvalidValue
+from exporter.core.moments import parse_moment
+from exporter.doctor.finding import Finding, counted, ok, problem, skipped, warning
 from exporter.doctor.patient import Patient
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
 _SHOWN = 200
+_LONGEST_LIST = 1 << 20
+_MOST_REFUSALS = 3
 _START = "Start it, or say where it is with --url. Its log says why it ended."
 
 
 def service(patient: Patient) -> Iterator[Finding]:
     """It is there and ready."""
-    web = patient.configured.web
-    url = (patient.url or f"http://{_callable(web.listen_address)}").rstrip("/")
+    url = _url(patient)
     try:
         status, said = _ask(f"{url}/-/ready")
     except HTTPError as error:
@@ -30,6 +35,39 @@ def service(patient: Patient) -> Iterator[Finding]:
         yield problem(f"{url} takes no heartbeats: {said}", "See the checks of the database, and its log.")
     else:
         yield problem(f"{url} answered {status} to /-/ready: is it this service?", _START)
+
+
+def refusals(patient: Patient) -> Iterator[Finding]:
+    """It refused no heartbeat in the last day."""
+    token = patient.configured.web.auth.token
+    headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
+    url = _url(patient)
+    try:
+        status, text = _get(f"{url}/api/v1/refusals", headers, _LONGEST_LIST)
+        found = json.loads(text)["refusals"] if status == 200 else None
+        counts = Counter(
+            (one["reason"], one["tag"], one["address"])
+            for one in found or ()
+            if parse_moment(one["at"]) > patient.clock.now() - DAY
+        )
+    except HTTPError:
+        yield skipped("the service does not answer")
+        return
+    except (ValueError, LookupError, TypeError, InvalidValue):
+        yield skipped(f"{url} answered what is no list of refusals: is it this service, and this version?")
+        return
+    if found is None:
+        yield skipped(f"{url} answered {status} to /api/v1/refusals")
+    elif not counts:
+        yield ok("no heartbeat was refused in the last day, as far as the service remembers")
+    else:
+        shown = [
+            f"{reason.replace('_', ' ')}{f' {tag!r}' if tag else ''} from {address or 'a local socket'} ({count})"
+            for (reason, tag, address), count in counts.most_common(_MOST_REFUSALS)
+        ]
+        more = f" and {len(counts) - len(shown)} more kinds" if len(counts) > len(shown) else ""
+        text = f"{counted(counts.total(), 'heartbeat')} refused in the last day: {', '.join(shown)}{more}"
+        yield warning(text, "Correct the URL that these clients call. The page /refusals lists them.")
 
 
 def external_address(patient: Patient) -> Iterator[Finding]:
@@ -55,6 +93,10 @@ def external_address(patient: Patient) -> Iterator[Finding]:
         )
 
 
+def _url(patient: Patient) -> str:
+    return (patient.url or f"http://{_callable(patient.configured.web.listen_address)}").rstrip("/")
+
+
 def _callable(listen_address: str) -> str:
     """Where to call who listens there: on every address is also on loopback."""
     host, _, port = listen_address.rpartition(":")
@@ -63,19 +105,24 @@ def _callable(listen_address: str) -> str:
 
 
 def _ask(url: str) -> tuple[int, str]:
-    """The status, and what an error says. No proxy: it is ours."""
-    with urllib3.PoolManager(retries=False, ssl_context=ssl.create_default_context()) as pool:
-        answer = pool.request("GET", url, timeout=_TIMEOUT, redirect=False, preload_content=False)
-        try:
-            text = answer.read(4096).decode("utf-8", "replace")
-        finally:
-            answer.close()
+    """The status, and what an error says."""
+    status, text = _get(url, {}, 4096)
     try:
         found = json.loads(text)
     except ValueError:
-        return answer.status, ""
+        return status, ""
     said = found.get("error", found.get("description", "")) if isinstance(found, dict) else ""
-    return answer.status, str(said)[:_SHOWN]
+    return status, str(said)[:_SHOWN]
+
+
+def _get(url: str, headers: Mapping[str, str], most: int) -> tuple[int, str]:
+    """The status and the first `most` bytes. No proxy: it is ours."""
+    with urllib3.PoolManager(retries=False, ssl_context=ssl.create_default_context()) as pool:
+        answer = pool.request("GET", url, headers=headers, timeout=_TIMEOUT, redirect=False, preload_content=False)
+        try:
+            return answer.status, answer.read(most).decode("utf-8", "replace")
+        finally:
+            answer.close()
 
 
 def _reason(error: HTTPError) -> str:

@@ -1,16 +1,18 @@
 """The evaluator: while it holds the lease, judges every monitor at the very moment its status may change."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from exporter.core.clock import HOUR, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
+from exporter.core.events import EventLog, LogEvent
 from exporter.core.repeats import Repeats
 from exporter.core.telemetry import Telemetry
 from exporter.core.threads import SupervisedThread, Threads
 from exporter.evaluation.alarms import Alarms, NoAlarms
 from exporter.evaluation.calendars import Calendars, EverythingCounts
 from exporter.evaluation.judgement import judge, starts_from
+from exporter.evaluation.windows import MaintenanceWatch
 from exporter.storage.database import Database
 from exporter.storage.evaluations import Due, Evaluations, Outcome
 from exporter.storage.fleet import Watched
@@ -52,11 +54,14 @@ class Evaluator:
         held_back: Callable[[], bool] = lambda: False,
         minds_clock: bool = True,
         threads: Threads | None = None,
+        events: EventLog | None = None,
     ) -> None:
         """`held_back` returns whether heartbeats of this process wait for the database elsewhere, or the clock is not
         known yet. `minds_clock`: a clock that is set back is noticed here; else by the calendars.
         """
         self._minds_clock = minds_clock
+        self._events = events or EventLog()
+        self._windows = MaintenanceWatch(self._events)
         self._db = database
         self._calendars: Calendars = calendars or EverythingCounts()
         self._alarms: Alarms = alarms or NoAlarms()
@@ -95,6 +100,7 @@ class Evaluator:
         if not held:
             return 0
         if not held_before:
+            self._windows.forget()
             self._alarms.took_over()
         self._notice_clock_step(held_before)
         judged = 0
@@ -111,7 +117,7 @@ class Evaluator:
             if not self._lease.hold():
                 break
         now = self._clock.now()
-        self._calendars.refresh()
+        self._windows.look(self._calendars.refresh(), now)
         self._alarms.advance(now, self._lease.check)
         return judged
 
@@ -140,7 +146,7 @@ class Evaluator:
         settled = self._evaluations.settle(
             outcomes, self._check, lambda transaction, taken: self._alarms.observe(transaction, taken, now)
         )
-        self._report(settled, now)
+        self._report(settled, now, found)
 
     def _put_off(self, due: Due, now: int) -> None:
         self._telemetry.evaluation_failed()
@@ -157,13 +163,23 @@ class Evaluator:
         recent = self._history.heartbeats(watched.id, LOG_READ) if arrived else ()
         return judge(watched, due, recent[::-1], now)
 
-    def _report(self, settled: list[Outcome], now: int) -> None:
+    def _report(self, settled: list[Outcome], now: int, watched: Mapping[int, Watched]) -> None:
         if not settled:
             return
         self._telemetry.evaluated(len(settled), max(0, now - min(one.due.since for one in settled)) / SECOND)
         for outcome in settled:
+            previous = outcome.before.status
             for transition in outcome.transitions:
                 self._telemetry.transition(transition.status)
+                self._events.record(
+                    LogEvent.STATUS_CHANGED,
+                    monitor=watched[outcome.due.monitor_id].monitor.tag,
+                    status=transition.status,
+                    previous=previous,
+                    reason=transition.reason,
+                    at=transition.at,
+                )
+                previous = transition.status
 
     def _notice_clock_step(self, held_before: bool) -> None:
         now = self._clock.now()

@@ -2,6 +2,7 @@
 
 from exporter.core.secret import DIGEST_BYTES, digest, same_digest
 from exporter.core.telemetry import Rejection
+from exporter.ingest.refusals import looks_like_tag
 from exporter.storage.fleet import Fleet, Watched
 
 _NOBODY = bytes(DIGEST_BYTES)
@@ -21,3 +22,12 @@ class Authenticator:
         if same_digest(given, watched.digest if watched is not None else _NOBODY) and watched is not None:
             return watched
         return Rejection.UNKNOWN_TAG if watched is None else Rejection.WRONG_SECRET
+
+    def shown_tag(self, tag: str, secret: str) -> str:
+        """`tag` as it may be shown to people; empty when it could be a secret: the client swapped the two, or sent a
+        single text.
+        """
+        if self._fleet.get(tag) is not None:
+            return tag
+        in_its_place = bool(secret) and self._fleet.get(secret) is None
+        return tag if in_its_place and looks_like_tag(tag) else ""

@@ -7,7 +7,7 @@ address: behind one NAT there may be a hundred good jobs and a bad one.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from exporter.core.clock import MINUTE, SECOND, Clock
@@ -69,7 +69,9 @@ class Guesses:
         address.next_at = min(address.next_at, now + LONGEST)
         return wait
 
-    def tell(self, message: str, client: str, level: int = logging.INFO) -> None:
+    def tell(
+        self, message: str, client: str, level: int = logging.INFO, fields: Mapping[str, str] | None = None
+    ) -> None:
         """Logs the first refusal of an address in a minute; the others are counted, and told when it is over."""
         now = self._clock.monotonic()
         if self._minute is None or now - self._minute >= MINUTE:
@@ -80,7 +82,8 @@ class Guesses:
             if self._lines < MOST_LINES:
                 self._lines += 1
                 address.logged = now
-                log.log(level, "%s, from %s", message, client or "a local socket")
+                shown = client or "a local socket"
+                log.log(level, "%s, from %s", message, shown, extra={**(fields or {}), "address": shown})
                 return
             self._others += 1
         else:

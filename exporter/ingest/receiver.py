@@ -17,6 +17,7 @@ from exporter.ingest.body import PATIENCE as BODY_PATIENCE
 from exporter.ingest.dialect import Dialect, Refused, Signal
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.newcomers import Newcomers
+from exporter.ingest.refusals import Refusals
 from exporter.storage.commit import Pending
 from exporter.storage.fleet import Watched
 from exporter.storage.recorder import Recorder
@@ -74,13 +75,15 @@ class Waiters:
 class HttpRequest:
     """A dialect's view of a Falcon request."""
 
-    __slots__ = ("_authenticator", "_body", "_req", "received_at", "rest", "wrong")
+    __slots__ = ("_authenticator", "_body", "_req", "received_at", "rest", "tag", "wrong")
 
     def __init__(self, rest: str, req: falcon.asgi.Request, authenticator: Authenticator, now: int) -> None:
         self.rest = rest
         self.received_at = now
         self.wrong = Rejection.UNKNOWN_TAG
         """What was wrong with the last claim; of several readings of one path, a known tag is the telling one."""
+        self.tag = ""
+        """The tag of the last claim, where it can be shown."""
         self._req = req
         self._authenticator = authenticator
         self._body: Body | None = None
@@ -95,9 +98,11 @@ class HttpRequest:
     def authenticate(self, tag: str, secret: str) -> Watched | None:
         found = self._authenticator.check(tag, secret)
         if isinstance(found, Watched):
+            self.tag = tag
             return found
         if self.wrong is Rejection.UNKNOWN_TAG:
             self.wrong = found
+            self.tag = self._authenticator.shown_tag(tag, secret) or self.tag
         return None
 
     @property
@@ -127,8 +132,10 @@ class Receiver:
         ingest: Callable[[], "Ingest | None"],
         client_address: Callable[[falcon.asgi.Request], str],
         guesses: Guesses,
+        refusals: Refusals | None = None,
     ) -> None:
         self._guesses = guesses
+        self._refusals = refusals or Refusals(clock, guesses)
         self._dialect = dialect
         self._clock = clock
         self._telemetry = telemetry
@@ -161,7 +168,7 @@ class Receiver:
             claimed = refused.reason is Rejection.WRONG_SECRET  # or an unknown tag: the dialect is not told which
             if claimed:
                 await self._guesses.slow(self._client_address(req))
-            self._refuse(req, resp, request.wrong if claimed else refused.reason, refused)
+            self._refuse(req, resp, request.wrong if claimed else refused.reason, refused, request.tag)
             return
         failure = await ingest.commit(signals)
         if failure is not None:
@@ -182,10 +189,10 @@ class Receiver:
         return await self._dialect.read(request)
 
     def _refuse(
-        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, reason: Rejection, refused: Refused
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, reason: Rejection, refused: Refused, tag: str
     ) -> None:
         self._telemetry.heartbeat_rejected(reason)
-        self._guesses.tell(f"heartbeat refused: {reason.value.replace('_', ' ')}", self._client_address(req))
+        self._refusals.note(reason, self._client_address(req), tag)
         resp.status = refused.status
         if refused.status == 503:
             resp.set_header("Retry-After", RETRY_AFTER)

@@ -1,6 +1,6 @@
 """Incidents and their timelines. One is open per monitor at most; the database itself sees to that."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ from peewee import fn
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import Clock
 from exporter.core.errors import Conflict, NotFound
+from exporter.core.events import EventLog, LogEvent
 from exporter.core.incident import IncidentState
 from exporter.storage.alerts import Alerts
 from exporter.storage.database import Database
@@ -65,9 +66,10 @@ _SEVERITIES = tuple(Severity)
 class Incidents:
     """All methods block and raise StorageUnavailable."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, events: EventLog | None = None) -> None:
         self._db = database
         self._clock = clock
+        self._events = events or EventLog(clock)
         self._alerts = Alerts(database)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -117,10 +119,12 @@ class Incidents:
 
     # ── what happens by itself: inside a transaction ─────────────────────────────────────────────────────────
 
-    def join(self, new: Iterable[NewIncident]) -> Mapping[int, Incident]:
+    def join(
+        self, new: Iterable[NewIncident], opened: Callable[[Incident], None] = lambda incident: None
+    ) -> Mapping[int, Incident]:
         """Opens an incident for each monitor that has none, and adds to the timeline of one that has.
 
-        Returns the incidents by monitor.
+        Returns the incidents by monitor; `opened` is called with each that was opened.
         """
         table = self._db.tables.incidents
         wanted = list(new)
@@ -132,7 +136,8 @@ class Incidents:
         for one in wanted:
             known = open_ones.get(one.monitor_id)
             if known is None:
-                open_ones[one.monitor_id] = self._open(one)
+                incident = open_ones[one.monitor_id] = self._open(one)
+                opened(incident)
                 continue
             if _SEVERITIES.index(one.impact) < _SEVERITIES.index(known.impact):
                 table.update(**{"impact": one.impact.value}).where(table.id == known.id).execute()
@@ -146,12 +151,14 @@ class Incidents:
         for incident in self._select(table.id == id, 1):
             self._add(incident, at, incident.state, text, EXPORTER)
 
-    def close(self, id: int, at: int, text: str) -> None:
-        """Resolves it, unless it is resolved already."""
+    def close(self, id: int, at: int, text: str) -> Incident | None:
+        """Resolves it, and returns it as it was; None when it is resolved already."""
         table = self._db.tables.incidents
         for incident in self._select((table.id == id) & table.resolved_at.is_null(), 1):
             table.update(**{"resolved_at": at}).where(table.id == id).execute()
             self._add(incident, at, IncidentState.RESOLVED, text, EXPORTER)
+            return incident
+        return None
 
     # ── what people do: transactions of their own ────────────────────────────────────────────────────────────
 
@@ -168,6 +175,13 @@ class Incidents:
                 table.update(**{"resolved_at": max(now, incident.started_at)}).where(table.id == id).execute()
                 self._alerts.acknowledge(id, now)
             self._add(incident, now, state or incident.state, text, author)
+        if state is IncidentState.RESOLVED:
+            self._events.record(LogEvent.INCIDENT_RESOLVED, monitor=incident.tag, incident=id, author=author, at=now)
+        else:
+            shown = state or incident.state
+            self._events.record(
+                LogEvent.INCIDENT_UPDATED, monitor=incident.tag, incident=id, state=shown, author=author, at=now
+            )
 
     def acknowledge(self, id: int, author: str) -> None:
         """Somebody looks after it: its alerts are not told again. Raises NotFound and Conflict."""
@@ -180,6 +194,7 @@ class Incidents:
             table.update(**{"acknowledged_at": now, "acknowledged_by": author}).where(table.id == id).execute()
             self._add(incident, now, incident.state, "Acknowledged.", author)
             self._alerts.acknowledge(id, now)
+        self._events.record(LogEvent.INCIDENT_ACKNOWLEDGED, monitor=incident.tag, incident=id, author=author, at=now)
 
     def _still_open(self, id: int) -> Incident:
         for incident in self._select(self._db.tables.incidents.id == id, 1):

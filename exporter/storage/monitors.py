@@ -10,6 +10,7 @@ from typing import Any
 
 from exporter.core.clock import Clock
 from exporter.core.errors import Conflict, NotFound
+from exporter.core.events import EventLog, LogEvent
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
@@ -23,8 +24,9 @@ REVISION = "revision"
 class Monitors:
     """Definitions in, definitions out. All methods block; all raise StorageUnavailable."""
 
-    def __init__(self, database: Database, clock: Clock, replica: str) -> None:
+    def __init__(self, database: Database, clock: Clock, replica: str, events: EventLog | None = None) -> None:
         self._db = database
+        self._events = events or EventLog(clock)
         self._clock = clock
         self._replica = replica
         monitors, states = database.tables.monitors, database.tables.states
@@ -85,6 +87,7 @@ class Monitors:
                 self._change(transaction, [(rows[0][0], monitor, digest)], provisioned=False)
             else:
                 raise Conflict(f"there is a monitor {monitor.tag!r} already")
+        self._events.record(LogEvent.MONITOR_ADDED, monitor=monitor.tag, provisioned=False)
 
     def set_paused(self, tag: str, paused: bool) -> None:
         """Pauses by hand, or ends that. Raises NotFound, or Conflict when the configuration file pauses it."""
@@ -96,6 +99,7 @@ class Monitors:
             change = monitors.update(**{"paused_by_hand": paused, REVISION: next_revision(self._db, REVISION)})
             change.where(monitors.id == row["id"]).execute()
             self._evaluate_now([row["id"]])
+        self._events.record(LogEvent.MONITOR_PAUSED if paused else LogEvent.MONITOR_RESUMED, monitor=tag)
 
     def remove(self, tag: str) -> None:
         """Raises NotFound, or Conflict for a monitor of the configuration file. Its history is kept for a while."""
@@ -104,6 +108,7 @@ class Monitors:
             if row["provisioned"]:
                 raise Conflict(f"{tag!r} comes from the configuration file: remove it there and reload")
             self._remove([row["id"]])
+        self._events.record(LogEvent.MONITOR_REMOVED, monitor=tag, provisioned=False)
 
     def provision(self, wanted: Iterable[tuple[Monitor, bytes]]) -> tuple[int, int, int]:
         """Makes the provisioned monitors exactly these; returns how many were added, changed and removed.
@@ -113,7 +118,7 @@ class Monitors:
         monitors = self._db.tables.monitors
         missing = {monitor.tag: (monitor, digest) for monitor, digest in wanted}
         changed: list[tuple[int, Monitor, bytes]] = []
-        removed: list[int] = []
+        removed: dict[int, str] = {}
         columns = [getattr(monitors, column) for column in MONITOR_COLUMNS]
         with self._db.write("provision monitors") as transaction:
             hold_revision(self._db, REVISION)  # replicas that start together provision the same
@@ -123,7 +128,7 @@ class Monitors:
                 found = missing.pop(row[0], None)
                 if found is None:
                     if here:
-                        removed.append(id)
+                        removed[id] = row[0]
                 elif not (here and found[1] == bytes(old_digest) and found[0] == monitor_of(row, False)):
                     changed.append((id, *found))
             if missing:
@@ -131,7 +136,14 @@ class Monitors:
             if changed:
                 self._change(transaction, changed, provisioned=True)
             if removed:
-                self._remove(removed)
+                self._remove(list(removed))
+        for event, tags in (
+            (LogEvent.MONITOR_ADDED, missing),
+            (LogEvent.MONITOR_CHANGED, [monitor.tag for _, monitor, _ in changed]),
+            (LogEvent.MONITOR_REMOVED, removed.values()),
+        ):
+            for tag in tags:
+                self._events.record(event, monitor=tag, provisioned=True)
         return len(missing), len(changed), len(removed)
 
     # ── within a transaction ─────────────────────────────────────────────────────────────────────────────────

@@ -25,6 +25,7 @@ from exporter.web.monitor_page import MonitorPage
 from exporter.web.openapi import Description
 from exporter.web.parts import Parts
 from exporter.web.probes import Healthy, Ready, ReloadConfiguration
+from exporter.web.refusals import RefusalList, RefusalsPage
 from exporter.web.rendering import Assets, Pages
 from exporter.web.requests import Request
 from exporter.web.scraping import Exposition
@@ -63,6 +64,7 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         Route("/incidents", IncidentsPage(parts, pages), "page"),
         Route("/incidents/{id}", IncidentPage(parts, pages), "page"),
         Route("/incidents.atom", Feed(parts, pages), "feed", headers=FEED),
+        Route("/refusals", RefusalsPage(parts, pages), "page"),
         Route("/api/v1/monitors", MonitorList(parts), "api"),
         Route("/api/v1/monitors/{tag}", OneMonitor(parts), "api"),
         Route("/api/v1/monitors/{tag}/transitions", TransitionList(parts), "api"),
@@ -75,6 +77,7 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         Route("/api/v1/incidents/{id}/updates", IncidentUpdates(parts), "api"),
         Route("/api/v1/incidents/{id}/acknowledge", Acknowledge(parts), "api"),
         Route("/api/v1/notifications", NotificationList(parts), "api"),
+        Route("/api/v1/refusals", RefusalList(parts), "api"),
         Route("/api/v1/openapi.json", Description(parts), "api"),
         Route(telemetry, Exposition(parts.scrape, parts.executor), "metrics", Access.METRICS),
         Route("/-/healthy", Healthy(parts.health), "healthy", Access.OPEN),

@@ -28,6 +28,7 @@ from exporter.web.api import HEARTBEATS_PER_ANSWER
 from exporter.web.bodies import Acknowledgement, MonitorChange, NewMonitor, NewUpdate
 from exporter.web.errors import JSON
 from exporter.web.incident_answers import AlertsAnswer, IncidentsAnswer, NotificationsAnswer, WholeIncidentAnswer
+from exporter.web.refusals import RefusalsAnswer
 from exporter.web.requests import Request
 from exporter.web.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer
 
@@ -180,6 +181,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             refusals=(400, 503),
         )
     },
+    "/api/v1/refusals": {"get": Operation("The last heartbeats that were refused, newest first", RefusalsAnswer)},
     "/api/v1/openapi.json": {"get": Operation("This description", None)},
 }
 

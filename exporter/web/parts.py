@@ -16,6 +16,7 @@ from exporter.storage.fleet import Fleet
 
 if TYPE_CHECKING:
     from exporter.core.notification import Hold
+    from exporter.ingest.refusals import Refusals
     from exporter.storage.alerts import Alert
     from exporter.storage.history import Transition
     from exporter.storage.incidents import Incident, Update
@@ -152,6 +153,7 @@ class Parts:
     alerts: Alerts
     incidents: Incidents
     notifications: Notifications
+    refusals: "Refusals"
     scrape: Scrape
     reload: Reload
     settings: Callable[[], WebSettings]

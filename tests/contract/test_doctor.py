@@ -143,7 +143,7 @@ def test_a_healthy_installation(ward: Ward, url: str, monkeypatch: pytest.Monkey
     # The tests' PostgreSQL is quick because it does not wait for the disk, and the doctor sees that.
     assert set(unwell) == ({"durability"} if url.startswith("postgresql") else set())
     offline = {name for name, one in results.items() if one.found == "not with --offline"}
-    assert offline == {"notifiers", "self heartbeat", "service", "external address"}
+    assert offline == {"notifiers", "self heartbeat", "service", "refusals", "external address"}
 
 
 # ── configuration ────────────────────────────────────────────────────────────────────────────────────────────────
