@@ -15,6 +15,7 @@ help:
 	@echo "make oldest  unit and contract tests with the oldest dependencies that setup.cfg allows"
 	@echo "make dashboards   build the Grafana dashboards anew"
 	@echo "make rules   build the PrometheusRule for the Operator anew"
+	@echo "make openapi write docs/openapi.json anew"
 	@echo "make fuzz    generated requests against the running program, FUZZ_SECONDS=600 long"
 	@echo "make bench   measure against the bars"
 	@echo "make storm   ten minutes of faults under load, in every world; SECONDS=, SEED=, ARGS="
@@ -65,6 +66,10 @@ oldest:
 .PHONY: dashboards
 dashboards: $(STAMP)
 	$(BIN)/python -m dashboards.source
+
+.PHONY: openapi
+openapi: $(STAMP)
+	$(BIN)/python -m exporter.web.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 .PHONY: rules
 rules: $(STAMP)

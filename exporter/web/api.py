@@ -32,6 +32,7 @@ from exporter.web.bodies import MonitorChange, NewMonitor, read_body
 from exporter.web.errors import RETRY_AFTER, log
 from exporter.web.listing import Query, breathing
 from exporter.web.monitor_page import find
+from exporter.web.operation import CURSOR, MOMENT, limit, operation
 from exporter.web.outages import kept
 from exporter.web.requests import Request
 from exporter.web.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
@@ -42,6 +43,18 @@ HEARTBEATS_PER_ANSWER = 20
 class MonitorList(Resource):
     """`/api/v1/monitors`."""
 
+    @operation(
+        summary="All monitors, in the order of their tags",
+        answer=MonitorsAnswer,
+        query={
+            "status": ("Only those that have it.", {"enum": [status.value for status in Status]}),
+            "group": ("Only those of this group.", {"type": "string"}),
+            "q": ("Only those with this text in tag, name or group.", {"type": "string"}),
+            "limit": limit(PER_ANSWER),
+            "cursor": CURSOR,
+        },
+        refusals=(400, 503),
+    )
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
         status = req.get_param("status", default="").upper()
         if status and status not in Status.__members__:
@@ -57,6 +70,13 @@ class MonitorList(Resource):
 
     on_head = on_get
 
+    @operation(
+        summary="Add a monitor; its secret is shown this once",
+        answer=CreatedAnswer,
+        body=NewMonitor,
+        status=201,
+        refusals=(403, 409, 413, 415, 422, 503),
+    )
     async def on_post(self, req: Request, resp: falcon.asgi.Response) -> None:
         new = await read_body(req, NewMonitor)
         secret = new.secret.get_secret_value() if new.secret is not None else make_secret()
@@ -93,18 +113,30 @@ class MonitorList(Resource):
 class OneMonitor(Resource):
     """`/api/v1/monitors/{tag}`."""
 
+    @operation(summary="One monitor", answer=MonitorAnswer, refusals=(404, 503))
     async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
         found, blackouts = find(self._parts, tag), self._parts.fleet.calendar.blackouts
         answer(resp, to_json(MonitorAnswer.of(found, self._parts.clock.now(), blackouts)))
 
     on_head = on_get
 
+    @operation(
+        summary="Pause a monitor, or resume it",
+        answer=PausedAnswer,
+        body=MonitorChange,
+        refusals=(403, 404, 409, 413, 415, 422, 503),
+    )
     async def on_patch(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
         change = await read_body(req, MonitorChange)
         find(self._parts, tag)
         await self._off_loop(self._parts.monitors.set_paused, tag, change.paused)
         answer(resp, to_json(PausedAnswer(tag=tag, paused=change.paused)))
 
+    @operation(
+        summary="Remove a monitor that was added through the API",
+        status=204,
+        refusals=(403, 404, 409, 503),
+    )
     async def on_delete(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
         find(self._parts, tag)
         await self._off_loop(self._parts.monitors.remove, tag)
@@ -114,6 +146,12 @@ class OneMonitor(Resource):
 class TransitionList(Resource):
     """`/api/v1/monitors/{tag}/transitions`."""
 
+    @operation(
+        summary="When its status changed, oldest first",
+        answer=TransitionsAnswer,
+        query={"since": ("RFC 3339 or Unix seconds; a day ago when left out.", MOMENT)},
+        refusals=(400, 404, 503),
+    )
     async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
         watched = find(self._parts, tag)
         since = _since(req, self._parts.clock.now() - DAY)
@@ -129,6 +167,12 @@ class TransitionList(Resource):
 class HeartbeatList(Resource):
     """`/api/v1/monitors/{tag}/heartbeats`."""
 
+    @operation(
+        summary="Its recent heartbeats, newest first",
+        answer=HeartbeatsAnswer,
+        query={"limit": limit(HEARTBEATS_PER_ANSWER)},
+        refusals=(400, 404, 503),
+    )
     async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
         watched = find(self._parts, tag)
         limit = number(req, "limit", HEARTBEATS_PER_ANSWER, MOST_PER_ANSWER)
@@ -144,6 +188,12 @@ class HeartbeatList(Resource):
 class BlackoutList(Resource):
     """`/api/v1/blackouts`: from memory, so it answers while the database is away."""
 
+    @operation(
+        summary="When the exporter itself was away, newest first",
+        answer=BlackoutsAnswer,
+        query={"since": ("RFC 3339 or Unix seconds: only those that ended later; all when left out.", MOMENT)},
+        refusals=(400,),
+    )
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
         since, calendar = _since(req, 0), self._parts.fleet.calendar
         found = kept(calendar.blackouts, since)
@@ -156,6 +206,7 @@ class BlackoutList(Resource):
 class MaintenanceList(Resource):
     """`/api/v1/maintenances`: from memory, so it answers while the database is away."""
 
+    @operation(summary="Maintenance windows that run or will", answer=MaintenancesAnswer)
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
         now, windows = self._parts.clock.now(), self._parts.fleet.calendar.maintenances
         shown = [one for one in windows if isinstance(one, Window) and not _over(one, now)]

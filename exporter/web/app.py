@@ -5,27 +5,18 @@ from typing import Any
 import falcon.asgi
 
 from exporter.ingest.guesses import Guesses
-from exporter.web.api import BlackoutList, HeartbeatList, MaintenanceList, MonitorList, OneMonitor, TransitionList
 from exporter.web.auth import Access, Guard
 from exporter.web.errors import Errors
 from exporter.web.feed import Feed
 from exporter.web.headers import FEED, STATIC
-from exporter.web.incident_api import (
-    Acknowledge,
-    AlertList,
-    IncidentList,
-    IncidentUpdates,
-    NotificationList,
-    OneIncident,
-)
 from exporter.web.incident_pages import IncidentPage, IncidentsPage
 from exporter.web.listing import Listing
 from exporter.web.middleware import Passage, Route
 from exporter.web.monitor_page import MonitorPage
-from exporter.web.openapi import Description
+from exporter.web.openapi import RESOURCES
 from exporter.web.parts import Parts
 from exporter.web.probes import Healthy, Ready, ReloadConfiguration
-from exporter.web.refusals import RefusalList, RefusalsPage
+from exporter.web.refusals import RefusalsPage
 from exporter.web.rendering import Assets, Pages
 from exporter.web.requests import Request
 from exporter.web.scraping import Exposition
@@ -65,20 +56,7 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         Route("/incidents/{id}", IncidentPage(parts, pages), "page"),
         Route("/incidents.atom", Feed(parts, pages), "feed", headers=FEED),
         Route("/refusals", RefusalsPage(parts, pages), "page"),
-        Route("/api/v1/monitors", MonitorList(parts), "api"),
-        Route("/api/v1/monitors/{tag}", OneMonitor(parts), "api"),
-        Route("/api/v1/monitors/{tag}/transitions", TransitionList(parts), "api"),
-        Route("/api/v1/monitors/{tag}/heartbeats", HeartbeatList(parts), "api"),
-        Route("/api/v1/blackouts", BlackoutList(parts), "api"),
-        Route("/api/v1/maintenances", MaintenanceList(parts), "api"),
-        Route("/api/v1/alerts", AlertList(parts), "api"),
-        Route("/api/v1/incidents", IncidentList(parts), "api"),
-        Route("/api/v1/incidents/{id}", OneIncident(parts), "api"),
-        Route("/api/v1/incidents/{id}/updates", IncidentUpdates(parts), "api"),
-        Route("/api/v1/incidents/{id}/acknowledge", Acknowledge(parts), "api"),
-        Route("/api/v1/notifications", NotificationList(parts), "api"),
-        Route("/api/v1/refusals", RefusalList(parts), "api"),
-        Route("/api/v1/openapi.json", Description(parts), "api"),
+        *(Route(path, resource(parts), "api") for path, resource in RESOURCES.items()),
         Route(telemetry, Exposition(parts.scrape, parts.executor), "metrics", Access.METRICS),
         Route("/-/healthy", Healthy(parts.health), "healthy", Access.OPEN),
         Route("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),

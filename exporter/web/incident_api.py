@@ -21,6 +21,7 @@ from exporter.web.incident_answers import (
     WholeIncidentAnswer,
 )
 from exporter.web.incident_pages import as_id, incident_id
+from exporter.web.operation import NUMBER_CURSOR, limit, operation
 from exporter.web.requests import Request
 from exporter.web.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
 
@@ -31,6 +32,16 @@ _T = TypeVar("_T")
 class AlertList(Resource):
     """`/api/v1/alerts`."""
 
+    @operation(
+        summary="Alerts, newest first",
+        answer=AlertsAnswer,
+        query={
+            "step": ("Only those that are on, or over.", {"enum": [step.value for step in Step]}),
+            "limit": limit(PER_ANSWER),
+            "cursor": NUMBER_CURSOR,
+        },
+        refusals=(400, 503),
+    )
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
         step = _one_of(req, "step", Step)
         answer(resp, await self._off_loop(self._page, step, *_page_of(req)))
@@ -46,6 +57,16 @@ class AlertList(Resource):
 class IncidentList(Resource):
     """`/api/v1/incidents`."""
 
+    @operation(
+        summary="Incidents, newest first",
+        answer=IncidentsAnswer,
+        query={
+            "open": ("Only those that are open, or not.", {"type": "boolean"}),
+            "limit": limit(PER_ANSWER),
+            "cursor": NUMBER_CURSOR,
+        },
+        refusals=(400, 503),
+    )
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
         text = (req.get_param("open") or "").lower()
         if text not in ("", "true", "false"):
@@ -72,6 +93,7 @@ class _WithIncident(Resource):
 class OneIncident(_WithIncident):
     """`/api/v1/incidents/{id}`."""
 
+    @operation(summary="One incident, its timeline and its alerts", answer=WholeIncidentAnswer, refusals=(404, 503))
     async def on_get(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
         answer(resp, await self._off_loop(self._whole, incident_id(id)))
 
@@ -81,6 +103,13 @@ class OneIncident(_WithIncident):
 class IncidentUpdates(_WithIncident):
     """`/api/v1/incidents/{id}/updates`."""
 
+    @operation(
+        summary="Add to its timeline; with the state RESOLVED, resolve it",
+        answer=WholeIncidentAnswer,
+        body=NewUpdate,
+        status=201,
+        refusals=(403, 404, 409, 413, 415, 422, 503),
+    )
     async def on_post(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
         wanted, new = incident_id(id), await read_body(req, NewUpdate)
         body = await self._off_loop(self._add, wanted, new.state, new.text, new.author)
@@ -95,6 +124,12 @@ class IncidentUpdates(_WithIncident):
 class Acknowledge(_WithIncident):
     """`/api/v1/incidents/{id}/acknowledge`."""
 
+    @operation(
+        summary="Acknowledge an incident: its alerts send no more reminders",
+        answer=WholeIncidentAnswer,
+        body=Acknowledgement,
+        refusals=(403, 404, 409, 413, 415, 422, 503),
+    )
     async def on_post(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
         wanted, given = incident_id(id), await read_body(req, Acknowledgement)
         answer(resp, await self._off_loop(self._acknowledge, wanted, given.author))
@@ -107,6 +142,16 @@ class Acknowledge(_WithIncident):
 class NotificationList(Resource):
     """`/api/v1/notifications`."""
 
+    @operation(
+        summary="Messages to notifiers and what became of them, newest first",
+        answer=NotificationsAnswer,
+        query={
+            "state": ("Only those in it.", {"enum": [state.value for state in NotificationState]}),
+            "limit": limit(PER_ANSWER),
+            "cursor": NUMBER_CURSOR,
+        },
+        refusals=(400, 503),
+    )
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
         state = _one_of(req, "state", NotificationState)
         answer(resp, await self._off_loop(self._page, state, *_page_of(req)))

@@ -10,6 +10,7 @@ from exporter.core.moments import Moment, moment, rfc3339
 from exporter.core.telemetry import Rejection
 from exporter.ingest.refusals import KEPT, Refusal
 from exporter.web.answers import Answer
+from exporter.web.operation import operation
 from exporter.web.parts import Parts
 from exporter.web.rendering import Pages
 from exporter.web.requests import Request
@@ -93,6 +94,7 @@ class RefusalsPage:
 class RefusalList(Resource):
     """For programs."""
 
+    @operation(summary="The last heartbeats that were refused, newest first", answer=RefusalsAnswer)
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
         refusals = self._parts.refusals
         shown = [RefusalAnswer.of(one) for one in refusals.recent()]

@@ -9,17 +9,21 @@ from falcon import testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter import __version__
 from exporter.config.settings import AuthSettings, Secret, WebSettings
 from exporter.core.moments import rfc3339
 from exporter.core.notification import Hold, NotificationState
 from exporter.storage.notifications import Notification
-from exporter.web.openapi import OPERATIONS, describe
+from exporter.web.incident_answers import AlertsAnswer
+from exporter.web.openapi import describe, golden, operations
+from exporter.web.operation import Operation
 from exporter.web.rendering import Assets, Pages
 from tests.web_fakes import World, alarmed, been_away, every_status
 
 TOKEN = "SESAME"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-DOCS = (Path(__file__).parent.parent.parent / "docs" / "api.md").read_text()
+ROOT = Path(__file__).parent.parent.parent
+DOCS = (ROOT / "docs" / "api.md").read_text()
 
 
 @pytest.fixture
@@ -307,7 +311,7 @@ def test_alarms_are_503_without_the_database(alarmed_client: testing.TestClient,
 
 def test_answers_are_what_the_description_says(alarmed_client: testing.TestClient) -> None:
     document = describe("1")
-    for path, methods in OPERATIONS.items():
+    for path, methods in operations().items():
         answer_model = methods.get("get")
         if answer_model is None or answer_model.answer is None:
             continue
@@ -320,16 +324,29 @@ def test_answers_are_what_the_description_says(alarmed_client: testing.TestClien
         jsonschema.validate(answer.json, schema)
 
 
+def test_the_published_description_is_the_present_one() -> None:
+    assert (ROOT / "docs" / "openapi.json").read_text() == golden(__version__), "make openapi"
+
+
+def test_operations_are_declared_by_keyword_and_read_only_what_their_methods_read() -> None:
+    with pytest.raises(TypeError):
+        Operation("summary", AlertsAnswer)  # type: ignore[misc]
+    for path, methods in operations().items():
+        for method, declared in methods.items():
+            assert (declared.body is None) == (method in ("get", "delete")), (method, path)
+            assert not re.search(r"\{(?!tag\}|id\})", path)
+
+
 def test_the_description_is_of_the_routes_there_are(client: testing.TestClient, world: World) -> None:
     from exporter.web.app import routes
 
     assets = Assets()
     real = routes(world.parts(), assets, Pages(assets, "1"))
     api = {route.template: route.resource for route in real if route.template.startswith("/api/")}
-    assert set(api) == set(OPERATIONS)
+    assert set(api) == set(operations())
     for path, resource in api.items():
         methods = {name[3:] for name in dir(resource) if name.startswith("on_")} - {"head", "options"}
-        assert methods == set(OPERATIONS[path])
+        assert methods == set(operations()[path])
     document = client.simulate_get("/api/v1/openapi.json").json
     assert document == describe("1.2.3")
     assert document["openapi"].startswith("3.1")
@@ -337,4 +354,4 @@ def test_the_description_is_of_the_routes_there_are(client: testing.TestClient, 
         row = re.search(rf"^\| `{re.escape(route.template)}` \| ([A-Z, ]+) \|", DOCS, re.MULTILINE)
         assert row is not None, f"{route.template} is not in docs/api.md"
         if route.template.startswith("/api/"):
-            assert {name.lower() for name in row[1].split(", ")} == set(OPERATIONS[route.template])
+            assert {name.lower() for name in row[1].split(", ")} == set(operations()[route.template])

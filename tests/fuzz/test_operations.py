@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from exporter import __version__
-from exporter.web.openapi import OPERATIONS, describe
+from exporter.web.openapi import describe, operations
 from tests.live.conftest import SECRET, Service, monitors
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(3600)]
 
 TOKEN = "a-token-that-is-long-enough"
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
-COUNT = sum(len(methods) for methods in OPERATIONS.values())
+COUNT = sum(len(methods) for methods in operations().values())
 EXAMPLES = max(10, SECONDS * 45 // COUNT)
 """For each operation: about forty-five requests are made and checked in a second."""
 CONFIG = f"web: {{auth: {{token: {TOKEN}}}}}\n{monitors('job', 'other')}"
