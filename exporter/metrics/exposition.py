@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 from zlib import crc32
 
@@ -30,11 +31,12 @@ _SLICE = 0.0007
 """Seconds of rendering after which other threads get the interpreter; heartbeats go on during a scrape."""
 _BREATH = 0.0001
 
+_PREVIEW = attrgetter("preview")
 _BY_PART = {part: [family for family in FAMILIES if family.part is part] for part in Part}
 
 
 class _Block:
-    __slots__ = ("_parts", "_phase", "_uncounted", "_uptimes", "_values", "lines", "members", "tags")
+    __slots__ = ("_parts", "_phase", "_previewed", "_uncounted", "_uptimes", "_values", "lines", "members", "tags")
 
     def __init__(self, members: Sequence[Watched]) -> None:
         self.members = members
@@ -43,6 +45,8 @@ class _Block:
         """By family; replaced, never changed, so that a scrape under way keeps what it began with."""
         self._parts: dict[Part, list[Any]] = {}
         self._uncounted: list[Uncounted] = []
+        self._previewed = False
+        """Whether the evaluator has yet to evaluate a heartbeat of any member, as of the last refresh."""
         self._values: dict[str, list[Any]] = {}
         self._uptimes: tuple[int, object, bytes] = (0, None, b"")
         """(minute, what they were made of, lines) of a block in which anything happened."""
@@ -50,12 +54,18 @@ class _Block:
 
     def refresh(self) -> None:
         """Renders the families whose values changed for any member."""
-        # Each part is read once: one that changed meanwhile is seen to have changed by the next scrape.
+        # Each part is read once: one that changed meanwhile is seen to have changed by the next scrape. The order is
+        # this because a preview is there before the state that it belongs to, and goes after the status is written.
         parts: dict[Part, list[Any]] = {
             Part.MONITOR: [watched.monitor for watched in self.members],
             Part.STATE: [watched.state for watched in self.members],
-            Part.STANDING: [watched.standing if watched.preview is None else watched.shown for watched in self.members],
         }
+        self._previewed = any(map(_PREVIEW, self.members))
+        parts[Part.STANDING] = (
+            [watched.shown for watched in self.members]
+            if self._previewed
+            else [watched.standing for watched in self.members]
+        )
         changed = {part: now for part, now in parts.items() if self._parts.get(part) != now}
         uncounted = [watched.uncounted for watched in self.members]
         if Part.MONITOR in changed or Part.STATE in changed or self._uncounted != uncounted:
@@ -78,8 +88,11 @@ class _Block:
         return family.render([None if at is None else now - at if at < now else 0 for at in moments], self.tags)
 
     def uptimes(self, family: Family, now: int, blackouts: Sequence[Span]) -> bytes:
-        pasts = [watched.past for watched in self.members]
-        statuses = [watched.standing.status if watched.preview is None else watched.counted for watched in self.members]
+        pasts, standings = [watched.past for watched in self.members], self._parts[Part.STANDING]
+        if self._previewed:
+            statuses = [watched.counted for watched in self.members]
+        else:
+            statuses = [standing.status for standing in standings]
         if not any(pasts):  # most are like that: quick to make, and a lot to keep
             return family.render([uptime((), status, now, ()) for status in statuses], self.tags)
         # Each block's minute begins at another moment, so that no scrape has to make them all.
