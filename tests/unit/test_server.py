@@ -1,9 +1,10 @@
 """Connections of ours: how long they may be silent, what is bounded, and in which order they are closed."""
 
 import asyncio
+import contextlib
 import logging
 import socket
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,7 +19,7 @@ from exporter.server.connection import (
     SILENCE,
     Connection,
 )
-from exporter.server.connections import AT_ONCE, Connections
+from exporter.server.connections import AT_ONCE, Connections, Listener
 from exporter.server.logging import EVERY, Occasionally
 
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
@@ -349,6 +350,39 @@ def test_the_idlest_go_first_and_those_that_are_answered_stay() -> None:
         assert house.counts.seen == AT_ONCE * ["limit"]
 
     run(test)
+
+
+def test_accepted_sockets_count_before_their_connections_are_made() -> None:
+    """As many clients as there are: no more sockets are accepted at any moment than connections may be open."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as stack:
+            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=256))
+            listening.setblocking(False)
+            clients = [stack.enter_context(socket.create_connection(listening.getsockname())) for _ in range(200)]
+            connections = Connections(None, loop, Silent(), most=10)
+            opened = 0
+
+            class Counted(asyncio.Protocol):
+                """Is never idle, so none has to go."""
+
+                idle = waits_for_body = False
+
+                def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                    nonlocal opened
+                    opened += 1
+                    connections.add(cast("Connection", self))
+                    stack.callback(cast("asyncio.Transport", transport).abort)
+
+            listener = Listener(listening, connections, Counted)
+            listener.start()
+            for _ in range(50):
+                await asyncio.sleep(0)
+            listener.stop()
+            assert len(clients) > opened == 10
+
+    asyncio.run(scenario())
 
 
 def test_lines_of_one_kind_are_one_a_minute(caplog: pytest.LogCaptureFixture) -> None:
