@@ -53,7 +53,12 @@ def test_every_route_is_guarded_unless_it_is_known_to_be_open(guarded: testing.T
     assets = Assets()
     known_open = {"/-/healthy", "/-/ready", "/static/{name}", "/ext/heartbeat/{rest:path}"}
     for route in routes(parts, assets, Pages(assets, "1")):
-        path = route.template.replace("{tag}", "new-etl").replace("{name}", "x").replace("{rest:path}", "x")
+        path = (
+            route.template.replace("{tag}", "new-etl")
+            .replace("{name}", "x")
+            .replace("{rest:path}", "x")
+            .replace("{path:path}", "operations")
+        )
         codes = {
             guarded.simulate_request(method, path, headers=JSON, body=b"{}").status_code
             for method in ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS")
