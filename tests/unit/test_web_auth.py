@@ -34,7 +34,14 @@ def guarded() -> testing.TestClient:
     return testing.TestClient(world.app())
 
 
-PATHS = ["/", "/monitors/new-etl", "/api/v1/monitors", "/api/v1/monitors/new-etl", "/api/v1/openapi.json"]
+PATHS = [
+    "/",
+    "/monitors/new-etl",
+    "/docs/operations",
+    "/api/v1/monitors",
+    "/api/v1/monitors/new-etl",
+    "/api/v1/openapi.json",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
