@@ -176,8 +176,8 @@ def _renderer() -> "MarkdownIt":
 
 
 def _open_table(renderer: Any, tokens: Any, place: int, options: Any, env: Any) -> str:
-    """A wide table scrolls by itself; by keyboard, too."""
-    return '<div class="scroll" tabindex="0"><table>\n'
+    """Has a wide table scroll within the page, by keyboard too."""
+    return '<div class="scroll" role="region" aria-label="Table" tabindex="0"><table>\n'
 
 
 def _close_table(renderer: Any, tokens: Any, place: int, options: Any, env: Any) -> str:
