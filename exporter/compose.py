@@ -460,6 +460,7 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         "storage.spool_megabytes": (old.storage.spool_megabytes, new.storage.spool_megabytes),
         "web.listen_address": (old.web.listen_address, new.web.listen_address),
         "web.telemetry_path": (old.web.telemetry_path, new.web.telemetry_path),
+        "web.keepalive": (old.web.keepalive, new.web.keepalive),
         "log.format": (old.log.format, new.log.format),
         "self_heartbeat": (_told(old), _told(new)),
         "secret_key": (_revealed(old), _revealed(new)),

@@ -26,11 +26,15 @@ _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Connections:
     """The `House` of connections."""
 
-    def __init__(self, app: Any, loop: asyncio.AbstractEventLoop, telemetry: Telemetry, most: int = MOST) -> None:
+    def __init__(
+        self, app: Any, loop: asyncio.AbstractEventLoop, telemetry: Telemetry, keepalive: float, most: int = MOST
+    ) -> None:
+        """`keepalive` is in seconds."""
         self.app = app
         self.loop = loop
         self.draining = False
         self.date = b""
+        self.keepalive = keepalive
         self._telemetry = telemetry
         self._most = most
         self._open: set[Connection] = set()

@@ -7,9 +7,11 @@ import falcon.asgi
 from exporter.ingest.guesses import Guesses
 from exporter.web.api import BlackoutList, HeartbeatList, MaintenanceList, MonitorList, OneMonitor, TransitionList
 from exporter.web.auth import Access, Guard
+from exporter.web.document_pages import DocumentPage
+from exporter.web.documents import Documents
 from exporter.web.errors import Errors
 from exporter.web.feed import Feed
-from exporter.web.headers import FEED, STATIC
+from exporter.web.headers import REVALIDATED, STATIC
 from exporter.web.incident_api import (
     Acknowledge,
     AlertList,
@@ -52,6 +54,7 @@ def create_app(parts: Parts, guesses: Guesses | None = None) -> falcon.asgi.App[
 def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
     """All of them; docs/api.md names each, and a test holds it to that."""
     telemetry = parts.settings().telemetry_path
+    document = DocumentPage(parts, pages, Documents())
 
     def explains() -> bool:
         return parts.settings().auth.token is not None
@@ -62,7 +65,9 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         Route("/monitors/{tag}", MonitorPage(parts, pages), "page"),
         Route("/incidents", IncidentsPage(parts, pages), "page"),
         Route("/incidents/{id}", IncidentPage(parts, pages), "page"),
-        Route("/incidents.atom", Feed(parts, pages), "feed", headers=FEED),
+        Route("/incidents.atom", Feed(parts, pages), "feed", headers=REVALIDATED),
+        Route("/docs", document, "page", headers=REVALIDATED),
+        Route("/docs/{path:path}", document, "page", headers=REVALIDATED),
         Route("/api/v1/monitors", MonitorList(parts), "api"),
         Route("/api/v1/monitors/{tag}", OneMonitor(parts), "api"),
         Route("/api/v1/monitors/{tag}/transitions", TransitionList(parts), "api"),
