@@ -224,6 +224,7 @@ class Service:
             spooler=self._spool.spooler,
             threads=self._threads,
         )
+        self._evaluator.arrivals = self._recorder
         loop.add_signal_handler(signal.SIGHUP, lambda: self._executor.submit(self._reload_by_signal))
         self._boot_thread.start()
         self._look_at_threads(loop)
