@@ -100,7 +100,6 @@ class Service:
         self._alerting = Alerting(
             self._db,
             self._fleet,
-            self._monitors,
             self._history,
             self._lease,
             clock,

@@ -1,4 +1,4 @@
-"""What the evaluator asks about heartbeats of this process that the database does not have yet. Without it there are none."""
+"""What the evaluator asks about heartbeats of this process that are not committed yet. Without it there are none."""
 
 from collections.abc import Mapping
 from typing import Protocol

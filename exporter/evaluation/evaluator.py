@@ -274,7 +274,9 @@ class Evaluator:
             return _LONGEST_WAIT
         moments = [moment for moment in (self._evaluations.next_due(), self._alarms.next_due()) if moment is not None]
         wait = min([_LONGEST_WAIT, *(max(0.0, (moment - self._clock.now()) / SECOND) for moment in moments)])
-        if wait == 0 and self._behind:  # what is due waits for a commit, and is not asked for again and again until then
+        if (
+            wait == 0 and self._behind
+        ):  # what is due waits for a commit, and is not asked for again and again until then
             self.arrivals.announce()
             return _LONGEST_WAIT
         return wait

@@ -8,7 +8,7 @@ from exporter.core.alert import Observation
 from exporter.core.timeline import Standing
 from exporter.core.uptime import NOTHING_HAPPENED, Past
 from exporter.storage.database import LONGEST, Bulk, Database, Prepared, Transaction, param
-from exporter.storage.fleet import Fleet
+from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.history import Transition
 from exporter.storage.pasts import load_pasts_of
 from exporter.storage.snapshot import chunks
@@ -30,6 +30,8 @@ class Outcome:
     """What one evaluation found. It is written only if nothing arrived and nobody else wrote meanwhile."""
 
     due: Due
+    watched: Watched
+    """As it was read from the database."""
     received: int
     """Heartbeats that the monitor had received when it was read."""
     before: Standing

@@ -277,9 +277,7 @@ def test_a_database_that_was_away_is_noticed(url: str, replica: Replica) -> None
     assert replica.db.absences == after
 
 
-def test_a_database_that_kept_a_transaction_waiting_was_away(
-    replica: Replica, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_that_kept_a_transaction_waiting_was_away(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     moment = 0.0
     monkeypatch.setattr(database_module.time, "monotonic", lambda: moment)
     before = replica.db.absences
