@@ -298,6 +298,11 @@ class Database:
             self._rescue()
             self._replaced()
             raise peewee.OperationalError("the database was removed or replaced")
+        truncated = self._engine.truncated()
+        if truncated is not None:
+            log.critical("another program truncated the database: %s", truncated)
+            self._replaced()
+            raise peewee.OperationalError(f"the database was truncated: {truncated}")
 
     def _rescue(self) -> None:
         """What was acknowledged must not be lost with the files."""
