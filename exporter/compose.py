@@ -118,6 +118,7 @@ class Service:
             self._replica,
             synchronised,
             self._receipts.reset,
+            spools=settings.storage.spool is not None,
         )
         self._evaluator = Evaluator(
             self._db,

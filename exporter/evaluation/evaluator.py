@@ -62,8 +62,8 @@ class Evaluator:
         minds_clock: bool = True,
         threads: Threads | None = None,
     ) -> None:
-        """`held_back` returns whether heartbeats of this process wait for the database elsewhere, or the clock is not
-        known yet. `minds_clock`: a clock that is set back is noticed here; else by the calendars.
+        """`held_back` returns whether heartbeats of this process wait for the database elsewhere, or the time that
+        counts is not known yet. `minds_clock`: a clock that is set back is noticed here; else by the calendars.
         """
         self.arrivals: Arrivals = NothingArrives()
         """The heartbeats of this process that wait for their commit; set before the first evaluation."""
@@ -108,7 +108,7 @@ class Evaluator:
         Raises StorageUnavailable, and LeaseLost when another process took over meanwhile.
         """
         if self._held_back():  # and the lease is left to others, who may know more
-            raise HeldBack("heartbeats wait in the spool, or the clock is not known yet")
+            raise HeldBack("heartbeats wait in the spool, or the time that counts is not known yet")
         held_before = self._led and self._lease.held
         self._led = False
         held = self._lease.hold()
@@ -191,7 +191,7 @@ class Evaluator:
         """
         self._lease.check()
         if self._held_back():
-            raise HeldBack("heartbeats wait in the spool, or the clock is not known yet")
+            raise HeldBack("heartbeats wait in the spool, or the time that counts is not known yet")
         if waits_since is not None and self._clock.monotonic() - waits_since > LONGEST_WAIT_TO_WRITE:
             self._disturbed_at = self._clock.monotonic()
         self._wait_for_others()
