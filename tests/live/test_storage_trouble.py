@@ -137,6 +137,30 @@ def test_a_database_that_is_deleted_or_replaced_under_us(start: Starter, tmp_pat
     assert "starting over" in service.output()
 
 
+@pytest.mark.parametrize("share", [0, 0.5], ids=["empty", "half"])
+@pytest.mark.parametrize("name", ["live.db", "live.db-wal"])
+def test_a_file_that_is_truncated_under_us(start: Starter, tmp_path: Path, name: str, share: float) -> None:
+    """What is acknowledged afterwards is kept, and what SQLite finds is whole."""
+    clients = 2
+    service = start("storage: {heartbeats_kept: 10000}\n" + monitors("job"))
+    with Load(service, clients=clients) as load:
+        eventually(lambda: len(load.acknowledged) > 50)
+        os.truncate(tmp_path / name, int((tmp_path / name).stat().st_size * share))
+        before = set(load.acknowledged)
+        eventually(lambda: len(load.acknowledged - before) > 50)
+        load.stop()
+    service.stop()
+    with closing(sqlite3.connect(tmp_path / "live.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        found = {row[0] for row in database.execute("SELECT rid FROM heartbeats")}
+        (received,) = database.execute("SELECT received FROM states").fetchone()
+    # An answer may be on its way while the file is truncated, one for each client.
+    assert len(load.acknowledged - before - found) <= clients
+    assert received == len(found)
+    assert f"{name} was truncated" in service.output()
+    assert "starting over" in service.output()
+
+
 def test_a_database_that_is_replaced_before_it_was_ever_open(start: Starter, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "live.db")) as database:
         database.execute("PRAGMA journal_mode=wal")
