@@ -173,6 +173,8 @@ class Database:
         a failure. Conflicts of two transactions do not count."""
         self._failed = False
         """Whether the last transaction failed."""
+        self._truncated = False
+        """Whether a file of the database was found to be truncated."""
         self.doubts = 0
         """How many commits got no answer: they may have been made or not."""
 
@@ -300,7 +302,9 @@ class Database:
             raise peewee.OperationalError("the database was removed or replaced")
         truncated = self._engine.truncated()
         if truncated is not None:
-            log.critical("another program truncated the database: %s", truncated)
+            if not self._truncated:
+                self._truncated = True
+                log.critical("another program truncated the database: %s", truncated)
             self._replaced()
             raise peewee.OperationalError(f"the database was truncated: {truncated}")
 
