@@ -1,7 +1,8 @@
 """The evaluator: while it holds the lease, judges every monitor at the very moment its status may change."""
 
 import logging
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 
 from exporter.core.clock import HOUR, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
@@ -37,6 +38,9 @@ GRACE = SECOND
 """How long the evaluation waits for other processes' heartbeats after the database was away."""
 LONGEST_GRACE = 5 * SECOND
 """A database that is slow for longer than this, and never away, is evaluated all the same."""
+LONGEST_CONTEST = SECOND
+"""How long an evaluation waits for a commit when another process has committed a heartbeat that was received later."""
+NOTHING_WAITS: Mapping[int, int] = {}
 _STEP = 2 * SECOND
 """A wall clock that falls behind the monotonic one by this much has been set back."""
 
@@ -121,13 +125,16 @@ class Evaluator:
             self._alarms.took_over()
         self._notice_clock_step(held_before)
         self._led = True
-        judged = 0
+        judged, self._behind = 0, False
         while not self._thread.stopping:
             self._thread.progress()
-            now = self._horizon()
-            due = self._evaluations.due(now, BATCH)
+            now, waiting = self._clock.now(), self.arrivals.waiting()
+            # Those with a heartbeat that was received by their deadline and waits are left out until it is committed.
+            found = self._evaluations.due(now, BATCH + len(waiting))
+            due = [one for one in found if waiting.get(one.monitor_id, now + 1) > one.since][:BATCH]
+            self._behind = self._behind or len(due) < min(len(found), BATCH)
             if due:
-                self._judge(due, now)
+                self._judge(due, now, waiting)
                 judged += len(due)
             if len(due) < BATCH:
                 self._telemetry.evaluated_until(now / SECOND)
@@ -142,19 +149,19 @@ class Evaluator:
 
     def _horizon(self) -> int:
         """The moment up to which all that this process received is in the database: now, or just before the first
-        heartbeat that waits. No status is worked out beyond it: a heartbeat that waits may prove the opposite.
+        heartbeat that waits. No alert comes due beyond it: a heartbeat that waits may prove the opposite.
         """
         now = self._clock.now()
         horizon = min((at - 1 for at in self.arrivals.waiting().values()), default=now)
-        self._behind = horizon < now
+        self._behind = self._behind or horizon < now
         return min(now, horizon)
 
-    def _judge(self, due: list[Due], now: int) -> None:
+    def _judge(self, due: list[Due], now: int, waiting: Mapping[int, int] = NOTHING_WAITS) -> None:
         # After `now` was taken and what is due was read: an outage of our own that ended by then is known from here on,
         # and whoever was woken by a change of the calendar is judged by what it was changed to.
         calendar = self._calendars.refresh()
         found = {watched.id: watched for watched in load(self._db, [one.monitor_id for one in due], pasts=False)}
-        outcomes = []
+        outcomes: defaultdict[int, list[Outcome]] = defaultdict(list)
         for one in due:
             watched = found.get(one.monitor_id)
             if watched is None:  # removed since: nobody is there to be evaluated
@@ -164,20 +171,31 @@ class Evaluator:
                 self._put_off(one, now)
                 continue
             watched.uncounted = calendar.of(watched.monitor)
+            until = min(now, waiting.get(one.monitor_id, now + 1) - 1)
+            if (watched.state.last_received_at or 0) > until:  # another process has committed one received later
+                if until < now and now - one.since < LONGEST_CONTEST:
+                    self._behind = True
+                    continue
+                until = now
             try:
-                outcomes.append(self._judge_one(watched, one, now))
+                outcomes[until].append(self._judge_one(watched, one, until))
             except StorageUnavailable:
                 raise
             except Exception:  # one monitor that cannot be judged must not stop the others
                 log.exception("evaluation of %s failed; it is set aside for an hour", watched.monitor.tag)
                 self._put_off(one, now)
+        for until, some in outcomes.items():
+            self._settle(some, until, now)
+
+    def _settle(self, outcomes: list[Outcome], until: int, now: int) -> None:
         waits_since = self._clock.monotonic()
+        # One may have been received by its deadline and queued since.
+        due = {one.due.monitor_id: one.due.since for one in outcomes}
         settled = self._evaluations.settle(
             outcomes,
             lambda: self._check(waits_since),
-            lambda transaction, taken: self._alarms.observe(transaction, taken, now),
-            # One may have been received before `now` and queued after it.
-            lambda: {id for id, at in self.arrivals.waiting().items() if at <= now},
+            lambda transaction, taken: self._alarms.observe(transaction, taken, until),
+            lambda: {id for id, at in self.arrivals.waiting().items() if at <= due.get(id, 0)},
         )
         self._report(settled, now)
 

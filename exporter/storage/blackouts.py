@@ -11,6 +11,7 @@ import logging
 import threading
 
 from exporter.core.clock import SECOND, Clock
+from exporter.core.errors import StorageUnavailable
 from exporter.core.moments import roughly
 from exporter.core.spans import Span, merged
 from exporter.storage.database import Database
@@ -75,6 +76,9 @@ class Blackouts:
             self._notice_pause()
             try:
                 return self._stamp(taking_since, now)
+            except StorageUnavailable:
+                self._gap_seen_at = None  # when the database is back, the others are waited for again
+                raise
             finally:
                 self._notice_pause()
 
