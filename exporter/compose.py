@@ -100,7 +100,6 @@ class Service:
         self._alerting = Alerting(
             self._db,
             self._fleet,
-            self._monitors,
             self._history,
             self._lease,
             clock,
@@ -119,6 +118,7 @@ class Service:
             self._replica,
             synchronised,
             self._receipts.reset,
+            spools=settings.storage.spool is not None,
         )
         self._evaluator = Evaluator(
             self._db,
@@ -224,6 +224,7 @@ class Service:
             spooler=self._spool.spooler,
             threads=self._threads,
         )
+        self._evaluator.arrivals = self._recorder
         loop.add_signal_handler(signal.SIGHUP, lambda: self._executor.submit(self._reload_by_signal))
         self._boot_thread.start()
         self._look_at_threads(loop)

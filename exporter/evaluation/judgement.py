@@ -128,6 +128,7 @@ def _outcome(
 ) -> Outcome:
     return Outcome(
         due,
+        watched,
         watched.state.received,
         watched.standing,
         standing,
