@@ -59,7 +59,7 @@ class Reader:
         self.program("python3", f'exec {sys.executable} "$@"')
         self.program("install", f'[ "$1" = -o ] && shift 4; exec {need_tool("install")} "$@"')
         self.program(
-            "systemctl", f'echo "$1" >>{self.folder}/systemctl; while [ -s {self.folder}/systemctl ]; do :; done'
+            "systemctl", f'echo "$1" >>{self.folder}/systemctl; while [ -s {self.folder}/systemctl ]; do sleep 0.1; done'
         )
         if shutil.which("prometheus-alertmanager"):
             self.program("alertmanager", 'exec prometheus-alertmanager --cluster.listen-address= "$@"')
@@ -199,12 +199,13 @@ class Reader:
     def _attend(self, process: subprocess.Popen[bytes]) -> int | None:
         """Does what a command asked systemd to do, as it would."""
         wish = self.folder / "systemctl"
-        if self.service is not None and wish.exists() and wish.read_text().strip():
-            verb = wish.read_text().split()[0]
+        verb = wish.read_text().strip() if wish.exists() else ""
+        if verb and self.service is not None:
             if verb in ("stop", "restart"):
                 assert self.service.stop() == 0
             if verb in ("start", "restart"):
                 self.service.start_again()
+        if verb:
             wish.write_text("")
         return process.poll()
 

@@ -238,6 +238,7 @@ def end_servers(reader: Reader) -> None:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(40)
+    eventually(lambda: curl(reader.ready).status == 0)
 
 
 def sources(reader: Reader) -> None:
