@@ -55,11 +55,12 @@ class Reader:
         """Those of the documents that are elsewhere, or are not for a test to run as they are."""
         self.program("heartbeat-exporter", f'exec {sys.executable} -m exporter "$@"')
         self.program("sudo", '[ "$1" = -u ] && shift 2; exec "$@"')
-        self.program("pip", f'exec {sys.executable} -m pip "$@" --dry-run --quiet --no-deps --no-build-isolation')
+        self.program("pip", f'exec {sys.executable} -m pip "$@" --dry-run --quiet --no-deps')
         self.program("python3", f'exec {sys.executable} "$@"')
         self.program("install", f'[ "$1" = -o ] && shift 4; exec {need_tool("install")} "$@"')
         self.program(
-            "systemctl", f'echo "$1" >>{self.folder}/systemctl; while [ -s {self.folder}/systemctl ]; do sleep 0.1; done'
+            "systemctl",
+            f'echo "$1" >>{self.folder}/systemctl; while [ -s {self.folder}/systemctl ]; do sleep 0.1; done',
         )
         if shutil.which("prometheus-alertmanager"):
             self.program("alertmanager", 'exec prometheus-alertmanager --cluster.listen-address= "$@"')
@@ -181,7 +182,7 @@ class Reader:
         script = self.translated(block.text)
         environment = {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
         environment |= self.environment
-        printed = self.folder / "printed"
+        printed = self.folder / f"printed-{block.line}"
         serves = bool(SERVERS.search(block.commands[-1]))
         with printed.open("wb") as output:
             process = subprocess.Popen(

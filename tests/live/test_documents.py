@@ -257,10 +257,7 @@ def a_newcomer(reader: Reader) -> None:
     """Installs with the dependencies that the tests have."""
     sources(reader)
     libraries = next(path for path in sys.path if path.endswith("site-packages"))
-    reader.environment |= {
-        **{"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "1", "PIP_QUIET": "1", "PIP_NO_INDEX": "1"},
-        "PYTHONPATH": libraries,
-    }
+    reader.environment |= {"PIP_NO_DEPS": "1", "PIP_QUIET": "1", "PYTHONPATH": libraries}
     address = f"127.0.0.1:{free_port()}"
     reader.names = {
         "make run": f"make run ADDRESS={address}",
@@ -408,6 +405,7 @@ def a_maintenance(reader: Reader) -> None:
 def an_operator(reader: Reader) -> None:
     """Backs up, restores and upgrades; then the same of PostgreSQL."""
     with running() as postgres:
+        sources(reader)
         service = reader.serve(monitor())
         service.ping(TAG)
         reader.environment |= {
