@@ -140,7 +140,7 @@ class Reader:
             "127.0.0.1:9093": f"127.0.0.1:{self.ports['9093']}",
             ":SECRET": f":{SECRET}",
         }
-        for old, new in {**self.names, **names}.items():
+        for old, new in {**self.names, **names, **self.names}.items():  # those of the test come first
             text = text.replace(old, new)
         return text
 

@@ -9,7 +9,10 @@ import shutil
 import signal
 import sqlite3
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -114,19 +117,41 @@ def a_missed_monitor(reader: Reader) -> None:
     set_status(service, "PAUSED")
 
 
+@contextmanager
+def stolen_lease(file: Path) -> Iterator[None]:
+    """A holder that renews its lease and evaluates nothing; one monitor has been due for a minute."""
+    over = threading.Event()
+
+    def steal(*also: str) -> None:
+        database = sqlite3.connect(file, timeout=10)
+        with closing(database), database:
+            expiry = time.time_ns() // 1_000_000 + 15_000
+            database.execute("UPDATE leases SET holder = 'hangs', token = token + 1, expires_at = ?", (expiry,))
+            for statement in also:
+                database.execute(statement)
+
+    def keep() -> None:
+        while not over.wait(2):
+            steal()
+
+    steal("UPDATE states SET next_evaluation_at = next_evaluation_at - 3600000, status = 'UP'")
+    thread = threading.Thread(target=keep)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(20)
+
+
 @scenario(runbook("HeartbeatEvaluationStalled"))
-def a_lease_that_nobody_uses(reader: Reader) -> None:
-    """Another holder has it, for longer than the test lasts."""
+def an_evaluator_that_hangs(reader: Reader) -> None:
     service = reader.serve(monitor(degraded_after="1s", down_after="2s"))
     service.ping(TAG)
-    set_status(service, "DOWN")
-    with sqlite3.connect(reader.lib / "heartbeats.db", timeout=10) as database:
-        database.execute("UPDATE leases SET holder = 'a process that hangs', expires_at = expires_at + 600000")
-        database.execute("UPDATE states SET next_evaluation_at = 1000")
-    database.close()
-    eventually(lambda: service.metrics()["heartbeat_exporter_lease_held",] == 0)
-    reader.watch()
-    reader.follow()
+    with stolen_lease(reader.lib / "heartbeats.db"):
+        eventually(lambda: service.metrics()["heartbeat_exporter_lease_held",] == 0)
+        reader.watch()
+        reader.follow()
 
 
 @scenario(runbook("HeartbeatExporterAbsent"))

@@ -13,8 +13,9 @@ from ruamel.yaml import YAML
 
 from exporter.alerting.notifiers import OptionModels
 from exporter.cli import main
-from exporter.config.load import load_config
-from tests.documents import REASONS, ROOT, Block, blocks, documents, every_block, missing_lines
+from exporter.config.load import MODELS, load_config
+from exporter.core.durations import parse_duration
+from tests.documents import FENCE, REASONS, ROOT, Block, blocks, documents, every_block, missing_lines
 from tests.tools import need_tool, run_tool
 from tests.unit.test_metrics_docs import shipped
 
@@ -192,6 +193,49 @@ def test_every_toml_block_is_toml(block: Block) -> None:
 def test_the_shell_takes_what_is_not_run(block: Block) -> None:
     done = subprocess.run([need_tool("sh"), "-n"], input=block.text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# ── words and lines ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+DIALECT = re.compile(r"\b(whoever|whom|anew|somebody|for ever|owed|judges?|judged)\b", re.IGNORECASE)
+WRAPPED = [file for file in documents() if file.name != "CHANGELOG.md"]
+
+
+@pytest.mark.parametrize("file", WRAPPED, ids=lambda file: str(file.relative_to(ROOT)))
+def test_prose_is_plain_and_wrapped(file: Path) -> None:
+    """Lines end at 100 columns, tables and what is to be copied aside; and dialect is avoided."""
+    for number, line in enumerate(FENCE.sub("", file.read_text()).splitlines(), 1):
+        words = line.replace("against whom", "")
+        assert not DIALECT.search(words), line
+        unbreakable = max(
+            (len(word) for word in re.sub(r"`[^`]*`", lambda code: "x" * len(code[0]), line).split()), default=0
+        )
+        assert len(line) <= 100 or line.lstrip().startswith(("|", "<", "!")) or unbreakable > 60, (number, line)
+
+
+def test_defaults_of_the_configuration_are_those_of_its_models() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    checked = 0
+    for path, model in MODELS.items():
+        if not path:
+            continue
+        heading = f"## `{path[0]}`"
+        section = text[text.index(heading) :].split("\n## ", 2)[0]
+        for name, field in model.model_fields.items():
+            row = re.search(rf"^\| `{field.alias or name}`(?: †)? \| ([^|]*) \|", section, re.MULTILINE)
+            default = field.default
+            if row is None or not isinstance(default, str | int) or field.is_required() or default == "":
+                continue
+            shown = row[1].split("`")[1]
+            if isinstance(default, bool):
+                assert shown == str(default).lower(), (path, name)
+            elif isinstance(default, int):
+                assert shown == str(default) or parse_duration(shown) == default, (path, name)
+            else:
+                assert shown == default, (path, name)
+            checked += 1
+    assert checked > 15
 
 
 # ── this test ────────────────────────────────────────────────────────────────────────────────────────────────────
