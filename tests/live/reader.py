@@ -102,8 +102,13 @@ class Reader:
                 assert old in text, (name, old)
                 text = text.replace(old, new)
             (self.work / name).write_text(self.translated(text))
-        self.start("prometheus", "--config.file=prometheus.yml", f"--storage.tsdb.path={self.folder}/tsdb",
-                   f"--web.listen-address=127.0.0.1:{self.ports['9090']}")  # fmt: skip
+        self.start(
+            "prometheus",
+            "--config.file=prometheus.yml",
+            "--rules.alert.resend-delay=1s",
+            f"--storage.tsdb.path={self.folder}/tsdb",
+            f"--web.listen-address=127.0.0.1:{self.ports['9090']}",
+        )
         eventually(lambda: curl(f"http://127.0.0.1:{self.ports['9090']}/-/ready").status == 200)
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
