@@ -60,6 +60,8 @@ def main() -> None:
       heartbeat-exporter serve                          make the database, take heartbeats, answer scrapes
       heartbeat-exporter monitor add nightly-backup     in another terminal: add a monitor, see its curl line
       curl -fsS -m 10 --retry 5 --retry-connrefused http://127.0.0.1:10105/ext/heartbeat/TAG:SECRET
+
+    The service shows its documents at /docs/; `heartbeat-exporter assets export DIR` writes them to files.
     """
 
 

@@ -103,7 +103,6 @@ class Service:
         self._alerting = Alerting(
             self._db,
             self._fleet,
-            self._monitors,
             self._history,
             self._lease,
             clock,
@@ -123,6 +122,7 @@ class Service:
             self._replica,
             synchronised,
             self._receipts.reset,
+            spools=settings.storage.spool is not None,
         )
         self._evaluator = Evaluator(
             self._db,
@@ -237,6 +237,7 @@ class Service:
             spooler=self._spool.spooler,
             threads=self._threads,
         )
+        self._evaluator.arrivals = self._recorder
         loop.add_signal_handler(signal.SIGHUP, lambda: self._executor.submit(self._reload_by_signal))
         self._boot_thread.start()
         self._look_at_threads(loop)
@@ -474,6 +475,7 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         "storage.spool_megabytes": (old.storage.spool_megabytes, new.storage.spool_megabytes),
         "web.listen_address": (old.web.listen_address, new.web.listen_address),
         "web.telemetry_path": (old.web.telemetry_path, new.web.telemetry_path),
+        "web.keepalive": (old.web.keepalive, new.web.keepalive),
         "log.format": (old.log.format, new.log.format),
         "self_heartbeat": (_told(old), _told(new)),
         "secret_key": (_revealed(old), _revealed(new)),

@@ -26,7 +26,6 @@ from exporter.storage.fleet import Fleet
 from exporter.storage.history import History
 from exporter.storage.incidents import Incidents
 from exporter.storage.leases import Lease
-from exporter.storage.monitors import Monitors
 from exporter.storage.notifications import Notifications
 from exporter.storage.outbox import Outbox, Terms
 
@@ -44,7 +43,6 @@ class Alerting:
         self,
         database: Database,
         fleet: Fleet,
-        monitors: Monitors,
         history: History,
         lease: Lease,
         clock: Clock,
@@ -70,7 +68,7 @@ class Alerting:
         self._ledger = Ledger(
             fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, self._sender.attend, events
         )
-        self.engine = Engine(database, fleet, monitors, progress, self.alerts, self._ledger)
+        self.engine = Engine(database, fleet, progress, self.alerts, self._ledger)
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Makes what the settings ask for, and returns what puts it in force. Raises ConfigError."""

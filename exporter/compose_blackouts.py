@@ -38,15 +38,17 @@ class Presence:
         replica: str = "",
         synchronised: Callable[[], bool | None] = lambda: None,
         set_back: Callable[[int], None] = lambda now: None,
+        spools: bool = False,
     ) -> None:
         """`taking_since` returns since when this process has taken every heartbeat, whatever the database did;
         `synchronised` what the kernel says about the clock. `set_back` is called when a clock that was ahead is right
-        again. A clock that is not a TrustedClock is taken as it is.
+        again. A clock that is not a TrustedClock is taken as it is. `spools`: the processes on this database spool
+        heartbeats while it is away.
         """
         self._clock = clock
         self._taking_since = taking_since
         self._after_outage: str | None = None
-        self._blackouts = Blackouts(database, clock)
+        self._blackouts = Blackouts(database, clock, courteous=spools)
         self._watching = threading.Lock()
         self._watch: ClockWatch | None = None
         if isinstance(clock, TrustedClock):
@@ -98,8 +100,10 @@ class Presence:
             )
 
     def waits(self) -> bool:
-        """Whether the clock is behind the database, so that no monitor can be judged yet."""
-        return self._watch is not None and self._watch.waits
+        """Whether no monitor can be evaluated yet: the clock is behind the database, or another process is to say first
+        whether it accepted heartbeats while this one did not.
+        """
+        return self._blackouts.waits or (self._watch is not None and self._watch.waits)
 
     def notice(self) -> str | None:
         """What people should know about the clock now."""
@@ -112,7 +116,7 @@ class Presence:
 
     def end(self) -> None:
         """The last heartbeat is taken: from here on this process is not there."""
-        if self.waits():
+        if self._watch is not None and self._watch.waits:
             return
         try:
             self._blackouts.stamp(self._taking_since(), now=True)

@@ -98,7 +98,7 @@ def add(
     url = f"{settings.web.url}/ext/heartbeat/{new.tag}:{quote(secret, safe='')}"
     click.echo(f"Added {new.tag}. Its heartbeat, shown this once:\n")
     click.echo(f"  curl -fsS -m 10 --retry 5 --retry-connrefused {url}\n")
-    click.echo("Append /start, /fail, /log or /$? to tell more; see docs/heartbeats.md.")
+    click.echo(f"Append /start, /fail, /log or /$? to report more: {settings.web.url}/docs/heartbeats")
 
 
 @monitor.command("list")

@@ -9,8 +9,8 @@ from dashboards.source.statuses import BAD, GOOD, WARNING
 def memory() -> Panel:
     return lines(
         "Memory",
-        "Resident, by replica. About 60 MB without monitors and up to 4 kB for each; a rise that never ends is a leak "
-        "worth a report.",
+        "Resident, by replica: less than 100 MB without monitors, up to 4 kB for each monitor in the database, and up "
+        "to 20 kB for each in a configuration file. A rise that never ends is a leak worth a report.",
         Query(of_replicas("process_resident_memory_bytes"), "{{instance}}"),
         field=Field("bytes", NOT_SCRAPED, steps(), min=0, palette=True),
     )

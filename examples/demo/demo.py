@@ -41,7 +41,7 @@ alerts:
 """
 PROMETHEUS = """
 global: {{scrape_interval: 2s, evaluation_interval: 2s}}
-rule_files: ["{root}/alertmanager/heartbeat-rules.yml"]
+rule_files: ["{folder}/assets/alertmanager/heartbeat-rules.yml"]
 alerting: {{alertmanagers: [{{static_configs: [{{targets: ["127.0.0.1:{alertmanager}"]}}]}}]}}
 scrape_configs:
   - job_name: heartbeat
@@ -105,7 +105,8 @@ def main() -> int:
 
 def _demo(folder: Path, ports: Mapping[str, int], stack: contextlib.ExitStack) -> None:
     for name, text in (("heartbeats", HEARTBEATS), ("prometheus", PROMETHEUS), ("alertmanager", ALERTMANAGER)):
-        (folder / f"{name}.yml").write_text(text.format(root=ROOT, secret=SECRET, **ports))
+        (folder / f"{name}.yml").write_text(text.format(folder=folder, secret=SECRET, **ports))
+    _export(folder / "assets", f"http://127.0.0.1:{ports['exporter']}")
     running = {
         name: stack.enter_context(_running(name, command, folder)) for name, command in _commands(folder, ports).items()
     }
@@ -114,6 +115,14 @@ def _demo(folder: Path, ports: Mapping[str, int], stack: contextlib.ExitStack) -
     if not ENDED.is_set():
         print(TEXT.format(secret=SECRET, folder=folder, **ports), flush=True)
         _fleet(f"http://127.0.0.1:{ports['exporter']}/ext/heartbeat", running, folder)
+
+
+def _export(folder: Path, url: str) -> None:
+    """Writes the rules, whose alerts link to the runbooks of the exporter at `url`."""
+    command = [sys.executable, "-m", "exporter", "assets", "export", str(folder), "--web.external-url", url]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Trouble(f"The rules cannot be written: {done.stderr}")
 
 
 def _own_folder(parent: Path, stack: contextlib.ExitStack) -> Path:

@@ -61,6 +61,8 @@ class Channel:
         self._not_before = 0
         """By the steady clock: the other side asked us to wait until then."""
         self._changed = changed
+        self._before: Sequence[Channel] = ()
+        """Channels of the same name whose last attempts may still be under way."""
         self._led = False
         """Whether this process held the lease at the last look."""
         self._taken: tuple[int, Sequence[int], int] | None = None
@@ -76,7 +78,11 @@ class Channel:
             discreet=True,
         )
 
-    def start(self) -> None:
+    def start(self, before: "Sequence[Channel]" = ()) -> None:
+        """Begins when the channels that it replaces have ended: the message that one of them is delivering would be
+        sent twice. `before` are those.
+        """
+        self._before = before
         self._thread.start()
 
     def attend(self) -> None:
@@ -96,6 +102,8 @@ class Channel:
 
     def work(self) -> None:
         """Raises StorageUnavailable, and LeaseLost when another process took over."""
+        if not self._takes_over():
+            return
         unhurried = self._unhurried.now()
         if self._lease.held:
             if not self._led:
@@ -110,6 +118,18 @@ class Channel:
                     self._attempt(one)
         if self._works():
             self._refresh()
+
+    def _takes_over(self) -> bool:
+        """Whether the channels before this one have ended. What they could not note is noted here."""
+        while self._before:
+            before = self._before[0]
+            if before.alive:
+                return False
+            if self._lease.held:
+                self._note()
+            self._taken, before._taken = self._taken or before._taken, None
+            self._before = self._before[1:]
+        return True
 
     def _works(self) -> bool:
         return self._lease.held and not self._thread.stopping
@@ -246,7 +266,7 @@ class Channel:
             self._deliveries.close()
 
     def _until_next(self) -> float:
-        if not self._lease.held or self._held():
+        if not self._lease.held or self._held() or self._before:
             return _LONGEST_WAIT
         due = self._deliveries.next_due(self.name)
         if due is None:

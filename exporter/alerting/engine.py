@@ -3,20 +3,22 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from exporter.alerting.episodes import Episodes
 from exporter.alerting.ledger import Ledger
 from exporter.alerting.rulebook import Rulebook
 from exporter.core.alert import Change, Ending, Observation, Progress, advance, count
-from exporter.core.alert_rule import FROZEN, AlertRule
+from exporter.core.alert_rule import FROZEN, WATCHABLE, AlertRule
 from exporter.core.timeline import Standing
 from exporter.storage.alert_progress import AlertProgress, Tracked
 from exporter.storage.alerts import Alerts
 from exporter.storage.database import Database, Transaction
 from exporter.storage.evaluations import Outcome
 from exporter.storage.fleet import Fleet, Watched
-from exporter.storage.monitors import Monitors
-from exporter.storage.snapshot import load_standings
+from exporter.storage.snapshot import load_ids_with, load_present, load_standings
+
+Item = TypeVar("Item")
 
 BATCH = 500
 """Alerts advanced in one transaction."""
@@ -29,14 +31,12 @@ class Engine:
         self,
         database: Database,
         fleet: Fleet,
-        monitors: Monitors,
         progress: AlertProgress,
         alerts: Alerts,
         ledger: Ledger,
     ) -> None:
         self._db = database
         self._fleet = fleet
-        self._monitors = monitors
         self._progress = progress
         self._alerts = alerts
         self._ledger = ledger
@@ -71,10 +71,8 @@ class Engine:
             before[tracked.monitor_id][tracked.rule] = tracked
         episodes = Episodes()
         for outcome in settled:
-            watched = self._fleet.with_id(outcome.due.monitor_id)
-            if watched is not None:
-                known = before[watched.id]
-                self._step(episodes, rules, watched, known, outcome.after, outcome.observations, now)
+            watched = outcome.watched
+            self._step(episodes, rules, watched, before[watched.id], outcome.after, outcome.observations, now)
         self._ledger.write(transaction, episodes, rules, now)
 
     def advance(self, now: int, check: Callable[[], None]) -> None:
@@ -128,11 +126,11 @@ class Engine:
 
     def _advance_these(self, due: Sequence[Tracked], now: int, check: Callable[[], None]) -> None:
         rules, episodes = self._rules, Episodes()
-        removed = self._monitors.removed([tracked.monitor_id for tracked in due])
+        present = self._watched([tracked.monitor_id for tracked in due])
         for tracked in due:
-            watched = self._fleet.with_id(tracked.monitor_id)
+            watched = present.get(tracked.monitor_id)
             rule = rules.get(tracked.rule)
-            ending = _ending(rules, rule, tracked, watched, tracked.monitor_id in removed)
+            ending = _ending(rules, rule, tracked, watched)
             if ending is not None:
                 episodes.end(tracked, now, ending)
                 continue
@@ -147,21 +145,20 @@ class Engine:
     def _reconcile(self, now: int, check: Callable[[], None]) -> None:
         """After a change of the rules or of who evaluates: ends what has no rule any more, begins what has one now."""
         rules, episodes = self._rules, Episodes()
-        tracked = self._progress.tracked()
-        removed = self._monitors.removed([one.monitor_id for one in tracked])
         going_on: set[tuple[int, str]] = set()
-        for one in tracked:
-            watched, rule = self._fleet.with_id(one.monitor_id), rules.get(one.rule)
-            ending = _ending(rules, rule, one, watched, one.monitor_id in removed)
-            if ending is not None:
-                episodes.end(one, now, ending)
-            else:
-                going_on.add((one.monitor_id, one.rule))
+        for some_tracked in _batches(self._progress.tracked()):
+            present = self._watched([one.monitor_id for one in some_tracked])
+            for one in some_tracked:
+                ending = _ending(rules, rules.get(one.rule), one, present.get(one.monitor_id))
+                if ending is not None:
+                    episodes.end(one, now, ending)
+                else:
+                    going_on.add((one.monitor_id, one.rule))
         self._write_in_batches(_split(episodes), rules, now, check)
         for some in _batches(self._newly_watched(rules, going_on)):
             with self._db.write("reconcile alerts") as transaction:
                 check()
-                # Read inside: the fleet may not know yet what another process wrote while it held the lease.
+                # Read again inside: an evaluation of the process that held the lease may have been committed meanwhile.
                 ids = sorted({watched.id for watched, _, _ in some})
                 standings = load_standings(self._db, ids)
                 tracked_now = {(one.monitor_id, one.rule) for one in self._progress.tracked(ids)}
@@ -179,14 +176,21 @@ class Engine:
     def _newly_watched(
         self, rules: Rulebook, going_on: set[tuple[int, str]]
     ) -> Iterable[tuple[Watched, AlertRule, str]]:
+        """The monitors that have a status of which a rule alerts, in the database and not in the fleet, which may not
+        know yet what other processes wrote.
+        """
         if not rules:
             return
-        for watched in self._fleet:
-            for rule in rules.watching(watched.monitor):
-                if watched.standing.status in rule.when and (watched.id, rule.name) not in going_on:
-                    fingerprint = rules.fingerprint(rule.name)
-                    assert fingerprint is not None
-                    yield watched, rule, fingerprint
+        for ids in _batches(load_ids_with(self._db, WATCHABLE)):
+            for watched in self._watched(ids).values():
+                for rule in rules.watching(watched.monitor):
+                    if watched.standing.status in rule.when and (watched.id, rule.name) not in going_on:
+                        fingerprint = rules.fingerprint(rule.name)
+                        assert fingerprint is not None
+                        yield watched, rule, fingerprint
+
+    def _watched(self, ids: Sequence[int]) -> Mapping[int, Watched]:
+        return load_present(self._db, self._fleet, ids)
 
     def _write_in_batches(
         self, batches: Iterable[Episodes], rules: Rulebook, now: int, check: Callable[[], None]
@@ -204,8 +208,10 @@ class Engine:
         with self._db.write("repeat alerts") as transaction:
             check()
             # Read inside: whoever acknowledged one while we waited for the database is not reminded of it.
-            for alert in self._alerts.repeats_due(now, BATCH):
-                rule, watched = rules.get(alert.rule), self._fleet.with_id(alert.monitor_id)
+            alerts = self._alerts.repeats_due(now, BATCH)
+            present = self._watched([alert.monitor_id for alert in alerts])
+            for alert in alerts:
+                rule, watched = rules.get(alert.rule), present.get(alert.monitor_id)
                 again = now + rule.repeat_every if rule is not None and rule.repeat_every is not None else None
                 if rule is not None and watched is not None and watched.standing.status not in FROZEN:
                     self._ledger.repeat(transaction, alert, rule, watched, now)
@@ -234,11 +240,9 @@ def _with_reason(progress: Progress | None, standing: Standing) -> Progress | No
     return replace(progress, seen=replace(progress.seen, reason=standing.reason))
 
 
-def _ending(
-    rules: Rulebook, rule: AlertRule | None, tracked: Tracked, watched: Watched | None, removed: bool
-) -> Ending | None:
-    """Why this progress cannot go on; None when it can."""
-    if removed or watched is None:
+def _ending(rules: Rulebook, rule: AlertRule | None, tracked: Tracked, watched: Watched | None) -> Ending | None:
+    """Why this progress cannot go on; None when it can. `watched` is None for a monitor that was removed."""
+    if watched is None:
         return Ending.MONITOR_REMOVED
     if rule is None:
         return Ending.RULE_REMOVED
@@ -247,8 +251,8 @@ def _ending(
     return None if rule.selector.matches(watched.monitor) else Ending.DESELECTED
 
 
-def _batches(items: Iterable[tuple[Watched, AlertRule, str]]) -> Iterable[list[tuple[Watched, AlertRule, str]]]:
-    some: list[tuple[Watched, AlertRule, str]] = []
+def _batches(items: Iterable[Item]) -> Iterable[list[Item]]:
+    some: list[Item] = []
     for item in items:
         some.append(item)
         if len(some) == BATCH:

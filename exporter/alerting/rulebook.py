@@ -34,7 +34,7 @@ class Rulebook:
     def watching(self, monitor: Monitor) -> Sequence[AlertRule]:
         """The rules that select this monitor. Matching globs costs more than all the rest of an evaluation."""
         known = self._watching.get(monitor.tag)
-        if known is None or known[0] is not monitor:
+        if known is None or (known[0] is not monitor and known[0] != monitor):
             found = tuple(rule for rule in self._rules.values() if rule.selector.matches(monitor))
             known = (monitor, self._sets.setdefault(found, found))
             self._watching[monitor.tag] = known

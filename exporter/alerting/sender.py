@@ -47,6 +47,8 @@ class Sender:
         self._strangers: set[str] = set()
         """Notifiers for which messages wait, and which are configured no longer."""
         self._channels: dict[str, Channel] = {}
+        self._leaving: list[Channel] = []
+        """Channels that were asked to end, and may not have ended yet."""
         self._settings: dict[str, NotifierSettings] = {}
         self._started = False
 
@@ -59,12 +61,15 @@ class Sender:
 
         def apply() -> None:
             for name in [name for name, settings in self._settings.items() if wanted.get(name) != settings]:
-                self._channels.pop(name).stop()
+                channel = self._channels.pop(name)
+                channel.stop()
+                self._leaving.append(channel)
+            self._leaving = [channel for channel in self._leaving if channel.alive]
             self._settings = wanted
             self._channels = {**self._channels, **made}
             if self._started:
-                for channel in made.values():
-                    channel.start()
+                for name, channel in made.items():
+                    channel.start([one for one in self._leaving if one.name == name])
 
         return apply
 

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSer
 
 from exporter.config.model import MOST_LABELS
 from exporter.config.settings import Secret
-from exporter.core.durations import parse_duration
+from exporter.core.clock import HOUR, SECOND
+from exporter.core.durations import format_duration, parse_duration
 from exporter.core.errors import InvalidValue
 from exporter.core.hosts import ascii_form
 from exporter.core.schedule import check_cron
@@ -17,12 +18,16 @@ from exporter.core.schedule import check_cron
 LONGEST_TEXT = 200
 SHORTEST_KEY, LONGEST_KEY = 16, 64
 """Of BLAKE2b, in bytes."""
+SHORTEST_KEEPALIVE, LONGEST_KEEPALIVE = SECOND, HOUR
+"""Milliseconds. The worker looks for idle connections once a second."""
 _LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
 _EXAMPLE = "https://heartbeats.example.org"
 _NAME_OR_ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})")
 _HOST = re.compile(r"[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]")
-TAKEN_PATHS = ("/", "/-/", "/ext/", "/api/", "/static/", "/monitors/", "/incidents/", "/incidents.atom", "/refusals/")
+TAKEN_PATHS = (
+    "/", "/-/", "/ext/", "/api/", "/docs/", "/static/", "/monitors/", "/incidents/", "/incidents.atom", "/refusals/",
+)  # fmt: skip
 
 
 def _duration(value: object) -> int:
@@ -34,6 +39,13 @@ def _duration(value: object) -> int:
 def _positive(milliseconds: int) -> int:
     if milliseconds <= 0:
         raise InvalidValue("must be longer than 0s")
+    return milliseconds
+
+
+def _keepalive(milliseconds: int) -> int:
+    if not SHORTEST_KEEPALIVE <= milliseconds <= LONGEST_KEEPALIVE:
+        shortest, longest = format_duration(SHORTEST_KEEPALIVE), format_duration(LONGEST_KEEPALIVE)
+        raise InvalidValue(f"must be from {shortest} to {longest}")
     return milliseconds
 
 
@@ -167,6 +179,7 @@ Duration = Annotated[int, BeforeValidator(_duration), WithJsonSchema(_DURATION_S
 PositiveDuration = Annotated[
     int, BeforeValidator(_duration), AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)
 ]
+Keepalive = Annotated[int, BeforeValidator(_duration), AfterValidator(_keepalive), WithJsonSchema(_DURATION_SCHEMA)]
 Line = Annotated[StrictStr, Field(max_length=LONGEST_TEXT), AfterValidator(printable)]
 Cron = Annotated[StrictStr, AfterValidator(_cron)]
 Token = Annotated[StrictStr, Field(min_length=1, max_length=4096)]

@@ -11,6 +11,7 @@ from exporter.config.fields import (
     Duration,
     ExternalUrl,
     HostName,
+    Keepalive,
     Key,
     Labels,
     Line,
@@ -148,6 +149,11 @@ class WebSection(Model):
         default_factory=list,
         description="More host names under which pages and API answer while no token is set.",
     )
+    keepalive: Keepalive = Field(
+        WebSettings().keepalive,
+        description="How long an idle connection is kept for its next request, 1s to 1h.",
+        json_schema_extra={"default": "5s"},
+    )
 
 
 class LogSection(Model):
@@ -191,6 +197,7 @@ class ConfigFile(Model):
                 auth=AuthSettings(_secret(auth.token), _secret(auth.metrics_token)),
                 trusted_proxies=tuple(web.trusted_proxies),
                 allowed_hosts=tuple(web.allowed_hosts),
+                keepalive=web.keepalive,
             ),
             log=LogSettings(self.log.level, self.log.format),
             secret_key=_secret(self.secret_key),

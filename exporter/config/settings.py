@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from exporter.core.alert_rule import AlertRule
-from exporter.core.clock import DAY
+from exporter.core.clock import DAY, SECOND
 from exporter.core.maintenance import Window
 from exporter.core.monitor import Monitor
 
@@ -59,6 +59,8 @@ class WebSettings:
     """Peers whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     allowed_hosts: tuple[str, ...] = ()
     """More host names under which pages and API answer while there is no token."""
+    keepalive: int = 5 * SECOND
+    """Milliseconds for which an idle connection is kept for its next request."""
 
     @property
     def url(self) -> str:

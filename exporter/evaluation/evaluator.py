@@ -1,6 +1,7 @@
 """The evaluator: while it holds the lease, judges every monitor at the very moment its status may change."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from exporter.core.clock import HOUR, SECOND, Clock
@@ -10,6 +11,7 @@ from exporter.core.repeats import Repeats
 from exporter.core.telemetry import Telemetry
 from exporter.core.threads import SupervisedThread, Threads
 from exporter.evaluation.alarms import Alarms, NoAlarms
+from exporter.evaluation.arrivals import Arrivals, NothingArrives
 from exporter.evaluation.calendars import Calendars, EverythingCounts
 from exporter.evaluation.judgement import judge, starts_from
 from exporter.evaluation.windows import MaintenanceWatch
@@ -30,12 +32,23 @@ QUARANTINE = HOUR
 """How long a monitor is set aside whose evaluation failed."""
 _LONGEST_WAIT = 0.5
 """Seconds between two looks at the database: other processes do not wake us."""
+LONGEST_WAIT_TO_WRITE = SECOND
+"""An evaluation that waited longer for the database was not the only one: other processes commit their heartbeats
+first.
+"""
+GRACE = SECOND
+"""How long the evaluation waits for other processes' heartbeats after the database was away."""
+LONGEST_GRACE = 5 * SECOND
+"""A database that is slow for longer than this, and never away, is evaluated all the same."""
+LONGEST_CONTEST = SECOND
+"""How long an evaluation waits for a commit when another process has committed a heartbeat that was received later."""
+NOTHING_WAITS: Mapping[int, int] = {}
 _STEP = 2 * SECOND
 """A wall clock that falls behind the monotonic one by this much has been set back."""
 
 
 class HeldBack(StorageUnavailable):
-    """Heartbeats that were acknowledged are not in the database yet: nobody is judged without them."""
+    """Heartbeats that were received are perhaps not in the database yet: no monitor is evaluated without them."""
 
 
 class Evaluator:
@@ -56,9 +69,20 @@ class Evaluator:
         threads: Threads | None = None,
         events: EventLog | None = None,
     ) -> None:
-        """`held_back` returns whether heartbeats of this process wait for the database elsewhere, or the clock is not
-        known yet. `minds_clock`: a clock that is set back is noticed here; else by the calendars.
+        """`held_back` returns whether heartbeats of this process wait for the database elsewhere, or the time that
+        counts is not known yet. `minds_clock`: a clock that is set back is noticed here; else by the calendars.
         """
+        self.arrivals: Arrivals = NothingArrives()
+        """The heartbeats of this process that wait for their commit; set before the first evaluation."""
+        self._behind = False
+        """Whether heartbeats waited for their commit, so that the last evaluation went only up to the first of them."""
+        self._absences = 0
+        self._disturbed_at: int | None = None
+        """When the database was last noticed to have been away, by the steady clock."""
+        self._led = False
+        """Whether this process evaluated at the last look."""
+        self._held_since: int | None = None
+        """Since when the evaluation waits for other processes' heartbeats, by the steady clock."""
         self._minds_clock = minds_clock
         self._events = events or EventLog()
         self._windows = MaintenanceWatch(self._events)
@@ -93,40 +117,57 @@ class Evaluator:
         Raises StorageUnavailable, and LeaseLost when another process took over meanwhile.
         """
         if self._held_back():  # and the lease is left to others, who may know more
-            raise HeldBack("heartbeats wait in the spool, or the clock is not known yet")
-        held_before = self._lease.held
+            raise HeldBack("heartbeats wait in the spool, or the time that counts is not known yet")
+        held_before = self._led and self._lease.held
+        self._led = False
         held = self._lease.hold()
         self._telemetry.lease_held(held)
         if not held:
             return 0
+        self._led = held_before
+        self._wait_for_others()
         if not held_before:
             self._windows.forget()
             self._alarms.took_over()
         self._notice_clock_step(held_before)
-        judged = 0
+        self._led = True
+        judged, self._behind = 0, False
         while not self._thread.stopping:
             self._thread.progress()
-            now = self._clock.now()
-            due = self._evaluations.due(now, BATCH)
+            now, waiting = self._clock.now(), self.arrivals.waiting()
+            # Those with a heartbeat that was received by their deadline and waits are left out until it is committed.
+            found = self._evaluations.due(now, BATCH + len(waiting))
+            due = [one for one in found if waiting.get(one.monitor_id, now + 1) > one.since][:BATCH]
+            self._behind = self._behind or len(due) < min(len(found), BATCH)
             if due:
-                self._judge(due, now)
+                self._judge(due, now, waiting)
                 judged += len(due)
             if len(due) < BATCH:
                 self._telemetry.evaluated_until(now / SECOND)
                 break
             if not self._lease.hold():
                 break
-        now = self._clock.now()
+        now = self._horizon()
         self._windows.look(self._calendars.refresh(), now)
-        self._alarms.advance(now, self._lease.check)
+        self._alarms.advance(now, self._check)
+        self._held_since = None
         return judged
 
-    def _judge(self, due: list[Due], now: int) -> None:
+    def _horizon(self) -> int:
+        """The moment up to which all that this process received is in the database: now, or just before the first
+        heartbeat that waits. No alert comes due beyond it: a heartbeat that waits may prove the opposite.
+        """
+        now = self._clock.now()
+        horizon = min((at - 1 for at in self.arrivals.waiting().values()), default=now)
+        self._behind = self._behind or horizon < now
+        return min(now, horizon)
+
+    def _judge(self, due: list[Due], now: int, waiting: Mapping[int, int] = NOTHING_WAITS) -> None:
         # After `now` was taken and what is due was read: an outage of our own that ended by then is known from here on,
         # and whoever was woken by a change of the calendar is judged by what it was changed to.
         calendar = self._calendars.refresh()
         found = {watched.id: watched for watched in load(self._db, [one.monitor_id for one in due], pasts=False)}
-        outcomes = []
+        outcomes: defaultdict[int, list[Outcome]] = defaultdict(list)
         for one in due:
             watched = found.get(one.monitor_id)
             if watched is None:  # removed since: nobody is there to be evaluated
@@ -136,26 +177,62 @@ class Evaluator:
                 self._put_off(one, now)
                 continue
             watched.uncounted = calendar.of(watched.monitor)
+            until = min(now, waiting.get(one.monitor_id, now + 1) - 1)
+            if (watched.state.last_received_at or 0) > until:  # another process has committed one received later
+                if until < now and now - one.since < LONGEST_CONTEST:
+                    self._behind = True
+                    continue
+                until = now
             try:
-                outcomes.append(self._judge_one(watched, one, now))
+                outcomes[until].append(self._judge_one(watched, one, until))
             except StorageUnavailable:
                 raise
             except Exception:  # one monitor that cannot be judged must not stop the others
                 log.exception("evaluation of %s failed; it is set aside for an hour", watched.monitor.tag)
                 self._put_off(one, now)
+        for until, some in outcomes.items():
+            self._settle(some, until, now)
+
+    def _settle(self, outcomes: list[Outcome], until: int, now: int) -> None:
+        waits_since = self._clock.monotonic()
+        # One may have been received by its deadline and queued since.
+        due = {one.due.monitor_id: one.due.since for one in outcomes}
         settled = self._evaluations.settle(
-            outcomes, self._check, lambda transaction, taken: self._alarms.observe(transaction, taken, now)
+            outcomes,
+            lambda: self._check(waits_since),
+            lambda transaction, taken: self._alarms.observe(transaction, taken, until),
+            lambda: {id for id, at in self.arrivals.waiting().items() if at <= due.get(id, 0)},
         )
-        self._report(settled, now, found)
+        self._report(settled, now)
 
     def _put_off(self, due: Due, now: int) -> None:
         self._telemetry.evaluation_failed()
         self._evaluations.set_aside(due, now + QUARANTINE)
 
-    def _check(self) -> None:
+    def _check(self, waits_since: int | None = None) -> None:
+        """Inside a transaction that has waited for the database since then, by the steady clock: raises to undo it when
+        another process may know more.
+        """
         self._lease.check()
         if self._held_back():
-            raise HeldBack("heartbeats wait in the spool, or the clock is not known yet")
+            raise HeldBack("heartbeats wait in the spool, or the time that counts is not known yet")
+        if waits_since is not None and self._clock.monotonic() - waits_since > LONGEST_WAIT_TO_WRITE:
+            self._disturbed_at = self._clock.monotonic()
+        self._wait_for_others()
+
+    def _wait_for_others(self) -> None:
+        """Raises HeldBack for a moment after the database was away, so that other processes commit what they received
+        meanwhile.
+        """
+        now, absences = self._clock.monotonic(), self.arrivals.absences()
+        if absences != self._absences:
+            self._absences, self._disturbed_at = absences, now
+        if self._disturbed_at is None or now - self._disturbed_at >= GRACE:
+            return
+        if self._held_since is None:
+            self._held_since = now
+        if now - self._held_since < LONGEST_GRACE:
+            raise HeldBack("the database was away: heartbeats of other processes may wait")
 
     def _judge_one(self, watched: Watched, due: Due, now: int) -> Outcome:
         last = watched.state.last_received_at
@@ -163,7 +240,7 @@ class Evaluator:
         recent = self._history.heartbeats(watched.id, LOG_READ) if arrived else ()
         return judge(watched, due, recent[::-1], now)
 
-    def _report(self, settled: list[Outcome], now: int, watched: Mapping[int, Watched]) -> None:
+    def _report(self, settled: list[Outcome], now: int) -> None:
         if not settled:
             return
         self._telemetry.evaluated(len(settled), max(0, now - min(one.due.since for one in settled)) / SECOND)
@@ -173,7 +250,7 @@ class Evaluator:
                 self._telemetry.transition(transition.status)
                 self._events.record(
                     LogEvent.STATUS_CHANGED,
-                    monitor=watched[outcome.due.monitor_id].monitor.tag,
+                    monitor=outcome.watched.monitor.tag,
                     status=transition.status,
                     previous=previous,
                     reason=transition.reason,
@@ -207,6 +284,7 @@ class Evaluator:
             log.debug("evaluation waits: %s", error)
             return _LONGEST_WAIT
         except StorageUnavailable as error:
+            self._held_since = None
             if self._waits.is_due(str(error)):
                 log.error("evaluation waits for the database: %s", error)
             return _LONGEST_WAIT
@@ -229,4 +307,10 @@ class Evaluator:
         if not self._lease.held:
             return _LONGEST_WAIT
         moments = [moment for moment in (self._evaluations.next_due(), self._alarms.next_due()) if moment is not None]
-        return min([_LONGEST_WAIT, *(max(0.0, (moment - self._clock.now()) / SECOND) for moment in moments)])
+        wait = min([_LONGEST_WAIT, *(max(0.0, (moment - self._clock.now()) / SECOND) for moment in moments)])
+        if (
+            wait == 0 and self._behind
+        ):  # what is due waits for a commit, and is not asked for again and again until then
+            self.arrivals.announce()
+            return _LONGEST_WAIT
+        return wait

@@ -129,6 +129,7 @@ def _outcome(
 ) -> Outcome:
     return Outcome(
         due,
+        watched,
         watched.state.received,
         watched.standing,
         standing,

@@ -13,8 +13,6 @@ from exporter.server.sockets import in_kernel, reset_on_close
 
 log = logging.getLogger(__name__)
 
-KEEPALIVE = 5
-"""Seconds an idle connection is kept for the next request."""
 SILENCE = 30
 """Seconds in which a new connection has to begin a request."""
 HEAD_PATIENCE = 10
@@ -52,6 +50,8 @@ class House(Protocol):
     """No more requests are taken than those that were sent already."""
     date: bytes
     """The Date header of this second."""
+    keepalive: float
+    """Seconds for which an idle connection is kept for its next request."""
 
     def add(self, connection: "Connection") -> None: ...
     def discard(self, connection: "Connection") -> None: ...
@@ -275,7 +275,7 @@ class Connection(asyncio.Protocol):
         if self._closing or not whole:
             self._end()
             return
-        self._deadline = self._house.loop.time() + KEEPALIVE
+        self._deadline = self._house.loop.time() + self._house.keepalive
         if self._buffer:
             self._next()
         if self._head is None and self._eof:

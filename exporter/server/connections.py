@@ -26,14 +26,19 @@ _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Connections:
     """The `House` of connections."""
 
-    def __init__(self, app: Any, loop: asyncio.AbstractEventLoop, telemetry: Telemetry, most: int = MOST) -> None:
+    def __init__(
+        self, app: Any, loop: asyncio.AbstractEventLoop, telemetry: Telemetry, keepalive: float, most: int = MOST
+    ) -> None:
+        """`keepalive` is in seconds."""
         self.app = app
         self.loop = loop
         self.draining = False
         self.date = b""
+        self.keepalive = keepalive
         self._telemetry = telemetry
         self._most = most
         self._open: set[Connection] = set()
+        self._starting: set[asyncio.Task[Any]] = set()
         self._refusals = Occasionally(log, "a request that is not HTTP as it should be was refused")
         self._drops = Occasionally(log, "a connection was closed")
         self._set_date()
@@ -43,6 +48,12 @@ class Connections:
 
     def add(self, connection: Connection) -> None:
         self._open.add(connection)
+
+    def start(self, accepted: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+        """Hands an accepted socket to a new connection, which counts from now on: the loop needs some turns for it."""
+        task = self.loop.create_task(self.loop.connect_accepted_socket(protocol, accepted))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
 
     def discard(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -71,7 +82,7 @@ class Connections:
 
         One that is being answered stays; of the others, those that wait for the rest of a body go last.
         """
-        if reason is None and len(self._open) < self._most:
+        if reason is None and len(self._open) + len(self._starting) < self._most:
             return True
         closable = [one for one in self._open if one.idle or one.waits_for_body]
         closable.sort(key=lambda one: (not one.idle, one.active_at))
@@ -102,7 +113,6 @@ class Listener:
         self._connections = connections
         self._protocol = protocol
         self._loop = connections.loop
-        self._starting: set[asyncio.Task[Any]] = set()
         self._again: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -131,9 +141,7 @@ class Listener:
                 self._pause()
                 return
             accepted.setblocking(False)
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, accepted))
-            self._starting.add(task)
-            task.add_done_callback(self._starting.discard)
+            self._connections.start(accepted, self._protocol)
 
     def _pause(self) -> None:
         """Clients wait in the kernel's queue."""

@@ -1,6 +1,7 @@
 """gunicorn, told to run one ASGI worker: one process is one replica."""
 
 import asyncio
+import math
 import mmap
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.config.settings import WebSettings
+from exporter.core.clock import SECOND
 from exporter.core.errors import InvalidValue
 from exporter.core.telemetry import Telemetry
 from exporter.server.borrowed import (
@@ -21,7 +23,7 @@ from exporter.server.borrowed import (
     LifespanManager,
     LifespanStartupFailed,
 )
-from exporter.server.connection import KEEPALIVE, Connection
+from exporter.server.connection import Connection
 from exporter.server.connections import MOST, Connections, Listener
 from exporter.server.logging import PlainLogger
 from exporter.server.scratch import scratch_folder
@@ -74,7 +76,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]
             self.lifespan = None
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
         most = connections_for(raise_descriptor_limit(), self.cfg.worker_connections)
-        self.connections = Connections(self.asgi, self.loop, self.app.telemetry, most)
+        self.connections = Connections(self.asgi, self.loop, self.app.telemetry, self.app.keepalive, most)
         self.listeners = [Listener(one.sock, self.connections, self._protocol) for one in self.sockets]
         for listener in self.listeners:
             listener.start()
@@ -160,6 +162,11 @@ class Server(BaseApplication):  # type: ignore[misc]
         """Whether the whole service ends, or else this worker alone, or a worker that is the only one."""
         return self._workers == 1 or self._ending[0] != 0
 
+    @property
+    def keepalive(self) -> float:
+        """Seconds for which an idle connection is kept for its next request."""
+        return self._web.keepalive / SECOND
+
     def end(self) -> None:
         self._ending[0] = 1
 
@@ -171,7 +178,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "logger_class": PlainLogger,
             "asgi_loop": "asyncio",
             "control_socket_disable": True,
-            "keepalive": KEEPALIVE,
+            "keepalive": math.ceil(self.keepalive),  # of gunicorn's own protocol class
             "graceful_timeout": GRACE,
             "timeout": 60,
             "worker_connections": MOST,

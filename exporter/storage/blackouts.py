@@ -11,6 +11,7 @@ import logging
 import threading
 
 from exporter.core.clock import SECOND, Clock
+from exporter.core.errors import StorageUnavailable
 from exporter.core.moments import roughly
 from exporter.core.spans import Span, merged
 from exporter.storage.database import Database
@@ -32,6 +33,10 @@ PAUSED = 10 * SECOND
 """A process that does nothing for so long was paused. Its own calls into a database that is away are shorter."""
 AFTERWARDS = 10 * SECOND
 """For so long after a clock was set back, what was under way with moments of the future is looked for."""
+COURTESY = 3 * SECOND
+"""How long a process that did not accept heartbeats, while others may have spooled them, leaves the stamp to those.
+They look twice a second.
+"""
 SKIPPED = "clock"
 """The kind of a span that a clock was set forward over."""
 _NAME = "exporter"
@@ -40,7 +45,13 @@ _NAME = "exporter"
 class Blackouts:
     """Any thread may call it, every second or so; all methods block and raise StorageUnavailable."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, courteous: bool = False) -> None:
+        """`courteous`: other processes may have accepted heartbeats while the database was away, as they have spools.
+        One that did moves the stamp without a blackout, so this process waits for that before it records one.
+        """
+        self._courteous = courteous
+        self._gap_seen_at: int | None = None
+        """Since when this process leaves a gap to the others, by the steady clock; None while it does not."""
         self._db = database
         self._clock = clock
         self._future = FutureMoments(database)
@@ -58,14 +69,23 @@ class Blackouts:
         """Moves the stamp forward when that is due, or in any case if `now`; returns the blackout that this recorded.
 
         `taking_since`: from that moment on this process took every heartbeat that came, wherever it put it, unless it
-        was paused. When this returns, whatever blackout there was before the call is in the database.
+        was paused. When this returns, whatever blackout there was before the call is in the database, unless this
+        process `waits`.
         """
         with self._stamping:
             self._notice_pause()
             try:
                 return self._stamp(taking_since, now)
+            except StorageUnavailable:
+                self._gap_seen_at = None  # when the database is back, the others are waited for again
+                raise
             finally:
                 self._notice_pause()
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is not known yet if there was a blackout: then no monitor is evaluated."""
+        return self._gap_seen_at is not None
 
     def set_back(self) -> None:
         """The clock was set back, however little: the next stamp moves the last one back, and all moments with it."""
@@ -123,10 +143,11 @@ class Blackouts:
             age = None if at is None else self._clock.now() - at
             if age is not None and -ahead <= age < (1 if at_once else EVERY):
                 self._seen_at = steady
+                self._gap_seen_at = None
                 if after_step:
                     self._settle_again()
                 return None  # another process did it
-            done, found = self._move(at, taking_since, ahead)
+            done, found = self._move(at, taking_since, ahead, at_once)
             if done:
                 return found
 
@@ -136,7 +157,9 @@ class Blackouts:
             at = next(iter(stamps.select(stamps.at).where(stamps.name == _NAME).tuples()))[0]
         return None if at is None else int(at)
 
-    def _move(self, at: int | None, taking_since: int | None, ahead: int = AHEAD) -> tuple[bool, Span | None]:
+    def _move(
+        self, at: int | None, taking_since: int | None, ahead: int = AHEAD, at_once: bool = False
+    ) -> tuple[bool, Span | None]:
         """From `at` to now, with the blackout between; False if another process moved it first."""
         back = at is not None and at > self._clock.now() + ahead
         if back:
@@ -144,6 +167,8 @@ class Blackouts:
         with self._db.write("stamp"):
             now, steady = self._clock.now(), self._clock.monotonic()  # it may have waited for the database
             found = self._gap(at, now, steady, taking_since)
+            if found is not None and not at_once and self._leaves_it_to_others(steady):
+                return True, None
             if not self._replace(at, {"at": now}):
                 return False, None
             if found is not None:
@@ -162,7 +187,13 @@ class Blackouts:
         elif self._set_back_at is not None and steady - self._set_back_at < AFTERWARDS:
             self._settle_again()
         self._seen_at = steady
+        self._gap_seen_at = None
         return True, found
+
+    def _leaves_it_to_others(self, steady: int) -> bool:
+        if self._courteous and self._gap_seen_at is None:
+            self._gap_seen_at = steady
+        return self._gap_seen_at is not None and steady - self._gap_seen_at < COURTESY
 
     def _settle_again(self) -> None:
         """What was received before the clock was set back may have been committed after it."""

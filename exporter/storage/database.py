@@ -17,6 +17,8 @@ from exporter.storage.tables import Tables
 
 log = logging.getLogger(__name__)
 
+AWAY = 1.0
+"""Seconds. A transaction that took longer waited for a database that was locked, frozen or away."""
 LONGEST = 8.0
 """Seconds that a transaction may last which writes to a log that others follow: see `storage.log_feed`."""
 
@@ -166,6 +168,13 @@ class Database:
         """Milliseconds after which rows whose numbers were handed out earlier are there, or never will be."""
         self.trouble: str | None = None
         """Why the last transaction failed; None when it did not."""
+        self.absences = 0
+        """Grows with every transaction that failed or was kept waiting for the database, and the first one that follows
+        a failure. Conflicts of two transactions do not count."""
+        self._failed = False
+        """Whether the last transaction failed."""
+        self._truncated = False
+        """Whether a file of the database was found to be truncated."""
         self.doubts = 0
         """How many commits got no answer: they may have been made or not."""
 
@@ -212,6 +221,7 @@ class Database:
             if self._in_vain != before:  # else whoever queues behind one that waits in vain waits twice as long
                 raise StorageUnavailable(f"{operation}: not tried after {self.trouble}")
             begun = committing = False
+            started = time.monotonic()
             try:
                 with self._session(operation, writing=True):
                     with self._peewee.atomic():
@@ -226,9 +236,12 @@ class Database:
                     for action in transaction.after_commit:
                         action()
                     self._works(None)
+                    self.absences += self._failed
+                    self._failed = False
             finally:
                 self._in_vain += not begun
                 self.doubts += committing
+                self.absences += time.monotonic() - started > AWAY
 
     @contextmanager
     def read(self, operation: str) -> Iterator[Reader]:
@@ -256,6 +269,8 @@ class Database:
             raise
         except self._engine.errors as error:
             leave = self._engine.discard
+            if (writing or inside) and not isinstance(error, self._engine.conflicts):
+                self.absences, self._failed = self.absences + 1, True
             raise self._told(operation, self._first(error)) from error
         except StorageUnavailable:
             leave = self._engine.discard
@@ -285,6 +300,13 @@ class Database:
             self._rescue()
             self._replaced()
             raise peewee.OperationalError("the database was removed or replaced")
+        truncated = self._engine.truncated()
+        if truncated is not None:
+            if not self._truncated:
+                self._truncated = True
+                log.critical("another program truncated the database: %s", truncated)
+            self._replaced()
+            raise peewee.OperationalError(f"the database was truncated: {truncated}")
 
     def _rescue(self) -> None:
         """What was acknowledged must not be lost with the files."""

@@ -62,6 +62,10 @@ class Engine:
         """Right after `place`: whether all files that this thread's connection writes to still have their names."""
         return True
 
+    def truncated(self) -> str | None:
+        """Right after `place`: which file lost its end, for people; None when none did."""
+        return None
+
     def rescue(self) -> bool:
         """They do not: puts what was committed where it lasts, and returns whether that succeeded. Raises `errors`."""
         return False

@@ -1,6 +1,6 @@
 """Which monitors are due for evaluation, and how an evaluation's outcome is written down: at most once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from exporter.core.alert import Observation
 from exporter.core.timeline import Standing
 from exporter.core.uptime import Past
 from exporter.storage.database import LONGEST, Bulk, Database, Prepared, Transaction, param
-from exporter.storage.fleet import Fleet
+from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.history import Transition
 from exporter.storage.pasts import load_pasts_of
 from exporter.storage.snapshot import chunks
@@ -30,6 +30,8 @@ class Outcome:
     """What one evaluation found. It is written only if nothing arrived and nobody else wrote meanwhile."""
 
     due: Due
+    watched: Watched
+    """As it was read from the database."""
     received: int
     """Heartbeats that the monitor had received when it was read."""
     before: Standing
@@ -109,14 +111,18 @@ class Evaluations:
         outcomes: Sequence[Outcome],
         check: Callable[[], None],
         also: Callable[[Transaction, Sequence[Outcome]], None] = lambda transaction, settled: None,
+        left_out: Callable[[], Container[int]] = tuple,
     ) -> list[Outcome]:
         """Writes all in one transaction and returns those that took effect.
 
         `check` is called inside it and raises to undo everything: this is where a lost lease stops a late writer.
-        `also` writes what follows from those that took effect, in the same transaction.
+        `also` writes what follows from those that took effect, in the same transaction. `left_out` is called inside it
+        too: the ids of monitors of which something is known by then that their outcomes do not rest on.
         """
         with self._db.write("record evaluations", within=LONGEST) as transaction:
             check()
+            left = left_out()
+            outcomes = [one for one in outcomes if one.due.monitor_id not in left]
             settled = self._as_judged(transaction, outcomes)
             transaction.execute_many(self._settle, [self._settle.row(_state_row(one)) for one in settled])
             transaction.execute_many(

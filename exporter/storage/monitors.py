@@ -60,19 +60,6 @@ class Monitors:
             rows = list(monitors.select(monitors.id, monitors.revision).where(monitors.revision > revision).tuples())
         return max((row[1] for row in rows), default=revision), [row[0] for row in rows]
 
-    def removed(self, ids: Sequence[int]) -> set[int]:
-        """Those of these monitors that are gone."""
-        monitors = self._db.tables.monitors
-        with self._db.read("find removed monitors"):
-            here = {
-                row[0]
-                for chunk in chunks(ids)
-                for row in monitors.select(monitors.id)
-                .where(monitors.id.in_(chunk) & monitors.removed_at.is_null())
-                .tuples()
-            }
-        return set(ids) - here
-
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, monitor: Monitor, digest: bytes) -> None:

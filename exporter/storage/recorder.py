@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from exporter.core.errors import StorageConflict, StorageUnavailable
@@ -57,6 +57,10 @@ class Recorder:
         self._settled = settled
         self._attention = attention
         self._queue: deque[Pending] = deque()
+        self._under_way: list[Pending] = []
+        """The group that is being committed or spooled."""
+        self._announced = False
+        """Whether the evaluator waits for the next group to be settled."""
         self._jobs: deque[tuple[Sequence[int], threading.Event]] = deque()
         self._unread: set[int] = set()
         """Monitors that somebody else changed and that the database would not let us read."""
@@ -95,6 +99,29 @@ class Recorder:
         self._thread.wake()
         return True
 
+    def waiting(self) -> Mapping[int, int]:
+        """By monitor id, the earliest moment of receipt of its heartbeats that were received and are neither in the
+        database nor in the spool yet. May be called on any thread.
+        """
+        first: dict[int, int] = {}
+        # The queue before the group: a heartbeat that moves on is in both for a moment, and never in neither.
+        queue = [one for one in self._queue.copy() if not one.abandoned]
+        for pending in (*queue, *self._under_way):
+            if pending.error is None:
+                id, at = pending.watched.id, pending.beat.received_at
+                first[id] = min(at, first.get(id, at))
+        return first
+
+    def announce(self) -> None:
+        """Has `attention` called when the next group is settled. May be called on any thread."""
+        self._announced = True
+        if not self._queue and not self._under_way:  # it was settled meanwhile
+            self._attend()
+
+    def absences(self) -> int:
+        """Grows whenever the database was away, for as long as it is and when it is back."""
+        return self._db.absences
+
     def reload(self, ids: Sequence[int]) -> threading.Event:
         """Has these monitors read anew from the database, between two groups: somebody else changed them.
 
@@ -113,6 +140,7 @@ class Recorder:
             self._thread.progress()
             # Heartbeats first: whatever goes wrong with the rest, they are taken.
             taken = self._take() if self._queue else 0
+            self._attend()
             if self._jobs:
                 ids, done = self._jobs.popleft()
                 self._serve(ids, done)
@@ -125,20 +153,33 @@ class Recorder:
             self._spooler.close()
         self._db.close()
 
+    def _attend(self) -> None:
+        if self._announced:
+            self._announced = False
+            self._attention()
+
     def _take(self) -> int:
         """How many heartbeats that were."""
-        batch: list[Pending] = []
+        batch = self._under_way = []
         while self._queue and len(batch) < MAX_BATCH:
-            pending = self._queue.popleft()
+            pending = self._queue[0]
             if not pending.abandoned:
                 batch.append(pending)
             elif self._spooler is not None:
                 self._spooler.missed()
+            self._queue.popleft()
+        try:
+            self._settle(batch)
+        finally:
+            self._under_way = []
+        return len(batch)
+
+    def _settle(self, batch: list[Pending]) -> None:
         if not batch:
-            return 0
+            return
         if self._spooler is not None and self._spooler.steps_in:
             self._put_by(self._spooler, batch)
-            return len(batch)
+            return
         started = time.perf_counter()
         try:
             self._commit_whatever_is_in_the_way(batch)
@@ -156,7 +197,6 @@ class Recorder:
             self._telemetry.batch_committed(len(batch), time.perf_counter() - started)
             self._refusals.over()
             self._read_again()
-        return len(batch)
 
     def _split(self, batch: Sequence[Pending]) -> None:
         """A group that cannot be written, although the database is there, holds something that cannot. It is halved

@@ -17,7 +17,7 @@ from exporter.core.status import Reason, Status
 from exporter.core.timeline import Standing
 from exporter.core.uptime import NOTHING_HAPPENED
 from exporter.storage.database import Database
-from exporter.storage.fleet import Watched
+from exporter.storage.fleet import Fleet, Watched
 from exporter.storage.pasts import load_pasts
 from exporter.storage.tables import MONITOR_COLUMNS, STANDING_COLUMNS, STATE_COLUMNS
 
@@ -64,6 +64,24 @@ def load_standings(database: Database, ids: Sequence[int]) -> dict[int, Standing
             for some in chunks(ids)
             for id, *row in query.where(states.monitor_id.in_(some)).tuples()
         }
+
+
+def load_present(database: Database, fleet: Fleet, ids: Sequence[int]) -> dict[int, Watched]:
+    """These monitors as they are in the database now, with the fleet's calendar; removed ones are left out. The fleet
+    itself may be behind what other processes wrote. Raises StorageUnavailable.
+    """
+    present = {watched.id: watched for watched in load(database, sorted(set(ids)), pasts=False)}
+    for watched in present.values():
+        watched.uncounted = fleet.calendar.of(watched.monitor)
+    return present
+
+
+def load_ids_with(database: Database, statuses: Sequence[Status]) -> list[int]:
+    """The ids of the monitors that have one of these statuses in the database now. Raises StorageUnavailable."""
+    states = database.tables.states
+    query = states.select(states.monitor_id).where(states.status.in_([one.value for one in statuses]))
+    with database.read("read standings"):
+        return [int(row[0]) for row in query.order_by(states.monitor_id).tuples()]
 
 
 def _among(column: Any, ids: Sequence[int]) -> Any:

@@ -16,6 +16,7 @@ import peewee
 from exporter.core.storage_url import sqlite_file
 from exporter.storage.engine import Engine
 from exporter.storage.sqlite_names import Names
+from exporter.storage.sqlite_sizes import Sizes
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class SqliteEngine(Engine):
         self.name = str(file.absolute())
         self._file = str(self.file)
         self._names = Names(self.file)
+        self._sizes = Sizes(self.file)
         self.database = _Sqlite(
             self._file,
             # Deferred transactions that turn into writers fail with "database is locked" at once, whatever the timeout.
@@ -86,6 +88,10 @@ class SqliteEngine(Engine):
             return False
         connection.log = log  # SQLite makes them when it first needs them
         return True
+
+    def truncated(self) -> str | None:
+        """SQLite notices it when the file is next opened."""
+        return self._sizes.truncated()
 
     def rescue(self) -> bool:
         """The open connection still has the log, and copies what it holds into the database."""

@@ -6,9 +6,11 @@ import falcon.asgi
 
 from exporter.ingest.guesses import Guesses
 from exporter.web.auth import Access, Guard
+from exporter.web.document_pages import DocumentPage
+from exporter.web.documents import Documents
 from exporter.web.errors import Errors
 from exporter.web.feed import Feed
-from exporter.web.headers import FEED, STATIC
+from exporter.web.headers import REVALIDATED, STATIC
 from exporter.web.incident_pages import IncidentPage, IncidentsPage
 from exporter.web.listing import Listing
 from exporter.web.middleware import Passage, Route
@@ -44,6 +46,7 @@ def create_app(parts: Parts, guesses: Guesses | None = None) -> falcon.asgi.App[
 def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
     """All of them; docs/api.md names each, and a test holds it to that."""
     telemetry = parts.settings().telemetry_path
+    document = DocumentPage(parts, pages, Documents())
 
     def explains() -> bool:
         return parts.settings().auth.token is not None
@@ -54,7 +57,9 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         Route("/monitors/{tag}", MonitorPage(parts, pages), "page"),
         Route("/incidents", IncidentsPage(parts, pages), "page"),
         Route("/incidents/{id}", IncidentPage(parts, pages), "page"),
-        Route("/incidents.atom", Feed(parts, pages), "feed", headers=FEED),
+        Route("/incidents.atom", Feed(parts, pages), "feed", headers=REVALIDATED),
+        Route("/docs", document, "page", headers=REVALIDATED),
+        Route("/docs/{path:path}", document, "page", headers=REVALIDATED),
         Route("/refusals", RefusalsPage(parts, pages), "page"),
         *(Route(path, resource(parts), "api") for path, resource in RESOURCES.items()),
         Route(telemetry, Exposition(parts.scrape, parts.executor), "metrics", Access.METRICS),

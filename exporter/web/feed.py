@@ -1,16 +1,15 @@
 """`/incidents.atom`: the newest incidents with their timelines, for feed readers (RFC 4287)."""
 
-import hashlib
 import re
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import falcon
 import falcon.asgi
 
 from exporter.core.moments import rfc3339
 from exporter.web.addresses import base_url
+from exporter.web.etags import answer_unless_known
 from exporter.web.incident_rows import IncidentRow, incident_rows, title_of
 from exporter.web.parts import Parts
 from exporter.web.rendering import Pages
@@ -44,11 +43,7 @@ class Feed:
     async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
         body = await made(req, resp, self._parts, self._render, base_url(req, self._parts.settings))
         resp.content_type = ATOM
-        resp.etag = tag = hashlib.blake2b(body, digest_size=16).hexdigest()
-        if _knows(req.get_header("If-None-Match"), tag):
-            resp.status = falcon.HTTP_304
-        else:
-            resp.data = body
+        answer_unless_known(req, resp, body)
 
     on_head = on_get
 
@@ -74,8 +69,3 @@ class Feed:
 def urn(incident: "Incident") -> str:
     """For ever the same, under whatever URL this service is reached, and another one in another service."""
     return uuid.uuid5(uuid.NAMESPACE_OID, f"{incident.tag} {incident.started_at} {incident.id}").urn
-
-
-def _knows(if_none_match: str | None, tag: str) -> bool:
-    """Whether the reader has this very one. Compared weakly, as RFC 9110 has it for this header."""
-    return if_none_match is not None and (if_none_match.strip() == "*" or f'"{tag}"' in if_none_match)

@@ -7,7 +7,8 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
 PLAIN = (("x-content-type-options", "nosniff"), ("cache-control", "no-store"))
-"""On all but static files and the feed: what is true now is not true later, and some of it is behind a token."""
+"""On all but static files, documents and the feed: what is true now is not true later, and some of it is behind a
+token."""
 HTML = (
     *PLAIN,
     ("content-security-policy", CONTENT_SECURITY_POLICY),
@@ -17,8 +18,8 @@ HTML = (
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
 )
-FEED = (("x-content-type-options", "nosniff"), ("cache-control", "private, no-cache"))
-"""Readers may keep it, and ask each time whether it is still the same."""
+REVALIDATED = (("x-content-type-options", "nosniff"), ("cache-control", "private, no-cache"))
+"""On answers with an ETag: clients may keep them, and ask each time whether they are still the same."""
 STATIC = (
     ("x-content-type-options", "nosniff"),
     ("cross-origin-resource-policy", "same-origin"),

@@ -126,7 +126,7 @@ class Replica:
             Silent(),
             owed=lambda: None,
         )
-        self.engine = Engine(self.db, self.fleet, self.monitors, self.progress, self.alerts, self.ledger)
+        self.engine = Engine(self.db, self.fleet, self.progress, self.alerts, self.ledger)
         self.evaluator = Evaluator(self.db, self.evaluations, self.history, self.lease, clock, Silent(), self.engine)
         self.settled: list[Pending] = []
         self.recorder = Recorder(self.db, self.fleet, Silent(), name, settled=self.settled.extend)

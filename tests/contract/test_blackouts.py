@@ -16,7 +16,7 @@ from exporter.core.heartbeat import Kind
 from exporter.core.spans import Span
 from exporter.core.telemetry import Silent
 from exporter.evaluation.evaluator import Evaluator
-from exporter.storage.blackouts import AHEAD, EVERY, LONGEST_GAP, Blackouts
+from exporter.storage.blackouts import AHEAD, COURTESY, EVERY, LONGEST_GAP, Blackouts
 from exporter.storage.calendars import Calendars
 from exporter.storage.database import Database
 from exporter.storage.leases import Lease
@@ -259,6 +259,140 @@ def test_who_was_paused_took_nothing_with_a_spool_either(
         clock.advance(SECOND)
         one.presence.stamp()
     assert len(rows(one.db)) == 1
+
+
+# ── processes with spools ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Spooling(Living):
+    """A process with a spool, which may take heartbeats while the database is away."""
+
+    taking_since: int | None = None
+
+    def start(self, after_outage: str = "forgive") -> None:
+        self.presence = Presence(
+            self.db, self.fleet, self.clock, CollectorRegistry(), lambda: self.taking_since, spools=True
+        )
+        self.lease = Lease(self.db, self.clock, "evaluation", f"{self.name}, {self.clock.steady}")
+        self.evaluator = Evaluator(
+            self.db,
+            self.evaluations,
+            self.history,
+            self.lease,
+            self.clock,
+            Silent(),
+            calendars=self.presence,
+            held_back=self.presence.waits,
+        )
+        self.presence.begin(after_outage)
+        self.refresh()
+
+    def outage(self, milliseconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is there and works, and the database is away."""
+        with monkeypatch.context() as patched:
+            patched.setattr(self.db, "write", refuse)
+            for _ in range(milliseconds // (5 * SECOND)):
+                self.clock.advance(5 * SECOND)
+                with suppress(StorageUnavailable):
+                    self.presence.stamp()
+
+    def stamp_for(self, milliseconds: int) -> None:
+        for _ in range(milliseconds // 500):
+            self.clock.advance(500)
+            self.presence.stamp()
+
+
+@pytest.fixture
+def spooling(url: str, clock: ManualClock) -> Iterator[Spooling]:
+    """One that has taken heartbeats since its start."""
+    spooling = Spooling(url, clock, "spooling")
+    spooling.start()
+    spooling.presence.stamp()
+    spooling.taking_since = START
+    yield spooling
+    spooling.db.close()
+
+
+@pytest.fixture
+def starting(url: str, clock: ManualClock) -> Iterator[Spooling]:
+    starting = Spooling(url, clock, "starting")
+    yield starting
+    starting.db.close()
+
+
+def test_one_that_starts_leaves_it_to_one_that_spooled(
+    spooling: Spooling, starting: Spooling, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spooling.outage(5 * MINUTE, monkeypatch)
+    starting.start()
+    assert starting.presence.waits()
+    starting.taking_since = clock.now()
+    with pytest.raises(StorageUnavailable):
+        starting.evaluator.evaluate_due()
+    clock.advance(500)
+    spooling.presence.stamp()
+    starting.presence.stamp()
+    assert not starting.presence.waits()
+    starting.evaluator.evaluate_due()
+    assert rows(starting.db) == []
+
+
+def test_a_dead_job_is_found_in_time_after_such_a_start(
+    spooling: Spooling, starting: Spooling, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spooling.add("job")
+    spooling.beat("job")
+    spooling.evaluator.evaluate_due()
+    spooling.outage(11 * MINUTE, monkeypatch)
+    starting.start()
+    clock.advance(500)
+    spooling.presence.stamp()
+    starting.presence.stamp()
+    starting.evaluator.evaluate_due()
+    assert starting.past("job")[-1] == ("DOWN", START + 10 * MINUTE + 1)
+
+
+def test_one_whose_spool_failed_leaves_it_to_one_that_spooled(
+    spooling: Spooling, starting: Spooling, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting.start()
+    for _ in range(60):
+        spooling.outage(5 * SECOND, monkeypatch)
+        clock.advance(-5 * SECOND)
+        starting.outage(5 * SECOND, monkeypatch)
+    starting.presence.stamp()
+    assert starting.presence.waits()
+    spooling.presence.stamp()
+    starting.presence.stamp()
+    assert not starting.presence.waits()
+    assert rows(starting.db) == []
+
+
+def test_when_no_other_process_says_more_it_is_a_blackout_until_the_first_was_ready(
+    spooling: Spooling, starting: Spooling, clock: ManualClock
+) -> None:
+    clock.advance(5 * MINUTE)
+    starting.start()
+    clock.advance(200)
+    starting.taking_since = ready = clock.now()
+    starting.stamp_for(COURTESY - 1000)
+    assert starting.presence.waits()
+    starting.stamp_for(1000)
+    assert not starting.presence.waits()
+    assert rows(starting.db) == [(START, ready)]
+    assert stamped_at(starting.db) == clock.now()
+
+
+def test_one_that_ends_before_it_is_known_records_it(
+    spooling: Spooling, starting: Spooling, clock: ManualClock
+) -> None:
+    clock.advance(5 * MINUTE)
+    starting.start()
+    starting.taking_since = ready = clock.now()
+    clock.advance(SECOND)
+    starting.presence.end()
+    assert rows(starting.db) == [(START, ready)]
+    assert stamped_at(starting.db) == clock.now()
 
 
 # ── clocks that step ─────────────────────────────────────────────────────────────────────────────────────────────

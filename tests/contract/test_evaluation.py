@@ -1,5 +1,7 @@
 """Every transition exactly once, at the right moment, by one of all processes."""
 
+from typing import Any
+
 import pytest
 
 from exporter.core.clock import HOUR, MINUTE, SECOND
@@ -196,9 +198,9 @@ def test_a_heartbeat_between_judgement_and_writing_wins(replica: Replica, clock:
     due = replica.evaluations.due(clock.now(), 10)
     settle = replica.evaluations.settle
 
-    def beaten(outcomes: object, check: object, also: object) -> object:
+    def beaten(*arguments: Any) -> object:
         replica.beat("job")
-        return settle(outcomes, check, also)  # type: ignore[arg-type]
+        return settle(*arguments)
 
     replica.evaluations.settle = beaten  # type: ignore[assignment, method-assign]
     replica.evaluator._judge(due, clock.now())

@@ -97,6 +97,9 @@ def test_the_demo(demo: Demo) -> None:
         assert "DOWN" in seen["stuck"]
         assert seen["watchdog"][-1] == "UP", "Alertmanager posts what Prometheus fires"
         assert alerts >= {"Watchdog", "HeartbeatDegraded", "HeartbeatDown", "HeartbeatFailed", "HeartbeatOverrunning"}
+        rules = json.loads(curl(f"{prometheus}/api/v1/rules?type=alert").body)["data"]["groups"]
+        links = {rule["annotations"]["runbook_url"] for group in rules for rule in group["rules"]}
+        assert {curl(link).status for link in links} == {200}
         query = curl("-G", f"{prometheus}/api/v1/query", "--data-urlencode", 'query=up{job="heartbeat"} == 1')
         assert json.loads(query.body)["data"]["result"]
         assert "A demo is running" in Demo(demo.folder).refused()

@@ -3,9 +3,11 @@
 import html
 import os
 import re
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -142,13 +144,64 @@ def test_a_run_with_its_output(service: Service, job: Path, place: str, name: st
         assert end[3] == OUTPUTS[name].decode()[:10_000]
 
 
+def programs(folder: Path, *names: str) -> Path:
+    """A folder with these programs and no other."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).symlink_to(need_tool(name))
+    return folder
+
+
+def without_mktemp(folder: Path) -> dict[str, str]:
+    return {"PATH": str(programs(folder / "programs", "cat", "curl", "head", "rm"))}
+
+
+def without_head(folder: Path) -> dict[str, str]:
+    return {"PATH": str(programs(folder / "programs", "cat", "curl", "mktemp", "rm"))}
+
+
+def without_the_folder(folder: Path) -> dict[str, str]:
+    return {"TMPDIR": str(folder / "missing")}
+
+
+def without_room(folder: Path) -> dict[str, str]:
+    """The file can be made, and each write to it fails with ENOSPC."""
+    full = programs(folder / "programs", "cat", "curl", "head", "rm") / "mktemp"
+    full.write_text(
+        f"#!/bin/sh\ncat </dev/null\nrm -f {folder}/full\n/bin/ln -s /dev/full {folder}/full\necho {folder}/full\n"
+    )
+    full.chmod(0o755)
+    return {"PATH": str(full.parent)}
+
+
+@pytest.mark.parametrize("result", ["0", "7"])
+@pytest.mark.parametrize("trouble", [without_mktemp, without_head, without_the_folder, without_room])
 @pytest.mark.parametrize("place", ["docs/heartbeats.md", "the monitor's page"])
-def test_a_run_without_room_for_its_output_is_a_failure(service: Service, job: Path, place: str) -> None:
+def test_a_job_runs_whatever_becomes_of_its_output(
+    service: Service, tmp_path: Path, place: str, trouble: Callable[[Path], dict[str, str]], result: str
+) -> None:
+    """And once, to its end, with its exit code sent and returned."""
     need_tool("curl")
-    done = sh(output_lines(place, service), job, TMPDIR=str(job.parent / "missing"))
-    kind, exit_code, _, output = rows(service, TAG)[-1]
-    assert (kind, exit_code, output) == ("failure", done.returncode, "")
-    assert done.returncode != 0
+    null = os.stat("/dev/null")
+    environment = trouble(tmp_path)
+    runs, job = tmp_path / "runs", tmp_path / "job" / "backup"
+    job.parent.mkdir()
+    job.write_text(f'#!/bin/sh -e\nprintf "%200000d" 7\necho end >>{runs}\nexit {result}\n')
+    job.chmod(0o755)
+    path = {"PATH": f"{job.parent}:{environment.pop('PATH', os.environ['PATH'])}"}
+    done = sh("set -e\n" + output_lines(place, service), job, **environment, **path)
+    assert done.returncode == int(result), done.stderr
+    assert runs.read_text() == "end\n"
+    assert rows(service, TAG)[-1][:2] == ("success" if result == "0" else "failure", int(result))
+    assert os.stat("/dev/null").st_rdev == null.st_rdev
+
+
+@pytest.mark.parametrize("place", ["docs/heartbeats.md", "the monitor's page"])
+def test_a_job_runs_when_the_service_is_away(service: Service, job: Path, place: str) -> None:
+    lines = output_lines(place, service).replace(service.url, f"http://127.0.0.1:{free_port()}")
+    done = sh("set -e\n" + lines.replace("--retry 5", "--retry 0"), job, RESULT="7", TMPDIR=str(job.parent))
+    assert done.returncode == 7, done.stderr
+    assert [file.name for file in job.parent.iterdir()] == ["backup"]
 
 
 def test_an_output_is_sent_again_after_a_restart(start: Starter, job: Path) -> None:
@@ -156,7 +209,7 @@ def test_an_output_is_sent_again_after_a_restart(start: Starter, job: Path) -> N
     service = start(monitors(TAG))
     lines = output_lines("the monitor's page", service)
     assert service.stop() == 0
-    lines = "\n".join(line for line in lines.splitlines() if not line.endswith("/start"))
+    lines = "\n".join(line for line in lines.splitlines() if not line.endswith("/start || true"))
     refused = job.parent / "refused"
     with refused.open("w") as said:
         process = subprocess.Popen(
@@ -246,6 +299,29 @@ def test_a_wrong_secret_is_told_and_not_tried_again(service: Service, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert (done.stdout + done.stderr).count("heartbeat: ") == 1
     assert "404" in done.stdout + done.stderr
+
+
+def test_no_answer_fails_a_python_job(service: Service, tmp_path: Path) -> None:
+    """Not even one that is no HTTP."""
+    command = script("docs/heartbeats.md", "python", service, tmp_path)
+    file = Path(command[1])
+    text = file.read_text().replace("time.sleep", "bool").replace("5)", "1)")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=say_nonsense, args=(server,))
+        thread.start()
+        for url in (f"http://127.0.0.1:{server.getsockname()[1]}/", "nonsense"):
+            file.write_text(re.sub(r'heartbeat\("http.*"\)', f'heartbeat("{url}")', text))
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout.startswith("heartbeat: ")
+        thread.join(20)
+
+
+def say_nonsense(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(10_000)
+        connection.sendall(b"SSH-2.0-OpenSSH\r\n")
 
 
 @pytest.mark.parametrize("sender", ["curl", "python", "js"])

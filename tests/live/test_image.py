@@ -81,6 +81,8 @@ def test_what_the_image_builds_and_runs(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{port}"
         eventually(lambda: curl(f"{url}/-/ready").status == 200)
         assert subprocess.run(health, capture_output=True, timeout=30, check=False).returncode == 0
+        runbook = curl(f"{url}/docs/runbooks/HeartbeatDown")
+        assert (runbook.status, ">HeartbeatDown</h1>" in runbook.body) == (200, True)
         # As by `docker exec`, in the folder of WORKDIR: it is the same database.
         add = [command[0], "monitor", "add", "job"]
         added = subprocess.run(add, cwd=data, capture_output=True, text=True, timeout=30, check=False)

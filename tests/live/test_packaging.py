@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import made
-from tests.live.conftest import ROOT
+from tests.live.conftest import ROOT, curl, eventually, free_port
 
 pytestmark = pytest.mark.live
 
@@ -30,8 +30,8 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert sources <= names
-    shipped = [ROOT / "alertmanager", ROOT / "dashboards"]
-    kinds = ("__init__.py", "*.json", "*.yml", "*.yaml", "*.tmpl")
+    shipped = [ROOT / "alertmanager", ROOT / "dashboards", ROOT / "docs"]
+    kinds = ("__init__.py", "*.json", "*.yml", "*.yaml", "*.tmpl", "*.md", "*.png")
     data = [file for folder in shipped for kind in kinds for file in folder.rglob(kind) if file.parent.name != "source"]
     assert {f"exporter/{file.relative_to(ROOT)}" for file in data} <= names
     assert not any("/source/" in name for name in names), "what builds the files needs no installing"
@@ -69,3 +69,15 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for file in (one for one in data if one.name != "__init__.py"):
         assert (exported / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
+    url = f"http://127.0.0.1:{free_port()}"
+    serve = [*command[:1], "serve", "--web.listen-address", url.removeprefix("http://"), *command[-2:]]
+    with (tmp_path / "serve.log").open("wb") as log:
+        service = subprocess.Popen(serve, stdout=log, stderr=log, cwd=tmp_path, env=environment)
+    try:
+        eventually(lambda: curl(f"{url}/-/ready").status == 200)
+        runbook = curl(f"{url}/docs/runbooks/HeartbeatDown")
+        assert (runbook.status, ">HeartbeatDown</h1>" in runbook.body) == (200, True)
+        assert curl(f"{url}/docs/").status == curl(f"{url}/docs/incident.png").status == 200
+    finally:
+        service.terminate()
+        service.wait(40)

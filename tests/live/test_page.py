@@ -83,6 +83,12 @@ ALARMED = {
     "/incidents/2": 200,  # acknowledged
     "/incidents/3": 200,  # a long timeline, and texts that would be something else
     "/incidents/99": 404,
+    "/docs/": 200,
+    "/docs/configuration": 200,  # wide tables
+    "/docs/incidents": 200,  # a picture
+    "/docs/architecture": 200,  # deep lists and long lines of code
+    "/docs/runbooks/HeartbeatDown": 200,
+    "/docs/none": 404,
 }
 OTHERS = [
     ("every_status", "/", 200),

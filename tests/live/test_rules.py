@@ -92,6 +92,7 @@ class Stack:
 
     def _export(self) -> None:
         command = [sys.executable, "-m", "exporter", "assets", "export", str(self.assets.parent)]
+        command += ["--web.external-url", self.service.url]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
 
     def _fit(self) -> None:
@@ -215,7 +216,10 @@ def test_what_fires_arrives_and_nothing_else(stack: Stack) -> None:
     assert re.match(
         r"missed has not reported success although it was due \S+ ago", missed["annotations"]["description"]
     )
-    assert missed["annotations"]["runbook_url"].endswith("/docs/runbooks/HeartbeatDown.md")
+    runbook = missed["annotations"]["runbook_url"]
+    assert runbook == f"{stack.service.url}/docs/runbooks/HeartbeatDown"
+    page = curl(runbook)
+    assert (page.status, ">HeartbeatDown</h1>" in page.body) == (200, True)
     assert "exit code 7" in stack.alert("HeartbeatFailed")["annotations"]["description"]
 
 

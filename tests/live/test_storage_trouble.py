@@ -137,6 +137,46 @@ def test_a_database_that_is_deleted_or_replaced_under_us(start: Starter, tmp_pat
     assert "starting over" in service.output()
 
 
+@pytest.mark.parametrize("share", [0, 0.5], ids=["empty", "half"])
+def test_a_log_that_is_truncated_under_us(start: Starter, tmp_path: Path, share: float) -> None:
+    """What is acknowledged afterwards is kept, and the database is whole."""
+    clients = 2
+    service = start("storage: {heartbeats_kept: 10000}\n" + monitors("job"))
+    log = tmp_path / "live.db-wal"
+    with Load(service, clients=clients) as load:
+        eventually(lambda: len(load.acknowledged) > 50)
+        os.truncate(log, int(log.stat().st_size * share))
+        before = set(load.acknowledged)
+        eventually(lambda: len(load.acknowledged - before) > 50)
+        load.stop()
+    service.stop()
+    with closing(sqlite3.connect(tmp_path / "live.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        found = {row[0] for row in database.execute("SELECT rid FROM heartbeats")}
+        (received,) = database.execute("SELECT received FROM states").fetchone()
+    # An answer may be on its way while the file is truncated, one for each client.
+    assert len(load.acknowledged - before - found) <= clients
+    assert received == len(found)
+    assert f"{log} was truncated" in service.output()
+    assert "starting over" in service.output()
+
+
+def test_a_database_that_is_truncated_under_us(start: Starter, tmp_path: Path) -> None:
+    """Nothing is acknowledged into what is left of it, and the service says why."""
+    clients = 2
+    service = start(monitors("job"))
+    with Load(service, clients=clients) as load:
+        eventually(lambda: len(load.acknowledged) > 50)
+        os.truncate(tmp_path / "live.db", 0)
+        before = set(load.acknowledged)
+        eventually(lambda: "cannot be opened" in service.output())
+        load.stop()
+    assert len(load.acknowledged - before) <= clients
+    ready = curl(f"{service.url}/-/ready")
+    assert (ready.status, "cannot be opened" in ready.body) == (503, True)
+    assert "live.db was truncated to 0 bytes" in service.output()
+
+
 def test_a_database_that_is_replaced_before_it_was_ever_open(start: Starter, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "live.db")) as database:
         database.execute("PRAGMA journal_mode=wal")

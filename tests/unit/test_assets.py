@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from falcon import testing
 
-from exporter.assets_commands import PACKAGES, RUNBOOKS, shipped
+from exporter.assets_commands import PACKAGES, shipped
 from exporter.cli import main
+from tests.web_fakes import World
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -61,12 +63,69 @@ def test_a_file_of_yours_stays(tmp_path: Path) -> None:
     assert written(tmp_path) == sources()
 
 
+RULES = ("heartbeat-rules.yml", "kubernetes/prometheusrule.yaml", "heartbeat-rules-test.yml")
+
+
+def links(folder: Path) -> set[str]:
+    """Of the runbooks of all rules, HeartbeatDown's in each file among them."""
+    texts = [(folder / "alertmanager" / name).read_text() for name in RULES]
+    links = [set(re.findall(r"^ +runbook_url: (.*)$", text, re.M)) for text in texts]
+    assert links[0] == links[1] == links[2]
+    return links[0]
+
+
+def test_alerts_have_no_link_while_no_address_is_known(tmp_path: Path) -> None:
+    result = export(tmp_path)
+    assert links(tmp_path) == set()
+    assert "--web.external-url URL adds it" in result.stderr
+
+
+def test_alerts_link_to_the_runbooks_that_the_service_shows(tmp_path: Path) -> None:
+    result = export(tmp_path, "--web.external-url", "https://heartbeats.example.org/")
+    assert result.stderr == ""
+    assert "https://heartbeats.example.org/docs/runbooks/HeartbeatDown" in links(tmp_path)
+    client = testing.TestClient(World().app())
+    for link in links(tmp_path):
+        page = client.simulate_get(link.removeprefix("https://heartbeats.example.org"))
+        assert (page.status_code, f">{link.rpartition('/')[2]}</h1>" in page.text) == (200, True), link
+
+
+def test_the_address_is_that_of_the_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "heartbeats.yml"
+    config.write_text("web: {external_url: 'https://beats.example.net'}\n")
+    export(tmp_path / "a", "--config.file", config)
+    assert "https://beats.example.net/docs/runbooks/Watchdog" in links(tmp_path / "a")
+    export(tmp_path / "b", "--config.file", config, "--web.external-url", "https://heartbeats.example.org")
+    assert "https://heartbeats.example.org/docs/runbooks/Watchdog" in links(tmp_path / "b")
+    config.write_text("web: {external_url: 5}\n")
+    refused = export(tmp_path / "c", "--config.file", config)
+    assert (refused.exit_code, (tmp_path / "c").exists()) == (1, False)
+    assert "web.external_url" in refused.stderr
+
+
 def test_runbooks_of_your_own(tmp_path: Path) -> None:
     export(tmp_path, "--runbooks.url", "https://wiki.example.org/runbooks/")
-    for name in ("heartbeat-rules.yml", "kubernetes/prometheusrule.yaml"):
-        text = (tmp_path / "alertmanager" / name).read_text()
-        assert RUNBOOKS not in text
-        assert "runbook_url: https://wiki.example.org/runbooks/HeartbeatDown.md\n" in text
+    assert "https://wiki.example.org/runbooks/HeartbeatDown.md" in links(tmp_path)
+    for link in links(tmp_path):
+        assert (tmp_path / "docs" / "runbooks" / link.rpartition("/")[2]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--web.external-url", "heartbeats"), "--web.external-url: must be a URL"),
+        (("--web.external-url", "https://a.example/below"), "--web.external-url: must have no path"),
+        (("--runbooks.url", "wiki"), "--runbooks.url: must be a URL"),
+        (("--runbooks.url", "https://a.example/ # x"), "--runbooks.url: must be a URL"),
+        (("--runbooks.url", "https://a.example", "--web.external-url", "https://b.example"), "one link to its runbook"),
+    ],
+)
+def test_an_address_that_is_none_writes_nothing(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    target = tmp_path / "new"
+    refused = export(target, *options)
+    assert refused.exit_code in (1, 2)
+    assert message in refused.stderr
+    assert not target.exists()
 
 
 @pytest.mark.parametrize("below", ["alertmanager", "alertmanager/alertmanager.yml/x"])

@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from alertmanager.source import PROMETHEUS_RULE, prometheus_rule
-from exporter.assets_commands import RUNBOOKS
+from exporter.assets_commands import Runbooks
 from tests.promtool import RULES, World, both_ends
 from tests.tools import run_tool
 from tests.unit.test_metrics_docs import shipped
@@ -38,9 +38,27 @@ def test_every_alert_is_there_and_says_what_it_has_to() -> None:
     assert {alert["alert"] for alert in ALERTS} == WANTED
     for alert in ALERTS:
         assert alert["labels"]["severity"], alert
-        assert alert["annotations"].keys() == {"summary", "description", "runbook_url"}
-        assert alert["annotations"]["runbook_url"] == f"{RUNBOOKS}/{alert['alert']}.md"
+        assert alert["annotations"].keys() == {"summary", "description"}
         assert (ROOT / "docs" / "runbooks" / f"{alert['alert']}.md").is_file()
+
+
+@pytest.mark.parametrize("file", [RULES, PROMETHEUS_RULE])
+def test_every_alert_links_to_its_own_runbook_once_the_address_is_given(file: Path) -> None:
+    written = Runbooks.of_service("https://heartbeats.example.org").written(file.read_bytes()).decode()
+    document = YAML(typ="safe").load(written)
+    alerts = [rule for group in document.get("spec", document)["groups"] for rule in group["rules"] if "alert" in rule]
+    assert len(alerts) == len(ALERTS)
+    for alert, before in zip(alerts, ALERTS, strict=True):
+        link = f"https://heartbeats.example.org/docs/runbooks/{alert['alert']}"
+        assert alert["annotations"] == {**before["annotations"], "runbook_url": link}
+
+
+def test_the_written_rules_pass_their_written_tests(tmp_path: Path) -> None:
+    runbooks = Runbooks.of_copy("https://wiki.example.org/runbooks")
+    for name in (RULES.name, "heartbeat-rules-test.yml"):
+        (tmp_path / name).write_bytes(runbooks.written((RULES.parent / name).read_bytes()))
+    assert "SUCCESS" in run_tool("promtool", "test", "rules", str(tmp_path / "heartbeat-rules-test.yml"))
+    assert "SUCCESS" in run_tool("promtool", "check", "rules", "--lint=all", "--lint-fatal", str(tmp_path / RULES.name))
 
 
 def test_there_is_a_runbook_for_every_alert_and_no_other() -> None:

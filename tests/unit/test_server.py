@@ -1,26 +1,29 @@
 """Connections of ours: how long they may be silent, what is bounded, and in which order they are closed."""
 
 import asyncio
+import contextlib
 import logging
 import socket
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from exporter.config.settings import WebSettings
 from exporter.core.telemetry import Dropped, Fault, Silent
 from exporter.server.connection import (
     BODY_PATIENCE,
     BODY_SILENCE,
     HEAD_PATIENCE,
-    KEEPALIVE,
     LINGER,
     READ_PATIENCE,
     SILENCE,
     Connection,
 )
-from exporter.server.connections import AT_ONCE, Connections
+from exporter.server.connections import AT_ONCE, Connections, Listener
+from exporter.server.gunicorn import Server
 from exporter.server.logging import EVERY, Occasionally
 
+KEEPALIVE = 5
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 
@@ -98,13 +101,13 @@ class Counts(Silent):
 class House:
     """Connections, and an application that answers when it is let."""
 
-    def __init__(self, most: int = 100, reads: bool = False) -> None:
+    def __init__(self, most: int = 100, reads: bool = False, keepalive: float = KEEPALIVE) -> None:
         self.loop: Any = Loop()
         self.may_answer = asyncio.Event()
         self.counts = Counts()
         self.bodies: list[bytes | None] = []
         self._reads = reads
-        self.connections = Connections(self._answer, self.loop, self.counts, most)
+        self.connections = Connections(self._answer, self.loop, self.counts, keepalive, most)
         self.connection, self.transport = self.connect()
 
     def connect(self) -> tuple[Connection, Transport]:
@@ -190,6 +193,41 @@ def test_a_kept_connection_may_be_idle_for_less_and_again_after_each_request() -
         assert await house.after(1)
 
     run(test)
+
+
+@pytest.mark.parametrize("keepalive", [1, 75, 3600])
+def test_a_real_connection_is_kept_idle_as_long_as_the_setting_says(keepalive: float) -> None:
+    """A load balancer that keeps its connections for 60 s must not find one closed that it is about to use."""
+
+    async def test(house: House) -> None:
+        house.may_answer.set()
+        server = await asyncio.get_running_loop().create_server(lambda: Connection(house.connections), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        for _ in range(2):
+            writer.write(REQUEST)
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+            assert answer.startswith(b"HTTP/1.1 204 ")
+            assert b"Connection: close" not in answer
+            house.loop.now += keepalive - 0.001
+            house.connections.look()
+            await turns()
+            assert not reader.at_eof()
+        house.loop.now += 0.001
+        house.connections.look()
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+        server.close()
+
+    run(test, keepalive=keepalive)
+
+
+def test_the_server_takes_the_setting() -> None:
+    def make_app() -> Any:
+        raise AssertionError
+
+    assert Server(WebSettings(), make_app).keepalive == KEEPALIVE
+    server = Server(WebSettings(keepalive=75_500), make_app)
+    assert (server.keepalive, server.cfg.keepalive) == (75.5, 76)
 
 
 def test_who_waits_for_an_answer_is_not_silent() -> None:
@@ -349,6 +387,39 @@ def test_the_idlest_go_first_and_those_that_are_answered_stay() -> None:
         assert house.counts.seen == AT_ONCE * ["limit"]
 
     run(test)
+
+
+def test_accepted_sockets_count_before_their_connections_are_made() -> None:
+    """As many clients as there are: no more sockets are accepted at any moment than connections may be open."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as stack:
+            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=256))
+            listening.setblocking(False)
+            clients = [stack.enter_context(socket.create_connection(listening.getsockname())) for _ in range(200)]
+            connections = Connections(None, loop, Silent(), KEEPALIVE, most=10)
+            opened = 0
+
+            class Counted(asyncio.Protocol):
+                """Is never idle, so none has to go."""
+
+                idle = waits_for_body = False
+
+                def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                    nonlocal opened
+                    opened += 1
+                    connections.add(cast("Connection", self))
+                    stack.callback(cast("asyncio.Transport", transport).abort)
+
+            listener = Listener(listening, connections, Counted)
+            listener.start()
+            for _ in range(50):
+                await asyncio.sleep(0)
+            listener.stop()
+            assert len(clients) > opened == 10
+
+    asyncio.run(scenario())
 
 
 def test_lines_of_one_kind_are_one_a_minute(caplog: pytest.LogCaptureFixture) -> None:

@@ -34,7 +34,14 @@ def guarded() -> testing.TestClient:
     return testing.TestClient(world.app())
 
 
-PATHS = ["/", "/monitors/new-etl", "/api/v1/monitors", "/api/v1/monitors/new-etl", "/api/v1/openapi.json"]
+PATHS = [
+    "/",
+    "/monitors/new-etl",
+    "/docs/operations",
+    "/api/v1/monitors",
+    "/api/v1/monitors/new-etl",
+    "/api/v1/openapi.json",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -53,7 +60,12 @@ def test_every_route_is_guarded_unless_it_is_known_to_be_open(guarded: testing.T
     assets = Assets()
     known_open = {"/-/healthy", "/-/ready", "/static/{name}", "/ext/heartbeat/{rest:path}"}
     for route in routes(parts, assets, Pages(assets, "1")):
-        path = route.template.replace("{tag}", "new-etl").replace("{name}", "x").replace("{rest:path}", "x")
+        path = (
+            route.template.replace("{tag}", "new-etl")
+            .replace("{name}", "x")
+            .replace("{rest:path}", "x")
+            .replace("{path:path}", "operations")
+        )
         codes = {
             guarded.simulate_request(method, path, headers=JSON, body=b"{}").status_code
             for method in ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS")
