@@ -19,7 +19,7 @@ from tests.live.conftest import SECRET, Service, eventually, monitors
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "40"))
 """For all campaigns together."""
-CAMPAIGNS = 4
+CAMPAIGNS = 5
 MEMORY = 150_000
 """kB by which the worker may grow."""
 fuzz_settings = settings(
