@@ -16,7 +16,6 @@ from exporter.config.settings import Settings
 from exporter.console import Group, check_place, overridden, read_config, storage_options, told_plainly
 from exporter.core.clock import SystemClock
 from exporter.core.errors import ConfigError, InvalidValue, Problem, StorageUnavailable
-from exporter.core.reloads import hold_reloads
 from exporter.logs import set_up_logging
 from exporter.server import Server, bind_or_explain
 from exporter.storage.database import Database
@@ -108,7 +107,6 @@ def serve(config_file: Path | None, workers: int, **options: str | None) -> None
       heartbeat-exporter serve --config.file heartbeats.yml
       heartbeat-exporter serve --web.listen-address :8080    # on every address
     """
-    hold_reloads()
 
     def reread() -> Settings:
         return overridden(read_config(config_file).settings, **options)
