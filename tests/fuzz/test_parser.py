@@ -25,6 +25,7 @@ SEEDS = [
     b"POST /a?b=c%20d HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n",
     b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nA: b\r\n\r\nGET / HTTP/1.1\r\n\r\n",
     b"\r\nGET /\xe4 b HTTP/1.0\r\nConnection: keep-alive\r\nA b: c\r\n\t d\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + (b"A: " + b"b" * 50 + b"\r\n") * 4,
     b"GET http://u@h/a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
 ]
 
@@ -45,6 +46,7 @@ def test_seeds_reach_what_they_are_for() -> None:
         (2, "waits"),
         (2, "waits"),
         (1, "closes"),
+        (0, "waits"),
         (1, "closes"),
     ]
 
