@@ -1,5 +1,17 @@
 """`python -m exporter` is `heartbeat-exporter`."""
 
-from exporter.cli import main
+import sys
 
-main(prog_name="heartbeat-exporter")
+from exporter.core.reloads import hold_reloads
+
+
+def run() -> None:
+    if sys.argv[1:2] == ["serve"]:
+        hold_reloads()  # before the imports, which take a second on a busy machine
+    from exporter.cli import main
+
+    main(prog_name="heartbeat-exporter")
+
+
+if __name__ == "__main__":
+    run()

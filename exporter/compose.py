@@ -25,6 +25,7 @@ from exporter.core.clock import SECOND, Clock, ReceiptClock, SystemClock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
 from exporter.core.events import EventLog
 from exporter.core.monitor import Monitor
+from exporter.core.reloads import release_reloads
 from exporter.core.repeats import Repeats
 from exporter.core.secret import digest
 from exporter.core.threads import SupervisedThread, Threads
@@ -151,6 +152,8 @@ class Service:
         self._waiters: Waiters | None = None
         self._periodic: list[Periodic] = []
         self._key = b""
+        self._configured = False
+        """Whether the settings are in force; before, a reload only changes what will be."""
         self._starting: str | None = "the database is being opened"
         self._lost: str | None = None
         """Why only a new process can go on."""
@@ -239,6 +242,7 @@ class Service:
         )
         self._evaluator.arrivals = self._recorder
         loop.add_signal_handler(signal.SIGHUP, lambda: self._executor.submit(self._reload_by_signal))
+        release_reloads()
         self._boot_thread.start()
         self._look_at_threads(loop)
         if self._workers > 1:  # until we are ready, the others take what comes
@@ -318,6 +322,7 @@ class Service:
                 self._receipts.not_before(stamped_at)
             self._alerting.prepare(self.settings)()
             self._provision(self.settings)
+            self._configured = True
         follower = self._follower = Follower(
             self._db, self._fleet, self._monitors, self._recorder, self._clock, self._replica
         )
@@ -365,7 +370,7 @@ class Service:
         with self._reloading:
             try:
                 settings = self._reread()
-                if self._ingest is not None:
+                if self._configured:
                     apply = self._alerting.prepare(settings)
                     self._provision(settings)
                     self._presence.use(settings.after_outage, settings.maintenances)

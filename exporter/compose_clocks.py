@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 ASK_EVERY = 2 * SECOND
 """How often the server's clock is asked for."""
 KEEP_EVERY = MINUTE
+READ_AGAIN = SECOND
+"""Time in which every process has read again what was changed in the database."""
 
 
 class ClockWatch:
@@ -39,6 +41,10 @@ class ClockWatch:
         """A moment that the clock has been at: a step forward that leads beyond it is believed."""
         self._waits_since: int | None = None
         """Since when this process waits for the clock, by the steady clock; None when it does not."""
+        self._floor = 0
+        """The last stamp when this process began to wait: what it receives meanwhile carries that moment."""
+        self._settled_at: int | None = None
+        """When such moments were changed, by the steady clock."""
         self._asked_at: int | None = None
         self._kept_at: int | None = None
         self._server_decides = False
@@ -56,7 +62,7 @@ class ClockWatch:
         if not self._server_decides and must_wait(self._clock.now(), stamp, AHEAD, 0, self._synchronised()):
             assert stamp is not None
             self._waits_since = self._clock.monotonic()
-            self._was_behind_until = stamp
+            self._was_behind_until = self._floor = stamp
             log.warning(
                 "the clock is %s behind the database's last stamp, and nothing says that it is right: heartbeats are "
                 "accepted, and no monitor is evaluated until it is set, for at most %s",
@@ -129,12 +135,27 @@ class ClockWatch:
         stamp, waited = self._blackouts.stamped_at(), self._clock.monotonic() - self._waits_since
         if must_wait(self._clock.now(), stamp, AHEAD, waited, self._synchronised()):
             return
+        ahead = stamp is not None and stamp > self._clock.now() + AHEAD
+        if not ahead and not self._settle():
+            return
         self._waits_since = None
-        if stamp is not None and stamp > self._clock.now() + AHEAD:
+        if ahead:
             log.warning("the clock stays behind the database's last stamp: that was made by a clock that was ahead")
             self._was_ahead()
         else:
             log.warning("the clock was set: monitors are evaluated")
+
+    def _settle(self) -> bool:
+        """The clock is right: moments of receipt that it was behind become now. Whether evaluations may begin: each
+        process has to know them first, and what was received before may be committed a little later.
+        """
+        steady = self._clock.monotonic()
+        if self._settled_at is not None and steady - self._settled_at < READ_AGAIN:
+            return False
+        if self._blackouts.settle_wait(self._floor, self._replica) == 0:
+            return True
+        self._settled_at = steady
+        return False
 
     def _ask(self, at_start: bool = False) -> None:
         """Goes by the server's clock, where there is one and ours is not near it."""

@@ -26,12 +26,13 @@ def clean_text(text: str) -> str:
     Raises InvalidValue when nothing is left of it, or too much.
     """
     lines = text.replace("\r\n", "\n").split("\n")
-    return _bounded("\n".join(_printable(line).rstrip() for line in lines).strip(), LONGEST_TEXT, "the text")
+    clean = "\n".join(_printable(line).rstrip() for line in lines).strip()
+    return _bounded(text, clean, LONGEST_TEXT, "the text")
 
 
 def clean_author(name: str) -> str:
     """The same for who writes it, on one line."""
-    return _bounded(" ".join(_printable(name.replace("\n", " ")).split()), LONGEST_AUTHOR, "the author")
+    return _bounded(name, " ".join(_printable(name.replace("\n", " ")).split()), LONGEST_AUTHOR, "the author")
 
 
 def _printable(line: str) -> str:
@@ -41,9 +42,10 @@ def _printable(line: str) -> str:
     )
 
 
-def _bounded(text: str, longest: int, what: str) -> str:
-    if not text:
+def _bounded(given: str, clean: str, longest: int, what: str) -> str:
+    """`clean`. The length is that of what was `given`, as the API describes it: what a schema refuses is refused."""
+    if not clean:
         raise InvalidValue(f"{what} is empty")
-    if len(text) > longest:
-        raise InvalidValue(f"{what} has {len(text):,} characters: at most {longest:,} are kept")
-    return text
+    if len(given) > longest:
+        raise InvalidValue(f"{what} has {len(given):,} characters: at most {longest:,} are kept")
+    return clean

@@ -67,7 +67,9 @@ class Chunked:
     def _line(self, buffer: bytearray) -> bytes | None:
         end = buffer.find(b"\r\n")
         line = bytes(buffer[: end if end >= 0 else MAX_CHUNK_LINE + 2])
-        if len(line) > MAX_CHUNK_LINE or b"\n" in line or b"\r" in line[:-1]:
+        if end < 0:
+            line = line.removesuffix(b"\r")  # its LF may be on its way
+        if len(line) > MAX_CHUNK_LINE or b"\n" in line or b"\r" in line:
             raise Malformed
         if end < 0:
             return None

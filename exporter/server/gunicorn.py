@@ -14,6 +14,7 @@ from typing import Any
 from exporter.config.settings import WebSettings
 from exporter.core.clock import SECOND
 from exporter.core.errors import InvalidValue
+from exporter.core.reloads import hold_reloads, release_reloads
 from exporter.core.telemetry import Telemetry
 from exporter.server.borrowed import (
     Arbiter,
@@ -63,8 +64,6 @@ class Worker(ASGIWorker):  # type: ignore[misc]
     def init_signals(self) -> None:
         super().init_signals()
         self.loop.add_signal_handler(signal.SIGINT, self.handle_exit_signal)
-        # Until the application has put its own handler there, a reload has nothing to reload.
-        self.loop.add_signal_handler(signal.SIGHUP, lambda: None)
 
     async def _serve(self) -> None:
         """As gunicorn's, with our own listeners and connections."""
@@ -138,6 +137,17 @@ class Supervisor(Arbiter):  # type: ignore[misc]
         self.log.warning("ignored: there are as many workers as --workers says, always")
 
     handle_ttou = handle_usr2 = handle_ttin
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        release_reloads()
+
+    def spawn_worker(self) -> Any:
+        """The worker holds reloads until its application can do them; see `compose.Service.start`."""
+        hold_reloads()
+        pid = super().spawn_worker()  # does not return in the worker
+        release_reloads()
+        return pid
 
     def stop(self, graceful: bool = True) -> None:
         self.app.end()

@@ -69,7 +69,7 @@ def take_head(buffer: bytearray, scanned: int = 0) -> Head | None:
 
     `scanned` bytes of the buffer were searched before.
     """
-    if buffer.startswith(b"\r\n"):  # RFC 9112 section 2.2: an empty line after the body of the last request
+    while buffer.startswith(b"\r\n"):  # RFC 9112 section 2.2: empty lines after the body of the last request
         del buffer[:2]
         scanned = 0
     end = buffer.find(b"\r\n\r\n", max(0, scanned - 3))
@@ -82,13 +82,13 @@ def take_head(buffer: bytearray, scanned: int = 0) -> Head | None:
 
 
 def _check_part(buffer: bytearray, scanned: int) -> None:
-    """Refuses at once what can never become a head."""
+    """Refuses at once what can never become a head, wherever its bytes were cut on their way."""
     end = len(buffer) - buffer.endswith(b"\r")  # its LF may be on its way
     if _BARE.search(buffer, max(0, scanned - 1), end):
         raise Refusal(400, Fault.HEADER, "lines end with CR LF, not with one of them")
-    if len(buffer) > MAX_LINE and buffer.find(b"\r\n", 0, MAX_LINE + 2) < 0:
+    if len(buffer) > MAX_LINE + 1 and buffer.find(b"\r\n", 0, MAX_LINE + 2) < 0:
         raise Refusal(414, Fault.TOO_LARGE, "the request line is longer than 8 kB")
-    if len(buffer) > MAX_HEAD:
+    if len(buffer) > MAX_HEAD + 3:  # up to three bytes of CR LF CR LF
         raise Refusal(431, Fault.TOO_LARGE, "the header fields are larger than 32 kB")
 
 

@@ -92,6 +92,10 @@ class Blackouts:
         with self._stamping:
             self._seen_at, self._set_back_at = None, self._clock.monotonic()
 
+    def settle_wait(self, floor: int, replica: str) -> int:
+        """What `replica` received with the moment `floor`, behind which its clock was, becomes now; how many rows."""
+        return self._future.settle_wait(floor, self._clock.now(), replica)
+
     def skip(self, by: int) -> bool:
         """The clock is about to be set forward by so much, and that time never was: it counts for no monitor, and no
         plan comes due by it. False when another process has recorded it.

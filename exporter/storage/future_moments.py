@@ -19,7 +19,10 @@ ENOUGH = 5
 """So many pieces of a log without any such row, from its newest on, and the rest has none either."""
 LONGEST_PAUSE = HOUR
 """No message waits for longer between two attempts."""
-_STATE = ("last_received_at", "last_success_at", "last_failure_at", "last_start_at", "status_since", "evaluated_at")
+_RECEIVED = ("last_received_at", "last_success_at", "last_failure_at", "last_start_at")
+_STATE = (*_RECEIVED, "status_since", "evaluated_at")
+AT_ONCE = 500
+"""Monitors named in one statement."""
 
 
 class FutureMoments:
@@ -42,6 +45,30 @@ class FutureMoments:
             changed += rows
             without = 0 if rows else without + 1
             newest -= ROWS
+        return changed
+
+    def settle_wait(self, floor: int, now: int, replica: str) -> int:
+        """Moves to `now` what `replica` received while its clock was behind the database's last stamp, and what carries
+        that moment, `floor`, for it. In a transaction of its own; returns how many rows of the log were changed.
+        """
+        tables = self._db.tables
+        beats, states, runs, monitors = tables.heartbeats, tables.states, tables.runs, tables.monitors
+        with self._db.write("settle what was received behind the clock"):
+            hold_revision(self._db, MONITOR_REVISION)
+            candidates = states.select(states.monitor_id).where(states.last_received_at == floor)
+            received = (beats.received_at == floor) & (beats.replica == replica) & beats.monitor_id.in_(candidates)
+            ids = sorted(row[0] for row in beats.select(beats.monitor_id).where(received).distinct().tuples())
+            changed: int = beats.update(received_at=now).where(received).execute() if ids else 0
+            for start in range(0, len(ids), AT_ONCE):
+                piece = ids[start : start + AT_ONCE]
+                for name in _RECEIVED:
+                    column = getattr(states, name)
+                    states.update(**{name: now}).where(states.monitor_id.in_(piece) & (column == floor)).execute()
+                runs.update(started_at=now).where(runs.monitor_id.in_(piece) & (runs.started_at == floor)).execute()
+                states.update(next_evaluation_at=now).where(states.monitor_id.in_(piece)).execute()
+                # Every process reads these monitors again.
+                revision = {MONITOR_REVISION: next_revision(self._db, MONITOR_REVISION)}
+                monitors.update(**revision).where(monitors.id.in_(piece)).execute()
         return changed
 
     def settle(self, by: int, now: int) -> int:

@@ -45,6 +45,7 @@ class Machine(Replica):
     """A process, and the machine's clock that it may not believe. The database's server has no other."""
 
     presence: Presence
+    after_outage = "forgive"
 
     def __init__(self, url: str, machine: ManualClock, name: str = "one") -> None:
         super().__init__(url, machine, name)
@@ -80,7 +81,7 @@ class Machine(Replica):
             held_back=self.presence.waits,
             minds_clock=False,
         )
-        stamp = self.presence.begin("forgive")
+        stamp = self.presence.begin(self.after_outage)
         if stamp is not None:
             self.receipts.not_before(stamp)
         self.refresh()
@@ -307,7 +308,7 @@ def test_a_start_with_an_old_clock_waits_for_the_step(one: Machine, clock: Manua
     assert watched.state.last_success_at is not None
     assert watched.state.last_success_at >= stamp - SECOND
     clock.step(5 * HOUR)
-    one.live(SECOND)
+    one.live(2 * SECOND)
     assert not one.presence.waits()
     (away,) = Blackouts(one.db, clock).all()
     assert stamp - 2 * SECOND <= away.start <= stamp
@@ -334,6 +335,38 @@ def test_a_start_with_the_right_clock_does_not_wait_for_ever(
     one.live(11 * MINUTE, 4 * SECOND)
     assert one.status("dead") == ("DOWN", "missed")
     assert one.statuses("dead")[:2] == ["NO_DATA", "UP"]
+
+
+def test_what_is_received_behind_the_clock_is_of_the_moment_at_which_the_clock_is_right(
+    one: Machine, clock: ManualClock
+) -> None:
+    """With `strict`, so that no blackout hides that it seems to be from before the outage."""
+    one.after_outage = "strict"
+    one.start()
+    begin(one)
+    one.add("ended")
+    one.send("ended", Kind.START)
+    one.live(5 * SECOND)
+    clock.advance(30 * MINUTE)
+    clock.step(-5 * HOUR)
+    one.start()
+    one.send("alive")
+    one.send("ended", Kind.FAILURE)
+    one.live(5 * SECOND)
+    assert one.presence.waits()
+    clock.step(5 * HOUR)
+    one.live(5 * SECOND)
+    assert not one.presence.waits()
+    assert one.statuses("alive") == ["NO_DATA", "UP"]
+    assert one.statuses("ended")[-1] == "DOWN"
+    watched = one.fleet.get("alive")
+    assert watched is not None
+    moment = watched.state.last_success_at
+    assert moment is not None
+    assert clock.now() - 6 * SECOND < moment <= clock.now()
+    assert one.execute(f"SELECT COUNT(*) FROM heartbeats WHERE received_at = {moment}")[0][0] == 2
+    one.live(11 * MINUTE, 4 * SECOND)
+    assert one.status("alive") == ("DOWN", "missed")
 
 
 @pytest.mark.parametrize("after", [SECOND, 30 * SECOND])

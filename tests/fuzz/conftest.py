@@ -6,6 +6,7 @@ import re
 import socket
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,8 @@ from tests.live.conftest import SECRET, Service, eventually, monitors
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "40"))
 """For all campaigns together."""
-CAMPAIGNS = 4
+CAMPAIGNS = 5
+MANY = 2_000
 MEMORY = 150_000
 """kB by which the worker may grow."""
 fuzz_settings = settings(
@@ -42,12 +44,15 @@ class Target:
     def __init__(self, service: Service) -> None:
         self.service = service
         self._until = time.monotonic() + SECONDS / CAMPAIGNS
-        self._plain = 0
+        self.answered: Counter[int] = Counter()
+        """Status codes of this campaign."""
         self._memory = self._resident()
         self._logged = 0
 
-    def run(self, attempt: Callable[..., None], *strategies: st.SearchStrategy[Any]) -> None:
-        """Tries examples while there is time; what has failed is made small, however long that takes."""
+    def run(self, attempt: Callable[..., None], *strategies: st.SearchStrategy[Any]) -> bool:
+        """Tries examples while there is time; what has failed is made small, however long that takes. Returns whether
+        there were so many that they must have reached everything.
+        """
         failed, examples = False, 0
 
         def within(*arguments: Any) -> None:
@@ -66,9 +71,12 @@ class Target:
         with contextlib.suppress(Over):
             fuzz_settings(given(st.tuples(*strategies))(lambda arguments: within(*arguments)))()
         assert examples > 30
+        print(f"{examples} examples, answers: {dict(self.answered)}")
+        return examples > MANY
 
     def again(self) -> None:
         self._until = time.monotonic() + SECONDS / CAMPAIGNS
+        self.answered.clear()
 
     def recorded(self, tag: str = "job") -> int:
         with closing(sqlite3.connect(self.service.storage.removeprefix("sqlite:///"))) as database:
@@ -76,6 +84,11 @@ class Target:
                 "SELECT received FROM states s JOIN monitors m ON m.id = s.monitor_id WHERE tag = ?", (tag,)
             ).fetchone()
         return int(found[0])
+
+    def kinds(self) -> set[str]:
+        """Of heartbeats that are in the log."""
+        with closing(sqlite3.connect(self.service.storage.removeprefix("sqlite:///"))) as database:
+            return {kind for (kind,) in database.execute("SELECT DISTINCT kind FROM heartbeats")}
 
     def send(self, pieces: list[bytes]) -> bytes:
         """All that is answered, when the client has half-closed."""
@@ -90,6 +103,7 @@ class Target:
             answer = b""
             while chunk := connection.recv(65536):
                 answer += chunk
+        self.answered.update(statuses(answer))
         return answer
 
     def check(self, answer: bytes, before: int, tag: str = "job") -> None:

@@ -9,6 +9,7 @@ from tests.fuzz.conftest import Target
 from tests.live.conftest import SECRET
 
 pytestmark = pytest.mark.live
+REFUSED = "heartbeat_exporter_requests_refused_total"
 TARGETS = [
     f"/ext/heartbeat/job{rest}" for rest in (f":{SECRET}", f"/{SECRET}", f":{SECRET}/fail", f":{SECRET}/3", ":no", "")
 ]
@@ -114,7 +115,10 @@ def test_streams_of_requests(campaign: Target) -> None:
         before = campaign.recorded()
         campaign.check(campaign.send(pieces), before)
 
-    campaign.run(attempt, streams())
+    if campaign.run(attempt, streams()):
+        assert {200, 400, 404, 405} <= set(campaign.answered), campaign.answered
+        refused = {key[1] for key, count in campaign.service.metrics().items() if key[0] == REFUSED and count}
+        assert refused >= {"request_line", "version", "header", "framing"}, refused
 
 
 def test_clients_that_leave(campaign: Target) -> None:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import strategies as st
 
+from exporter.core.heartbeat import Kind
 from exporter.ingest.dialects import all_dialects
 from tests.fuzz.conftest import Target, statuses
 from tests.live.conftest import SECRET
@@ -72,17 +73,23 @@ def test_the_native_dialect(campaign: Target) -> None:
         elif not right:
             assert statuses(answer) == [404]
 
-    campaign.run(attempt, st.sampled_from(["GET", "POST", "HEAD"]), st.booleans(), suffixes, _query, _fields, _bodies)
+    methods = st.sampled_from(["GET", "POST", "HEAD"])
+    if campaign.run(attempt, methods, st.booleans(), suffixes, _query, _fields, _bodies):
+        assert campaign.kinds() == {kind.value for kind in Kind}
 
 
 def test_alertmanagers_dialect(campaign: Target) -> None:
 
+    counted = 0
+
     def attempt(right: bool, query: list[tuple[str, str]], fields: list[tuple[str, str]], body: bytes) -> None:
+        nonlocal counted
         tags = ("am", "job", "plain")
         before = [campaign.recorded(tag) for tag in tags]
         path = f"/api/v1/alertmanager/am/{SECRET if right else 'no'}"
         answer = campaign.send([request("POST", path, query, fields, body)])
         new = sum(campaign.recorded(tag) - old for tag, old in zip(tags, before, strict=True))
+        counted += new
         (code,) = statuses(answer)
         assert code in ((200, 400, 404, 413, 503) if right else (404,))
         if code == 200 and b"no alert in it is firing" not in answer:
@@ -90,4 +97,6 @@ def test_alertmanagers_dialect(campaign: Target) -> None:
         else:
             assert new == 0
 
-    campaign.run(attempt, st.booleans(), _query, _fields, _posts)
+    if campaign.run(attempt, st.booleans(), _query, _fields, _posts):
+        assert counted
+        assert {200, 400, 404} <= set(campaign.answered), campaign.answered

@@ -1,7 +1,11 @@
 """Reload: all or nothing, in the running worker; and the tokens that guard it, the page and the metrics."""
 
 import json
+import re
 import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +81,18 @@ def test_monitors_by_the_api(start: Starter) -> None:
     assert curl("-X", "DELETE", *json_, f"{api}/made").status == 204
     assert curl(url).status == 404
     assert SECRET not in curl(*json_, api).body
+
+
+def test_a_reload_that_is_asked_for_during_the_start_is_done(start: Starter, tmp_path: Path) -> None:
+    """It neither ends the process, which SIGHUP does by default, nor is it lost after the file was read."""
+    blocked = re.compile(r"^SigBlk:\s+[0-9a-f]*[13579bdf]$", re.MULTILINE)
+    with closing(sqlite3.connect(tmp_path / "live.db", isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")  # the start waits for it
+        service = start(monitors("old"), ready=False)
+        eventually(lambda: blocked.search(Path(f"/proc/{service.process.pid}/status").read_text()))
+        service.send(signal.SIGHUP)
+        service.config.write_text(monitors("new"))
+    service.ready()
+    eventually(lambda: service.ping("new").status == 200)
+    assert service.ping("old").status == 404
+    assert service.process.poll() is None

@@ -88,7 +88,7 @@ def storm(
         began = time.monotonic()
         clients.start()
         try:
-            for names in _given(blows) if blows is not None else _drawn(place, hit.dice, seconds, only):
+            for names in _given(place, blows) if blows is not None else _drawn(place, hit.dice, seconds, only):
                 say(f"  {time.monotonic() - began:5.1f} s  {' + '.join(names)}")
                 report.blows.update(names)
                 _strike(hit, names)
@@ -113,8 +113,9 @@ def storm(
     return report
 
 
-def _given(blows: Sequence[str]) -> list[list[str]]:
-    return [[name] for name in blows]
+def _given(world: World, blows: Sequence[str]) -> list[list[str]]:
+    """Without the disk filled, where none could be mounted."""
+    return [[name] for name in blows if name != "disk_full" or world.disk is not None]
 
 
 def _drawn(world: World, dice: random.Random, seconds: float, only: Sequence[str] | None) -> Iterator[list[str]]:

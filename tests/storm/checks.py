@@ -90,9 +90,10 @@ def history(record: Record, sent: Iterable[Sent], calendar: Calendar) -> Problem
 
 def outline(record: Record, sent: Iterable[Sent]) -> Problems:
     """What holds of a history whatever clocks did: no transition twice, the last one is the status, and it was missed
-    no more often than its client, by a clock that is right, had nothing acknowledged for long enough.
+    no more often than its client, by a clock that is right, had nothing stored for long enough.
     """
-    proofs = sorted((one.answered_at, one.sent_at) for one in sent if one.status == 200 and one.kind == "success")
+    stored = {one.beat.rid for one in record.log}  # what was stored without an acknowledgement counts for it too
+    proofs = sorted((one.answered_at, one.sent_at) for one in sent if one.kind == "success" and one.rid in stored)
     silences = sum(after[0] - before[1] > record.monitor.down_after for before, after in pairwise(proofs))
     missed = sum(one.reason is Reason.MISSED for one in record.changes)
     if missed > silences + 1:

@@ -100,6 +100,15 @@ def test_an_alarm_that_an_acknowledgement_contradicts() -> None:
     assert "falsely DOWN" in "".join(checks.falsely_late(made, sent(*BEATS)))
 
 
+def test_what_is_missed_without_a_silence() -> None:
+    """Whatever clocks did. The client was silent after what was stored, acknowledged or not."""
+    beats = success(1_000), success(20_000)
+    made = record(*beats)
+    assert sum(one.status is Status.DOWN for one in made.changes) == 2
+    assert list(checks.outline(made, sent(*beats, status=0))) == []
+    assert list(checks.outline(made, sent(beats[0], success(4_000), success(8_000))))
+
+
 def test_alerts_that_are_gone_or_have_two_keys() -> None:
     made = record(*BEATS)
     (alarm,) = made.alarms

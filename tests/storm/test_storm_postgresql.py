@@ -1,7 +1,7 @@
 """A storm in the gate, on two replicas and PostgreSQL: 64 clients send numbered heartbeats, jobs run, fail, recover and
-die, while processes are killed and paused, the line is cut and the database restarts and crashes. Afterwards every
-monitor is checked; see `tests.storm.checks`. `make storm` is the long form, over more worlds and with blows that are
-drawn.
+die, while processes are killed and paused, the line is cut, the disk is full, and the database restarts and crashes.
+Afterwards every monitor is checked; see `tests.storm.checks`. `make storm` is the long form, over more worlds and with
+blows that are drawn.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ BLOWS = [
     "database_restarted",
     "line_cut",
     "database_crashed",
-    "killed",
+    "disk_full",
     "paused_beyond_the_lease",
     "killed",
 ]

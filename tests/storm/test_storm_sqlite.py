@@ -7,7 +7,7 @@ import pytest
 from tests.storm.campaign import storm
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
-BLOWS = ["killed", "paused", "locked", "killed", "paused_beyond_the_lease", "killed", "restarted"]
+BLOWS = ["killed", "paused", "locked", "disk_full", "paused_beyond_the_lease", "killed", "restarted"]
 
 
 def test_a_storm(tmp_path: Path) -> None:

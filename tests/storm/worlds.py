@@ -85,7 +85,8 @@ def _until(what: Callable[[], object], seconds: float, service: Service) -> None
         if what():
             return
         pause.wait(0.1)
-    raise AssertionError(f"{service.url} is not ready within {seconds} s:\n{service.output()[-3000:]}")
+    state = f"{service.url} is not ready within {seconds} s, its exit status is {service.process.poll()}"
+    raise AssertionError(f"{state}:\n{service.output()[-3000:]}")
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def test_the_image_is_small_and_unprivileged_and_says_how_it_is() -> None:
 
 def test_the_image_runs_our_program_on_its_volume() -> None:
     (entry,), (command,), (volume,), (folder,) = map(of_image, ("ENTRYPOINT", "CMD", "VOLUME", "WORKDIR"))
-    assert f"{entry.words[0]} = exporter.cli:main" in SETUP["options.entry_points"]["console_scripts"]
+    assert f"{entry.words[0]} = exporter.__main__:run" in SETUP["options.entry_points"]["console_scripts"]
     options_of_serve(command.words)
     storage = command.words[command.words.index("--storage.url") + 1]
     assert storage.removeprefix("sqlite:///") == f"{volume.rest}/heartbeats.db"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.core.telemetry import Fault
 from exporter.server.body import MAX_CHUNK_LINE, Chunked, Malformed
-from exporter.server.head import MAX_HEAD, Head, Refusal, take_head
+from exporter.server.head import MAX_HEAD, MAX_LINE, Head, Refusal, take_head
 
 HOST = b"Host: x\r\n"
 
@@ -231,6 +231,29 @@ def test_however_it_is_cut_it_is_the_same(data: st.DataObject) -> None:
     assert taken == parsed(head)
 
 
+_FIRST = b"GET / HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\r\n\r\n\r\n" + _FIRST + b"\r\n",
+        b"GET /" + b"x" * (MAX_LINE - 14) + b" HTTP/1.1\r\n\r\n",
+        _FIRST + b"A: b\r\n" * 99 + b"\r\n",
+        _FIRST + (b"A: " + b"b" * 8000 + b"\r\n") * 4 + b"C: " + b"d" * (MAX_HEAD - 32039) + b"\r\n\r\n",
+    ],
+)
+def test_what_is_taken_whole_is_taken_byte_by_byte(head: bytes) -> None:
+    """Empty lines, and sizes that are just allowed: their last bytes may arrive one by one."""
+    buffer, scanned, taken = bytearray(), 0, None
+    for place in range(len(head)):
+        assert taken is None
+        buffer += head[place : place + 1]
+        taken = take_head(buffer, scanned)
+        scanned = len(buffer)
+    assert taken == parsed(head)
+
+
 _PIECES = st.sampled_from(
     b"GET POST / /x?y HTTP/1.1 HTTP/1.0 : Host x Content-Length Transfer-Encoding chunked 5 0 identity ,".split()
     + b"Connection|\r\n|\n|\r|\0|\t|\xe4| ".split(b"|")
@@ -270,6 +293,24 @@ def chunked(body: bytes) -> tuple[bytes, bytes]:
 
 def test_chunks() -> None:
     assert chunked(b'3\r\nabc\r\n0A ;x="y"\r\n0123456789\r\n0\r\nTrailer-X: y\r\n\r\nGET') == (b"abc0123456789", b"GET")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"3;" + b"x" * (MAX_CHUNK_LINE - 2) + b"\r\nabc\r\n0\r\n\r\n", b"0\r\nA: b\r\r\n\r\n", b"3\r\r\nabc\r\n0\r\n\r\n"],
+)
+def test_chunks_are_the_same_byte_by_byte(body: bytes) -> None:
+    def outcome(pieces: list[bytes]) -> tuple[bytes, bool, bool]:
+        framing, buffer, taken = Chunked(), bytearray(), b""
+        for piece in pieces:
+            buffer += piece
+            try:
+                taken += framing.take(buffer)
+            except Malformed as error:
+                return taken + error.taken, framing.complete, True
+        return taken, framing.complete, False
+
+    assert outcome([body[place : place + 1] for place in range(len(body))]) == outcome([body])
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,12 @@ def test_texts_are_cleaned(given: str, kept: str) -> None:
 def test_texts_have_an_end_and_a_beginning() -> None:
     assert len(clean_text("x" * LONGEST_TEXT)) == LONGEST_TEXT
     assert clean_author(" anna \n b ") == "anna b"
-    for bad in (lambda: clean_text("x" * (LONGEST_TEXT + 1)), lambda: clean_author("x" * (LONGEST_AUTHOR + 1))):
+    for bad in (
+        lambda: clean_text("x" * (LONGEST_TEXT + 1)),
+        lambda: clean_author("x" * (LONGEST_AUTHOR + 1)),
+        lambda: clean_text("x" + "\n" * LONGEST_TEXT),  # the API's schema refuses it too
+        lambda: clean_author("x" + "\x00" * LONGEST_AUTHOR),
+    ):
         with pytest.raises(InvalidValue, match="at most"):
             bad()
     for empty in (lambda: clean_text(" \n\x00\t"), lambda: clean_author("\u202e")):
