@@ -3,11 +3,11 @@
 A branch maps keys, or numbers of list entries, to what is there: a line, or a line with the branch below it.
 """
 
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 Path_: TypeAlias = tuple[str | int, ...]
-Leaf: TypeAlias = Union[int, tuple[int, "Branch"]]
-Branch: TypeAlias = Union[dict[str, Leaf], list[Leaf]]
+Leaf: TypeAlias = int | tuple[int, "Branch"]
+Branch: TypeAlias = dict[str, Leaf] | list[Leaf]
 
 
 class Lines:

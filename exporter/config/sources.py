@@ -60,6 +60,11 @@ class Sources:
                 return False
         return True
 
+    def release(self) -> None:
+        """Gives back what the files hold; no question can be asked after that."""
+        self._raw.clear()
+        self._whole.clear()
+
     def digest(self, key: bytes, version: str, environ: Mapping[str, str]) -> str:
         """Differs when a file, a variable that may stand in one, or the program differs. Says nothing without `key`."""
         hashed = hashlib.blake2b(version.encode(), key=key[:64], digest_size=32)

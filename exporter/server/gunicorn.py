@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from exporter.config.settings import WebSettings
-from exporter.core.errors import InvalidValue
 from exporter.core.telemetry import Telemetry
+from exporter.server import systemd
 from exporter.server.borrowed import (
     Arbiter,
     ASGIProtocol,
@@ -26,7 +25,7 @@ from exporter.server.connections import MOST, Connections, Listener
 from exporter.server.logging import PlainLogger
 from exporter.server.scratch import scratch_folder
 from exporter.server.sockets import (
-    bind,
+    bind_or_explain,
     connections_for,
     raise_descriptor_limit,
     refuse_new_connections,
@@ -42,7 +41,7 @@ _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _METRICS_ROOM = 4 * 1024 * 1024
 """Bytes of shared metrics for each worker. A file in memory that has no room kills whoever writes to it."""
 
-MakeApp = Callable[[], tuple[Any, Telemetry]]
+MakeApp = Callable[["Life"], tuple[Any, Telemetry]]
 """Makes the ASGI application of a worker, and what counts for it."""
 
 
@@ -86,6 +85,8 @@ class Worker(ASGIWorker):  # type: ignore[misc]
         except asyncio.CancelledError:
             pass
         await self._shutdown()
+        if self.app.life.failed:
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
 
     def _protocol(self) -> asyncio.BaseProtocol:
         return ASGIProtocol(self) if self._stock else Connection(self.connections)
@@ -97,7 +98,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]
     async def _shutdown(self) -> None:
         self.log.info("Worker shutting down...")
         self.connections.draining = True
-        if self.app.ending:  # else the other workers go on taking connections from the same socket
+        if self.app.life.ending:  # else the other workers go on taking connections from the same socket
             for listener in self.sockets:
                 refuse_new_connections(listener.sock)
         # Time enough to take in what the kernel has accepted already, and to read what was sent already.
@@ -138,8 +139,55 @@ class Supervisor(Arbiter):  # type: ignore[misc]
     handle_ttou = handle_usr2 = handle_ttin
 
     def stop(self, graceful: bool = True) -> None:
-        self.app.end()
+        self.app.life.end()
         super().stop(graceful)
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        if self.app.life.failed:  # the worker has said why
+            reason, exit_status = None, 1
+        super().halt(reason, exit_status)
+
+
+class Life:
+    """What the supervisor and its workers know of each other. The first byte says that the service ends, the second that
+    it was ready once, the third that it cannot start.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._shared = mmap.mmap(-1, 3)
+        self._systemd = systemd.take_address()
+
+    @property
+    def ending(self) -> bool:
+        """Whether the whole service ends, or else this worker alone, or a worker that is the only one."""
+        return self._workers == 1 or self._shared[0] != 0
+
+    @property
+    def failed(self) -> bool:
+        return self._shared[2] != 0
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether any worker ever was: then a configuration that is bad by now does not end the service."""
+        return self._shared[1] != 0
+
+    def ready(self) -> None:
+        self._shared[1] = 1
+        systemd.notify(self._systemd, systemd.READY)
+
+    def reloading(self) -> None:
+        """To be followed by `ready`, whatever comes of it."""
+        systemd.notify(self._systemd, systemd.reloading())
+
+    def end(self) -> None:
+        self._shared[0] = 1
+        systemd.notify(self._systemd, systemd.STOPPING)
+
+    def give_up(self) -> None:
+        """Ends the service with exit status 1; called in a worker, which has logged why."""
+        self._shared[2] = 1
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -148,20 +196,14 @@ class Server(BaseApplication):  # type: ignore[misc]
     telemetry: Telemetry
     """Of this worker, once it has loaded the application."""
 
-    def __init__(self, web: WebSettings, make_app: MakeApp, workers: int = 1) -> None:
-        self._web = web
+    def __init__(self, listen_address: str, trusted_proxies: str, make_app: MakeApp, workers: int = 1) -> None:
+        """`trusted_proxies` is a list of networks with commas between."""
+        self._listen_address = listen_address
+        self._trusted_proxies = trusted_proxies
         self._make_app = make_app
         self._workers = workers
-        self._ending = mmap.mmap(-1, 1)  # the workers see it too
+        self.life = Life(workers)
         super().__init__()
-
-    @property
-    def ending(self) -> bool:
-        """Whether the whole service ends, or else this worker alone, or a worker that is the only one."""
-        return self._workers == 1 or self._ending[0] != 0
-
-    def end(self) -> None:
-        self._ending[0] = 1
 
     def load_config(self) -> None:
         """gunicorn's settings; none can come from its command line or its environment variable."""
@@ -176,7 +218,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "timeout": 60,
             "worker_connections": MOST,
             "backlog": 4096,
-            "forwarded_allow_ips": ",".join(map(str, self._web.trusted_proxies)),
+            "forwarded_allow_ips": self._trusted_proxies,
             # The default one logs every request's path at debug level.
             "pre_request": lambda worker, request: None,
             "proc_name": "heartbeat-exporter",
@@ -187,7 +229,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        asgi, self.telemetry = self._make_app()
+        asgi, self.telemetry = self._make_app(self.life)
         return asgi
 
     def run(self) -> None:
@@ -195,7 +237,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         raise_descriptor_limit()
         # gunicorn's own heartbeat file, which must not wait for a disk.
         self.cfg.set("worker_tmp_dir", scratch_folder())
-        self.cfg.set("bind", [f"fd://{one.detach()}" for one in bind_or_explain(self._web.listen_address)])
+        self.cfg.set("bind", [f"fd://{one.detach()}" for one in bind_or_explain(self._listen_address)])
         if self._workers == 1:
             Supervisor(self).run()
         folder = tempfile.mkdtemp(prefix="heartbeat-exporter-", dir=scratch_folder(self._workers * _METRICS_ROOM))
@@ -207,17 +249,6 @@ class Server(BaseApplication):  # type: ignore[misc]
         finally:
             if os.getpid() == supervisor:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def bind_or_explain(listen_address: str) -> Any:
-    """As `bind`; raises InvalidValue with the reason and the way out."""
-    try:
-        return bind(listen_address)
-    except (OSError, ValueError) as error:
-        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-        raise InvalidValue(
-            f"cannot listen on {listen_address}: {reason}; choose another --web.listen-address"
-        ) from None
 
 
 def forget_gauges(pid: int) -> None:
