@@ -354,6 +354,7 @@ class Service:
             self._db, self._fleet, self._monitors, self._recorder, self._clock, self._replica
         )
         follower.start_here()
+        gc.disable()  # all of it stays
         self._fleet.update(load(self._db, progress=lambda count: progress.tell(f"{count:,} monitors are in memory")))
         self._recorder.start()
         newcomers = Newcomers(follower.catch_up, self._clock, self._lookout)
@@ -374,6 +375,7 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
+        gc.enable()
         self._starting = None
         count = len(self._fleet)
         where = self.settings.web.listen_address
