@@ -37,6 +37,7 @@ from exporter.ingest.newcomers import Newcomers
 from exporter.ingest.receiver import Ingest, Receiver, Waiters
 from exporter.loader import Progress, Reading, Unchanged
 from exporter.logs import set_level
+from exporter.memory import give_back
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.scrape import Scrape
 from exporter.metrics.telemetry import ExporterTelemetry
@@ -375,6 +376,7 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
+        give_back()
         gc.enable()
         self._starting = None
         count = len(self._fleet)

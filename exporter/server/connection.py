@@ -8,13 +8,12 @@ from typing import Any, Protocol
 from exporter.core.telemetry import IRREGULAR, Dropped, Fault
 from exporter.server.body import Body, Chunked, Sized
 from exporter.server.head import Head, Refusal, take_head
+from exporter.server.limits import KEEPALIVE
 from exporter.server.response import Response, error_answer
 from exporter.server.sockets import in_kernel, reset_on_close
 
 log = logging.getLogger(__name__)
 
-KEEPALIVE = 5
-"""Seconds an idle connection is kept for the next request."""
 SILENCE = 30
 """Seconds in which a new connection has to begin a request."""
 HEAD_PATIENCE = 10

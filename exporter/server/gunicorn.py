@@ -1,6 +1,6 @@
 """gunicorn, told to run one ASGI worker: one process is one replica."""
 
-import asyncio
+import gc
 import mmap
 import os
 import shutil
@@ -11,32 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from exporter.core.telemetry import Telemetry
+from exporter.memory import give_back
 from exporter.server import systemd
-from exporter.server.borrowed import (
-    Arbiter,
-    ASGIProtocol,
-    ASGIWorker,
-    BaseApplication,
-    LifespanManager,
-    LifespanStartupFailed,
-)
-from exporter.server.connection import KEEPALIVE, Connection
-from exporter.server.connections import MOST, Connections, Listener
+from exporter.server.borrowed import Arbiter, BaseApplication, BaseWorker
+from exporter.server.limits import GRACE, KEEPALIVE, MOST
 from exporter.server.logging import PlainLogger
 from exporter.server.scratch import scratch_folder
 from exporter.server.sockets import (
     bind_or_explain,
-    connections_for,
     raise_descriptor_limit,
-    refuse_new_connections,
-    take_connections_again,
 )
 
-GRACE = 30
-"""Seconds that requests in flight may take after SIGTERM."""
-LAST_CALL = 0.3
-STOCK = "HEARTBEAT_EXPORTER_STOCK_PROTOCOL"
-"""Environment variable; `1` serves connections by gunicorn's own protocol class, should ours be in doubt."""
 _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _METRICS_ROOM = 4 * 1024 * 1024
 """Bytes of shared metrics for each worker. A file in memory that has no room kills whoever writes to it."""
@@ -45,80 +30,20 @@ MakeApp = Callable[["Life"], tuple[Any, Telemetry]]
 """Makes the ASGI application of a worker, and what counts for it."""
 
 
-class Worker(ASGIWorker):  # type: ignore[misc]
-    """Drains without cutting anybody off, on Ctrl-C as well, which reaches the whole process group."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._stock = os.environ.get(STOCK) == "1"
+class Worker(BaseWorker):  # type: ignore[misc]
+    """Stands for a worker in the supervisor, which needs none of what it is made of: that is imported after the fork."""
 
     def init_process(self) -> None:
-        for listener in self.sockets:
-            take_connections_again(listener.sock)
-        super().init_process()
+        from exporter.server.worker import ServingWorker
 
-    def init_signals(self) -> None:
-        super().init_signals()
-        self.loop.add_signal_handler(signal.SIGINT, self.handle_exit_signal)
-        # Until the application has put its own handler there, a reload has nothing to reload.
-        self.loop.add_signal_handler(signal.SIGHUP, lambda: None)
-
-    async def _serve(self) -> None:
-        """As gunicorn's, with our own listeners and connections."""
-        self.lifespan = LifespanManager(self.asgi, self.log, self.state)
+        worker = ServingWorker(self.age, self.ppid, self.sockets, self.app, self.timeout, self.cfg, self.log)
+        worker.tmp.close()
+        worker.tmp = self.tmp  # the supervisor looks at this one
+        worker.pid = self.pid
         try:
-            await self.lifespan.startup()
-        except LifespanStartupFailed as error:
-            self.log.error("cannot start: %s", error)
-            self.lifespan = None
-            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
-        most = connections_for(raise_descriptor_limit(), self.cfg.worker_connections)
-        self.connections = Connections(self.asgi, self.loop, self.app.telemetry, most)
-        self.listeners = [Listener(one.sock, self.connections, self._protocol) for one in self.sockets]
-        for listener in self.listeners:
-            listener.start()
-        try:
-            while self.alive and self.ppid == os.getppid():
-                self.notify()
-                self.connections.look()
-                await asyncio.sleep(1.0)
-        except asyncio.CancelledError:
-            pass
-        await self._shutdown()
-        if self.app.life.failed:
-            raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
-
-    def _protocol(self) -> asyncio.BaseProtocol:
-        return ASGIProtocol(self) if self._stock else Connection(self.connections)
-
-    @property
-    def _open(self) -> int:
-        return len(self.connections) or self.nr_conns
-
-    async def _shutdown(self) -> None:
-        self.log.info("Worker shutting down...")
-        self.connections.draining = True
-        if self.app.life.ending:  # else the other workers go on taking connections from the same socket
-            for listener in self.sockets:
-                refuse_new_connections(listener.sock)
-        # Time enough to take in what the kernel has accepted already, and to read what was sent already.
-        await asyncio.sleep(LAST_CALL)
-        for accepting in self.listeners:
-            accepting.stop()
-        for listener in self.sockets:
-            listener.close()
-        began = looked = self.loop.time()
-        while self._open and self.loop.time() < began + GRACE - 5 and not self._quick_shutdown:
-            self.connections.close_idle()
-            if self.loop.time() >= looked + 1:
-                looked = self.loop.time()
-                self.notify()
-                self.connections.look()
-            await asyncio.sleep(0.05)
-        if self._open:
-            self.log.warning("closing %d connections that are not done", self._open)
-        if self.lifespan is not None and not self._quick_shutdown:
-            await self.lifespan.shutdown()
+            worker.init_process()
+        finally:
+            self.booted = worker.booted
 
 
 class Supervisor(Arbiter):  # type: ignore[misc]
@@ -238,6 +163,10 @@ class Server(BaseApplication):  # type: ignore[misc]
         # gunicorn's own heartbeat file, which must not wait for a disk.
         self.cfg.set("worker_tmp_dir", scratch_folder())
         self.cfg.set("bind", [f"fd://{one.detach()}" for one in bind_or_explain(self._listen_address)])
+        # The collector would write to every page that the workers share with us, and each would get a copy of its own.
+        gc.collect()
+        gc.freeze()
+        give_back()
         if self._workers == 1:
             Supervisor(self).run()
         folder = tempfile.mkdtemp(prefix="heartbeat-exporter-", dir=scratch_folder(self._workers * _METRICS_ROOM))

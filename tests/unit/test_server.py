@@ -12,13 +12,13 @@ from exporter.server.connection import (
     BODY_PATIENCE,
     BODY_SILENCE,
     HEAD_PATIENCE,
-    KEEPALIVE,
     LINGER,
     READ_PATIENCE,
     SILENCE,
     Connection,
 )
 from exporter.server.connections import AT_ONCE, Connections
+from exporter.server.limits import KEEPALIVE
 from exporter.server.logging import EVERY, Occasionally
 
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"

@@ -1,0 +1,8 @@
+"""Limits that the supervisor and its workers both know of."""
+
+GRACE = 30
+"""Seconds that requests in flight may take after SIGTERM."""
+KEEPALIVE = 5
+"""Seconds an idle connection is kept for the next request."""
+MOST = 8192
+"""Connections of one worker, if its descriptors allow as many."""
