@@ -475,6 +475,8 @@ class Service:
         added, changed, removed = reading.provision(self._monitors, self._db_url, self._key, now)
         if added or changed or removed:
             log.info("provisioned monitors: %d added, %d changed, %d removed", added, changed, removed)
+        elif reading.unchanged:
+            log.info("the monitors of the configuration have not changed: they are not read again")
 
     # ── for the web ──────────────────────────────────────────────────────────────────────────────────────────
 

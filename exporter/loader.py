@@ -77,6 +77,9 @@ class Prepared:
 class Reading:
     """A configuration that was read and is good; its monitors are not in the database yet."""
 
+    unchanged = False
+    """Whether its monitors were not even read, because they are in the database as they should be."""
+
     def __init__(self, settings: "Settings", warnings: Sequence[str] = ()) -> None:
         self.settings = settings
         self.warnings = warnings
@@ -93,7 +96,9 @@ class Reading:
 
 
 class Unchanged(Reading):
-    """Monitors that are in the database as they should be."""
+    """Settings without monitors: those of the database stay."""
+
+    unchanged = True
 
     def provision(self, monitors: "Monitors", url: str, key: bytes, now: int) -> Counts:
         return 0, 0, 0

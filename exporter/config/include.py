@@ -21,7 +21,6 @@ class Documents:
 
     def __init__(self, main: Document) -> None:
         self.main = main
-        self.files: list[Document] = [main]
         self.values: dict[str, Any] = main.values
         self._starts: dict[str, list[int]] = {name: [0] for name in LISTS}
         self._owners: dict[str, list[Document]] = {name: [main] for name in LISTS}
@@ -33,7 +32,6 @@ class Documents:
     def add(self, document: Document) -> list[Problem]:
         """Appends the lists of an included file; returns what must not be there."""
         problems = []
-        self.files.append(document)
         for name, entries in document.values.items():
             if name == "include" or entries is None:
                 continue
@@ -46,9 +44,7 @@ class Documents:
             if not isinstance(entries, list):
                 problems.append(document.problem((name,), "must be a list"))
             elif here is None or isinstance(here, list):
-                merged = self.values.setdefault(name, []) if here is not None or name not in self.values else None
-                if merged is None:
-                    merged = self.values[name] = []
+                merged = self.values[name] = here or []
                 self._starts[name].append(len(merged))
                 self._owners[name].append(document)
                 merged += entries
@@ -90,6 +86,8 @@ class Includes:
         self._resolve = resolve
         self._excerpt = excerpt
         self._seen: set[str] = set()
+        self.order: dict[str, int] = {}
+        """The files, in the order in which they were read."""
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -102,6 +100,7 @@ class Includes:
         return documents
 
     def _document(self, path: Path) -> Document:
+        self.order[str(path)] = len(self.order)
         document = self._sources.document(path, excerpt=self._excerpt)
         self.problems += document.problems
         self.problems += self._resolve(document)

@@ -145,9 +145,7 @@ def load_config(
     problems += _thresholds(document)
     problems += _unknown_notifiers(document)
     if problems or settings is None:
-        order = {one.file: number for number, one in enumerate(document.files)}
-        place = len(order)
-        raise ConfigError(sorted(set(problems), key=lambda one: (order.get(one.file, place), one.line, one.path)))
+        raise ConfigError(sorted(set(problems), key=lambda one: (includes.order[one.file], one.line, one.path)))
     settings = replace(settings, storage=_placed(settings.storage, document), notifiers=tuple(channels))
     if excerpt:
         return Loaded(settings, tuple(includes.warnings))

@@ -7,7 +7,8 @@ import pytest
 from falcon import testing
 
 from exporter.config import bounds
-from exporter.config.document import LARGEST_FILE, MOST_NODES
+from exporter.config.bounds import MOST_NODES
+from exporter.config.document import LARGEST_FILE
 from exporter.config.files import PIPE_PATIENCE
 from exporter.config.settings import WebSettings
 from exporter.config.strength import SHORTEST
