@@ -118,7 +118,9 @@ class Includes:
         for index, pattern in enumerate(patterns):
             at = ("include", index)
             if not isinstance(pattern, str) or not pattern or "\0" in pattern:
-                self.problems.append(document.problem(at, "must be the path of a file, or a pattern such as more/*.yml"))
+                self.problems.append(
+                    document.problem(at, "must be the path of a file, or a pattern such as more/*.yml")
+                )
                 continue
             for path in self._matches(document, at, pattern):
                 self._take(documents, document, at, path, chain)

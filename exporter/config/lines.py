@@ -1,4 +1,4 @@
-"""The line of everything in a document: a tree, because a path for each of a million values takes hundreds of megabytes.
+"""The line of everything in a document: a tree, since a path for each of a million values takes hundreds of megabytes.
 
 A branch maps keys, or numbers of list entries, to what is there: a line, or a line with the branch below it.
 """

@@ -1,4 +1,4 @@
-"""The files of a configuration: read once each, cut where nothing but the rest is needed, and known again by a digest."""
+"""The files of a configuration: read once each, cut where only the rest is needed, and recognised by a digest."""
 
 import hashlib
 import re
@@ -56,7 +56,9 @@ class Sources:
                 return False
             if span is not None and not _agrees(document, raw, *span):
                 return False
-            if any(path[0] == "monitors" and str(name[-1]).endswith("_file") for path, name in document.written.items()):
+            if any(
+                path[0] == "monitors" and str(name[-1]).endswith("_file") for path, name in document.written.items()
+            ):
                 return False
         return True
 
@@ -76,7 +78,9 @@ class Sources:
             names.update(_VARIABLE.findall(raw))
         for name in sorted(names):
             value = environ.get(name.decode())
-            hashed.update(b"%s=%s\0" % (name, b"-" if value is None else b"+" + value.encode("utf-8", "surrogateescape")))
+            hashed.update(
+                b"%s=%s\0" % (name, b"-" if value is None else b"+" + value.encode("utf-8", "surrogateescape"))
+            )
         return hashed.hexdigest()
 
 

@@ -17,7 +17,7 @@ LARGEST_SECRET = 64 * 1024
 def substitute_environment(document: Document, environ: Mapping[str, str]) -> list[Problem]:
     """Puts the environment's values in; `$$` is a dollar sign.
 
-    The document remembers what stood in the file wherever something was put in, so that messages can quote that instead.
+    The document remembers what stood in the file wherever something was put in: messages quote that instead.
     """
     originals = document.originals
     problems: list[Problem] = []

@@ -31,7 +31,7 @@ MakeApp = Callable[["Life"], tuple[Any, Telemetry]]
 
 
 class Worker(BaseWorker):  # type: ignore[misc]
-    """Stands for a worker in the supervisor, which needs none of what it is made of: that is imported after the fork."""
+    """Stands for a worker in the supervisor; what a worker is made of is imported after the fork."""
 
     def init_process(self) -> None:
         from exporter.server.worker import ServingWorker
@@ -74,8 +74,8 @@ class Supervisor(Arbiter):  # type: ignore[misc]
 
 
 class Life:
-    """What the supervisor and its workers know of each other. The first byte says that the service ends, the second that
-    it was ready once, the third that it cannot start.
+    """What the supervisor and its workers know of each other, in three bytes: whether the service ends, whether it ever
+    was ready, and whether it cannot start.
     """
 
     def __init__(self, workers: int) -> None:

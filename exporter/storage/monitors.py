@@ -211,7 +211,10 @@ class Monitors:
     ) -> None:
         revision = next_revision(self._db, REVISION)
         for some in _parts(changed):
-            rows = [self._update.row({**_definition(*one, provisioned, revision), "id": id}) for id, *one in some]
+            rows = [
+                self._update.row({**_definition(monitor, digest, provisioned, revision), "id": id})
+                for id, monitor, digest in some
+            ]
             transaction.execute_many(self._update, rows)
         self._evaluate_now([row[0] for row in changed])
 

@@ -60,7 +60,10 @@ def test_lists_of_all_files_are_one(tmp_path: Path) -> None:
 
 
 def test_a_main_file_without_a_list_of_its_own_and_empty_headings(tmp_path: Path) -> None:
-    files = {"main.yml": "include: ['${ZONE}.yml', none-*.yml]\nmonitors:\n", "more.yml": "alerts:\nmonitors:\n" + monitor("a")}
+    files = {
+        "main.yml": "include: ['${ZONE}.yml', none-*.yml]\nmonitors:\n",
+        "more.yml": "alerts:\nmonitors:\n" + monitor("a"),
+    }
     loaded = load(tmp_path, files)
     assert tags(loaded) == ["a"]
     (warning,) = loaded.warnings
@@ -69,7 +72,11 @@ def test_a_main_file_without_a_list_of_its_own_and_empty_headings(tmp_path: Path
 
 
 def test_a_file_that_two_patterns_fit_is_read_once(tmp_path: Path) -> None:
-    files = {"main.yml": "include: ['m/*.yml', m/a.yml, 'l/*.yml']\n", "m/a.yml": "monitors:\n" + monitor("a"), "l/x": ""}
+    files = {
+        "main.yml": "include: ['m/*.yml', m/a.yml, 'l/*.yml']\n",
+        "m/a.yml": "monitors:\n" + monitor("a"),
+        "l/x": "",
+    }
     write(tmp_path, files)
     (tmp_path / "l" / "b.yml").symlink_to(tmp_path / "m" / "a.yml")
     assert tags(load(tmp_path, files)) == ["a"]
@@ -79,8 +86,12 @@ def test_problems_are_named_with_file_and_line(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
         {
-            "main.yml": "include: ['m/*.yml']\nmonitors:\n" + monitor("taken") + "alerts: [{name: x, notify: [nobody]}]\n",
-            "m/a.yml": "\nmonitors:\n" + monitor("fine") + "  - {tag: taken, secret: '${S}', nam: x}\nlog: {level: debug}\n",
+            "main.yml": "include: ['m/*.yml']\nmonitors:\n"
+            + monitor("taken")
+            + "alerts: [{name: x, notify: [nobody]}]\n",
+            "m/a.yml": "\nmonitors:\n"
+            + monitor("fine")
+            + "  - {tag: taken, secret: '${S}', nam: x}\nlog: {level: debug}\n",
             "m/b.yml": "monitors:\n  - {tag: b, secret: 'SESAME SESAME'}\n  - {tag: fine, secret: x, schedule: '${NO}'}\n",
             "m/c.yml": "monitors: [{tag: d\n",
             "m/d.yml": "monitors: 5\n",
@@ -96,7 +107,9 @@ def test_problems_are_named_with_file_and_line(tmp_path: Path) -> None:
     ]
     assert found[4].startswith("m/b.yml:2: monitors[0].secret: ")
     assert "m/b.yml:3: monitors[1].schedule: the environment variable NO is not set" in found
-    assert any(one.startswith("m/b.yml:3: monitors[1].tag: this tag is taken") and "line 3 of m/a.yml" in one for one in found)
+    assert any(
+        one.startswith("m/b.yml:3: monitors[1].tag: this tag is taken") and "line 3 of m/a.yml" in one for one in found
+    )
     assert any(one.startswith("m/c.yml:") and "not YAML" in one for one in found)
     assert "m/d.yml:1: monitors: must be a list" in found
     assert any(one.startswith("m/e.yml:1: monitors[0].secret: given twice") for one in found)

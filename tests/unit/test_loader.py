@@ -49,7 +49,9 @@ class Service:
     def tags(self) -> dict[str, bytes]:
         database = Database(self.url)
         with database.read("test"):
-            rows = list(database.peewee.execute_sql("SELECT tag, digest, created_at FROM monitors WHERE removed_at IS NULL"))
+            rows = list(
+                database.peewee.execute_sql("SELECT tag, digest, created_at FROM monitors WHERE removed_at IS NULL")
+            )
         database.close()
         assert all(row[2] == 1_800_000_000_000 for row in rows)
         return {row[0]: bytes(row[1]) for row in rows}
@@ -61,7 +63,9 @@ def service(tmp_path: Path) -> Service:
 
 
 def test_a_small_configuration_is_read_at_once(service: Service) -> None:
-    service.file.write_text(f"monitors: [{{tag: a, secret: {SECRET}}}]\nweb: {{trusted_proxies: [10.0.0.0/8, '::1']}}\n")
+    service.file.write_text(
+        f"monitors: [{{tag: a, secret: {SECRET}}}]\nweb: {{trusted_proxies: [10.0.0.0/8, '::1']}}\n"
+    )
     prepared = service.loader.prepare(service.said.append)
     assert prepared.complete
     assert (prepared.listen_address, prepared.trusted_proxies) == ("127.0.0.1:0", "10.0.0.0/8,::1/128")
