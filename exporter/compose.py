@@ -206,6 +206,7 @@ class Service:
                 readiness=self.readiness,
                 health=lambda: self._lost,
                 notice=self._notice,
+                starting=lambda: self._starting,
                 history=self._history,
                 monitors=ManagedMonitors(self),
                 alerts=self._alerting.alerts,

@@ -17,7 +17,7 @@ COUNT = 9_000
 def fleet(more: str = "") -> str:
     """More than 1 MB."""
     entries = "".join(
-        f"  - tag: job{number}\n    name: The job number {number} of a large configuration, which has a name for people\n"
+        f"  - tag: job{number}\n    name: The job number {number} of a large configuration, with a name for people\n"
         f"    secret: {SECRET}\n"
         for number in range(COUNT)
     )
@@ -34,6 +34,10 @@ def test_it_listens_before_it_has_read_its_monitors(start: Starter) -> None:
     beat = service.ping("job7")
     assert (beat.status, beat.header("retry-after")) == (503, "5")
     assert curl(f"{service.url}/-/healthy").status == 200
+    for path in ("/", "/api/v1/monitors"):
+        page = curl(f"{service.url}{path}")
+        assert (page.status, page.header("retry-after")) == (503, "5"), "an empty list would be wrong"
+        assert "loading configuration" in page.body
     retried = curl("--retry", "20", "--retry-delay", "1", "-f", f"{service.url}/ext/heartbeat/job7:{SECRET}")
     assert '"OK"' in retried.body
     service.ready()

@@ -92,7 +92,8 @@ def test_problems_are_named_with_file_and_line(tmp_path: Path) -> None:
             "m/a.yml": "\nmonitors:\n"
             + monitor("fine")
             + "  - {tag: taken, secret: '${S}', nam: x}\nlog: {level: debug}\n",
-            "m/b.yml": "monitors:\n  - {tag: b, secret: 'SESAME SESAME'}\n  - {tag: fine, secret: x, schedule: '${NO}'}\n",
+            "m/b.yml": "monitors:\n  - {tag: b, secret: 'SESAME SESAME'}\n"
+            "  - {tag: fine, secret: x, schedule: '${NO}'}\n",
             "m/c.yml": "monitors: [{tag: d\n",
             "m/d.yml": "monitors: 5\n",
             "m/e.yml": "monitors: [{tag: e, secret: s, secret: t}]\n",

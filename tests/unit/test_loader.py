@@ -117,7 +117,7 @@ def test_every_problem_comes_back(service: Service, bad: str) -> None:
 def test_other_errors_come_back_as_what_they_are(service: Service) -> None:
     service.file.write_text("")
     loader = Loader(service.file, {"storage_url": service.url, "listen_address": "nowhere"})
-    with pytest.raises(InvalidValue, match="--web.listen-address"):
+    with pytest.raises(InvalidValue, match=r"--web\.listen-address"):
         loader.prepare(service.said.append)
     loader = Loader(service.file, {"storage_url": f"sqlite:///{service.file}/x.db", "listen_address": "127.0.0.1:0"})
     loader.prepare(service.said.append)
