@@ -104,7 +104,9 @@ def serve(config_file: Path | None, workers: int, **options: str | None) -> None
 
     loader = Loader(config_file, options, workers)
     with told_plainly():
-        prepared = loader.prepare(lambda text: click.echo(text, err=True))
+        prepared = loader.prepare(
+            lambda text: click.echo(text, err=True), meanwhile=lambda: import_module("exporter.server.gunicorn")
+        )
 
     # What only the workers use is imported in the workers: the supervisor stays small.
     from exporter.logs import set_up_logging

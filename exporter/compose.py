@@ -318,7 +318,8 @@ class Service:
             if not self._stopping.is_set():
                 for problem in error.problems:
                     log.critical("cannot start: %s", problem)
-                self._life.give_up()
+                if not self._life.was_ready:
+                    self._life.give_up()
         except StorageUnavailable as error:
             self._starting = f"the database cannot be opened: {error}"
             if self._boot_troubles.is_due(self._starting):

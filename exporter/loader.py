@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 TELL_EVERY = 3 * SECOND
 """How often the log says that the configuration is still being loaded."""
+_LEAVE = 2.0
+"""Seconds that the process has to end, once it has been asked for all."""
 Counts = tuple[int, int, int]
 """Monitors added, changed and removed."""
 Say = Callable[[str], None]
@@ -107,9 +109,16 @@ class Unchanged(Reading):
 class _Elsewhere(Reading):
     """The monitors are in the other process, which writes them."""
 
-    def __init__(self, conversation: "_Conversation", settings: "Settings", warnings: Sequence[str]) -> None:
+    def __init__(
+        self,
+        conversation: "_Conversation",
+        settings: "Settings",
+        warnings: Sequence[str],
+        end: Callable[["_Conversation"], None],
+    ) -> None:
         super().__init__(settings, warnings)
         self._conversation = conversation
+        self._end = end
 
     def provision(self, monitors: "Monitors", url: str, key: bytes, now: int) -> Counts:
         self._conversation.send({"url": url, "key": key, "now": now})
@@ -117,21 +126,22 @@ class _Elsewhere(Reading):
         return counts
 
     def close(self) -> None:
-        self._conversation.close()
+        self._end(self._conversation)
 
 
 class _Conversation:
     """With one process that runs `exporter.loading`."""
 
-    def __init__(self, request: Mapping[str, Any], progress: Progress, say: Say) -> None:
+    def __init__(self, request: Mapping[str, Any], progress: Progress, say: Say, *, inherits: bool = False) -> None:
+        """The process `inherits` descriptors: a configuration may be a pipe that the shell made, /dev/fd/63."""
+        self._killed = False
         self._progress = progress
         self._say = say
         self._stage = "starting"
         # Its modules are found where ours were, and not in the working directory.
         program = f"import sys; sys.path[:] = {sys.path!r}; from exporter.loading import main; main()"
-        # A configuration may be a pipe that the shell handed us, /dev/fd/63.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=not inherits
         )
         self.send(request)
 
@@ -163,10 +173,14 @@ class _Conversation:
                 pipe.close()
             except BrokenPipeError:
                 continue
-        self.kill()
-        self._process.wait()
+        try:
+            self._process.wait(_LEAVE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def kill(self) -> None:
+        self._killed = True
         self._process.kill()
 
     def _message(self) -> tuple[str, Any]:
@@ -182,6 +196,8 @@ class _Conversation:
 
     def _fail(self) -> None:
         code = self._process.wait()
+        if self._killed:
+            raise ConfigError([Problem("not read to its end: the service stops")])
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         hint = ": is there enough memory?" if code == -signal.SIGKILL else ""
         raise ConfigError([Problem(f"the process that reads the configuration {how}{hint}")])
@@ -200,10 +216,11 @@ class Loader:
         self._guard = threading.Lock()
         self._cancelled = False
 
-    def prepare(self, say: Say) -> Prepared:
+    def prepare(self, say: Say, meanwhile: Callable[[], object] = lambda: None) -> Prepared:
         """For the supervisor: reads, and sees to the database. Raises HeartbeatExporterError."""
-        conversation = _Conversation({**self._request, "do": "prepare"}, Silence(), say)
+        conversation = _Conversation({**self._request, "do": "prepare"}, Silence(), say, inherits=True)
         try:
+            meanwhile()
             prepared: Prepared = conversation.receive("prepared")
             return prepared
         finally:
@@ -228,8 +245,7 @@ class Loader:
         if unchanged:
             self._forget(conversation)
             return Unchanged(settings, warnings)
-        reading = _Elsewhere(conversation, settings, warnings)
-        return reading
+        return _Elsewhere(conversation, settings, warnings, self._forget)
 
     def cancel(self) -> None:
         """Ends what is under way, for good: the service stops."""

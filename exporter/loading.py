@@ -22,6 +22,7 @@ from exporter.core.clock import Clock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, InvalidValue, StorageUnavailable
 from exporter.core.secret import digest
 from exporter.loader import Prepared
+from exporter.logs import set_up_logging
 from exporter.server.sockets import bind_or_explain
 from exporter.storage.database import Database
 from exporter.storage.monitors import Monitors
@@ -68,8 +69,8 @@ def main() -> None:
         (prepare if request["do"] == "prepare" else read)(request, answers)
     except HeartbeatExporterError as error:
         answers.give("error", error)
-    except BrokenPipeError:
-        sys.exit(1)  # nobody waits for the answer any more
+    except (BrokenPipeError, EOFError):
+        sys.exit(1)  # the process that asked has ended, or has changed its mind
 
 
 def prepare(request: Request, answers: Answers) -> None:
@@ -77,6 +78,7 @@ def prepare(request: Request, answers: Answers) -> None:
     file = Path(request["file"]) if request["file"] is not None else None
     loaded, complete = _first_look(file)
     settings = overridden(loaded.settings, **request["options"])
+    set_up_logging(settings.log.level, settings.log.format)
     for one in bind_or_explain(settings.web.listen_address):  # before anything else is done
         one.close()
     migrated = _check_storage(settings, request["workers"], file, answers)
@@ -107,6 +109,7 @@ def read(request: Request, answers: Answers) -> None:
             answers.give("read", (True, settings, warnings_of(settings)))
             return
         settings = overridden(_load(path, sources).settings, **options)
+        set_up_logging(settings.log.level, settings.log.format)
         if not remember or not sources.can_be_skipped():
             remember = ""
         sources.release()
