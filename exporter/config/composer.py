@@ -170,24 +170,44 @@ class Composer:
             if pairs > MOST_KEYS:
                 self._out(TOO_MANY_KEYS, event)
             line = event.start_mark.line + 1
-            key, trouble = self._key(event)
-            if trouble is None and key in values:
-                trouble, place = f"given twice: first in line {_line_of(lines[key])}", (*path, key)
+            if type(event) is ScalarEvent and event.anchor is None and event.tag is None:  # nearly all are
+                key, trouble = intern(event.value), None
+                if len(key) > LONGEST_SCALAR:
+                    raise OutOfBounds(TOO_LONG, line)
+                if key == "<<":
+                    trouble = MERGE_KEYS
             else:
-                place = tuple(path)
-            if trouble is not None:
-                self._note(line, trouble, place)
-                self._skip(key)
+                key, trouble = self._key(event)
+            if trouble is not None or key in values:
+                self._refuse(key, line, trouble, lines)
                 continue
             event = following()
-            if type(event) is ScalarEvent and event.anchor is None and event.tag is None:  # nearly all are
-                values[key], lines[key] = self._scalar(event), line
+            if type(event) is ScalarEvent and event.anchor is None and event.tag is None:
+                text = event.value
+                if len(text) > CHARACTERS_PER_VALUE:
+                    values[key] = self._scalar(event)
+                else:
+                    values[key] = plain(text) if event.implicit[0] else text
+                lines[key] = line
                 continue
             path.append(key)
             values[key], leaf = self._value(event)
             path.pop()
             lines[key] = (line, leaf[1]) if isinstance(leaf, tuple) else line
+        self._allowance.write(2 * pairs, begun)
         return values, (begun, lines)
+
+    def _refuse(self, key: str, line: int, trouble: str | None, lines: dict[str, Leaf]) -> None:
+        """Notes what is wrong with a key, and composes its value, so that its bounds are checked all the same."""
+        place = tuple(self._path)
+        if trouble is None:
+            trouble, place = f"given twice: first in line {_line_of(lines[key])}", (*place, key)
+        self._note(line, trouble, place)
+        self._path.append(key)
+        self._muted += 1
+        self._value(self._next())
+        self._muted -= 1
+        self._path.pop()
 
     def _sequence(self, event: Any) -> tuple[list[Any], Leaf]:
         begun = self._enter(event, "seq")
@@ -217,14 +237,6 @@ class Composer:
         self._muted -= 1
         self._path.pop()
         return "", NO_KEY
-
-    def _skip(self, key: str) -> None:
-        """Composes a value that nobody will see, so that its bounds are checked all the same."""
-        self._path.append(key)
-        self._muted += 1
-        self._value(self._next())
-        self._muted -= 1
-        self._path.pop()
 
     def _enter(self, event: Any, kind: str) -> int:
         """The line where a mapping or a sequence begins."""
