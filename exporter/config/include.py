@@ -88,6 +88,7 @@ class Includes:
         self._seen: set[str] = set()
         self.order: dict[str, int] = {}
         """The files, in the order in which they were read."""
+        self.documents: list[Document] = []
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -102,6 +103,7 @@ class Includes:
     def _document(self, path: Path) -> Document:
         self.order[str(path)] = len(self.order)
         document = self._sources.document(path, excerpt=self._excerpt)
+        self.documents.append(document)
         self.problems += document.problems
         self.problems += self._resolve(document)
         return document
