@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.core.clock import SystemClock
 from exporter.loader import Loader, Prepared
-from exporter.memory import keep_few_arenas
 
 if TYPE_CHECKING:
     from exporter.compose import Service
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
 
 def make_service(prepared: Prepared, loader: Loader, workers: int, life: Any) -> "Service":
     """In the worker."""
-    keep_few_arenas()
     settings = pickle.loads(prepared.settings)  # noqa: S301 - of a process of our own
     from exporter.compose import Service
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,15 @@ def test_a_stop_ends_a_reading(service: Service) -> None:
     service.loader.cancel()
     with pytest.raises(ConfigError, match="the service stops"):
         service.loader.read(service.url, KEY, "here", Silence())
+
+
+def test_of_several_workers_one_reads(service: Service) -> None:
+    service.file.write_text(large())
+    service.loader.prepare(service.said.append)
+    service.loader = Loader(service.file, {"storage_url": service.url, "listen_address": "127.0.0.1:0"}, workers=3)
+    with ThreadPoolExecutor(3) as workers:
+        answers = [work.result() for work in [workers.submit(service.read) for _ in range(3)]]
+    assert sorted(answers) == [(False, (2000, 0, 0)), (True, (0, 0, 0)), (True, (0, 0, 0))]
 
 
 def test_modules_come_from_where_ours_do(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
