@@ -35,7 +35,7 @@ from exporter.ingest.express import Express
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.newcomers import Newcomers
 from exporter.ingest.receiver import Ingest, Receiver, Waiters
-from exporter.loader import Progress, Reading, Unchanged
+from exporter.loader import Kept, Progress, Reading
 from exporter.logs import set_level
 from exporter.memory import give_back
 from exporter.metrics.exposition import Exposition
@@ -329,6 +329,7 @@ class Service:
             self._starting = str(error)
             log.critical("cannot start: %s", error)
         finally:
+            gc.enable()
             self._db.close()
         self._boot_thread.ask_to_stop()
         return 0
@@ -379,7 +380,6 @@ class Service:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
         give_back()
-        gc.enable()
         self._starting = None
         count = len(self._fleet)
         where = self.settings.web.listen_address
@@ -399,7 +399,7 @@ class Service:
             if not self._life.was_ready:
                 raise
             log.error("the configuration cannot be used, the one of the start stays:\n%s", error)
-            return Unchanged(self.settings)
+            return Kept(self.settings)
 
     def _prune(self) -> None:
         if self._lease.held:

@@ -106,6 +106,12 @@ class Unchanged(Reading):
         return 0, 0, 0
 
 
+class Kept(Unchanged):
+    """Settings of earlier, because the configuration cannot be used now."""
+
+    unchanged = False
+
+
 class _Elsewhere(Reading):
     """The monitors are in the other process, which writes them."""
 

@@ -81,6 +81,7 @@ def test_a_worker_is_replaced_though_the_file_has_become_bad(start: Starter, con
     assert service.ping("job7").status == 200
     assert "the configuration cannot be used, the one of the start stays" in service.output()
     assert "nonsense: is not a setting" in service.output()
+    assert "have not changed" not in service.output()
 
 
 def test_a_replaced_worker_has_what_was_reloaded(start: Starter) -> None:
