@@ -8,20 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import SECRET, Starter, curl, eventually, monitors
+from tests.live.conftest import SECRET, Service, Starter, curl, eventually, monitors
 
 pytestmark = pytest.mark.live
-COUNT = 9_000
+COUNT, LINES = 3_000, 4
+PATIENCE = 90
 
 
 def fleet(more: str = "") -> str:
-    """More than 1 MB."""
+    """More than 1 MB, most of it comments: LINES for each monitor."""
+    comment = "x" * 350
     entries = "".join(
-        f"  - tag: job{number}\n    name: The job number {number} of a large configuration, with a name for people\n"
-        f"    secret: {SECRET}\n"
+        f"  - tag: job{number}\n    name: Job number {number}\n    secret: {SECRET}\n# {comment}\n"
         for number in range(COUNT)
     )
     return f"monitors:\n{entries}{more}"
+
+
+def ready(service: Service, times: int = 1) -> None:
+    eventually(lambda: service.output().count("] ready: ") == times, PATIENCE)
 
 
 def test_it_listens_before_it_has_read_its_monitors(start: Starter) -> None:
@@ -40,13 +45,14 @@ def test_it_listens_before_it_has_read_its_monitors(start: Starter) -> None:
         assert "loading configuration" in page.body
     retried = curl("--retry", "20", "--retry-delay", "1", "-f", f"{service.url}/ext/heartbeat/job7:{SECRET}")
     assert '"OK"' in retried.body
-    service.ready()
+    ready(service)
     assert service.received("job7") == 1
-    assert "9000 added" in service.output()
+    assert f"{COUNT} added" in service.output()
     assert ": a blackout" not in service.output()
     assert service.metrics()["heartbeat_exporter_blackout_seconds_total",] == 0
     service.stop()
-    service.start_again()
+    service.process = service._start(())
+    ready(service, 2)
     assert "have not changed: they are not read again" in service.output()
     assert service.ping("job7").status == 200
     service.config.write_text(fleet("  - {tag: another, secret: " + SECRET + "}\n"))
@@ -57,27 +63,28 @@ def test_it_listens_before_it_has_read_its_monitors(start: Starter) -> None:
 
 def test_a_large_configuration_with_a_problem_ends_the_start(start: Starter) -> None:
     service = start(fleet("  - {tag: job7, secret: s, nam: x}\n"), ready=False)
-    assert service.process.wait(60) == 1
-    line = 3 * COUNT + 2
+    assert service.process.wait(PATIENCE) == 1
+    line = LINES * COUNT + 2
     assert f"{service.config}:{line}: monitors[{COUNT}].nam: is not a setting: did you mean name?" in service.output()
     assert (
-        f"{service.config}:{line}: monitors[{COUNT}].tag: this tag is taken by the monitor in line 23"
+        f"{service.config}:{line}: monitors[{COUNT}].tag: this tag is taken by the monitor in line {7 * LINES + 2}"
         in service.output()
     )
     assert "Traceback" not in service.output()
     small = start("nonsense: 1\n", "small", ready=False)
-    assert small.process.wait(60) == 1
+    assert small.process.wait(PATIENCE) == 1
     assert small.output() == f"Error: {small.config}:1: nonsense: is not a setting\n"
 
 
 @pytest.mark.parametrize("config", [monitors("job7"), fleet()], ids=["small", "large"])
 def test_a_worker_is_replaced_though_the_file_has_become_bad(start: Starter, config: str) -> None:
-    service = start(config)
+    service = start(config, ready=False)
+    ready(service)
     service.config.write_text(config + "nonsense: 1\n")
     worker = service.worker()
     os.kill(worker, signal.SIGKILL)
     eventually(lambda: service.workers() and service.worker() != worker)
-    eventually(lambda: service.output().count("] ready: ") == 2)
+    ready(service, 2)
     assert service.ping("job7").status == 200
     assert "the configuration cannot be used, the one of the start stays" in service.output()
     assert "nonsense: is not a setting" in service.output()
@@ -89,7 +96,7 @@ def test_a_replaced_worker_has_what_was_reloaded(start: Starter) -> None:
     service.config.write_text(monitors("new"))
     assert curl("-X", "POST", f"{service.url}/-/reload").status == 200
     os.kill(service.worker(), signal.SIGKILL)
-    eventually(lambda: service.output().count("] ready: ") == 2)
+    ready(service, 2)
     assert service.ping("new").status == 200
     assert service.ping("old").status == 404
 
