@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import detection, heartbeats, scrapes
+from bench import detection, files, heartbeats, scrapes
 from bench.databases import Store, fill
 from bench.row import HEAD, Row
 from tests.postgres import running
@@ -52,6 +52,7 @@ def main() -> int:
             fill(url, monitors)
             show(scrapes.rendering(url))
             show(scrapes.serving(url, monitors))
+            show(files.fleet(store, folder, monitors))
             show(detection.detection(store, folder, monitors))
             show(detection.burst(store, monitors))
             show(detection.idle(store))

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.databases import Store, fill, rows
-from bench.processes import exporter, resident
+from bench.processes import exporter, proportional
 from bench.row import Row
 
 DEADLINES = 500
@@ -91,6 +91,7 @@ def idle(store: Store) -> Iterator[Row]:
         with exporter(store.make(f"idle{turn}")) as service:
             times.append(service.seconds_to_ready)
             if turn == 2:
-                note = f"and {resident(service.process.pid) / 1e6:.0f} MB of its supervisor, most of it shared"
-                yield Row("memory of an idle worker", service.rss() / 1e6, "MB", 60 if store.bars else None, note=note)
+                shares = [proportional(pid) / 1e6 for pid in (service.process.pid, service.worker())]
+                note = f"PSS; supervisor {shares[0]:.1f} MB, worker {shares[1]:.1f} MB"
+                yield Row("memory of an idle service", sum(shares), "MB", 60 if store.bars else None, note=note)
     yield Row("start to ready, empty", median(times), "s", 1.5)

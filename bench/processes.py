@@ -52,8 +52,21 @@ class Server:
 
 
 def resident(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
+    return _kilobytes(Path(f"/proc/{pid}/status"), "VmRSS") * 1024
+
+
+def high_water(pid: int) -> int:
+    """The most bytes that were resident at any time."""
+    return _kilobytes(Path(f"/proc/{pid}/status"), "VmHWM") * 1024
+
+
+def proportional(pid: int) -> int:
+    """Bytes, of which each page that processes share counts in parts (PSS)."""
+    return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss") * 1024
+
+
+def _kilobytes(file: Path, name: str) -> int:
+    return int(re.search(rf"^{name}:\s+(\d+)", file.read_text(), re.MULTILINE)[1])  # type: ignore[index]
 
 
 @contextlib.contextmanager

@@ -1,26 +1,20 @@
 """The command line, in the conventions of Prometheus' exporters."""
 
-import json
 import logging
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from exporter import __version__
-from exporter.config.schema import json_schema
-from exporter.config.settings import Settings
-from exporter.console import Group, check_place, overridden, read_config, storage_options, told_plainly
-from exporter.core.clock import SystemClock
-from exporter.core.errors import ConfigError, InvalidValue, Problem, StorageUnavailable
-from exporter.logs import set_up_logging
-from exporter.server import Server, bind_or_explain
-from exporter.storage.database import Database
-from exporter.storage.engines import open_engine
-from exporter.storage.schema import migrate
+from exporter.core.errors import ConfigError, InvalidValue, Problem
+from exporter.loader import Loader
+from exporter.options import Group, storage_options, told_plainly
+
+if TYPE_CHECKING:
+    from exporter.config.settings import Settings
 
 log = logging.getLogger(__name__)
 GROUPS = {
@@ -110,23 +104,28 @@ def serve(config_file: Path | None, workers: int, **options: str | None) -> None
       heartbeat-exporter serve --web.listen-address :8080    # on every address
     """
 
-    def reread() -> Settings:
-        return overridden(read_config(config_file).settings, **options)
+    loader = Loader(config_file, options, workers)
+    with told_plainly():
+        prepared = loader.prepare(
+            lambda text: click.echo(text, err=True), meanwhile=lambda: import_module("exporter.server.gunicorn")
+        )
 
-    settings = _load(reread)
-    set_up_logging(settings.log.level, settings.log.format)
-    _check_address(settings.web.listen_address)
-    _check_storage(settings, workers, config_file)
+    # What only the workers use is imported in the workers: the supervisor stays small.
+    from exporter.logs import set_up_logging
+    from exporter.server.gunicorn import Server
 
-    def make_app() -> Any:
-        # Imported in the worker: the supervisor stays small.
-        from exporter.compose import Service
+    set_up_logging(prepared.log_level, prepared.log_format)
+    if prepared.migrated:
+        log.info("database migrated: %s", ", ".join(prepared.migrated))
 
-        service = Service(settings, reread, SystemClock(), workers)
+    def make_app(life: Any) -> Any:
+        from exporter.worker import make_service
+
+        service = make_service(prepared, loader, workers, life)
         return service.app(), service.telemetry
 
     with told_plainly():
-        Server(settings.web, make_app, workers).run()
+        Server(prepared.listen_address, prepared.trusted_proxies, prepared.keepalive, make_app, workers).run()
 
 
 @main.command("check-config")
@@ -143,12 +142,17 @@ def check_config(file: Path | None, schema: bool) -> None:
       heartbeat-exporter check-config --schema > heartbeats.schema.json
     """
     if schema:
+        import json
+
         from exporter.alerting.notifiers import OptionModels
+        from exporter.config.schema import json_schema
 
         click.echo(json.dumps(json_schema(OptionModels()), indent=2))
         return
     if file is None:
         raise click.UsageError("name the FILE to check, or ask for its --schema")
+    from exporter.console import read_config
+
     shown = click.format_filename(file)
     try:
         loaded = read_config(file)
@@ -174,41 +178,11 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _load(reread: Callable[[], Settings]) -> Settings:
-    with told_plainly():
-        return reread()
-
-
-def _check_engine(file: Path, settings: Settings) -> None:
+def _check_engine(file: Path, settings: "Settings") -> None:
     """Which databases there are is known to the storage alone."""
+    from exporter.storage.engines import open_engine
+
     try:
         open_engine(settings.storage.url)
     except InvalidValue as error:
         raise ConfigError([Problem(str(error), file=str(file))]) from None
-
-
-def _check_storage(settings: Settings, workers: int, config_file: Path | None) -> None:
-    """A database of a newer version, or one that cannot exist, ends the start; one that is away is waited for."""
-    with told_plainly():
-        database = Database(settings.storage.url)
-        if workers > 1 and not database.locks_rows:
-            raise InvalidValue(
-                f"--workers {workers}: SQLite lets one process write at a time, so more would wait for each other "
-                "and be slower than one; use PostgreSQL, as --storage.url postgresql://…"
-            )
-        check_place(database, config_file)
-        try:
-            applied = migrate(database)
-            if applied:
-                log.info("database migrated: %s", ", ".join(applied))
-        except StorageUnavailable as error:
-            click.echo(f"Warning: {error}; starting all the same, and trying again", err=True)
-        finally:
-            database.close()
-
-
-def _check_address(listen_address: str) -> None:
-    """Before anything else is done."""
-    with told_plainly():
-        for one in bind_or_explain(listen_address):
-            one.close()

@@ -1,15 +1,15 @@
 """Puts the parts together: the one place that knows them all."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -38,7 +38,9 @@ from exporter.ingest.guesses import Guesses
 from exporter.ingest.newcomers import Newcomers
 from exporter.ingest.receiver import Ingest, Receiver, Waiters
 from exporter.ingest.refusals import Refusals
+from exporter.loader import Kept, Progress, Reading
 from exporter.logs import set_level
+from exporter.memory import give_back
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.scrape import Scrape
 from exporter.metrics.telemetry import ExporterTelemetry
@@ -64,6 +66,9 @@ from exporter.web.proxies import client_address
 
 log = logging.getLogger(__name__)
 
+Read = Callable[[str, bytes, str, Progress], Reading]
+"""Reads the configuration for a database's URL and secret key, on behalf of a replica; see `Loader.read`."""
+LOADING = "loading configuration"
 BOOT_PAUSE = 1.0
 """Seconds between two tries to open a database that is not there yet."""
 BOOT_GRACE = 5.0
@@ -80,12 +85,41 @@ READ_BACK = 5.0
 """Seconds that a change made by the API or a reload waits to be seen by this process."""
 
 
+class Life:
+    """What the service as a whole has to know of this worker; here, that there is nobody to know."""
+
+    was_ready = False
+    """Whether any worker ever was ready."""
+
+    def ready(self) -> None: ...
+
+    def reloading(self) -> None: ...
+
+    def give_up(self) -> None: ...
+
+
 class Service:
     """One replica: every part, from the start of the event loop to its end."""
 
-    def __init__(self, settings: Settings, reread: Callable[[], Settings], clock: Clock, workers: int = 1) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        read: Read,
+        clock: Clock,
+        workers: int = 1,
+        *,
+        complete: bool = True,
+        life: Life | None = None,
+        cancel: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`read` reads the configuration anew, which has to be done at the start too unless `settings` are `complete`.
+        `cancel` ends a reading that is under way.
+        """
         self.settings = settings
-        self._reread = reread
+        self._read = read
+        self._complete = complete
+        self._life = life or Life()
+        self._cancel = cancel
         # What follows goes by it: a wall clock that is set is not believed at once.
         clock = self._clock = TrustedClock(clock)
         self._receipts = ReceiptClock(clock)
@@ -96,6 +130,7 @@ class Service:
         self._workers = workers
         self._telemetry = ExporterTelemetry(self._registry, self._fleet, __version__, workers)
         self._threads = Threads(SystemClock(), self._telemetry)
+        self._db_url = settings.storage.url
         self._db = Database(settings.storage.url, self._telemetry, self._start_over)
         self._spool = Spool(settings.storage, self._db, clock, self._telemetry, self._replica, key=lambda: self._key)
         self._monitors = Monitors(self._db, clock, self._replica, self._events)
@@ -154,7 +189,7 @@ class Service:
         self._key = b""
         self._configured = False
         """Whether the settings are in force; before, a reload only changes what will be."""
-        self._starting: str | None = "the database is being opened"
+        self._starting: str | None = "opening the database"
         self._lost: str | None = None
         """Why only a new process can go on."""
         self._watch: asyncio.TimerHandle | None = None
@@ -186,6 +221,7 @@ class Service:
                 readiness=self.readiness,
                 health=lambda: self._lost,
                 notice=self._notice,
+                starting=lambda: self._starting,
                 history=self._history,
                 monitors=ManagedMonitors(self),
                 alerts=self._alerting.alerts,
@@ -278,6 +314,7 @@ class Service:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _stop_threads(self) -> None:
+        self._cancel()
         self._boot_thread.stop(10.0)
         for periodic in self._periodic:
             periodic.stop()
@@ -295,6 +332,13 @@ class Service:
         """
         try:
             self._open()
+        except ConfigError as error:
+            self._starting = "the configuration cannot be used"
+            if not self._stopping.is_set():
+                for problem in error.problems:
+                    log.critical("cannot start: %s", problem)
+                if not self._life.was_ready:
+                    self._life.give_up()
         except StorageUnavailable as error:
             self._starting = f"the database cannot be opened: {error}"
             if self._boot_troubles.is_due(self._starting):
@@ -304,6 +348,7 @@ class Service:
             self._starting = str(error)
             log.critical("cannot start: %s", error)
         finally:
+            gc.enable()
             self._db.close()
         self._boot_thread.ask_to_stop()
         return 0
@@ -316,23 +361,30 @@ class Service:
             log.info("database migrated: %s", ", ".join(applied))
         configured = self.settings.secret_key
         self._key = secret_key(self._db, configured.reveal() if configured is not None else None)
+        progress = Progress(self._clock)
         with self._reloading:
-            stamped_at = self._presence.begin(self.settings.after_outage, self.settings.maintenances)
-            if stamped_at is not None:
-                self._receipts.not_before(stamped_at)
-            self._alerting.prepare(self.settings)()
-            self._provision(self.settings)
-            self._configured = True
+            self._starting = LOADING
+            with closing(self._first_reading(progress)) as reading:
+                self.settings = settings = reading.settings
+                stamped_at = self._presence.begin(settings.after_outage, settings.maintenances)
+                if stamped_at is not None:
+                    self._receipts.not_before(stamped_at)
+                self._alerting.prepare(settings)()
+                self._provision(reading)
+                self._configured = True
+            warnings = reading.warnings
+            self._complete = False  # from now on the file may be another one
         follower = self._follower = Follower(
             self._db, self._fleet, self._monitors, self._recorder, self._clock, self._replica
         )
         follower.start_here()
-        self._fleet.update(load(self._db))
+        gc.disable()  # all of it stays
+        self._fleet.update(load(self._db, progress=lambda count: progress.tell(f"{count:,} monitors are in memory")))
         self._recorder.start()
         newcomers = Newcomers(follower.catch_up, self._clock, self._lookout)
         self._ingest = Ingest(Authenticator(self._fleet, self._key), self._recorder, self._waiters, newcomers)
         self._alerting.warn_of_idle_rules(self.settings)
-        self._warn_of_short_secrets(self.settings)
+        self._warn_of_short_secrets(warnings)
         self._evaluator.start()
         self._alerting.start()
         self._periodic = [
@@ -347,11 +399,27 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
+        give_back()
         self._starting = None
         count = len(self._fleet)
         where = self.settings.web.listen_address
         name = self._db.engine.name
         log.info("ready: %d monitor%s on %s, database %s", count, "" if count == 1 else "s", where, name)
+        self._life.ready()
+
+    def _first_reading(self, progress: Progress) -> Reading:
+        """What the supervisor read, if that is all; otherwise it is read now. A worker that takes the place of another
+        one does without a file that has become bad meanwhile: the monitors are in the database.
+        """
+        if self._complete and not self._life.was_ready:
+            return Reading(self.settings, warnings_of(self.settings))
+        try:
+            return self._read(self._db_url, self._key, self._replica, progress)
+        except ConfigError as error:
+            if not self._life.was_ready:
+                raise
+            log.error("the configuration cannot be used, the one of the start stays:\n%s", error)
+            return Kept(self.settings)
 
     def _prune(self) -> None:
         if self._lease.held:
@@ -368,22 +436,29 @@ class Service:
         everything stays as it was.
         """
         with self._reloading:
+            self._life.reloading()
             try:
-                settings = self._reread()
-                if self._configured:
-                    apply = self._alerting.prepare(settings)
-                    self._provision(settings)
-                    self._presence.use(settings.after_outage, settings.maintenances)
-                    apply()
+                progress = Progress(self._clock)
+                with closing(self._read(self._db_url, self._key, self._replica, progress)) as reading:
+                    settings = reading.settings
+                    if self._configured:
+                        apply = self._alerting.prepare(settings)
+                        self._provision(reading)
+                        self._presence.use(settings.after_outage, settings.maintenances)
+                        apply()
             except (ConfigError, StorageUnavailable) as error:
                 self._telemetry.config_reloaded(False, self._clock.now() / SECOND)
                 log.error("configuration not reloaded, the old one stays:\n%s", error)
                 raise
+            finally:
+                if self._ingest is not None:
+                    self._life.ready()
             for name in needs_restart(self.settings, settings):
                 log.warning("%s has changed: restart to apply it", name)
             self.settings = settings
+            self._complete = False
             self._alerting.warn_of_idle_rules(settings)
-            self._warn_of_short_secrets(settings)
+            self._warn_of_short_secrets(reading.warnings)
             set_level(settings.log.level)
             self._evaluator.attend()
             self._see_changes()
@@ -400,7 +475,7 @@ class Service:
         """Whoever reloads may send a new monitor's heartbeat at once."""
         if self._ingest is not None and self._follower is not None:
             # Applied it is; what cannot be read now is read as soon as it can.
-            with contextlib.suppress(StorageUnavailable):
+            with suppress(StorageUnavailable):
                 self._follower.catch_up(READ_BACK)
 
     def _reload_by_signal(self) -> None:
@@ -413,15 +488,17 @@ class Service:
             self._telemetry.config_reloaded(False, self._clock.now() / SECOND)
 
     @staticmethod
-    def _warn_of_short_secrets(settings: Settings) -> None:
-        for warning in warnings_of(settings):
+    def _warn_of_short_secrets(warnings: Sequence[str]) -> None:
+        for warning in warnings:
             log.warning(warning)
 
-    def _provision(self, settings: Settings) -> None:
-        wanted = [(one.monitor, digest(one.secret.reveal(), self._key)) for one in settings.monitors]
-        added, changed, removed = self._monitors.provision(wanted)
+    def _provision(self, reading: Reading) -> None:
+        now = self._clock.now()
+        added, changed, removed = reading.provision(self._monitors, self._db_url, self._key, now)
         if added or changed or removed:
             log.info("provisioned monitors: %d added, %d changed, %d removed", added, changed, removed)
+        elif reading.unchanged:
+            log.info("the monitors of the configuration have not changed: they are not read again")
 
     # ── for the web ──────────────────────────────────────────────────────────────────────────────────────────
 

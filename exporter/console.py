@@ -1,44 +1,35 @@
 """What the commands share: options, the way to the database, and how an error is told to a person."""
 
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
 
-from exporter.arguments import hide_password
 from exporter.config.load import Loaded, load_config
 from exporter.config.model import details, message_of
 from exporter.config.models import WebSection
 from exporter.config.settings import Settings
-from exporter.core.errors import HeartbeatExporterError, InvalidValue, NotFound, StorageUnavailable
+from exporter.core.errors import InvalidValue, NotFound, StorageUnavailable
 from exporter.core.moments import rfc3339, roughly
 from exporter.core.storage_url import canonical
+from exporter.options import CONFIG_HELP, STORAGE_HELP, Group, storage_options, told_plainly
 from exporter.storage.database import Database
 from exporter.storage.schema import pending
 
-F = TypeVar("F", bound=Callable[..., Any])
-
+__all__ = [
+    "CONFIG_HELP",
+    "STORAGE_HELP",
+    "Group",
+    "storage_options",
+    "told_plainly",
+]
 _WEB = ("listen_address", "telemetry_path", "external_url")
-CONFIG_HELP = "Configuration file (YAML). Without one, the defaults."
-STORAGE_HELP = "Database: sqlite:///heartbeats.db, sqlite:////absolute/path.db or postgresql://user@host/database."
 LARGEST_ID = 2**63 - 1
 """Of a row in any database."""
-
-
-def storage_options(command: F) -> F:
-    """What every command that opens the database takes."""
-    command = click.option(
-        "--storage.url", "storage_url", metavar="URL", help=STORAGE_HELP, callback=hide_password, is_eager=True
-    )(command)
-    return click.option(
-        "--config.file", "config_file", type=click.Path(dir_okay=False, path_type=Path), help=CONFIG_HELP
-    )(command)
 
 
 def read_config(path: Path | None) -> Loaded:
@@ -96,13 +87,6 @@ def absence(since: int | None) -> str | None:
     return None if since is None else rfc3339(since)
 
 
-class Group(click.Group):
-    """Keeps the commands in the order of use instead of the alphabet's."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
 def key_values(texts: tuple[str, ...]) -> dict[str, str]:
     """`KEY=VALUE` of a --label that may be repeated."""
     pairs: dict[str, str] = {}
@@ -114,16 +98,6 @@ def key_values(texts: tuple[str, ...]) -> dict[str, str]:
             raise click.BadParameter(f"{key!r} is given twice", param_hint="--label")
         pairs[key] = value
     return pairs
-
-
-@contextmanager
-def told_plainly() -> Iterator[None]:
-    """Turns our errors into one clear line and exit status 1."""
-    try:
-        yield
-    except HeartbeatExporterError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
 
 
 @contextmanager

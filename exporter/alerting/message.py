@@ -26,7 +26,7 @@ class Event(StrEnum):
 class Facts(BaseModel):
     """One alert, and all that was known of its monitor. Moments are Unix time in milliseconds, durations too."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     alert_id: str
     """The same for the alert's whole life; what services such as PagerDuty deduplicate by."""

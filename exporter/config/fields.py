@@ -1,6 +1,7 @@
 """The types of settings: what a text has to look like, and what is said when it does not."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import urlsplit
@@ -50,12 +51,14 @@ def _keepalive(milliseconds: int) -> int:
 
 
 def printable(text: str) -> str:
-    if not all(c.isprintable() for c in text):
+    if not text.isprintable():
         raise InvalidValue("must hold printable characters only")
     return text
 
 
+@lru_cache(maxsize=4096)
 def _cron(expression: str) -> str:
+    """Many monitors share one, and to work one out takes milliseconds."""
     return check_cron(" ".join(expression.split()))
 
 

@@ -11,8 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from exporter.config.alert_models import AlertEntry, NotifierOptions, SelfHeartbeatSection
-from exporter.config.document import Document, Path_, plain_key, read_document
+from exporter.config.document import Document, plain_key
 from exporter.config.fields import secret_fields
+from exporter.config.include import Documents, Includes
+from exporter.config.lines import Path_
 from exporter.config.maintenance_models import MaintenanceEntry
 from exporter.config.model import Model, details, message_of
 from exporter.config.models import (
@@ -25,6 +27,7 @@ from exporter.config.models import (
     thresholds_message,
 )
 from exporter.config.settings import NotifierSettings, Settings, StorageSettings
+from exporter.config.sources import Sources
 from exporter.config.strength import SHORTEST, is_short, short_tokens
 from exporter.config.substitution import read_files, substitute_environment
 from exporter.core.durations import parse_duration
@@ -70,6 +73,7 @@ MODELS: Mapping[tuple[str, ...], type[Model]] = {
     ("self_heartbeat",): SelfHeartbeatSection,
 }
 _CONTAINERS: tuple[tuple[str, ...], ...] = (
+    ("include",),
     ("storage",),
     ("web",),
     ("web", "auth"),
@@ -105,15 +109,25 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
 
 
-def load_config(path: Path | None, environ: Mapping[str, str], notifiers: NotifierModels = NO_NOTIFIERS) -> Loaded:
-    """Reads `path`; None is the defaults. Raises ConfigError with every problem, in the order of lines."""
+def load_config(
+    path: Path | None,
+    environ: Mapping[str, str],
+    notifiers: NotifierModels = NO_NOTIFIERS,
+    *,
+    sources: Sources | None = None,
+    excerpt: bool = False,
+) -> Loaded:
+    """Reads `path`; None is the defaults. Raises ConfigError with every problem, in the order of files and lines.
+
+    An `excerpt` leaves out the monitors of files in which they can be cut out: the settings have none of those.
+    """
     if path is None:
         return Loaded(Settings())
-    document = read_document(path)
-    problems = list(document.problems)
-    originals, found = substitute_environment(document, environ)
-    problems += found
-    problems += _resolve(document, originals, notifiers)
+    includes = Includes(
+        sources or Sources(), lambda document: _from_outside(document, environ, notifiers), excerpt=excerpt
+    )
+    document = includes.read(path)
+    problems = includes.problems
     errors: list[Mapping[str, Any]] = []
     settings = None
     try:
@@ -121,9 +135,9 @@ def load_config(path: Path | None, environ: Mapping[str, str], notifiers: Notifi
     except ValidationError as error:
         errors += details(error)
     channels = _read_notifiers(document, notifiers, errors)
-    told = {problem.path for problem in problems}
-    explained = [_explained(document, one, originals, notifiers) for one in errors if not _is_thresholds(one)]
-    problems += [problem for problem in explained if problem.path not in told]
+    told = {(problem.file, problem.path) for problem in problems}
+    explained = [_explained(document, one, notifiers) for one in errors if not _is_thresholds(one)]
+    problems += [problem for problem in explained if (problem.file, problem.path) not in told]
     problems += _duplicates(document, "monitors", "tag", "this tag is taken by the monitor")
     problems += _duplicates(document, "maintenances", "name", "this name is taken by the maintenance")
     problems += _duplicates(document, "alerts", "name", "this name is taken by the rule")
@@ -131,12 +145,20 @@ def load_config(path: Path | None, environ: Mapping[str, str], notifiers: Notifi
     problems += _thresholds(document)
     problems += _unknown_notifiers(document)
     if problems or settings is None:
-        raise ConfigError(sorted(set(problems), key=lambda problem: (problem.line, problem.path)))
+        raise ConfigError(sorted(set(problems), key=lambda one: (includes.order[one.file], one.line, one.path)))
     settings = replace(settings, storage=_placed(settings.storage, document), notifiers=tuple(channels))
-    return Loaded(settings, (*_idle_rules(document, settings), *_short_secrets(document, settings)))
+    if excerpt:
+        return Loaded(settings, tuple(includes.warnings))
+    warnings = (*includes.warnings, *_idle_rules(document, settings), *_short_secrets(document, settings))
+    return Loaded(settings, warnings)
 
 
-def _short_secrets(document: Document, settings: Settings) -> list[Problem]:
+def _from_outside(document: Document, environ: Mapping[str, str], notifiers: NotifierModels) -> list[Problem]:
+    """Puts in what the environment and other files hold, for one file of the configuration."""
+    return [*substitute_environment(document, environ), *_resolve(document, notifiers)]
+
+
+def _short_secrets(document: Documents, settings: Settings) -> list[Problem]:
     """Each at its place, as far as a person would read them."""
     message = f"has fewer than {SHORTEST} characters and can be guessed: make one with `openssl rand -hex 24`"
     found = [document.problem(("web", "auth", name), message) for name in short_tokens(settings)]
@@ -149,7 +171,7 @@ def _short_secrets(document: Document, settings: Settings) -> list[Problem]:
     return found
 
 
-def _placed(storage: StorageSettings, document: Document) -> StorageSettings:
+def _placed(storage: StorageSettings, document: Documents) -> StorageSettings:
     """With absolute paths: a relative one in the file belongs to the file's folder, wherever a command is run."""
     written, folder = document.values.get("storage"), Path(document.file).parent
     if not isinstance(written, dict):
@@ -160,7 +182,7 @@ def _placed(storage: StorageSettings, document: Document) -> StorageSettings:
 
 
 def _read_notifiers(
-    document: Document, models: NotifierModels, errors: list[Mapping[str, Any]]
+    document: Documents, models: NotifierModels, errors: list[Mapping[str, Any]]
 ) -> list[NotifierSettings]:
     """Each by the model of its type; what is wrong goes to `errors`, at its place in the file."""
     found = []
@@ -182,7 +204,7 @@ def _read_notifiers(
     return found
 
 
-def _unknown_notifiers(document: Document) -> list[Problem]:
+def _unknown_notifiers(document: Documents) -> list[Problem]:
     known = [entry.get("name") for _, entry in _entries(document, "notifiers")]
     problems = []
     for index, entry in _entries(document, "alerts"):
@@ -198,7 +220,7 @@ def _unknown_notifiers(document: Document) -> list[Problem]:
     return problems
 
 
-def _idle_rules(document: Document, settings: Settings) -> list[Problem]:
+def _idle_rules(document: Documents, settings: Settings) -> list[Problem]:
     """Rules that select no monitor of the file. Fine if theirs are added by hand, so only worth a word."""
     rules = {rule.name: rule for rule in settings.alerts}
     found = []
@@ -209,12 +231,12 @@ def _idle_rules(document: Document, settings: Settings) -> list[Problem]:
     return found
 
 
-def _resolve(document: Document, originals: Mapping[Path_, str], notifiers: NotifierModels) -> list[Problem]:
+def _resolve(document: Document, notifiers: NotifierModels) -> list[Problem]:
     """Turns aliases into our names and `_file` twins into what they hold."""
     problems: list[Problem] = []
     for path, names in FILES.items():
         section = _at(document.values, path)
-        problems += read_files(document, section, path, names, originals)
+        problems += read_files(document, section, path, names)
         for name in names:
             # Nobody who writes `token:` and nothing behind it wants to do without one.
             if isinstance(section, dict) and section.get(name, "") is None and (*path, name) not in document.written:
@@ -223,7 +245,7 @@ def _resolve(document: Document, originals: Mapping[Path_, str], notifiers: Noti
         _drop_heading(_at(document.values, path[:-1]), path[-1])
     for index, entry in _entries(document, "monitors"):
         problems += _rename(document, entry, ("monitors", index), ALIASES)
-        problems += read_files(document, entry, ("monitors", index), ("secret",), originals)
+        problems += read_files(document, entry, ("monitors", index), ("secret",))
         _drop_heading(entry, "labels")
     for index, entry in _entries(document, "alerts"):
         problems += _rename(document, entry, ("alerts", index), ALERT_ALIASES)
@@ -236,7 +258,7 @@ def _resolve(document: Document, originals: Mapping[Path_, str], notifiers: Noti
     for index, entry in _entries(document, "notifiers"):
         model = notifiers.get(str(entry.get("type")))
         if model is not None:
-            problems += read_files(document, entry, ("notifiers", index), secret_fields(model), originals)
+            problems += read_files(document, entry, ("notifiers", index), secret_fields(model))
     return problems
 
 
@@ -263,7 +285,7 @@ def _drop_heading(section: Any, key: str) -> None:
         del section[key]
 
 
-def _entries(document: Document, section: str) -> list[tuple[int, dict[str, Any]]]:
+def _entries(document: Document | Documents, section: str) -> list[tuple[int, dict[str, Any]]]:
     entries = document.values.get(section)
     found = enumerate(entries if isinstance(entries, list) else ())
     return [(index, entry) for index, entry in found if isinstance(entry, dict)]
@@ -289,12 +311,10 @@ def _rename(document: Document, entry: dict[str, Any], path: Path_, aliases: Map
     return problems
 
 
-def _explained(
-    document: Document, detail: Mapping[str, Any], originals: Mapping[Path_, str], notifiers: NotifierModels
-) -> Problem:
+def _explained(document: Documents, detail: Mapping[str, Any], notifiers: NotifierModels) -> Problem:
     path: Path_ = tuple(step for step in detail["loc"] if step != "[key]")
     message = message_of(detail)
-    empty = path in document.lines and _at(document.values, path) is None
+    empty = document.has(path) and _at(document.values, path) is None
     if detail["type"] == "extra_forbidden":
         near = get_close_matches(plain_key(str(path[-1])), _known_keys(document, path[:-1], notifiers), n=1)
         message += f": did you mean {near[0]}?" if near else ""
@@ -302,7 +322,7 @@ def _explained(
         message = _NO_SECRET
     elif empty:
         message = _EMPTY
-    original = originals.get(document.written.get(path, path))
+    original = document.original(path)
     quote = _QUOTE.match(message)
     if original is not None and path[-1] not in _HIDDEN:
         # A value from the environment is quoted as it is written in the file.
@@ -318,7 +338,7 @@ def _is_thresholds(detail: Mapping[str, Any]) -> bool:
     return len(detail["loc"]) == 2 and detail["loc"][0] == "monitors" and detail["type"] == "value_error"
 
 
-def _thresholds(document: Document) -> list[Problem]:
+def _thresholds(document: Documents) -> list[Problem]:
     """Asked here as well, since pydantic compares only what is good otherwise."""
     problems = []
     for index, entry in _entries(document, "monitors"):
@@ -335,7 +355,7 @@ def _thresholds(document: Document) -> list[Problem]:
     return problems
 
 
-def _known_keys(document: Document, path: Path_, notifiers: NotifierModels) -> list[str]:
+def _known_keys(document: Documents, path: Path_, notifiers: NotifierModels) -> list[str]:
     names = tuple(str(step) for step in path if not isinstance(step, int))
     model: type[BaseModel] | None = MODELS.get(names)
     extra = [f"{name}_file" for name in FILES.get(names, ())]
@@ -351,7 +371,7 @@ def _known_keys(document: Document, path: Path_, notifiers: NotifierModels) -> l
     return [*(field.alias or name for name, field in model.model_fields.items()), *extra]
 
 
-def _duplicates(document: Document, section: str, key: str, message: str) -> list[Problem]:
+def _duplicates(document: Documents, section: str, key: str, message: str) -> list[Problem]:
     first: dict[str, int] = {}
     problems = []
     for index, entry in _entries(document, section):
@@ -359,7 +379,7 @@ def _duplicates(document: Document, section: str, key: str, message: str) -> lis
         if not isinstance(name, str):
             continue
         if name in first:
-            line = document.lines[(section, first[name])]
-            problems.append(document.problem((section, index, key), f"{message} in line {line}"))
+            place = document.place((section, first[name]), (section, index))
+            problems.append(document.problem((section, index, key), f"{message} in {place}"))
         first.setdefault(name, index)
     return problems

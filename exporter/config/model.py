@@ -11,7 +11,8 @@ MOST_LABELS = 32
 class Model(BaseModel):
     """Unknown keys are errors; no message quotes its input."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
+    # Validators are built when they are first used: the service itself, at rest, uses none.
 
 
 def details(error: ValidationError) -> list[Any]:

@@ -173,6 +173,11 @@ class ConfigFile(Model):
     after_outage: Literal["forgive", "strict"] = Field(
         "forgive", description="Whether time in which the exporter itself was away counts against monitors."
     )
+    include: list[StrictStr] = Field(
+        default_factory=list,
+        description="More files, or patterns of them, relative to this file: lists of monitors, maintenances, alerts "
+        "and notifiers.",
+    )
     monitors: list[MonitorEntry] = Field(default_factory=list, description="The provisioned monitors.")
     maintenances: list[MaintenanceEntry] = Field(default_factory=list, description="Maintenance windows.")
     alerts: list[AlertEntry] = Field(default_factory=list, description="Alert rules.")

@@ -5,20 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exporter.config.document import Document, Path_
+from exporter.config.document import Document
 from exporter.config.files import read_bounded
+from exporter.config.lines import Path_
 from exporter.core.errors import Problem
 
 _VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|\{([^}]*)\}?)")
 LARGEST_SECRET = 64 * 1024
 
 
-def substitute_environment(document: Document, environ: Mapping[str, str]) -> tuple[dict[Path_, str], list[Problem]]:
+def substitute_environment(document: Document, environ: Mapping[str, str]) -> list[Problem]:
     """Puts the environment's values in; `$$` is a dollar sign.
 
-    Returns what stood in the file wherever something was put in, so that messages can quote that instead.
+    The document remembers what stood in the file wherever something was put in: messages quote that instead.
     """
-    originals: dict[Path_, str] = {}
+    originals = document.originals
     problems: list[Problem] = []
 
     def replaced(text: str, path: Path_) -> str:
@@ -37,22 +38,20 @@ def substitute_environment(document: Document, environ: Mapping[str, str]) -> tu
             originals[path] = text
         return new
 
-    def walk(value: Any, path: Path_) -> Any:
-        if isinstance(value, str):
-            return replaced(value, path) if "$" in value else value
-        if isinstance(value, dict):
-            return {key: walk(item, (*path, key)) for key, item in value.items()}
-        if isinstance(value, list):
-            return [walk(item, (*path, index)) for index, item in enumerate(value)]
-        return value
+    def walk(values: Any, path: Path_) -> None:
+        """In place: of a large file hardly any text has a variable in it."""
+        for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+            if type(value) is str:
+                if "$" in value:
+                    values[key] = replaced(value, (*path, key))
+            elif isinstance(value, dict | list):
+                walk(value, (*path, key))
 
-    document.values = walk(document.values, ())
-    return originals, problems
+    walk(document.values, ())
+    return problems
 
 
-def read_files(
-    document: Document, values: Any, path: Path_, names: tuple[str, ...], originals: Mapping[Path_, str]
-) -> list[Problem]:
+def read_files(document: Document, values: Any, path: Path_, names: tuple[str, ...]) -> list[Problem]:
     """Replaces `name_file` by `name` with the file's content, without its last line's end."""
     problems: list[Problem] = []
     if not isinstance(values, dict):
@@ -73,7 +72,7 @@ def read_files(
             continue
         content, trouble = secret_in(Path(document.file).parent / file)
         if trouble is not None:
-            shown = originals.get(here, file)
+            shown = document.originals.get(here, file)
             shown = shown if len(shown) <= 200 and shown.isprintable() else ascii(shown[:200])
             problems.append(document.problem(here, f"{shown}: {trouble}"))
             continue

@@ -56,6 +56,10 @@ class ConfigError(HeartbeatExporterError):
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[tuple[Problem, ...]]]:
+        """For another process."""
+        return ConfigError, (self.problems,)
+
 
 class StorageError(HeartbeatExporterError):
     """The database refused."""

@@ -11,8 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
-from exporter.config.document import read_document
+from exporter.config.include import Includes
 from exporter.config.settings import Secret, Settings
+from exporter.config.sources import Sources
 from exporter.config.substitution import substitute_environment
 from exporter.doctor.finding import Finding, counted, ok, problem, warning
 from exporter.doctor.patient import Patient
@@ -98,15 +99,18 @@ def _secrets_in(value: Any) -> Iterator[Secret]:
 
 
 def _secret_files(patient: Patient) -> Iterator[Path]:
-    """The configuration file and those that it names, as far as a secret of the settings stands in them."""
+    """The configuration's files and those that they name, as far as a secret of the settings stands in them."""
     file = patient.config_file
     if file is None:
         return
     secrets = secrets_of(patient.configured)
-    document = read_document(file)
-    substitute_environment(document, os.environ)
-    named = (file.parent / name for name in _named_files(document.values))
-    for one in dict.fromkeys((file, *named)):
+    includes = Includes(Sources(), lambda document: substitute_environment(document, os.environ), excerpt=False)
+    includes.read(file)
+    ours = [Path(document.file) for document in includes.documents]
+    named = [
+        Path(document.file).parent / name for document in includes.documents for name in _named_files(document.values)
+    ]
+    for one in dict.fromkeys((*ours, *named)):
         try:
             text = one.read_text(errors="replace")
         except OSError:

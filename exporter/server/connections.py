@@ -10,12 +10,11 @@ from typing import Any
 
 from exporter.core.telemetry import Dropped, Fault, Telemetry
 from exporter.server.connection import Connection
+from exporter.server.limits import MOST
 from exporter.server.logging import Occasionally
 
 log = logging.getLogger(__name__)
 
-MOST = 8192
-"""Connections of one worker, if its descriptors allow as many."""
 AT_ONCE = 64
 """Connections accepted before others get a turn."""
 PAUSE = 0.1

@@ -1,6 +1,6 @@
 """gunicorn, told to run one ASGI worker: one process is one replica."""
 
-import asyncio
+import gc
 import math
 import mmap
 import os
@@ -11,114 +11,41 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from exporter.config.settings import WebSettings
-from exporter.core.clock import SECOND
-from exporter.core.errors import InvalidValue
 from exporter.core.reloads import hold_reloads, release_reloads
 from exporter.core.telemetry import Telemetry
-from exporter.server.borrowed import (
-    Arbiter,
-    ASGIProtocol,
-    ASGIWorker,
-    BaseApplication,
-    LifespanManager,
-    LifespanStartupFailed,
-)
-from exporter.server.connection import Connection
-from exporter.server.connections import MOST, Connections, Listener
+from exporter.memory import give_back
+from exporter.server import systemd
+from exporter.server.borrowed import Arbiter, BaseApplication, BaseWorker
+from exporter.server.limits import GRACE, MOST
 from exporter.server.logging import PlainLogger
 from exporter.server.scratch import scratch_folder
 from exporter.server.sockets import (
-    bind,
-    connections_for,
+    bind_or_explain,
     raise_descriptor_limit,
-    refuse_new_connections,
-    take_connections_again,
 )
 
-GRACE = 30
-"""Seconds that requests in flight may take after SIGTERM."""
-LAST_CALL = 0.3
-STOCK = "HEARTBEAT_EXPORTER_STOCK_PROTOCOL"
-"""Environment variable; `1` serves connections by gunicorn's own protocol class, should ours be in doubt."""
 _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _METRICS_ROOM = 4 * 1024 * 1024
 """Bytes of shared metrics for each worker. A file in memory that has no room kills whoever writes to it."""
 
-MakeApp = Callable[[], tuple[Any, Telemetry]]
+MakeApp = Callable[["Life"], tuple[Any, Telemetry]]
 """Makes the ASGI application of a worker, and what counts for it."""
 
 
-class Worker(ASGIWorker):  # type: ignore[misc]
-    """Drains without cutting anybody off, on Ctrl-C as well, which reaches the whole process group."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._stock = os.environ.get(STOCK) == "1"
+class Worker(BaseWorker):  # type: ignore[misc]
+    """Stands for a worker in the supervisor; what a worker is made of is imported after the fork."""
 
     def init_process(self) -> None:
-        for listener in self.sockets:
-            take_connections_again(listener.sock)
-        super().init_process()
+        from exporter.server.worker import ServingWorker
 
-    def init_signals(self) -> None:
-        super().init_signals()
-        self.loop.add_signal_handler(signal.SIGINT, self.handle_exit_signal)
-
-    async def _serve(self) -> None:
-        """As gunicorn's, with our own listeners and connections."""
-        self.lifespan = LifespanManager(self.asgi, self.log, self.state)
+        worker = ServingWorker(self.age, self.ppid, self.sockets, self.app, self.timeout, self.cfg, self.log)
+        worker.tmp.close()
+        worker.tmp = self.tmp  # the supervisor looks at this one
+        worker.pid = self.pid
         try:
-            await self.lifespan.startup()
-        except LifespanStartupFailed as error:
-            self.log.error("cannot start: %s", error)
-            self.lifespan = None
-            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
-        most = connections_for(raise_descriptor_limit(), self.cfg.worker_connections)
-        self.connections = Connections(self.asgi, self.loop, self.app.telemetry, self.app.keepalive, most)
-        self.listeners = [Listener(one.sock, self.connections, self._protocol) for one in self.sockets]
-        for listener in self.listeners:
-            listener.start()
-        try:
-            while self.alive and self.ppid == os.getppid():
-                self.notify()
-                self.connections.look()
-                await asyncio.sleep(1.0)
-        except asyncio.CancelledError:
-            pass
-        await self._shutdown()
-
-    def _protocol(self) -> asyncio.BaseProtocol:
-        return ASGIProtocol(self) if self._stock else Connection(self.connections)
-
-    @property
-    def _open(self) -> int:
-        return len(self.connections) or self.nr_conns
-
-    async def _shutdown(self) -> None:
-        self.log.info("Worker shutting down...")
-        self.connections.draining = True
-        if self.app.ending:  # else the other workers go on taking connections from the same socket
-            for listener in self.sockets:
-                refuse_new_connections(listener.sock)
-        # Time enough to take in what the kernel has accepted already, and to read what was sent already.
-        await asyncio.sleep(LAST_CALL)
-        for accepting in self.listeners:
-            accepting.stop()
-        for listener in self.sockets:
-            listener.close()
-        began = looked = self.loop.time()
-        while self._open and self.loop.time() < began + GRACE - 5 and not self._quick_shutdown:
-            self.connections.close_idle()
-            if self.loop.time() >= looked + 1:
-                looked = self.loop.time()
-                self.notify()
-                self.connections.look()
-            await asyncio.sleep(0.05)
-        if self._open:
-            self.log.warning("closing %d connections that are not done", self._open)
-        if self.lifespan is not None and not self._quick_shutdown:
-            await self.lifespan.shutdown()
+            worker.init_process()
+        finally:
+            self.booted = worker.booted
 
 
 class Supervisor(Arbiter):  # type: ignore[misc]
@@ -150,8 +77,55 @@ class Supervisor(Arbiter):  # type: ignore[misc]
         return pid
 
     def stop(self, graceful: bool = True) -> None:
-        self.app.end()
+        self.app.life.end()
         super().stop(graceful)
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        if self.app.life.failed:  # the worker has said why
+            reason, exit_status = None, 1
+        super().halt(reason, exit_status)
+
+
+class Life:
+    """What the supervisor and its workers know of each other, in three bytes: whether the service ends, whether it ever
+    was ready, and whether it cannot start.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._shared = mmap.mmap(-1, 3)
+        self._systemd = systemd.take_address()
+
+    @property
+    def ending(self) -> bool:
+        """Whether the whole service ends, or else this worker alone, or a worker that is the only one."""
+        return self._workers == 1 or self._shared[0] != 0
+
+    @property
+    def failed(self) -> bool:
+        return self._shared[2] != 0
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether any worker ever was: then a configuration that is bad by now does not end the service."""
+        return self._shared[1] != 0
+
+    def ready(self) -> None:
+        self._shared[1] = 1
+        systemd.notify(self._systemd, systemd.READY)
+
+    def reloading(self) -> None:
+        """To be followed by `ready`, whatever comes of it."""
+        systemd.notify(self._systemd, systemd.reloading())
+
+    def end(self) -> None:
+        self._shared[0] = 1
+        systemd.notify(self._systemd, systemd.STOPPING)
+
+    def give_up(self) -> None:
+        """Ends the service with exit status 1; called in a worker, which has logged why."""
+        self._shared[2] = 1
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -160,25 +134,19 @@ class Server(BaseApplication):  # type: ignore[misc]
     telemetry: Telemetry
     """Of this worker, once it has loaded the application."""
 
-    def __init__(self, web: WebSettings, make_app: MakeApp, workers: int = 1) -> None:
-        self._web = web
+    def __init__(
+        self, listen_address: str, trusted_proxies: str, keepalive: float, make_app: MakeApp, workers: int = 1
+    ) -> None:
+        """`trusted_proxies` is a list of networks with commas between; `keepalive` is how many seconds a connection may be
+        idle between requests.
+        """
+        self.keepalive = keepalive
+        self._listen_address = listen_address
+        self._trusted_proxies = trusted_proxies
         self._make_app = make_app
         self._workers = workers
-        self._ending = mmap.mmap(-1, 1)  # the workers see it too
+        self.life = Life(workers)
         super().__init__()
-
-    @property
-    def ending(self) -> bool:
-        """Whether the whole service ends, or else this worker alone, or a worker that is the only one."""
-        return self._workers == 1 or self._ending[0] != 0
-
-    @property
-    def keepalive(self) -> float:
-        """Seconds for which an idle connection is kept for its next request."""
-        return self._web.keepalive / SECOND
-
-    def end(self) -> None:
-        self._ending[0] = 1
 
     def load_config(self) -> None:
         """gunicorn's settings; none can come from its command line or its environment variable."""
@@ -193,7 +161,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "timeout": 60,
             "worker_connections": MOST,
             "backlog": 4096,
-            "forwarded_allow_ips": ",".join(map(str, self._web.trusted_proxies)),
+            "forwarded_allow_ips": self._trusted_proxies,
             # The default one logs every request's path at debug level.
             "pre_request": lambda worker, request: None,
             "proc_name": "heartbeat-exporter",
@@ -204,7 +172,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        asgi, self.telemetry = self._make_app()
+        asgi, self.telemetry = self._make_app(self.life)
         return asgi
 
     def run(self) -> None:
@@ -212,7 +180,11 @@ class Server(BaseApplication):  # type: ignore[misc]
         raise_descriptor_limit()
         # gunicorn's own heartbeat file, which must not wait for a disk.
         self.cfg.set("worker_tmp_dir", scratch_folder())
-        self.cfg.set("bind", [f"fd://{one.detach()}" for one in bind_or_explain(self._web.listen_address)])
+        self.cfg.set("bind", [f"fd://{one.detach()}" for one in bind_or_explain(self._listen_address)])
+        # The collector would write to every page that the workers share with us, and each would get a copy of its own.
+        gc.collect()
+        gc.freeze()
+        give_back()
         if self._workers == 1:
             Supervisor(self).run()
         folder = tempfile.mkdtemp(prefix="heartbeat-exporter-", dir=scratch_folder(self._workers * _METRICS_ROOM))
@@ -224,17 +196,6 @@ class Server(BaseApplication):  # type: ignore[misc]
         finally:
             if os.getpid() == supervisor:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def bind_or_explain(listen_address: str) -> Any:
-    """As `bind`; raises InvalidValue with the reason and the way out."""
-    try:
-        return bind(listen_address)
-    except (OSError, ValueError) as error:
-        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-        raise InvalidValue(
-            f"cannot listen on {listen_address}: {reason}; choose another --web.listen-address"
-        ) from None
 
 
 def forget_gauges(pid: int) -> None:

@@ -11,6 +11,8 @@ import termios
 from collections.abc import Sequence
 from typing import Any
 
+from exporter.core.errors import InvalidValue
+
 DESCRIPTORS = 65_536
 """The soft limit is raised to the hard one, up to this many: some programs look at each possible one."""
 RESERVE = 128
@@ -52,6 +54,17 @@ def bind(listen_address: str) -> list[socket.socket]:
     found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     addresses = list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
     return _bind_all(addresses, port, needed=0)
+
+
+def bind_or_explain(listen_address: str) -> Any:
+    """As `bind`; raises InvalidValue with the reason and the way out."""
+    try:
+        return bind(listen_address)
+    except (OSError, ValueError) as error:
+        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+        raise InvalidValue(
+            f"cannot listen on {listen_address}: {reason}; choose another --web.listen-address"
+        ) from None
 
 
 def _bind_all(addresses: Sequence[tuple[int, str]], port: int, needed: int) -> list[socket.socket]:

@@ -5,6 +5,7 @@ anew. Nothing of our own is read twice, and the hot path pays for no extra index
 """
 
 import threading
+from collections.abc import Sequence
 
 from exporter.core.clock import Clock
 from exporter.storage.database import Database
@@ -13,6 +14,9 @@ from exporter.storage.log_feed import LogFeed
 from exporter.storage.monitors import Monitors
 from exporter.storage.recorder import Recorder
 from exporter.storage.snapshot import chunks
+
+AT_ONCE = 2_000
+"""Monitors that are read while heartbeats wait: a reload may change a hundred thousand."""
 
 
 class Follower:
@@ -49,7 +53,7 @@ class Follower:
         with self._looking:
             ids = self._changed()
             if ids:
-                self._recorder.reload(ids)
+                self._reload(ids)
             self._settle_doubts()
         return len(ids)
 
@@ -57,8 +61,14 @@ class Follower:
         """Returns when the fleet knows whatever is in the database now, or that many seconds later."""
         with self._looking:
             # Even with nothing to read: what an earlier call found may still be on its way.
-            done = self._recorder.reload(self._changed())
+            done = self._reload(self._changed())
         done.wait(seconds)
+
+    def _reload(self, ids: Sequence[int]) -> threading.Event:
+        """In parts, between which heartbeats are recorded; the event is that of the last part."""
+        for start in range(0, len(ids) - AT_ONCE, AT_ONCE):
+            self._recorder.reload(ids[start : start + AT_ONCE])
+        return self._recorder.reload(ids[(len(ids) - 1) // AT_ONCE * AT_ONCE :] if ids else ids)
 
     def _changed(self) -> list[int]:
         revision, changed = self._monitors.changed_since(self._revision)

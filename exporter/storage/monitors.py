@@ -5,8 +5,9 @@ remembers the last number it saw finds all that others changed since, and nothin
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from exporter.core.clock import Clock
 from exporter.core.errors import Conflict, NotFound
@@ -19,6 +20,25 @@ from exporter.storage.snapshot import chunks, monitor_of
 from exporter.storage.tables import MONITOR_COLUMNS
 
 REVISION = "revision"
+_PROVISIONED = "provisioned"
+"""The setting that says which configuration files the provisioned monitors come from."""
+_ROWS = 5_000
+"""Rows that are made ready and written at a time."""
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """Between what is provisioned and what should be."""
+
+    missing: Sequence[tuple[Monitor, bytes]]
+    changed: Sequence[tuple[int, Monitor, bytes]]
+    removed: Mapping[int, str]
+    """Tags by id."""
+
+    @property
+    def total(self) -> int:
+        return len(self.missing) + len(self.changed) + len(self.removed)
 
 
 class Monitors:
@@ -60,6 +80,11 @@ class Monitors:
             rows = list(monitors.select(monitors.id, monitors.revision).where(monitors.revision > revision).tuples())
         return max((row[1] for row in rows), default=revision), [row[0] for row in rows]
 
+    def provisioned(self) -> str:
+        """What the last `provision` was told to remember; empty before the first."""
+        with self._db.read("read what is provisioned"):
+            return self._setting(_PROVISIONED) or ""
+
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, monitor: Monitor, digest: bytes) -> None:
@@ -97,43 +122,67 @@ class Monitors:
             self._remove([row["id"]])
         self._events.record(LogEvent.MONITOR_REMOVED, monitor=tag, provisioned=False)
 
-    def provision(self, wanted: Iterable[tuple[Monitor, bytes]]) -> tuple[int, int, int]:
+    def provision(self, wanted: Iterable[tuple[Monitor, bytes]], remember: str = "") -> tuple[int, int, int]:
         """Makes the provisioned monitors exactly these; returns how many were added, changed and removed.
 
-        A monitor that was made by hand under one of these tags is taken over; all others made by hand stay.
+        A monitor that was made by hand under one of these tags is taken over; all others made by hand stay. `remember`
+        is what `provisioned` returns from then on.
         """
-        monitors = self._db.tables.monitors
-        missing = {monitor.tag: (monitor, digest) for monitor, digest in wanted}
-        changed: list[tuple[int, Monitor, bytes]] = []
-        removed: dict[int, str] = {}
-        columns = [getattr(monitors, column) for column in MONITOR_COLUMNS]
+        all_wanted = {monitor.tag: (monitor, digest) for monitor, digest in wanted}
+        with self._db.read("compare monitors"):
+            revision, known = self._setting(REVISION), self._setting(_PROVISIONED) or ""
+            difference = self._compare(all_wanted)
+        if not difference.total and known == remember:
+            return 0, 0, 0
         with self._db.write("provision monitors") as transaction:
             hold_revision(self._db, REVISION)  # replicas that start together provision the same
-            query = monitors.select(monitors.id, monitors.digest, monitors.provisioned, monitors.removed_at, *columns)
-            for id, old_digest, provisioned, removed_at, *row in query.tuples():
-                here = bool(provisioned) and removed_at is None
-                found = missing.pop(row[0], None)
-                if found is None:
-                    if here:
-                        removed[id] = row[0]
-                elif not (here and found[1] == bytes(old_digest) and found[0] == monitor_of(row, False)):
-                    changed.append((id, *found))
-            if missing:
-                self._create(transaction, list(missing.values()), provisioned=True)
-            if changed:
-                self._change(transaction, changed, provisioned=True)
-            if removed:
-                self._remove(list(removed))
+            if self._setting(REVISION) != revision:  # another process was faster
+                difference = self._compare(all_wanted)
+            self._remember(remember)
+            if difference.missing:
+                self._create(transaction, difference.missing, provisioned=True)
+            if difference.changed:
+                self._change(transaction, difference.changed, provisioned=True)
+            if difference.removed:
+                self._remove(list(difference.removed))
         for event, tags in (
-            (LogEvent.MONITOR_ADDED, missing),
-            (LogEvent.MONITOR_CHANGED, [monitor.tag for _, monitor, _ in changed]),
-            (LogEvent.MONITOR_REMOVED, removed.values()),
+            (LogEvent.MONITOR_ADDED, [monitor.tag for monitor, _ in difference.missing]),
+            (LogEvent.MONITOR_CHANGED, [monitor.tag for _, monitor, _ in difference.changed]),
+            (LogEvent.MONITOR_REMOVED, list(difference.removed.values())),
         ):
             for tag in tags:
                 self._events.record(event, monitor=tag, provisioned=True)
-        return len(missing), len(changed), len(removed)
+        return len(difference.missing), len(difference.changed), len(difference.removed)
 
     # ── within a transaction ─────────────────────────────────────────────────────────────────────────────────
+
+    def _compare(self, wanted: Mapping[str, tuple[Monitor, bytes]]) -> "_Difference":
+        """Reads every monitor that there ever was."""
+        monitors = self._db.tables.monitors
+        missing = dict(wanted)
+        changed: list[tuple[int, Monitor, bytes]] = []
+        removed: dict[int, str] = {}
+        columns = [getattr(monitors, column) for column in MONITOR_COLUMNS]
+        query = monitors.select(monitors.id, monitors.digest, monitors.provisioned, monitors.removed_at, *columns)
+        for id, old_digest, provisioned, removed_at, *row in query.tuples():
+            here = bool(provisioned) and removed_at is None
+            found = missing.pop(row[0], None)
+            if found is None:
+                if here:
+                    removed[id] = row[0]
+            elif not (here and found[1] == bytes(old_digest) and found[0] == monitor_of(row, False)):
+                changed.append((id, *found))
+        return _Difference(list(missing.values()), changed, removed)
+
+    def _setting(self, key: str) -> str | None:
+        settings = self._db.tables.settings
+        rows = settings.select(settings.value).where(settings.key == key).tuples()
+        return next((str(row[0]) for row in rows), None)
+
+    def _remember(self, value: str) -> None:
+        settings = self._db.tables.settings
+        if not settings.update(**{"value": value}).where(settings.key == _PROVISIONED).execute():
+            settings.insert(**{"key": _PROVISIONED, "value": value}).execute()
 
     def _existing(self, tag: str) -> Mapping[str, Any]:
         monitors = self._db.tables.monitors
@@ -144,42 +193,29 @@ class Monitors:
 
     def _create(self, transaction: Transaction, new: Sequence[tuple[Monitor, bytes]], provisioned: bool) -> None:
         now, revision = self._clock.now(), next_revision(self._db, REVISION)
-        transaction.execute_many(
-            self._insert,
-            [
-                self._insert.row(
-                    {
-                        **_definition(monitor, digest, provisioned, revision),
-                        "created_at": now,
-                        "paused_by_hand": False,
-                    }
-                )
-                for monitor, digest in new
-            ],
-        )
+        fresh = {"created_at": now, "paused_by_hand": False}
+        for some in _parts(new):
+            rows = [self._insert.row({**_definition(*one, provisioned, revision), **fresh}) for one in some]
+            transaction.execute_many(self._insert, rows)
         monitors = self._db.tables.monitors
         ids = [row[0] for row in monitors.select(monitors.id).where(monitors.revision == revision).tuples()]
-        transaction.execute_many(
-            self._insert_state,
-            [self._insert_state.row(_new_state(id, now)) for id in ids],
-        )
-        # History begins where the monitor does.
-        transaction.execute_many(
-            self._insert_transition,
-            [self._insert_transition.row(_first_transition(id, now, self._replica)) for id in ids],
-        )
+        for part in _parts(ids):
+            rows = [self._insert_state.row(_new_state(id, now)) for id in part]
+            transaction.execute_many(self._insert_state, rows)
+            # History begins where the monitor does.
+            rows = [self._insert_transition.row(_first_transition(id, now, self._replica)) for id in part]
+            transaction.execute_many(self._insert_transition, rows)
 
     def _change(
         self, transaction: Transaction, changed: Sequence[tuple[int, Monitor, bytes]], provisioned: bool
     ) -> None:
         revision = next_revision(self._db, REVISION)
-        transaction.execute_many(
-            self._update,
-            [
+        for some in _parts(changed):
+            rows = [
                 self._update.row({**_definition(monitor, digest, provisioned, revision), "id": id})
-                for id, monitor, digest in changed
-            ],
-        )
+                for id, monitor, digest in some
+            ]
+            transaction.execute_many(self._update, rows)
         self._evaluate_now([row[0] for row in changed])
 
     def _remove(self, ids: Sequence[int]) -> None:
@@ -202,6 +238,10 @@ class Monitors:
             mine = states.monitor_id.in_(chunk)
             self._db.lock(states.select(states.monitor_id).where(mine).order_by(states.monitor_id))
             states.update(**{"next_evaluation_at": self._clock.now()}).where(mine).execute()
+
+
+def _parts(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
 
 
 def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: int) -> dict[str, Any]:

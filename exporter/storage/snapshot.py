@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from sys import intern
 from typing import Any
@@ -35,10 +35,17 @@ def chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
 
 
-def load(database: Database, ids: Sequence[int] | None = None, *, pasts: bool = True) -> list[Watched]:
+def load(
+    database: Database,
+    ids: Sequence[int] | None = None,
+    *,
+    pasts: bool = True,
+    progress: Callable[[int], None] = lambda count: None,
+) -> list[Watched]:
     """The monitors with these ids, or all of them; removed ones are left out. Raises StorageUnavailable.
 
-    Without their `pasts` they are for looking at, not for the fleet.
+    `progress` is called with how many have been read, now and then. Without their `pasts` they are for looking at, not
+    for the fleet.
     """
     monitors, states = database.tables.monitors, database.tables.states
     found: list[Watched] = []
@@ -51,6 +58,7 @@ def load(database: Database, ids: Sequence[int] | None = None, *, pasts: bool = 
                 for watched in part:
                     watched.past = known.get(watched.id, NOTHING_HAPPENED)
             found += part
+            progress(len(found))
     return found
 
 

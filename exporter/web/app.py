@@ -32,7 +32,9 @@ def create_app(parts: Parts, guesses: Guesses | None = None) -> falcon.asgi.App[
     pages = Pages(assets, parts.version, parts.notice)
     all_routes = routes(parts, assets, pages)
     app = falcon.asgi.App(
-        middleware=[Passage(all_routes, Guard(parts.settings, guesses or Guesses(parts.clock)), parts.observe)],
+        middleware=[
+            Passage(all_routes, Guard(parts.settings, guesses or Guesses(parts.clock)), parts.observe, parts.starting)
+        ],
         request_type=Request,
     )
     app.req_options.strip_url_path_trailing_slash = True

@@ -5,6 +5,7 @@ No answer and no log line here holds the URL, a header or a body: a heartbeat's 
 
 import json
 import logging
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ RETRY_AFTER = 5
 """Seconds. For what should be over soon: a locked database, a start."""
 JSON = "application/json"
 
+_PATH = re.compile(r"(?<!\S)\(?/[^\s;,]+")
 _MESSAGES = {
     400: "This request cannot be understood.",
     404: "There is nothing here.",
@@ -32,6 +34,11 @@ _MESSAGES = {
 
 RenderError = Callable[[int, str, str], bytes]
 """(status code, title, message) → the HTML page."""
+
+
+def without_paths(reason: str) -> str:
+    """Everybody may ask; where the files are is for the log."""
+    return _PATH.sub("…", reason)
 
 
 class Refused(falcon.HTTPError):

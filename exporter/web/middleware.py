@@ -1,6 +1,6 @@
 """What happens around every request that Falcon sees: it is tiny, because heartbeats with a body are among them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -10,6 +10,7 @@ import falcon.asgi
 
 from exporter.core.telemetry import IRREGULAR
 from exporter.web.auth import Access, Guard
+from exporter.web.errors import RETRY_AFTER, without_paths
 from exporter.web.headers import PLAIN
 from exporter.web.parts import Observe
 from exporter.web.requests import Request
@@ -36,7 +37,15 @@ _NO_ROUTE = Route("", None, "other", Access.OPEN)
 class Passage:
     """Asks for the token, adds the headers, and tells how long it took."""
 
-    def __init__(self, routes: list[Route], guard: Guard, observe: Observe) -> None:
+    def __init__(
+        self,
+        routes: list[Route],
+        guard: Guard,
+        observe: Observe,
+        starting: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """`starting` returns why monitors are not known yet: then there are no pages to show."""
+        self._starting = starting
         self._routes: dict[str | None, Route] = {route.template: route for route in routes}
         self._guarded = {route.template: route.access for route in routes if route.access is not Access.OPEN}
         self._guard = guard
@@ -54,6 +63,12 @@ class Passage:
             # A method that the resource does not have changes nothing: it goes on to its 405.
             changes = req.method not in _SAFE and hasattr(resource, f"on_{req.method.lower()}")
             await self._guard.check(access, req, changes)
+            if access is Access.GUARDED:
+                reason = self._starting()
+                if reason is not None:
+                    raise falcon.HTTPServiceUnavailable(
+                        description=f"Not ready: {without_paths(reason)}.", retry_after=RETRY_AFTER
+                    )
 
     async def process_response(
         self, req: Request, resp: falcon.asgi.Response, resource: object, succeeded: bool

@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import re
 from collections.abc import Callable
 from concurrent.futures import Executor
 
@@ -10,16 +9,9 @@ import falcon
 import falcon.asgi
 
 from exporter.core.errors import ConfigError, Problem
-from exporter.web.errors import RETRY_AFTER, Refused
+from exporter.web.errors import RETRY_AFTER, Refused, without_paths
 from exporter.web.parts import Readiness, Reload
 from exporter.web.requests import Request
-
-_PATH = re.compile(r"(?<!\S)\(?/[^\s;,]+")
-
-
-def _without_paths(reason: str) -> str:
-    """Everybody may ask; where the files are is for the log."""
-    return _PATH.sub("…", reason)
 
 
 class Healthy:
@@ -50,7 +42,7 @@ class Ready:
         reason = self._readiness()
         if reason is not None:
             raise falcon.HTTPServiceUnavailable(
-                description=f"Not ready: {_without_paths(reason)}.", retry_after=RETRY_AFTER
+                description=f"Not ready: {without_paths(reason)}.", retry_after=RETRY_AFTER
             )
         resp.media = {"status": "OK"}
 

@@ -186,6 +186,23 @@ def test_permissions(ward: Ward, tmp_path: Path) -> None:
 
 
 @on_sqlite
+def test_permissions_of_included_files(ward: Ward, tmp_path: Path) -> None:
+    included, secret = tmp_path / "more" / "jobs.yml", tmp_path / "more" / "secret"
+    included.parent.mkdir()
+    secret.write_text("secret-in-a-file\n")
+    included.write_text("monitors: [{tag: job, secret_file: secret}, {tag: b, secret: secret-in-another-file}]\n")
+    ward.configure("include: [more/*.yml]\n")
+    for one in (secret, included):
+        one.chmod(0o600)
+    ward.well("permissions")
+    secret.chmod(0o644)
+    ward.found("permissions", Result.WARNING, re.escape(str(secret)))
+    secret.chmod(0o600)
+    included.chmod(0o644)
+    ward.found("permissions", Result.WARNING, re.escape(str(included)))
+
+
+@on_sqlite
 def test_permissions_of_the_database(ward: Ward, file: Path) -> None:
     ward.well("permissions")
     file.chmod(0o644)

@@ -20,6 +20,7 @@ from exporter.config.load import load_config
 from exporter.core.clock import SystemClock
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.evaluation.evaluator import Evaluator
+from exporter.loader import Reading
 from exporter.storage.alert_board import AlertBoard
 from exporter.storage.commit import Pending
 from exporter.storage.follower import Follower
@@ -73,7 +74,7 @@ class Running:
             "self_heartbeat: {url: 'http://127.0.0.1:9/', interval: 5s}\n"
         )
         settings = load_config(file, {}, OptionModels()).settings
-        self.service = Service(settings, lambda: settings, SystemClock())
+        self.service = Service(settings, lambda *_: Reading(settings), SystemClock())
         self.service.app()
 
     def run(self, check: Callable[[Service], Awaitable[None]]) -> None:

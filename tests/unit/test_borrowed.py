@@ -7,26 +7,29 @@ from typing import Any
 import pytest
 from gunicorn.config import Config
 
-from exporter.server import borrowed
+from exporter.server import borrowed, borrowed_worker
 
 SIGNATURES: dict[tuple[Any, str], list[str]] = {
-    (borrowed.ASGIWorker, "__init__"): ["self", "args", "kwargs"],
-    (borrowed.ASGIWorker, "init_process"): ["self"],
-    (borrowed.ASGIWorker, "init_signals"): ["self"],
-    (borrowed.ASGIWorker, "handle_exit_signal"): ["self"],
-    (borrowed.ASGIWorker, "_serve"): ["self"],
-    (borrowed.ASGIWorker, "_shutdown"): ["self"],
-    (borrowed.ASGIWorker, "notify"): ["self"],
-    (borrowed.ASGIProtocol, "__init__"): ["self", "worker"],
+    (borrowed_worker.ASGIWorker, "__init__"): ["self", "args", "kwargs"],
+    (borrowed_worker.ASGIWorker, "init_process"): ["self"],
+    (borrowed_worker.ASGIWorker, "init_signals"): ["self"],
+    (borrowed_worker.ASGIWorker, "handle_exit_signal"): ["self"],
+    (borrowed_worker.ASGIWorker, "_serve"): ["self"],
+    (borrowed_worker.ASGIWorker, "_shutdown"): ["self"],
+    (borrowed_worker.ASGIWorker, "notify"): ["self"],
+    (borrowed_worker.ASGIProtocol, "__init__"): ["self", "worker"],
+    (borrowed.BaseWorker, "__init__"): ["self", "age", "ppid", "sockets", "app", "timeout", "cfg", "log"],
+    (borrowed.BaseWorker, "init_process"): ["self"],
+    (borrowed.Arbiter, "halt"): ["self", "reason", "exit_status"],
     (borrowed.Arbiter, "handle_hup"): ["self"],
     (borrowed.Arbiter, "handle_int"): ["self"],
     (borrowed.Arbiter, "handle_ttin"): ["self"],
     (borrowed.Arbiter, "kill_workers"): ["self", "sig"],
     (borrowed.Arbiter, "stop"): ["self", "graceful"],
     (borrowed.Logger, "setup"): ["self", "cfg"],
-    (borrowed.LifespanManager, "__init__"): ["self", "app", "logger", "state"],
-    (borrowed.LifespanManager, "startup"): ["self"],
-    (borrowed.LifespanManager, "shutdown"): ["self"],
+    (borrowed_worker.LifespanManager, "__init__"): ["self", "app", "logger", "state"],
+    (borrowed_worker.LifespanManager, "startup"): ["self"],
+    (borrowed_worker.LifespanManager, "shutdown"): ["self"],
 }
 
 
@@ -37,7 +40,7 @@ def test_signatures(owner: Any, name: str) -> None:
 
 def test_what_a_worker_has() -> None:
     config = Config()
-    worker = borrowed.ASGIWorker(1, 2, [], SimpleNamespace(), 30, config, SimpleNamespace())
+    worker = borrowed_worker.ASGIWorker(1, 2, [], SimpleNamespace(), 30, config, SimpleNamespace())
     assert (worker.alive, worker.nr_conns, worker.sockets, worker.ppid) == (True, 0, [], 2)
     assert (worker.state, worker._quick_shutdown, worker.loop, worker.lifespan) == ({}, False, None, None)
     worker.tmp.close()

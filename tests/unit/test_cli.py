@@ -163,7 +163,7 @@ def test_check_config(tmp_path: Path) -> None:
 def no_server(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Stands in for gunicorn: whoever gets that far has started."""
     started: list[object] = []
-    monkeypatch.setattr("exporter.cli.Server.run", lambda self: started.append(self))
+    monkeypatch.setattr("exporter.server.gunicorn.Server.run", lambda self: started.append(self))
     return started
 
 
@@ -262,11 +262,21 @@ def section_of(command: str) -> str:
 
 def test_the_service_imports_nothing_that_it_does_not_need() -> None:
     """Idle memory has a bar, and each of these costs some."""
-    code = "import sys, exporter.cli, exporter.compose; print(*sys.modules)"
+    code = "import sys, exporter.cli, exporter.worker, exporter.compose; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     imported = set(done.stdout.split())
     assert not {module for module in imported if module.endswith("_commands")}
     assert not {module for module in imported if module.startswith("exporter.alerting.notifiers.")}
+
+
+def test_the_supervisor_imports_nothing_that_only_workers_need() -> None:
+    code = "import sys, exporter.cli, exporter.logs, exporter.server.gunicorn, exporter.worker; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = {module.partition(".")[0] for module in done.stdout.split()}
+    assert not imported & {"croniter", "falcon", "jinja2", "peewee", "prometheus_client", "pydantic", "urllib3", "yaml"}
+    ours = {module for module in done.stdout.split() if module.startswith("exporter.")}
+    assert not {module for module in ours if module.startswith(("exporter.config", "exporter.storage", "exporter.web"))}
+    assert {"exporter.server.worker", "exporter.compose"}.isdisjoint(ours)
 
 
 def test_every_command_and_option_is_documented_and_no_other() -> None:

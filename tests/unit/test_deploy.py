@@ -197,7 +197,8 @@ def test_the_manifests_fit_together() -> None:
     assert {mount["name"] for mount in container["volumeMounts"]} == {one["name"] for one in pod["spec"]["volumes"]}
     named = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert manifest("Service")["spec"]["ports"][0]["targetPort"] in named
-    for probe, path in (("readinessProbe", "/-/ready"), ("livenessProbe", "/-/healthy")):
+    probes = {"startupProbe": "/-/healthy", "readinessProbe": "/-/ready", "livenessProbe": "/-/healthy"}
+    for probe, path in probes.items():
         assert container[probe]["httpGet"] == {"path": path, "port": "http"}
     options_of_serve(container["args"])
     assert "--web.listen-address=:10105" in container["args"]

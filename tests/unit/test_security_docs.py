@@ -7,14 +7,15 @@ import pytest
 from falcon import testing
 
 from exporter.config import bounds
-from exporter.config.document import LARGEST_FILE, MOST_NODES
+from exporter.config.bounds import MOST_NODES
+from exporter.config.document import LARGEST_FILE
 from exporter.config.files import PIPE_PATIENCE
 from exporter.config.settings import WebSettings
 from exporter.config.strength import SHORTEST
 from exporter.config.substitution import LARGEST_SECRET
 from exporter.core.secret import make_secret
 from exporter.ingest import body, guesses, newcomers, receiver
-from exporter.server import connection, connections, head
+from exporter.server import connection, head, limits
 from exporter.storage.recorder import MAX_WAITING
 from exporter.web.app import routes
 from exporter.web.auth import Access
@@ -57,7 +58,7 @@ def test_limits() -> None:
         f"| header fields | {head.MAX_FIELDS}, of {head.MAX_LINE} bytes each, {head.MAX_HEAD // 1024} kB in all with "
         f"the request line, complete within {connection.HEAD_PATIENCE} s |",
         f"| a client that does not read its answer | closed after {connection.READ_PATIENCE} s without progress |",
-        f"| connections | {connections.MOST} for each worker, or as many as descriptors allow; beyond that the idlest "
+        f"| connections | {limits.MOST} for each worker, or as many as descriptors allow; beyond that the idlest "
         "is closed |",
         f"| heartbeats that wait for their commit | {MAX_WAITING}, else `503`; "
         f"each {receiver.PATIENCE // 1000} s at most |",

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from exporter.config.settings import WebSettings
 from exporter.core.telemetry import Dropped, Fault, Silent
 from exporter.server.connection import (
     BODY_PATIENCE,
@@ -225,8 +224,7 @@ def test_the_server_takes_the_setting() -> None:
     def make_app() -> Any:
         raise AssertionError
 
-    assert Server(WebSettings(), make_app).keepalive == KEEPALIVE
-    server = Server(WebSettings(keepalive=75_500), make_app)
+    server = Server("127.0.0.1:0", "", 75.5, make_app)
     assert (server.keepalive, server.cfg.keepalive) == (75.5, 76)
 
 

@@ -1,0 +1,96 @@
+"""A worker: listeners and connections of our own on gunicorn's event loop."""
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+from exporter.server.borrowed import Arbiter
+from exporter.server.borrowed_worker import ASGIProtocol, ASGIWorker, LifespanManager, LifespanStartupFailed
+from exporter.server.connection import Connection
+from exporter.server.connections import Connections, Listener
+from exporter.server.limits import GRACE
+from exporter.server.sockets import (
+    connections_for,
+    raise_descriptor_limit,
+    refuse_new_connections,
+    take_connections_again,
+)
+
+LAST_CALL = 0.3
+STOCK = "HEARTBEAT_EXPORTER_STOCK_PROTOCOL"
+"""Environment variable; `1` serves connections by gunicorn's own protocol class, should ours be in doubt."""
+
+
+class ServingWorker(ASGIWorker):  # type: ignore[misc]
+    """Drains without cutting anybody off, on Ctrl-C as well, which reaches the whole process group."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._stock = os.environ.get(STOCK) == "1"
+
+    def init_process(self) -> None:
+        for listener in self.sockets:
+            take_connections_again(listener.sock)
+        super().init_process()
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        self.loop.add_signal_handler(signal.SIGINT, self.handle_exit_signal)
+
+    async def _serve(self) -> None:
+        """As gunicorn's, with our own listeners and connections."""
+        self.lifespan = LifespanManager(self.asgi, self.log, self.state)
+        try:
+            await self.lifespan.startup()
+        except LifespanStartupFailed as error:
+            self.log.error("cannot start: %s", error)
+            self.lifespan = None
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
+        most = connections_for(raise_descriptor_limit(), self.cfg.worker_connections)
+        self.connections = Connections(self.asgi, self.loop, self.app.telemetry, self.app.keepalive, most)
+        self.listeners = [Listener(one.sock, self.connections, self._protocol) for one in self.sockets]
+        for listener in self.listeners:
+            listener.start()
+        try:
+            while self.alive and self.ppid == os.getppid():
+                self.notify()
+                self.connections.look()
+                await asyncio.sleep(1.0)
+        except asyncio.CancelledError:
+            pass
+        await self._shutdown()
+        if self.app.life.failed:
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        return ASGIProtocol(self) if self._stock else Connection(self.connections)
+
+    @property
+    def _open(self) -> int:
+        return len(self.connections) or self.nr_conns
+
+    async def _shutdown(self) -> None:
+        self.log.info("Worker shutting down...")
+        self.connections.draining = True
+        if self.app.life.ending:  # else the other workers go on taking connections from the same socket
+            for listener in self.sockets:
+                refuse_new_connections(listener.sock)
+        # Time enough to take in what the kernel has accepted already, and to read what was sent already.
+        await asyncio.sleep(LAST_CALL)
+        for accepting in self.listeners:
+            accepting.stop()
+        for listener in self.sockets:
+            listener.close()
+        began = looked = self.loop.time()
+        while self._open and self.loop.time() < began + GRACE - 5 and not self._quick_shutdown:
+            self.connections.close_idle()
+            if self.loop.time() >= looked + 1:
+                looked = self.loop.time()
+                self.notify()
+                self.connections.look()
+            await asyncio.sleep(0.05)
+        if self._open:
+            self.log.warning("closing %d connections that are not done", self._open)
+        if self.lifespan is not None and not self._quick_shutdown:
+            await self.lifespan.shutdown()

@@ -1,0 +1,26 @@
+"""What a worker does first: it imports what only workers need, and makes the service."""
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from exporter.core.clock import SystemClock
+from exporter.loader import Loader, Prepared
+
+if TYPE_CHECKING:
+    from exporter.compose import Service
+
+
+def make_service(prepared: Prepared, loader: Loader, workers: int, life: Any) -> "Service":
+    """In the worker."""
+    settings = pickle.loads(prepared.settings)  # noqa: S301 - of a process of our own
+    from exporter.compose import Service
+
+    return Service(
+        settings,
+        loader.read,
+        SystemClock(),
+        workers,
+        complete=prepared.complete,
+        life=life,
+        cancel=loader.cancel,
+    )
