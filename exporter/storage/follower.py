@@ -53,7 +53,7 @@ class Follower:
         with self._looking:
             ids = self._changed()
             if ids:
-                self._reload(ids)
+                self._reload_in_parts(ids)
             self._settle_doubts()
         return len(ids)
 
@@ -61,10 +61,10 @@ class Follower:
         """Returns when the fleet knows whatever is in the database now, or that many seconds later."""
         with self._looking:
             # Even with nothing to read: what an earlier call found may still be on its way.
-            done = self._reload(self._changed())
+            done = self._reload_in_parts(self._changed())
         done.wait(seconds)
 
-    def _reload(self, ids: Sequence[int]) -> threading.Event:
+    def _reload_in_parts(self, ids: Sequence[int]) -> threading.Event:
         """In parts, between which heartbeats are recorded; the event is that of the last part."""
         for start in range(0, len(ids) - AT_ONCE, AT_ONCE):
             self._recorder.reload(ids[start : start + AT_ONCE])
