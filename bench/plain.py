@@ -42,5 +42,5 @@ def _plain(name: str) -> str:
 if __name__ == "__main__":
     # In a process that has not looked for all this: that takes memory which a plain installation does not.
     modules = sorted(hidden() - {"bench", "tests"})
-    program = f"import sys; sys.modules.update(dict.fromkeys({modules})); from exporter.cli import main; main()"
+    program = f"import sys; sys.modules.update(dict.fromkeys({modules})); from exporter.cli.main import main; main()"
     os.execv(sys.executable, [sys.executable, "-c", program, *sys.argv[1:]])

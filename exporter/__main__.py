@@ -8,7 +8,7 @@ from exporter.core.reloads import hold_reloads
 def run() -> None:
     if sys.argv[1:2] == ["serve"]:
         hold_reloads()  # before the imports, which take a second on a busy machine
-    from exporter.cli import main
+    from exporter.cli.main import main
 
     main(prog_name="heartbeat-exporter")
 

@@ -7,8 +7,8 @@ changes no status costs nothing.
 
 from collections.abc import Sequence
 
-from exporter.core.calendar import Uncounted
 from exporter.core.clock import SECOND
+from exporter.core.exclusions import Uncounted
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, apply
 from exporter.core.monitor import Monitor
 from exporter.core.status import Status

@@ -1,9 +1,9 @@
 """Maintenance windows that start and end: the log says so at the moment."""
 
-from exporter.core.calendar import Calendar
-from exporter.core.events import EventLog, LogEvent
+from exporter.core.exclusions import Calendar
 from exporter.core.maintenance import Window
 from exporter.core.spans import covering
+from exporter.presentation.events import EventLog, LogEvent
 
 
 class MaintenanceWatch:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from exporter.core.memory import give_back
 from exporter.core.reloads import hold_reloads, release_reloads
 from exporter.core.telemetry import Telemetry
-from exporter.memory import give_back
 from exporter.server import systemd
 from exporter.server.borrowed import Arbiter, BaseApplication, BaseWorker
 from exporter.server.limits import GRACE, MOST
@@ -137,8 +137,8 @@ class Server(BaseApplication):  # type: ignore[misc]
     def __init__(
         self, listen_address: str, trusted_proxies: str, keepalive: float, make_app: MakeApp, workers: int = 1
     ) -> None:
-        """`trusted_proxies` is a list of networks with commas between; `keepalive` is how many seconds a connection may be
-        idle between requests.
+        """`trusted_proxies` is a list of networks with commas between; `keepalive` is how many seconds a connection
+        may be idle between requests.
         """
         self.keepalive = keepalive
         self._listen_address = listen_address

@@ -9,8 +9,8 @@ import falcon
 import falcon.asgi
 
 from exporter.core.errors import ConfigError, Problem
+from exporter.web.context import Readiness, Reload
 from exporter.web.errors import RETRY_AFTER, Refused, without_paths
-from exporter.web.parts import Readiness, Reload
 from exporter.web.requests import Request
 
 

@@ -17,7 +17,7 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from exporter import __version__
-from exporter.web.openapi import describe, operations
+from exporter.web.api.openapi import describe, operations
 from tests.live.conftest import SECRET, Service, curl, eventually, free_port, monitors
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(3600)]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually
-from tests.receivers import Receiver
+from tests.support.receivers import Receiver
 
 TOKEN = "a-token-of-the-story"
 HOOK = "SESAME-hook"

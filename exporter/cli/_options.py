@@ -1,0 +1,44 @@
+"""What the commands share and costs no memory: options, groups, and how an error is told to a person."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from exporter.cli._passwords import hide_password
+from exporter.core.errors import HeartbeatExporterError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONFIG_HELP = "Configuration file (YAML). Without one, the defaults."
+STORAGE_HELP = "Database: sqlite:///heartbeats.db, sqlite:////absolute/path.db or postgresql://user@host/database."
+
+
+def storage_options(command: F) -> F:
+    """What every command that opens the database takes."""
+    command = click.option(
+        "--storage.url", "storage_url", metavar="URL", help=STORAGE_HELP, callback=hide_password, is_eager=True
+    )(command)
+    return click.option(
+        "--config.file", "config_file", type=click.Path(dir_okay=False, path_type=Path), help=CONFIG_HELP
+    )(command)
+
+
+class Group(click.Group):
+    """Keeps the commands in the order of use instead of the alphabet's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Turns our errors into one clear line and exit status 1."""
+    try:
+        yield
+    except HeartbeatExporterError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

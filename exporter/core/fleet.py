@@ -1,0 +1,193 @@
+"""The fleet: all monitors in memory, for authentication, the scrape and the pages.
+
+Readers on any thread see whole objects: every part of a Watched is immutable and replaced at once, so comparing
+a part with `is` tells whether it changed. Definitions and states are written by the recorder's thread,
+standings by the evaluator's, and the order of tags is rebuilt only when a monitor comes or goes. Previews, which both
+threads change, are changed under one lock.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from exporter.core.exclusions import EVERYTHING_COUNTS, Calendar
+from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState
+from exporter.core.monitor import Monitor
+from exporter.core.preview import Preview
+from exporter.core.status import Status
+from exporter.core.timeline import Standing
+from exporter.core.uptime import COUNTS_AS_UP, NOTHING_HAPPENED, Past
+
+
+class Watched:
+    """A monitor, what its heartbeats left behind, and its status."""
+
+    __slots__ = (
+        "digest",
+        "due_since",
+        "id",
+        "monitor",
+        "past",
+        "preview",
+        "provisioned",
+        "standing",
+        "state",
+        "uncounted",
+        "unreadable",
+    )
+
+    def __init__(
+        self,
+        id: int,
+        monitor: Monitor,
+        digest: bytes,
+        standing: Standing,
+        state: HeartbeatState = NO_HEARTBEATS,
+        provisioned: bool = False,
+        unreadable: bool = False,
+        due_since: int | None = None,
+    ) -> None:
+        self.id = id
+        self.monitor = monitor
+        self.digest = digest
+        """Keyed digest of the secret."""
+        self.standing = standing
+        """The status that the evaluator wrote. Readers show `shown`."""
+        self.preview: Preview | None = None
+        """The heartbeats that may change the status and that the evaluator has not evaluated yet."""
+        self.due_since = due_since
+        """When it is read from the database: the moment from which the database waits for its evaluation, if it does.
+        """
+        self.state = state
+        self.provisioned = provisioned
+        """Whether it comes from the configuration file."""
+        self.unreadable = unreadable
+        """Whether its rows hold what no version of ours wrote: it takes heartbeats, and is not evaluated."""
+        self.past = NOTHING_HAPPENED
+        """What its uptime is worked out from, together with its standing."""
+        self.uncounted = EVERYTHING_COUNTS
+        """What does not count against it: set by whoever knows the calendar."""
+
+    @property
+    def shown(self) -> Standing:
+        """The status that readers are shown: it takes into account every heartbeat that was acknowledged."""
+        preview = self.preview
+        return self.standing if preview is None else preview.standing(self.monitor, self.standing, self.uncounted)
+
+    @property
+    def counted(self) -> Status:
+        """The status by which the present moment counts for the uptime, in which no written change of status speaks of
+        `shown` yet: a monitor that has just failed was UP until now.
+        """
+        return self.standing.status if self.standing.status in COUNTS_AS_UP else self.shown.status
+
+    def become(self, other: "Watched") -> None:
+        """Takes over all of `other`; parts that are equal stay the same objects, so nobody thinks they changed."""
+        self.preview = self._preview_after(other)
+        for part in ("digest", "monitor", "past", "provisioned", "standing", "state", "uncounted", "unreadable"):
+            new = getattr(other, part)
+            if getattr(self, part) != new:
+                setattr(self, part, new)
+
+    def _preview_after(self, other: "Watched") -> Preview | None:
+        """What is still to be evaluated when `other`, as the database has it, replaces this."""
+        due_since = other.due_since
+        if due_since is None:
+            return None
+        if other.monitor.paused is not (other.standing.status is Status.PAUSED):  # just paused, or just resumed
+            return Preview(due_since, other.state)
+        if self.preview is None or (other.state.last_received_at or 0) < self.preview.until:
+            return None  # a clock that was ahead is right again, and those moments are gone
+        return self.preview
+
+
+class Fleet:
+    """Every monitor that is watched now, in the order of tags."""
+
+    def __init__(self) -> None:
+        self._by_tag: dict[str, Watched] = {}
+        self._by_id: dict[int, Watched] = {}
+        self._ordered: tuple[Watched, ...] = ()
+        self._calendar = Calendar()
+        self._previews = threading.Lock()
+        """Held while a preview is replaced."""
+
+    def get(self, tag: str) -> Watched | None:
+        return self._by_tag.get(tag)
+
+    def with_id(self, id: int) -> Watched | None:
+        return self._by_id.get(id)
+
+    def all(self) -> Sequence[Watched]:
+        """A snapshot in the order of tags; the same object until a monitor comes or goes."""
+        return self._ordered
+
+    def __len__(self) -> int:
+        return len(self._ordered)
+
+    def __iter__(self) -> Iterator[Watched]:
+        return iter(self._ordered)
+
+    def update(self, put: Iterable[Watched] = (), removed: Iterable[int] = ()) -> None:
+        """Adds or changes whole monitors, and drops those whose ids are in `removed`; a tag never changes its id."""
+        by_tag, by_id = dict(self._by_tag), dict(self._by_id)
+        changed = False
+        calendar = self._calendar
+        for id in removed:
+            gone = by_id.pop(id, None)
+            if gone is not None:
+                del by_tag[gone.monitor.tag]
+                changed = True
+        for watched in put:
+            watched.uncounted = calendar.of(watched.monitor)
+            known = by_id.get(watched.id)
+            if known is not None:
+                with self._previews:
+                    known.become(watched)
+            else:
+                by_tag[watched.monitor.tag] = by_id[watched.id] = watched
+                changed = True
+        if changed:
+            self._by_tag, self._by_id = by_tag, by_id
+            self._ordered = tuple(by_tag[tag] for tag in sorted(by_tag))
+        if self._calendar is not calendar:  # another thread replaced it meanwhile, and may not have seen ours
+            self.use(self._calendar)
+
+    def preview(self, received: Sequence[tuple[Watched, Sequence[Heartbeat], HeartbeatState | None]]) -> None:
+        """These heartbeats may change the status of their monitors, and are about to become part of their states. With
+        a state, the log was replayed, and that state is all that is known.
+        """
+        with self._previews:
+            for watched, beats, whole in received:
+                preview = watched.preview
+                if whole is not None:
+                    watched.preview = Preview(whole.last_received_at or 0, whole)
+                elif preview is None:
+                    watched.preview = Preview.begin(watched.standing, watched.state, beats)
+                else:
+                    watched.preview = preview.with_more(beats, watched.monitor.max_runtime)
+
+    def evaluated(self, id: int, standing: Standing, received: int, pasts: Mapping[int, Past]) -> None:
+        """The evaluator has written this status, from so many heartbeats."""
+        watched = self._by_id.get(id)
+        if watched is None:
+            return
+        if watched.standing != standing:
+            watched.past = pasts.get(id, NOTHING_HAPPENED)
+            watched.standing = standing
+        if watched.preview is not None:
+            with self._previews:
+                preview, later = watched.preview, watched.state.received - received
+                if preview is not None:
+                    evaluated = len(preview.beats) - max(0, later)
+                    keep = later > 0 and evaluated < len(preview.beats)
+                    watched.preview = preview.without_first(evaluated, watched.monitor.max_runtime) if keep else None
+
+    @property
+    def calendar(self) -> Calendar:
+        return self._calendar
+
+    def use(self, calendar: Calendar) -> None:
+        """From now on these are the blackouts and the maintenance."""
+        self._calendar = calendar
+        for watched in self._ordered:
+            watched.uncounted = calendar.of(watched.monitor)

@@ -1,0 +1,288 @@
+"""Definitions of monitors in the database: added, changed, paused and removed.
+
+Whatever changes a definition takes the next number of one counter in the same transaction; so a process that
+remembers the last number it saw finds all that others changed since, and nothing slips between two commits.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from exporter.core.clock import Clock
+from exporter.core.errors import Conflict, NotFound
+from exporter.core.monitor import Monitor
+from exporter.core.status import Reason, Status
+from exporter.presentation.events import EventLog, LogEvent
+from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.repositories.revisions import hold_revision, next_revision
+from exporter.storage.rows import chunks, monitor_of
+from exporter.storage.tables import MONITOR_COLUMNS
+
+REVISION = "revision"
+_PROVISIONED = "provisioned"
+"""The setting that says which configuration files the provisioned monitors come from."""
+_ROWS = 5_000
+"""Rows that are made ready and written at a time."""
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """Between what is provisioned and what should be."""
+
+    missing: Sequence[tuple[Monitor, bytes]]
+    changed: Sequence[tuple[int, Monitor, bytes]]
+    removed: Mapping[int, str]
+    """Tags by id."""
+
+    @property
+    def total(self) -> int:
+        return len(self.missing) + len(self.changed) + len(self.removed)
+
+
+class Monitors:
+    """Definitions in, definitions out. All methods block; all raise StorageUnavailable."""
+
+    def __init__(self, database: Database, clock: Clock, replica: str, events: EventLog | None = None) -> None:
+        self._db = database
+        self._events = events or EventLog(clock)
+        self._clock = clock
+        self._replica = replica
+        monitors, states = database.tables.monitors, database.tables.states
+        definition = {column: param(column) for column in (*MONITOR_COLUMNS, "digest", "provisioned", REVISION)}
+        new = {"created_at": param("created_at"), "paused_by_hand": param("paused_by_hand")}
+        self._insert = Prepared(database, monitors.insert(**{**definition, **new}))
+        self._update = Prepared(
+            database,
+            monitors.update(**{**definition, "removed_at": None}).where(monitors.id == param("id")),
+        )
+        self._insert_state = Prepared(
+            database,
+            states.insert(**{column: param(column) for column in _new_state(0, 0)}),
+        )
+        self._insert_transition = Prepared(
+            database,
+            database.tables.transitions.insert(**{column: param(column) for column in _first_transition(0, 0, "")}),
+        )
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def find(self, tag: str) -> int:
+        """The id of the monitor `tag`; raises NotFound."""
+        with self._db.read("find monitor"):
+            return int(self._existing(tag)["id"])
+
+    def changed_since(self, revision: int) -> tuple[int, list[int]]:
+        """The newest revision, and the ids of all monitors changed or removed after `revision`."""
+        monitors = self._db.tables.monitors
+        with self._db.read("read changes"):
+            rows = list(monitors.select(monitors.id, monitors.revision).where(monitors.revision > revision).tuples())
+        return max((row[1] for row in rows), default=revision), [row[0] for row in rows]
+
+    def provisioned(self) -> str:
+        """What the last `provision` was told to remember; empty before the first."""
+        with self._db.read("read what is provisioned"):
+            return self._setting(_PROVISIONED) or ""
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, monitor: Monitor, digest: bytes) -> None:
+        """Raises Conflict when the tag is taken. A tag that was removed comes back with its history."""
+        monitors = self._db.tables.monitors
+        with self._db.write("add monitor") as transaction:
+            hold_revision(self._db, REVISION)  # of two who add the same tag, the second finds it taken
+            rows = list(monitors.select(monitors.id, monitors.removed_at).where(monitors.tag == monitor.tag).tuples())
+            if not rows:
+                self._create(transaction, [(monitor, digest)], provisioned=False)
+            elif rows[0][1] is not None:
+                self._change(transaction, [(rows[0][0], monitor, digest)], provisioned=False)
+            else:
+                raise Conflict(f"there is a monitor {monitor.tag!r} already")
+        self._events.record(LogEvent.MONITOR_ADDED, monitor=monitor.tag, provisioned=False)
+
+    def set_paused(self, tag: str, paused: bool) -> None:
+        """Pauses by hand, or ends that. Raises NotFound, or Conflict when the configuration file pauses it."""
+        monitors = self._db.tables.monitors
+        with self._db.write("pause monitor"):
+            row = self._existing(tag)
+            if row["paused"] and not paused:
+                raise Conflict(f"{tag!r} is paused in the configuration file: resume it there and reload")
+            change = monitors.update(**{"paused_by_hand": paused, REVISION: next_revision(self._db, REVISION)})
+            change.where(monitors.id == row["id"]).execute()
+            self._evaluate_now([row["id"]])
+        self._events.record(LogEvent.MONITOR_PAUSED if paused else LogEvent.MONITOR_RESUMED, monitor=tag)
+
+    def remove(self, tag: str) -> None:
+        """Raises NotFound, or Conflict for a monitor of the configuration file. Its history is kept for a while."""
+        with self._db.write("remove monitor"):
+            row = self._existing(tag)
+            if row["provisioned"]:
+                raise Conflict(f"{tag!r} comes from the configuration file: remove it there and reload")
+            self._remove([row["id"]])
+        self._events.record(LogEvent.MONITOR_REMOVED, monitor=tag, provisioned=False)
+
+    def provision(self, wanted: Iterable[tuple[Monitor, bytes]], remember: str = "") -> tuple[int, int, int]:
+        """Makes the provisioned monitors exactly these; returns how many were added, changed and removed.
+
+        A monitor that was made by hand under one of these tags is taken over; all others made by hand stay. `remember`
+        is what `provisioned` returns from then on.
+        """
+        all_wanted = {monitor.tag: (monitor, digest) for monitor, digest in wanted}
+        with self._db.read("compare monitors"):
+            revision, known = self._setting(REVISION), self._setting(_PROVISIONED) or ""
+            difference = self._compare(all_wanted)
+        if not difference.total and known == remember:
+            return 0, 0, 0
+        with self._db.write("provision monitors") as transaction:
+            hold_revision(self._db, REVISION)  # replicas that start together provision the same
+            if self._setting(REVISION) != revision:  # another process was faster
+                difference = self._compare(all_wanted)
+            self._remember(remember)
+            if difference.missing:
+                self._create(transaction, difference.missing, provisioned=True)
+            if difference.changed:
+                self._change(transaction, difference.changed, provisioned=True)
+            if difference.removed:
+                self._remove(list(difference.removed))
+        for event, tags in (
+            (LogEvent.MONITOR_ADDED, [monitor.tag for monitor, _ in difference.missing]),
+            (LogEvent.MONITOR_CHANGED, [monitor.tag for _, monitor, _ in difference.changed]),
+            (LogEvent.MONITOR_REMOVED, list(difference.removed.values())),
+        ):
+            for tag in tags:
+                self._events.record(event, monitor=tag, provisioned=True)
+        return len(difference.missing), len(difference.changed), len(difference.removed)
+
+    # ── within a transaction ─────────────────────────────────────────────────────────────────────────────────
+
+    def _compare(self, wanted: Mapping[str, tuple[Monitor, bytes]]) -> "_Difference":
+        """Reads every monitor that there ever was."""
+        monitors = self._db.tables.monitors
+        missing = dict(wanted)
+        changed: list[tuple[int, Monitor, bytes]] = []
+        removed: dict[int, str] = {}
+        columns = [getattr(monitors, column) for column in MONITOR_COLUMNS]
+        query = monitors.select(monitors.id, monitors.digest, monitors.provisioned, monitors.removed_at, *columns)
+        for id, old_digest, provisioned, removed_at, *row in query.tuples():
+            here = bool(provisioned) and removed_at is None
+            found = missing.pop(row[0], None)
+            if found is None:
+                if here:
+                    removed[id] = row[0]
+            elif not (here and found[1] == bytes(old_digest) and found[0] == monitor_of(row, False)):
+                changed.append((id, *found))
+        return _Difference(list(missing.values()), changed, removed)
+
+    def _setting(self, key: str) -> str | None:
+        settings = self._db.tables.settings
+        rows = settings.select(settings.value).where(settings.key == key).tuples()
+        return next((str(row[0]) for row in rows), None)
+
+    def _remember(self, value: str) -> None:
+        settings = self._db.tables.settings
+        if not settings.update(**{"value": value}).where(settings.key == _PROVISIONED).execute():
+            settings.insert(**{"key": _PROVISIONED, "value": value}).execute()
+
+    def _existing(self, tag: str) -> Mapping[str, Any]:
+        monitors = self._db.tables.monitors
+        query = monitors.select(monitors.id, monitors.provisioned, monitors.paused)
+        for row in query.where((monitors.tag == tag) & monitors.removed_at.is_null()).dicts():
+            return dict(row)
+        raise NotFound(f"there is no monitor {tag!r}")
+
+    def _create(self, transaction: Transaction, new: Sequence[tuple[Monitor, bytes]], provisioned: bool) -> None:
+        now, revision = self._clock.now(), next_revision(self._db, REVISION)
+        fresh = {"created_at": now, "paused_by_hand": False}
+        for some in _parts(new):
+            rows = [self._insert.row({**_definition(*one, provisioned, revision), **fresh}) for one in some]
+            transaction.execute_many(self._insert, rows)
+        monitors = self._db.tables.monitors
+        ids = [row[0] for row in monitors.select(monitors.id).where(monitors.revision == revision).tuples()]
+        for part in _parts(ids):
+            rows = [self._insert_state.row(_new_state(id, now)) for id in part]
+            transaction.execute_many(self._insert_state, rows)
+            # History begins where the monitor does.
+            rows = [self._insert_transition.row(_first_transition(id, now, self._replica)) for id in part]
+            transaction.execute_many(self._insert_transition, rows)
+
+    def _change(
+        self, transaction: Transaction, changed: Sequence[tuple[int, Monitor, bytes]], provisioned: bool
+    ) -> None:
+        revision = next_revision(self._db, REVISION)
+        for some in _parts(changed):
+            rows = [
+                self._update.row({**_definition(monitor, digest, provisioned, revision), "id": id})
+                for id, monitor, digest in some
+            ]
+            transaction.execute_many(self._update, rows)
+        self._evaluate_now([row[0] for row in changed])
+
+    def _remove(self, ids: Sequence[int]) -> None:
+        monitors, states = self._db.tables.monitors, self._db.tables.states
+        progress = self._db.tables.alert_progress
+        revision = next_revision(self._db, REVISION)
+        for chunk in chunks(sorted(ids)):
+            monitors.update(**{"removed_at": self._clock.now(), "provisioned": False, REVISION: revision}).where(
+                monitors.id.in_(chunk)
+            ).execute()
+            mine = states.monitor_id.in_(chunk)
+            self._db.lock(states.select(states.monitor_id).where(mine).order_by(states.monitor_id))
+            states.update(**{"next_evaluation_at": None}).where(mine).execute()
+            # Its alerts have no monitor any more: whoever evaluates ends them.
+            progress.update(**{"next_at": self._clock.now()}).where(progress.monitor_id.in_(chunk)).execute()
+
+    def _evaluate_now(self, ids: Sequence[int]) -> None:
+        states = self._db.tables.states
+        for chunk in chunks(sorted(ids)):
+            mine = states.monitor_id.in_(chunk)
+            self._db.lock(states.select(states.monitor_id).where(mine).order_by(states.monitor_id))
+            states.update(**{"next_evaluation_at": self._clock.now()}).where(mine).execute()
+
+
+def _parts(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
+
+
+def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: int) -> dict[str, Any]:
+    return {
+        "tag": monitor.tag,
+        "name": monitor.name,
+        "group_name": monitor.group,
+        "schedule": monitor.schedule,
+        "timezone": monitor.timezone,
+        "degraded_after": monitor.degraded_after,
+        "down_after": monitor.down_after,
+        "max_runtime": monitor.max_runtime,
+        "evaluation_cron": monitor.evaluation_cron,
+        "labels": json.dumps(monitor.labels),
+        "paused": monitor.paused,
+        "digest": digest,
+        "provisioned": provisioned,
+        REVISION: revision,
+    }
+
+
+def _new_state(monitor_id: int, now: int) -> dict[str, Any]:
+    return {
+        "monitor_id": monitor_id,
+        "received": 0,
+        "failures": 0,
+        "starts": 0,
+        "status": Status.NO_DATA.value,
+        "reason": Reason.NEVER_RECEIVED.value,
+        "status_since": now,
+        "evaluated_at": now,
+        "next_evaluation_at": now,
+    }
+
+
+def _first_transition(monitor_id: int, now: int, replica: str) -> dict[str, Any]:
+    return {
+        "monitor_id": monitor_id,
+        "at": now,
+        "status": Status.NO_DATA.value,
+        "reason": Reason.NEVER_RECEIVED.value,
+        "observed_at": now,
+        "replica": replica,
+    }

@@ -1,0 +1,103 @@
+"""`/refusals` and `/api/v1/refusals`: the last heartbeats that were refused, from memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import falcon.asgi
+from pydantic import Field
+
+from exporter.core.telemetry import Rejection
+from exporter.ingest.refusals import KEPT, Refusal
+from exporter.presentation.moments import Moment, moment, rfc3339
+from exporter.web.api.operation import operation
+from exporter.web.api.resource import Resource, answer, to_json
+from exporter.web.api.schemas import Answer
+from exporter.web.context import Parts
+from exporter.web.pages.rendering import Pages
+from exporter.web.pages.status import answer_page
+from exporter.web.requests import Request
+
+REASONS: Mapping[Rejection, str] = {
+    Rejection.UNKNOWN_TAG: "There is no monitor with this tag.",
+    Rejection.WRONG_SECRET: "The secret is not this monitor's.",
+    Rejection.UNKNOWN_SUFFIX: "After the secret only /start, /fail, /log or an exit code may follow.",
+    Rejection.UNREADABLE_BODY: "The body could not be read.",
+    Rejection.STORAGE: "The heartbeat could not be stored.",
+    Rejection.OVERLOADED: "Too many heartbeats were waiting.",
+}
+
+
+class RefusalAnswer(Answer):
+    at: str
+    address: str = Field(description="The client's; empty for a local socket.")
+    tag: str = Field(description="As the client gave it; empty when it gave none, or one that could be a secret.")
+    reason: Rejection
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> "RefusalAnswer":
+        return cls(at=rfc3339(refusal.at), address=refusal.address, tag=refusal.tag, reason=refusal.reason)
+
+
+class RefusalsAnswer(Answer):
+    """Newest first, of this process since it started."""
+
+    since: str = Field(description="When this process started to keep them.")
+    refusals: list[RefusalAnswer]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    at: Moment
+    address: str
+    tag: str
+    known: bool
+    """Whether there is a monitor with this tag."""
+    reason: str
+
+
+class RefusalsPage:
+    """For people."""
+
+    def __init__(self, parts: Parts, pages: Pages) -> None:
+        self._parts = parts
+        self._pages = pages
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        await answer_page(req, resp, self._parts, self._render)
+
+    on_head = on_get
+
+    def _render(self) -> bytes:
+        now, refusals, fleet = self._parts.clock.now(), self._parts.refusals, self._parts.fleet
+        rows = [
+            _Row(
+                moment(one.at, now, "UTC"),
+                one.address or "a local socket",
+                one.tag,
+                bool(one.tag) and fleet.get(one.tag) is not None,
+                REASONS[one.reason],
+            )
+            for one in refusals.recent()
+        ]
+        return self._pages.render(
+            "refusals.html",
+            {
+                "rows": rows,
+                "kept": KEPT,
+                "since": moment(refusals.since, now, "UTC"),
+                "not_ready": self._parts.readiness(),
+                "rendered": moment(now, now, "UTC"),
+            },
+        )
+
+
+class RefusalList(Resource):
+    """For programs."""
+
+    @operation(summary="The last heartbeats that were refused, newest first", answer=RefusalsAnswer)
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        refusals = self._parts.refusals
+        shown = [RefusalAnswer.of(one) for one in refusals.recent()]
+        answer(resp, to_json(RefusalsAnswer(since=rfc3339(refusals.since), refusals=shown)))
+
+    on_head = on_get
