@@ -35,7 +35,7 @@ Counts = tuple[int, int, int]
 Say = Callable[[str], None]
 
 
-class Progress:
+class RuleState:
     """Logs what takes long, every `TELL_EVERY`. Lives on one thread."""
 
     def __init__(self, clock: Clock) -> None:
@@ -50,7 +50,7 @@ class Progress:
             log.info("loading configuration for %d s: %s", (now - self._began) // SECOND, stage)
 
 
-class Silence(Progress):
+class Silence(RuleState):
     """Logs nothing."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class _Elsewhere(Reading):
 class _Conversation:
     """With one process that runs `exporter.cli._loading`."""
 
-    def __init__(self, request: Mapping[str, Any], progress: Progress, say: Say, *, inherits: bool = False) -> None:
+    def __init__(self, request: Mapping[str, Any], progress: RuleState, say: Say, *, inherits: bool = False) -> None:
         """The process `inherits` descriptors: a configuration may be a pipe that the shell made, /dev/fd/63."""
         self._killed = False
         self._progress = progress
@@ -234,7 +234,7 @@ class Loader:
         finally:
             conversation.close()
 
-    def read(self, url: str, key: bytes, replica: str, progress: Progress) -> Reading:
+    def read(self, url: str, key: bytes, replica: str, progress: RuleState) -> Reading:
         """For a worker: reads all of it anew. Raises ConfigError.
 
         Monitors that the database at `url` holds already, by a digest with `key` of every file, are not read again.

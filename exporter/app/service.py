@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry
 
 from exporter import __version__
 from exporter.app.alerting import Alerting
-from exporter.app.loader import Kept, Progress, Reading
+from exporter.app.loader import Kept, Reading, RuleState
 from exporter.app.log_setup import set_level
-from exporter.app.outages import Presence
+from exporter.app.outages import OutageTracker
 from exporter.app.periodic import Periodic
 from exporter.app.spool import Spool
 from exporter.app.synchronisation import synchronised
@@ -60,13 +60,13 @@ from exporter.storage.repositories.monitors import Monitors
 from exporter.storage.repositories.pruning import Pruner
 from exporter.storage.schema import migrate
 from exporter.web.app import create_app
-from exporter.web.context import Parts
+from exporter.web.context import WebContext
 from exporter.web.headers import PLAIN
 from exporter.web.proxies import client_address
 
 log = logging.getLogger(__name__)
 
-Read = Callable[[str, bytes, str, Progress], Reading]
+Read = Callable[[str, bytes, str, RuleState], Reading]
 """Reads the configuration for a database's URL and secret key, on behalf of a replica; see `Loader.read`."""
 LOADING = "loading configuration"
 BOOT_PAUSE = 1.0
@@ -149,7 +149,7 @@ class Service:
             self._events,
         )
         evaluations = Evaluations(self._db, self._fleet, self._replica)
-        self._presence = Presence(
+        self._presence = OutageTracker(
             self._db,
             self._fleet,
             clock,
@@ -214,7 +214,7 @@ class Service:
             for dialect in dialects
         ]
         app = create_app(
-            Parts(
+            WebContext(
                 fleet=self._fleet,
                 clock=self._clock,
                 executor=self._executor,
@@ -272,7 +272,7 @@ class Service:
             self._telemetry,
             self._replica,
             settled=self._waiters.settled,
-            attention=self._evaluator.attend,
+            attention=self._evaluator.wake,
             spooler=self._spool.spooler,
             threads=self._threads,
         )
@@ -361,7 +361,7 @@ class Service:
             log.info("database migrated: %s", ", ".join(applied))
         configured = self.settings.secret_key
         self._key = secret_key(self._db, configured.reveal() if configured is not None else None)
-        progress = Progress(self._clock)
+        progress = RuleState(self._clock)
         with self._reloading:
             self._starting = LOADING
             with closing(self._first_reading(progress)) as reading:
@@ -407,7 +407,7 @@ class Service:
         log.info("ready: %d monitor%s on %s, database %s", count, "" if count == 1 else "s", where, name)
         self._life.ready()
 
-    def _first_reading(self, progress: Progress) -> Reading:
+    def _first_reading(self, progress: RuleState) -> Reading:
         """What the supervisor read, if that is all; otherwise it is read now. A worker that takes the place of another
         one does without a file that has become bad meanwhile: the monitors are in the database.
         """
@@ -425,7 +425,7 @@ class Service:
         if self._lease.held:
             storage = self.settings.storage
             self._pruner.prune(storage.heartbeats_kept, storage.transitions_kept)
-            self._alerting.bury()
+            self._alerting.expire_orphaned()
         else:
             self._pruning_clock.forget()
 
@@ -438,7 +438,7 @@ class Service:
         with self._reloading:
             self._life.reloading()
             try:
-                progress = Progress(self._clock)
+                progress = RuleState(self._clock)
                 with closing(self._read(self._db_url, self._key, self._replica, progress)) as reading:
                     settings = reading.settings
                     if self._configured:
@@ -460,7 +460,7 @@ class Service:
             self._alerting.warn_of_idle_rules(settings)
             self._warn_of_short_secrets(reading.warnings)
             set_level(settings.log.level)
-            self._evaluator.attend()
+            self._evaluator.wake()
             self._see_changes()
             self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
             log.info("configuration reloaded")
@@ -509,7 +509,7 @@ class Service:
     def set_paused(self, tag: str, paused: bool) -> None:
         self._monitors.set_paused(tag, paused)
         self._show(tag)
-        self._evaluator.attend()
+        self._evaluator.wake()
 
     def remove_monitor(self, tag: str) -> None:
         watched = self._fleet.get(tag)

@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from exporter.cli._options import CONFIG_HELP, STORAGE_HELP, Group, storage_options, told_plainly
+from exporter.cli._options import CONFIG_HELP, STORAGE_HELP, Group, report_errors, storage_options
 from exporter.config.load import Loaded, load_config
 from exporter.config.model import details, message_of
 from exporter.config.models import WebSection
 from exporter.config.settings import Settings
 from exporter.config.storage_url import canonical
 from exporter.core.errors import InvalidValue, NotFound, StorageUnavailable
-from exporter.presentation.moments import rfc3339, roughly
+from exporter.presentation.moments import humanize_duration, rfc3339
 from exporter.storage.database import Database
 from exporter.storage.schema import pending
 
@@ -41,7 +41,7 @@ def read_config(path: Path | None) -> Loaded:
     return load_config(path, os.environ, OptionModels())
 
 
-def overridden(settings: Settings, **options: str | None) -> Settings:
+def with_cli_overrides(settings: Settings, **options: str | None) -> Settings:
     """`settings` with what the command line says instead; raises InvalidValue naming the option."""
     given = {name: value for name, value in options.items() if value is not None}
     web, log, storage = settings.web, settings.log, settings.storage
@@ -76,7 +76,8 @@ def note_absence(since: int | None, now: int) -> None:
         click.echo("No service has ever evaluated this database: statuses are those from the start.", err=True)
         return
     click.echo(
-        f"Nothing has been evaluated for {roughly(now - since)}, since {rfc3339(since)}: what is shown was true then. "
+        f"Nothing has been evaluated for {humanize_duration(now - since)}, since {rfc3339(since)}: "
+        "what is shown was true then. "
         "Is the service running? heartbeat-exporter doctor looks.",
         err=True,
     )
@@ -110,8 +111,8 @@ def open_storage(
     the wrong folder would work on a new one that no service reads. A command that `writes` names the database at its
     end, on standard error.
     """
-    with told_plainly():
-        settings = overridden(read_config(config_file).settings, storage_url=storage_url)
+    with report_errors():
+        settings = with_cli_overrides(read_config(config_file).settings, storage_url=storage_url)
         database = Database(settings.storage.url)
         try:
             check_there(database, config_file)

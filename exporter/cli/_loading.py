@@ -15,7 +15,7 @@ from typing import Any
 from exporter import __version__
 from exporter.app.loader import Prepared
 from exporter.app.log_setup import set_up_logging
-from exporter.cli._console import check_place, overridden
+from exporter.cli._console import check_place, with_cli_overrides
 from exporter.config.load import Loaded, load_config
 from exporter.config.settings import Settings
 from exporter.config.sources import Sources
@@ -79,7 +79,7 @@ def prepare(request: Request, answers: Answers) -> None:
     """For the supervisor."""
     file = Path(request["file"]) if request["file"] is not None else None
     loaded, complete = _first_look(file)
-    settings = overridden(loaded.settings, **request["options"])
+    settings = with_cli_overrides(loaded.settings, **request["options"])
     set_up_logging(settings.log.level, settings.log.format)
     for one in bind_or_explain(settings.web.listen_address):  # before anything else is done
         one.close()
@@ -108,10 +108,10 @@ def read(request: Request, answers: Answers) -> None:
         head = _excerpt(path, sources)
         remember = sources.digest(key, __version__, os.environ) if sources.size > LARGE else ""
         if head is not None and remember and remember == _remembered(request["url"]):
-            settings = overridden(replace(head.settings, monitors=()), **options)
+            settings = with_cli_overrides(replace(head.settings, monitors=()), **options)
             answers.give("read", (True, settings, warnings_of(settings)))
             return
-        settings = overridden(_load(path, sources).settings, **options)
+        settings = with_cli_overrides(_load(path, sources).settings, **options)
         set_up_logging(settings.log.level, settings.log.format)
         if not remember or not sources.can_be_skipped():
             remember = ""

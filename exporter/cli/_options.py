@@ -35,7 +35,7 @@ class Group(click.Group):
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Turns our errors into one clear line and exit status 1."""
     try:
         yield

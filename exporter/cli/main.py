@@ -10,7 +10,7 @@ import click
 
 from exporter import __version__
 from exporter.app.loader import Loader
-from exporter.cli._options import Group, storage_options, told_plainly
+from exporter.cli._options import Group, report_errors, storage_options
 from exporter.core.errors import ConfigError, InvalidValue, Problem
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def serve(config_file: Path | None, workers: int, **options: str | None) -> None
     """
 
     loader = Loader(config_file, options, workers)
-    with told_plainly():
+    with report_errors():
         prepared = loader.prepare(
             lambda text: click.echo(text, err=True), meanwhile=lambda: import_module("exporter.server.gunicorn")
         )
@@ -124,7 +124,7 @@ def serve(config_file: Path | None, workers: int, **options: str | None) -> None
         service = make_service(prepared, loader, workers, life)
         return service.app(), service.telemetry
 
-    with told_plainly():
+    with report_errors():
         Server(prepared.listen_address, prepared.trusted_proxies, prepared.keepalive, make_app, workers).run()
 
 

@@ -1,6 +1,6 @@
 """The fleet: all monitors in memory, for authentication, the scrape and the pages.
 
-Readers on any thread see whole objects: every part of a Watched is immutable and replaced at once, so comparing
+Readers on any thread see whole objects: every part of a FleetMonitor is immutable and replaced at once, so comparing
 a part with `is` tells whether it changed. Definitions and states are written by the recorder's thread,
 standings by the evaluator's, and the order of tags is rebuilt only when a monitor comes or goes. Previews, which both
 threads change, are changed under one lock.
@@ -14,11 +14,11 @@ from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState
 from exporter.core.monitor import Monitor
 from exporter.core.preview import Preview
 from exporter.core.status import Status
-from exporter.core.timeline import Standing
-from exporter.core.uptime import COUNTS_AS_UP, NOTHING_HAPPENED, Past
+from exporter.core.timeline import CurrentStatus
+from exporter.core.uptime import COUNTS_AS_UP, NOTHING_HAPPENED, StatusHistory
 
 
-class Watched:
+class FleetMonitor:
     """A monitor, what its heartbeats left behind, and its status."""
 
     __slots__ = (
@@ -40,7 +40,7 @@ class Watched:
         id: int,
         monitor: Monitor,
         digest: bytes,
-        standing: Standing,
+        current: CurrentStatus,
         state: HeartbeatState = NO_HEARTBEATS,
         provisioned: bool = False,
         unreadable: bool = False,
@@ -50,7 +50,7 @@ class Watched:
         self.monitor = monitor
         self.digest = digest
         """Keyed digest of the secret."""
-        self.standing = standing
+        self.current = current
         """The status that the evaluator wrote. Readers show `shown`."""
         self.preview: Preview | None = None
         """The heartbeats that may change the status and that the evaluator has not evaluated yet."""
@@ -64,23 +64,23 @@ class Watched:
         """Whether its rows hold what no version of ours wrote: it takes heartbeats, and is not evaluated."""
         self.past = NOTHING_HAPPENED
         """What its uptime is worked out from, together with its standing."""
-        self.uncounted = EVERYTHING_COUNTS
+        self.exclusions = EVERYTHING_COUNTS
         """What does not count against it: set by whoever knows the calendar."""
 
     @property
-    def shown(self) -> Standing:
+    def shown(self) -> CurrentStatus:
         """The status that readers are shown: it takes into account every heartbeat that was acknowledged."""
         preview = self.preview
-        return self.standing if preview is None else preview.standing(self.monitor, self.standing, self.uncounted)
+        return self.current if preview is None else preview.current(self.monitor, self.current, self.exclusions)
 
     @property
     def counted(self) -> Status:
         """The status by which the present moment counts for the uptime, in which no written change of status speaks of
         `shown` yet: a monitor that has just failed was UP until now.
         """
-        return self.standing.status if self.standing.status in COUNTS_AS_UP else self.shown.status
+        return self.current.status if self.current.status in COUNTS_AS_UP else self.shown.status
 
-    def become(self, other: "Watched") -> None:
+    def become(self, other: "FleetMonitor") -> None:
         """Takes over all of `other`; parts that are equal stay the same objects, so nobody thinks they changed."""
         self.preview = self._preview_after(other)
         for part in ("digest", "monitor", "past", "provisioned", "standing", "state", "uncounted", "unreadable"):
@@ -88,12 +88,12 @@ class Watched:
             if getattr(self, part) != new:
                 setattr(self, part, new)
 
-    def _preview_after(self, other: "Watched") -> Preview | None:
+    def _preview_after(self, other: "FleetMonitor") -> Preview | None:
         """What is still to be evaluated when `other`, as the database has it, replaces this."""
         due_since = other.due_since
         if due_since is None:
             return None
-        if other.monitor.paused is not (other.standing.status is Status.PAUSED):  # just paused, or just resumed
+        if other.monitor.paused is not (other.current.status is Status.PAUSED):  # just paused, or just resumed
             return Preview(due_since, other.state)
         if self.preview is None or (other.state.last_received_at or 0) < self.preview.until:
             return None  # a clock that was ahead is right again, and those moments are gone
@@ -104,30 +104,30 @@ class Fleet:
     """Every monitor that is watched now, in the order of tags."""
 
     def __init__(self) -> None:
-        self._by_tag: dict[str, Watched] = {}
-        self._by_id: dict[int, Watched] = {}
-        self._ordered: tuple[Watched, ...] = ()
+        self._by_tag: dict[str, FleetMonitor] = {}
+        self._by_id: dict[int, FleetMonitor] = {}
+        self._ordered: tuple[FleetMonitor, ...] = ()
         self._calendar = Calendar()
         self._previews = threading.Lock()
         """Held while a preview is replaced."""
 
-    def get(self, tag: str) -> Watched | None:
+    def get(self, tag: str) -> FleetMonitor | None:
         return self._by_tag.get(tag)
 
-    def with_id(self, id: int) -> Watched | None:
+    def with_id(self, id: int) -> FleetMonitor | None:
         return self._by_id.get(id)
 
-    def all(self) -> Sequence[Watched]:
+    def all(self) -> Sequence[FleetMonitor]:
         """A snapshot in the order of tags; the same object until a monitor comes or goes."""
         return self._ordered
 
     def __len__(self) -> int:
         return len(self._ordered)
 
-    def __iter__(self) -> Iterator[Watched]:
+    def __iter__(self) -> Iterator[FleetMonitor]:
         return iter(self._ordered)
 
-    def update(self, put: Iterable[Watched] = (), removed: Iterable[int] = ()) -> None:
+    def update(self, put: Iterable[FleetMonitor] = (), removed: Iterable[int] = ()) -> None:
         """Adds or changes whole monitors, and drops those whose ids are in `removed`; a tag never changes its id."""
         by_tag, by_id = dict(self._by_tag), dict(self._by_id)
         changed = False
@@ -138,7 +138,7 @@ class Fleet:
                 del by_tag[gone.monitor.tag]
                 changed = True
         for watched in put:
-            watched.uncounted = calendar.of(watched.monitor)
+            watched.exclusions = calendar.of(watched.monitor)
             known = by_id.get(watched.id)
             if known is not None:
                 with self._previews:
@@ -152,7 +152,7 @@ class Fleet:
         if self._calendar is not calendar:  # another thread replaced it meanwhile, and may not have seen ours
             self.use(self._calendar)
 
-    def preview(self, received: Sequence[tuple[Watched, Sequence[Heartbeat], HeartbeatState | None]]) -> None:
+    def preview(self, received: Sequence[tuple[FleetMonitor, Sequence[Heartbeat], HeartbeatState | None]]) -> None:
         """These heartbeats may change the status of their monitors, and are about to become part of their states. With
         a state, the log was replayed, and that state is all that is known.
         """
@@ -162,18 +162,18 @@ class Fleet:
                 if whole is not None:
                     watched.preview = Preview(whole.last_received_at or 0, whole)
                 elif preview is None:
-                    watched.preview = Preview.begin(watched.standing, watched.state, beats)
+                    watched.preview = Preview.begin(watched.current, watched.state, beats)
                 else:
                     watched.preview = preview.with_more(beats, watched.monitor.max_runtime)
 
-    def evaluated(self, id: int, standing: Standing, received: int, pasts: Mapping[int, Past]) -> None:
+    def evaluated(self, id: int, current: CurrentStatus, received: int, histories: Mapping[int, StatusHistory]) -> None:
         """The evaluator has written this status, from so many heartbeats."""
         watched = self._by_id.get(id)
         if watched is None:
             return
-        if watched.standing != standing:
-            watched.past = pasts.get(id, NOTHING_HAPPENED)
-            watched.standing = standing
+        if watched.current != current:
+            watched.past = histories.get(id, NOTHING_HAPPENED)
+            watched.current = current
         if watched.preview is not None:
             with self._previews:
                 preview, later = watched.preview, watched.state.received - received
@@ -190,4 +190,4 @@ class Fleet:
         """From now on these are the blackouts and the maintenance."""
         self._calendar = calendar
         for watched in self._ordered:
-            watched.uncounted = calendar.of(watched.monitor)
+            watched.exclusions = calendar.of(watched.monitor)

@@ -8,11 +8,11 @@ changes no status costs nothing.
 from collections.abc import Sequence
 
 from exporter.core.clock import SECOND
-from exporter.core.exclusions import Uncounted
+from exporter.core.exclusions import Exclusions
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, apply
 from exporter.core.monitor import Monitor
 from exporter.core.status import Status
-from exporter.core.timeline import Standing, changes
+from exporter.core.timeline import CurrentStatus, changes
 
 MAX_BEATS = 64
 """Heartbeats of one monitor that are replayed one by one while the evaluator is behind; older ones count only by the
@@ -33,14 +33,14 @@ class Preview:
         """As it was before `beats`."""
         self.beats = beats
         """Without their output, in the order of receipt."""
-        self._result: tuple[Monitor, Standing, Uncounted, Standing] | None = None
+        self._result: tuple[Monitor, CurrentStatus, Exclusions, CurrentStatus] | None = None
         """What the status was worked out from last, and that status."""
 
     @classmethod
-    def begin(cls, standing: Standing, state: HeartbeatState, beats: Sequence[Heartbeat]) -> "Preview":
-        """Of the first heartbeats after the evaluation that led to `standing`."""
+    def begin(cls, current: CurrentStatus, state: HeartbeatState, beats: Sequence[Heartbeat]) -> "Preview":
+        """Of the first heartbeats after the evaluation that led to `current`."""
         first = beats[0].received_at
-        since = min(first, max(standing.since, state.last_received_at or 0, first - LOOK_BACK))
+        since = min(first, max(current.since, state.last_received_at or 0, first - LOOK_BACK))
         return cls(since, state, tuple(map(_plain, beats)))
 
     def with_more(self, beats: Sequence[Heartbeat], max_runtime: int | None) -> "Preview":
@@ -63,27 +63,27 @@ class Preview:
         """The moment for which the status is worked out: that of the last heartbeat."""
         return max(self.since, self.beats[-1].received_at) if self.beats else self.since
 
-    def standing(self, monitor: Monitor, written: Standing, uncounted: Uncounted) -> Standing:
+    def current(self, monitor: Monitor, written: CurrentStatus, exclusions: Exclusions) -> CurrentStatus:
         """The status, its reason and its beginning; `written` itself where the heartbeats change nothing. What time
         alone changes after the last heartbeat is left to the evaluator.
         """
         last = self._result
-        if last is not None and last[0] is monitor and last[1] is written and last[2] is uncounted:
+        if last is not None and last[0] is monitor and last[1] is written and last[2] is exclusions:
             return last[3]
         result = written
         if not at_ticks(monitor, written):
             try:
-                passed = changes(monitor, self.state, written, self.since, self.until, self.beats, uncounted)
+                passed = changes(monitor, self.state, written, self.since, self.until, self.beats, exclusions)
                 result = [written, *passed][-1]
             except Exception:  # noqa: BLE001 - the evaluation logs which and why; all others must still be read
                 result = written
-        self._result = (monitor, written, uncounted, result)
+        self._result = (monitor, written, exclusions, result)
         return result
 
 
-def at_ticks(monitor: Monitor, standing: Standing) -> bool:
+def at_ticks(monitor: Monitor, current: CurrentStatus) -> bool:
     """Whether the status changes only at the ticks of `evaluation_cron`."""
-    return monitor.evaluation_cron is not None and not monitor.paused and standing.status is not Status.PAUSED
+    return monitor.evaluation_cron is not None and not monitor.paused and current.status is not Status.PAUSED
 
 
 def _plain(beat: Heartbeat) -> Heartbeat:

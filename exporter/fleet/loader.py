@@ -9,16 +9,16 @@ from peewee import fn
 
 from exporter.core.calendar.schedule import next_tick
 from exporter.core.errors import HeartbeatExporterError
-from exporter.core.fleet import Fleet, Watched
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import NO_HEARTBEATS, Run
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
-from exporter.core.timeline import Standing
+from exporter.core.timeline import CurrentStatus
 from exporter.core.uptime import NOTHING_HAPPENED
-from exporter.fleet.status_history import load_pasts
+from exporter.fleet.status_history import load_histories
 from exporter.storage.database import Database
-from exporter.storage.rows import chunks, monitor_of, standing_of, state_of
-from exporter.storage.tables import MONITOR_COLUMNS, STANDING_COLUMNS, STATE_COLUMNS
+from exporter.storage.rows import chunks, current_status_of, monitor_of, state_of
+from exporter.storage.tables import MONITOR_COLUMNS, STATE_COLUMNS, STATUS_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -32,22 +32,22 @@ def load(
     database: Database,
     ids: Sequence[int] | None = None,
     *,
-    pasts: bool = True,
+    histories: bool = True,
     progress: Callable[[int], None] = lambda count: None,
-) -> list[Watched]:
+) -> list[FleetMonitor]:
     """The monitors with these ids, or all of them; removed ones are left out. Raises StorageUnavailable.
 
-    `progress` is called with how many have been read, now and then. Without their `pasts` they are for looking at, not
+    `progress` is called with how many have been read, now and then. Without their `histories` they are for looking at, not
     for the fleet.
     """
     monitors, states = database.tables.monitors, database.tables.states
-    found: list[Watched] = []
+    found: list[FleetMonitor] = []
     with database.read("read monitors"):
         runs = load_runs(database, None) if ids is None else {}
         for some in _parts(database) if ids is None else chunks(ids):
             part = list(_load(database, _among(monitors.id, some), load_runs(database, some) if ids else runs))
-            if pasts:
-                known = load_pasts(database, _among(states.monitor_id, some))
+            if histories:
+                known = load_histories(database, _among(states.monitor_id, some))
                 for watched in part:
                     watched.past = known.get(watched.id, NOTHING_HAPPENED)
             found += part
@@ -55,25 +55,25 @@ def load(
     return found
 
 
-def load_standings(database: Database, ids: Sequence[int]) -> dict[int, Standing]:
+def load_standings(database: Database, ids: Sequence[int]) -> dict[int, CurrentStatus]:
     """The standings of these monitors as they are in the database now. Raises StorageUnavailable."""
     states = database.tables.states
-    query = states.select(states.monitor_id, *(getattr(states, column) for column in STANDING_COLUMNS))
+    query = states.select(states.monitor_id, *(getattr(states, column) for column in STATUS_COLUMNS))
     with database.read("read standings"):
         return {
-            int(id): standing_of(*row)
+            int(id): current_status_of(*row)
             for some in chunks(ids)
             for id, *row in query.where(states.monitor_id.in_(some)).tuples()
         }
 
 
-def load_present(database: Database, fleet: Fleet, ids: Sequence[int]) -> dict[int, Watched]:
+def load_present(database: Database, fleet: Fleet, ids: Sequence[int]) -> dict[int, FleetMonitor]:
     """These monitors as they are in the database now, with the fleet's calendar; removed ones are left out. The fleet
     itself may be behind what other processes wrote. Raises StorageUnavailable.
     """
-    present = {watched.id: watched for watched in load(database, sorted(set(ids)), pasts=False)}
+    present = {watched.id: watched for watched in load(database, sorted(set(ids)), histories=False)}
     for watched in present.values():
-        watched.uncounted = fleet.calendar.of(watched.monitor)
+        watched.exclusions = fleet.calendar.of(watched.monitor)
     return present
 
 
@@ -109,7 +109,7 @@ def load_runs(database: Database, ids: Sequence[int] | None) -> Mapping[int, tup
     return found
 
 
-def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -> Iterator[Watched]:
+def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -> Iterator[FleetMonitor]:
     monitors, states = database.tables.monitors, database.tables.states
     query = (
         monitors.select(
@@ -119,7 +119,7 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
             monitors.paused_by_hand,
             *(getattr(monitors, column) for column in MONITOR_COLUMNS),
             *(getattr(states, column) for column in STATE_COLUMNS),
-            *(getattr(states, column) for column in STANDING_COLUMNS),
+            *(getattr(states, column) for column in STATUS_COLUMNS),
             states.evaluated_at,
             states.next_evaluation_at,
         )
@@ -128,7 +128,7 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
     )
     first_state = 4 + len(MONITOR_COLUMNS)
     first_standing = first_state + len(STATE_COLUMNS)
-    first_plan = first_standing + len(STANDING_COLUMNS)
+    first_plan = first_standing + len(STATUS_COLUMNS)
     for row in query.tuples():
         id, digest, provisioned, by_hand = row[:4]
         definition, state = row[4:first_state], row[first_state:first_standing]
@@ -136,28 +136,28 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
         try:
             monitor = monitor_of(definition, bool(by_hand))
             check_ticks(monitor)
-            standing, heartbeats = standing_of(*row[first_standing:first_plan]), state_of(state, runs.get(id, ()))
+            current, heartbeats = current_status_of(*row[first_standing:first_plan]), state_of(state, runs.get(id, ()))
         except UNREADABLE as error:
             # The others must not suffer, and its sender must not be sent away: it is kept, and never evaluated.
             log.error("the monitor %s cannot be read from the database and is set aside: %s", definition[0], error)
             monitor = Monitor(tag=str(definition[0]), paused=True)
-            standing, heartbeats = Standing(Status.PAUSED, Reason.PAUSED, 0), NO_HEARTBEATS
+            current, heartbeats = CurrentStatus(Status.PAUSED, Reason.PAUSED, 0), NO_HEARTBEATS
             unreadable = True
-        yield Watched(
+        yield FleetMonitor(
             id=id,
             monitor=monitor,
             digest=bytes(digest),
-            standing=standing,
+            current=current,
             state=heartbeats,
             provisioned=bool(provisioned),
             unreadable=unreadable,
-            due_since=_due_since(monitor, standing, heartbeats.last_received_at, *row[first_plan:]),
+            due_since=_due_since(monitor, current, heartbeats.last_received_at, *row[first_plan:]),
         )
 
 
 def _due_since(
     monitor: Monitor,
-    standing: Standing,
+    current: CurrentStatus,
     received_at: int | None,
     evaluated_at: int,
     next_evaluation_at: int | None,
@@ -168,7 +168,7 @@ def _due_since(
     if next_evaluation_at is None:
         return None
     evaluated = next_evaluation_at > max(evaluated_at, received_at or 0)
-    if evaluated and monitor.paused is (standing.status is Status.PAUSED):
+    if evaluated and monitor.paused is (current.status is Status.PAUSED):
         return None
     return max(next_evaluation_at, evaluated_at)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from exporter.core.clock import Clock
 from exporter.core.monitor import TAG_PATTERN
-from exporter.core.telemetry import Rejection
+from exporter.core.telemetry import RejectReason
 from exporter.ingest.guesses import Guesses
 
 KEPT = 200
@@ -25,7 +25,7 @@ class Refusal(NamedTuple):
     """The client's; empty for a local socket."""
     tag: str
     """As the client gave it; empty when it gave none, or one that could be a secret."""
-    reason: Rejection
+    reason: RejectReason
 
 
 class Refusals:
@@ -38,7 +38,7 @@ class Refusals:
         self.since = clock.now()
         """When this process began to keep them, in Unix milliseconds."""
 
-    def note(self, reason: Rejection, address: str, tag: str) -> None:
+    def note(self, reason: RejectReason, address: str, tag: str) -> None:
         self._kept.append(Refusal(self._clock.now(), address, tag, reason))
         named = {"tag": tag} if tag else {}
         text = f"heartbeat refused: {reason.value.replace('_', ' ')}"

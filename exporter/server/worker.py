@@ -7,8 +7,8 @@ from typing import Any
 
 from exporter.server.borrowed import Arbiter
 from exporter.server.borrowed_worker import ASGIProtocol, ASGIWorker, LifespanManager, LifespanStartupFailed
-from exporter.server.connection import Connection
-from exporter.server.connections import Connections, Listener
+from exporter.server.connection import HttpConnection
+from exporter.server.connections import HttpConnections, Listener
 from exporter.server.limits import GRACE
 from exporter.server.sockets import (
     connections_for,
@@ -48,7 +48,7 @@ class ServingWorker(ASGIWorker):  # type: ignore[misc]
             self.lifespan = None
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
         most = connections_for(raise_descriptor_limit(), self.cfg.worker_connections)
-        self.connections = Connections(self.asgi, self.loop, self.app.telemetry, self.app.keepalive, most)
+        self.connections = HttpConnections(self.asgi, self.loop, self.app.telemetry, self.app.keepalive, most)
         self.listeners = [Listener(one.sock, self.connections, self._protocol) for one in self.sockets]
         for listener in self.listeners:
             listener.start()
@@ -64,7 +64,7 @@ class ServingWorker(ASGIWorker):  # type: ignore[misc]
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
 
     def _protocol(self) -> asyncio.BaseProtocol:
-        return ASGIProtocol(self) if self._stock else Connection(self.connections)
+        return ASGIProtocol(self) if self._stock else HttpConnection(self.connections)
 
     @property
     def _open(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporter.app.loader import Loader, Progress, Silence
+from exporter.app.loader import Loader, RuleState, Silence
 from exporter.cli._loading import LARGE
 from exporter.core.errors import ConfigError, HeartbeatExporterError, InvalidValue
 from exporter.core.secret import digest
@@ -180,7 +180,7 @@ def test_a_configuration_from_a_pipe(service: Service) -> None:
 def test_progress_is_logged_every_few_seconds(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     clock = ManualClock()
-    progress = Progress(clock)
+    progress = RuleState(clock)
     for _ in range(100):
         progress.tell("reading files")
         clock.advance(100)

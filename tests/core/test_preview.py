@@ -4,27 +4,27 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from exporter.core.clock import HOUR, MINUTE, SECOND
-from exporter.core.exclusions import EVERYTHING_COUNTS, Calendar, Uncounted
-from exporter.core.fleet import Fleet, Watched
+from exporter.core.exclusions import EVERYTHING_COUNTS, Calendar, Exclusions
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, apply
 from exporter.core.maintenance import Selector, Window
 from exporter.core.monitor import Monitor
 from exporter.core.preview import LOOK_BACK, MAX_BEATS, Preview
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status, evaluate
-from exporter.core.timeline import Standing, changes
+from exporter.core.timeline import CurrentStatus, changes
 from exporter.evaluation.outcomes import Due
-from exporter.evaluation.replay import judge
+from exporter.evaluation.replay import evaluate_monitor
 from tests.core.test_status import T, monitors
 
 CREATED = T - 3 * HOUR
-NEW = Standing(Status.NO_DATA, Reason.NEVER_RECEIVED, CREATED)
+NEW = CurrentStatus(Status.NO_DATA, Reason.NEVER_RECEIVED, CREATED)
 
 
-def spans(span: st.SearchStrategy[int]) -> st.SearchStrategy[Uncounted]:
+def spans(span: st.SearchStrategy[int]) -> st.SearchStrategy[Exclusions]:
     """Nothing, or an outage of the exporter and a maintenance window, somewhere around the heartbeats."""
 
-    def made(outage: int, length: int, window: int) -> Uncounted:
+    def made(outage: int, length: int, window: int) -> Exclusions:
         maintenance = Window(
             name="window",
             selector=Selector(),
@@ -45,21 +45,21 @@ def beats(draw: st.DrawFn, start: int, end: int, least: int = 0) -> list[Heartbe
     ]
 
 
-def evaluated(monitor: Monitor, log: list[Heartbeat], now: int, uncounted: Uncounted) -> Standing:
+def evaluated(monitor: Monitor, log: list[Heartbeat], now: int, exclusions: Exclusions) -> CurrentStatus:
     """What the evaluator has written once it evaluated at `now`."""
-    return [NEW, *changes(monitor, NO_HEARTBEATS, NEW, CREATED, now, log, uncounted)][-1]
+    return [NEW, *changes(monitor, NO_HEARTBEATS, NEW, CREATED, now, log, exclusions)][-1]
 
 
 def written(
-    monitor: Monitor, standing: Standing, log: list[Heartbeat], evaluated_at: int, new: int, uncounted: Uncounted
-) -> Standing:
+    monitor: Monitor, current: CurrentStatus, log: list[Heartbeat], evaluated_at: int, new: int, exclusions: Exclusions
+) -> CurrentStatus:
     """What the evaluator writes at the moment of the last heartbeat. The last `new` came since it evaluated."""
-    watched = Watched(1, monitor, b"", standing, apply(NO_HEARTBEATS, log, monitor.max_runtime))
-    watched.uncounted = uncounted
+    watched = FleetMonitor(1, monitor, b"", current, apply(NO_HEARTBEATS, log, monitor.max_runtime))
+    watched.exclusions = exclusions
     before, first = apply(NO_HEARTBEATS, log[:-new], monitor.max_runtime), log[-new].received_at
-    planned = evaluate(monitor, before, evaluated_at, uncounted).next_change_at
+    planned = evaluate(monitor, before, evaluated_at, exclusions).next_change_at
     due = Due(1, first if planned is None else min(first, planned), evaluated_at)
-    return judge(watched, due, log, log[-1].received_at).after
+    return evaluate_monitor(watched, due, log, log[-1].received_at).after
 
 
 @given(
@@ -71,7 +71,7 @@ def written(
     spans(st.integers(T - MINUTE, T + MINUTE)),
 )
 def test_readers_are_shown_what_the_evaluator_writes(
-    monitor: Monitor, scale: int, past: list[Heartbeat], new: list[Heartbeat], group: int, uncounted: Uncounted
+    monitor: Monitor, scale: int, past: list[Heartbeat], new: list[Heartbeat], group: int, exclusions: Exclusions
 ) -> None:
     degraded, down = monitor.degraded_after // scale, monitor.down_after // scale + 1  # deadlines among the heartbeats
     monitor = Monitor(
@@ -82,14 +82,14 @@ def test_readers_are_shown_what_the_evaluator_writes(
         max_runtime=None if monitor.max_runtime is None else monitor.max_runtime // scale + 1,
         paused=monitor.paused,
     )
-    standing = evaluated(monitor, past, T, uncounted)
+    current = evaluated(monitor, past, T, exclusions)
     before = apply(NO_HEARTBEATS, past, monitor.max_runtime)
-    preview = Preview.begin(standing, before, new[:group])
+    preview = Preview.begin(current, before, new[:group])
     if new[group:]:
         preview = preview.with_more(new[group:], monitor.max_runtime)
-    shown = preview.standing(monitor, standing, uncounted)
-    assert shown == written(monitor, standing, [*past, *new], T, len(new), uncounted)
-    now = evaluate(monitor, apply(before, new, monitor.max_runtime), new[-1].received_at, uncounted)
+    shown = preview.current(monitor, current, exclusions)
+    assert shown == written(monitor, current, [*past, *new], T, len(new), exclusions)
+    now = evaluate(monitor, apply(before, new, monitor.max_runtime), new[-1].received_at, exclusions)
     assert (shown.status, shown.reason) == (now.status, now.reason)
 
 
@@ -98,13 +98,13 @@ def test_readers_are_shown_what_the_evaluator_writes(
 def test_however_far_the_evaluator_is_behind_status_and_reason_are_those_of_the_last_heartbeat(
     monitor: Monitor, past: list[Heartbeat], new: list[Heartbeat], behind: int
 ) -> None:
-    standing = evaluated(
+    current = evaluated(
         monitor, [beat for beat in past if beat.received_at <= T - behind], T - behind, EVERYTHING_COUNTS
     )
     before = apply(NO_HEARTBEATS, past, monitor.max_runtime)
-    preview = Preview.begin(standing, before, new[:1]).with_more(new[1:], monitor.max_runtime)
+    preview = Preview.begin(current, before, new[:1]).with_more(new[1:], monitor.max_runtime)
     assert len(preview.beats) <= MAX_BEATS
-    shown = preview.standing(monitor, standing, EVERYTHING_COUNTS)
+    shown = preview.current(monitor, current, EVERYTHING_COUNTS)
     now = evaluate(monitor, apply(before, new, monitor.max_runtime), new[-1].received_at)
     assert (shown.status, shown.reason) == (now.status, now.reason)
 
@@ -115,16 +115,16 @@ def test_what_the_evaluator_has_evaluated_meanwhile_is_not_replayed(
 ) -> None:
     done = data.draw(st.integers(1, len(new) - 1))
     assume(new[done].received_at > new[done - 1].received_at)
-    standing, log = evaluated(monitor, past, T, EVERYTHING_COUNTS), [*past, *new]
+    current, log = evaluated(monitor, past, T, EVERYTHING_COUNTS), [*past, *new]
     state = apply(NO_HEARTBEATS, past, monitor.max_runtime)
-    watched = Watched(1, monitor, b"", standing, state)
+    watched = FleetMonitor(1, monitor, b"", current, state)
     fleet = Fleet()
     fleet.update([watched])
     fleet.preview([(watched, new, None)])
     watched.state = apply(state, new, monitor.max_runtime)
-    between = written(monitor, standing, log[: len(past) + done], T, done, EVERYTHING_COUNTS)
+    between = written(monitor, current, log[: len(past) + done], T, done, EVERYTHING_COUNTS)
     fleet.evaluated(1, between, len(past) + done, {})
-    assert watched.standing == between
+    assert watched.current == between
     at = new[done - 1].received_at
     assert watched.shown == written(monitor, between, log, at, len(new) - done, EVERYTHING_COUNTS)
     fleet.evaluated(1, watched.shown, len(log), {})
@@ -134,21 +134,21 @@ def test_what_the_evaluator_has_evaluated_meanwhile_is_not_replayed(
 def test_ticks_of_evaluation_cron_and_pauses_decide_as_before() -> None:
     beat = Heartbeat(Kind.SUCCESS, T)
     preview = Preview.begin(NEW, NO_HEARTBEATS, [beat])
-    assert preview.standing(Monitor(tag="job", evaluation_cron="0 * * * *"), NEW, EVERYTHING_COUNTS) is NEW
-    paused = Standing(Status.PAUSED, Reason.PAUSED, CREATED)
-    assert preview.standing(Monitor(tag="job", paused=True), paused, EVERYTHING_COUNTS) is paused
+    assert preview.current(Monitor(tag="job", evaluation_cron="0 * * * *"), NEW, EVERYTHING_COUNTS) is NEW
+    paused = CurrentStatus(Status.PAUSED, Reason.PAUSED, CREATED)
+    assert preview.current(Monitor(tag="job", paused=True), paused, EVERYTHING_COUNTS) is paused
     assert preview.beats[0].output == ""
 
 
 def test_a_status_that_cannot_be_worked_out_is_left_as_it_was_written() -> None:
     state = HeartbeatState(1, last_received_at=T, last_success_at=T, last_outcome=Kind.SUCCESS)
     preview = Preview.begin(NEW, state, [Heartbeat(Kind.SUCCESS, T)])
-    assert preview.standing(Monitor(tag="job", schedule="0 0 30 2 *"), NEW, EVERYTHING_COUNTS) is NEW
+    assert preview.current(Monitor(tag="job", schedule="0 0 30 2 *"), NEW, EVERYTHING_COUNTS) is NEW
 
 
 def test_a_status_is_worked_out_once_for_all_readers() -> None:
     preview, monitor = Preview.begin(NEW, NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, T)]), Monitor(tag="job")
-    shown = preview.standing(monitor, NEW, EVERYTHING_COUNTS)
-    assert shown == Standing(Status.UP, Reason.ON_TIME, T)
-    assert preview.standing(monitor, NEW, EVERYTHING_COUNTS) is shown
-    assert preview.standing(monitor, shown, EVERYTHING_COUNTS) == shown
+    shown = preview.current(monitor, NEW, EVERYTHING_COUNTS)
+    assert shown == CurrentStatus(Status.UP, Reason.ON_TIME, T)
+    assert preview.current(monitor, NEW, EVERYTHING_COUNTS) is shown
+    assert preview.current(monitor, shown, EVERYTHING_COUNTS) == shown

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 import pytest
 
 from exporter.core.clock import HOUR, MINUTE, SECOND
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat, Kind
-from exporter.core.timeline import Standing
+from exporter.core.timeline import CurrentStatus
 from exporter.metrics.exposition.negotiation import Format
 from exporter.metrics.exposition.renderer import Exposition
 from tests.conftest import ManualClock
 from tests.support.replica import Replica
 
 
-def watched(replica: Replica, tag: str = "job") -> Watched:
+def watched(replica: Replica, tag: str = "job") -> FleetMonitor:
     found = replica.fleet.get(tag)
     assert found is not None
     return found
@@ -24,11 +24,11 @@ def shown(replica: Replica, tag: str = "job") -> str:
     return watched(replica, tag).shown.status.value
 
 
-def evaluate(replica: Replica) -> Standing:
+def evaluate(replica: Replica) -> CurrentStatus:
     """What the evaluator writes is what was shown before."""
     before = watched(replica).shown
     replica.evaluator.evaluate_due()
-    assert watched(replica).standing == before
+    assert watched(replica).current == before
     assert watched(replica).preview is None
     return before
 

@@ -12,7 +12,7 @@ from gunicorn.asgi.parser import ParseError, PythonProtocol
 from exporter.server import body as bodies
 from exporter.server import head as heads
 from exporter.server.body import Chunked, Malformed, Sized
-from exporter.server.head import Head, Refusal, take_head
+from exporter.server.head import BadRequest, Head, take_head
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -72,7 +72,7 @@ def read(pieces: Iterable[bytes]) -> Reading:
             if head is None:
                 try:
                     head = take_head(buffer, scanned)
-                except Refusal:
+                except BadRequest:
                     return Reading(tuple(requests), "refused")
                 if head is None:
                     scanned = len(buffer)

@@ -12,7 +12,7 @@ from exporter.core.errors import InvalidValue
 from exporter.core.fleet import Fleet
 from exporter.core.monitor import check_tag
 from exporter.core.secret import make_secret
-from exporter.core.telemetry import Rejection
+from exporter.core.telemetry import RejectReason
 from exporter.ingest.credentials import Authenticator
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.refusals import KEPT, Refusals, looks_like_tag
@@ -75,7 +75,7 @@ def test_the_last_are_kept_newest_first(clock: ManualClock) -> None:
     refusals = Refusals(clock, Guesses(clock))
     for number in range(KEPT + 5):
         clock.advance(1)
-        refusals.note(Rejection.UNKNOWN_TAG, "192.0.2.1", f"job{number}")
+        refusals.note(RejectReason.UNKNOWN_TAG, "192.0.2.1", f"job{number}")
     recent = refusals.recent()
     assert (len(recent), recent[0].tag, recent[-1].tag) == (KEPT, f"job{KEPT + 4}", "job5")
     assert recent[0].at == START + KEPT + 5
@@ -84,8 +84,8 @@ def test_the_last_are_kept_newest_first(clock: ManualClock) -> None:
 def test_a_refusal_is_logged_with_its_fields(clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
     refusals = Refusals(clock, Guesses(clock))
     with caplog.at_level(logging.INFO):
-        refusals.note(Rejection.WRONG_SECRET, "192.0.2.1", "job")
-        refusals.note(Rejection.UNKNOWN_TAG, "192.0.2.2", "")
+        refusals.note(RejectReason.WRONG_SECRET, "192.0.2.1", "job")
+        refusals.note(RejectReason.UNKNOWN_TAG, "192.0.2.2", "")
     first, second = caplog.records
     assert first.getMessage() == "heartbeat refused: wrong secret, from 192.0.2.1"
     assert (vars(first)["tag"], vars(first)["address"], vars(first)["reason"]) == ("job", "192.0.2.1", "wrong_secret")
@@ -93,12 +93,12 @@ def test_a_refusal_is_logged_with_its_fields(clock: ManualClock, caplog: pytest.
 
 
 def test_each_reason_has_words() -> None:
-    assert set(REASONS) == set(Rejection)
+    assert set(REASONS) == set(RejectReason)
 
 
 def refused(world: World) -> World:
-    world.refusals.note(Rejection.WRONG_SECRET, "192.0.2.1", world.fleet.all()[0].monitor.tag)
-    world.refusals.note(Rejection.UNKNOWN_TAG, "", "a<b")
+    world.refusals.note(RejectReason.WRONG_SECRET, "192.0.2.1", world.fleet.all()[0].monitor.tag)
+    world.refusals.note(RejectReason.UNKNOWN_TAG, "", "a<b")
     return world
 
 

@@ -10,7 +10,7 @@ from urllib3.exceptions import HTTPError, SSLError
 
 from exporter.core.clock import DAY
 from exporter.core.errors import InvalidValue
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, ok, problem, skipped, warning
 from exporter.presentation.moments import parse_moment
 
@@ -21,7 +21,7 @@ _MOST_REFUSALS = 3
 _START = "Start it, or say where it is with --url. Its log says why it ended."
 
 
-def service(patient: Patient) -> Iterator[Finding]:
+def service(patient: DoctorContext) -> Iterator[Finding]:
     """It is there and ready."""
     url = _url(patient)
     try:
@@ -37,7 +37,7 @@ def service(patient: Patient) -> Iterator[Finding]:
         yield problem(f"{url} answered {status} to /-/ready: is it this service?", _START)
 
 
-def refusals(patient: Patient) -> Iterator[Finding]:
+def refusals(patient: DoctorContext) -> Iterator[Finding]:
     """It refused no heartbeat in the last day."""
     token = patient.configured.web.auth.token
     headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
@@ -70,7 +70,7 @@ def refusals(patient: Patient) -> Iterator[Finding]:
         yield warning(text, "Correct the URL that these clients call. The page /refusals lists them.")
 
 
-def external_address(patient: Patient) -> Iterator[Finding]:
+def external_address(patient: DoctorContext) -> Iterator[Finding]:
     """It answers where people and jobs are told to find it."""
     url = patient.configured.web.external_url
     if url is None:
@@ -93,7 +93,7 @@ def external_address(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def _url(patient: Patient) -> str:
+def _url(patient: DoctorContext) -> str:
     return (patient.url or f"http://{_callable(patient.configured.web.listen_address)}").rstrip("/")
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import Step
+from exporter.core.alert import AlertState
 from exporter.core.incident import IncidentState
 from exporter.core.notification import NotificationState
 from exporter.web.api.bodies import Acknowledgement, NewUpdate, read_body
@@ -23,7 +23,7 @@ from exporter.web.api.incident_schemas import (
 from exporter.web.api.operation import NUMBER_CURSOR, limit, operation
 from exporter.web.api.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
 from exporter.web.pages.incidents import as_id, incident_id
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
@@ -36,19 +36,19 @@ class AlertList(Resource):
         summary="Alerts, newest first",
         answer=AlertsAnswer,
         query={
-            "step": ("Only those that are on, or over.", {"enum": [step.value for step in Step]}),
+            "step": ("Only those that are on, or over.", {"enum": [step.value for step in AlertState]}),
             "limit": limit(PER_ANSWER),
             "cursor": NUMBER_CURSOR,
         },
         refusals=(400, 503),
     )
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
-        step = _one_of(req, "step", Step)
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
+        step = _one_of(req, "step", AlertState)
         answer(resp, await self._off_loop(self._page, step, *_page_of(req)))
 
     on_head = on_get
 
-    def _page(self, step: Step | None, limit: int, before: int | None) -> bytes:
+    def _page(self, step: AlertState | None, limit: int, before: int | None) -> bytes:
         found, more = _cut(self._parts.alerts.recent(step=step, limit=limit + 1, before_id=before), limit)
         cursor = str(found[-1].id) if more else None
         return to_json(AlertsAnswer(alerts=[AlertAnswer.of(each) for each in found], next_cursor=cursor))
@@ -67,7 +67,7 @@ class IncidentList(Resource):
         },
         refusals=(400, 503),
     )
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         text = (req.get_param("open") or "").lower()
         if text not in ("", "true", "false"):
             raise bad("open", "is true or false")
@@ -94,7 +94,7 @@ class OneIncident(_WithIncident):
     """`/api/v1/incidents/{id}`."""
 
     @operation(summary="One incident, its timeline and its alerts", answer=WholeIncidentAnswer, refusals=(404, 503))
-    async def on_get(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, id: str) -> None:
         answer(resp, await self._off_loop(self._whole, incident_id(id)))
 
     on_head = on_get
@@ -110,7 +110,7 @@ class IncidentUpdates(_WithIncident):
         status=201,
         refusals=(403, 404, 409, 413, 415, 422, 503),
     )
-    async def on_post(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
+    async def on_post(self, req: WebRequest, resp: falcon.asgi.Response, id: str) -> None:
         wanted, new = incident_id(id), await read_body(req, NewUpdate)
         body = await self._off_loop(self._add, wanted, new.state, new.text, new.author)
         resp.status = falcon.HTTP_201
@@ -130,7 +130,7 @@ class Acknowledge(_WithIncident):
         body=Acknowledgement,
         refusals=(403, 404, 409, 413, 415, 422, 503),
     )
-    async def on_post(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
+    async def on_post(self, req: WebRequest, resp: falcon.asgi.Response, id: str) -> None:
         wanted, given = incident_id(id), await read_body(req, Acknowledgement)
         answer(resp, await self._off_loop(self._acknowledge, wanted, given.author))
 
@@ -152,7 +152,7 @@ class NotificationList(Resource):
         },
         refusals=(400, 503),
     )
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         state = _one_of(req, "state", NotificationState)
         answer(resp, await self._off_loop(self._page, state, *_page_of(req)))
 
@@ -169,7 +169,7 @@ class NotificationList(Resource):
         )
 
 
-def _page_of(req: Request) -> tuple[int, int | None]:
+def _page_of(req: WebRequest) -> tuple[int, int | None]:
     """How many, and before which."""
     cursor = req.get_param("cursor") or ""
     before = as_id(cursor)
@@ -178,7 +178,7 @@ def _page_of(req: Request) -> tuple[int, int | None]:
     return number(req, "limit", PER_ANSWER, MOST_PER_ANSWER), before
 
 
-def _one_of(req: Request, name: str, kind: type[_E]) -> _E | None:
+def _one_of(req: WebRequest, name: str, kind: type[_E]) -> _E | None:
     """Whatever its case; None when it is not given."""
     text = req.get_param(name) or ""
     for member in kind:

@@ -34,7 +34,7 @@ from exporter.web.api.resource import Resource, answer
 from exporter.web.api.schemas import ErrorAnswer
 from exporter.web.errors import JSON
 from exporter.web.pages.refusals import RefusalList
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 _REF = "#/components/schemas/{model}"
 
@@ -45,7 +45,7 @@ class Description(Resource):
     _body: bytes | None = None
 
     @operation(summary="This description")
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         if self._body is None:
             self._body = await self._off_loop(_described, self._parts.version)
         answer(resp, self._body)

@@ -6,39 +6,39 @@ from dataclasses import dataclass
 import falcon.asgi
 from pydantic import Field
 
-from exporter.core.telemetry import Rejection
+from exporter.core.telemetry import RejectReason
 from exporter.ingest.refusals import KEPT, Refusal
 from exporter.presentation.moments import Moment, moment, rfc3339
 from exporter.web.api.operation import operation
 from exporter.web.api.resource import Resource, answer, to_json
-from exporter.web.api.schemas import Answer
-from exporter.web.context import Parts
+from exporter.web.api.schemas import ResponseModel
+from exporter.web.context import WebContext
 from exporter.web.pages.rendering import Pages
 from exporter.web.pages.status import answer_page
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
-REASONS: Mapping[Rejection, str] = {
-    Rejection.UNKNOWN_TAG: "There is no monitor with this tag.",
-    Rejection.WRONG_SECRET: "The secret is not this monitor's.",
-    Rejection.UNKNOWN_SUFFIX: "After the secret only /start, /fail, /log or an exit code may follow.",
-    Rejection.UNREADABLE_BODY: "The body could not be read.",
-    Rejection.STORAGE: "The heartbeat could not be stored.",
-    Rejection.OVERLOADED: "Too many heartbeats were waiting.",
+REASONS: Mapping[RejectReason, str] = {
+    RejectReason.UNKNOWN_TAG: "There is no monitor with this tag.",
+    RejectReason.WRONG_SECRET: "The secret is not this monitor's.",
+    RejectReason.UNKNOWN_SUFFIX: "After the secret only /start, /fail, /log or an exit code may follow.",
+    RejectReason.UNREADABLE_BODY: "The body could not be read.",
+    RejectReason.STORAGE: "The heartbeat could not be stored.",
+    RejectReason.OVERLOADED: "Too many heartbeats were waiting.",
 }
 
 
-class RefusalAnswer(Answer):
+class RefusalAnswer(ResponseModel):
     at: str
     address: str = Field(description="The client's; empty for a local socket.")
     tag: str = Field(description="As the client gave it; empty when it gave none, or one that could be a secret.")
-    reason: Rejection
+    reason: RejectReason
 
     @classmethod
     def of(cls, refusal: Refusal) -> "RefusalAnswer":
         return cls(at=rfc3339(refusal.at), address=refusal.address, tag=refusal.tag, reason=refusal.reason)
 
 
-class RefusalsAnswer(Answer):
+class RefusalsAnswer(ResponseModel):
     """Newest first, of this process since it started."""
 
     since: str = Field(description="When this process started to keep them.")
@@ -58,11 +58,11 @@ class _Row:
 class RefusalsPage:
     """For people."""
 
-    def __init__(self, parts: Parts, pages: Pages) -> None:
+    def __init__(self, parts: WebContext, pages: Pages) -> None:
         self._parts = parts
         self._pages = pages
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         await answer_page(req, resp, self._parts, self._render)
 
     on_head = on_get
@@ -95,7 +95,7 @@ class RefusalList(Resource):
     """For programs."""
 
     @operation(summary="The last heartbeats that were refused, newest first", answer=RefusalsAnswer)
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         refusals = self._parts.refusals
         shown = [RefusalAnswer.of(one) for one in refusals.recent()]
         answer(resp, to_json(RefusalsAnswer(since=rfc3339(refusals.since), refusals=shown)))
