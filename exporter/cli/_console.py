@@ -24,8 +24,8 @@ __all__ = [
     "CONFIG_HELP",
     "STORAGE_HELP",
     "Group",
+    "report_errors",
     "storage_options",
-    "told_plainly",
 ]
 _WEB = ("listen_address", "telemetry_path", "external_url")
 LARGEST_ID = 2**63 - 1

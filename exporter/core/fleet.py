@@ -22,16 +22,16 @@ class FleetMonitor:
     """A monitor, what its heartbeats left behind, and its status."""
 
     __slots__ = (
+        "current",
         "digest",
         "due_since",
+        "exclusions",
         "id",
         "monitor",
         "past",
         "preview",
         "provisioned",
-        "standing",
         "state",
-        "uncounted",
         "unreadable",
     )
 

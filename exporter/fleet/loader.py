@@ -37,8 +37,8 @@ def load(
 ) -> list[FleetMonitor]:
     """The monitors with these ids, or all of them; removed ones are left out. Raises StorageUnavailable.
 
-    `progress` is called with how many have been read, now and then. Without their `histories` they are for looking at, not
-    for the fleet.
+    `progress` is called with how many have been read, now and then. Without their `histories` they are for looking at,
+    not for the fleet.
     """
     monitors, states = database.tables.monitors, database.tables.states
     found: list[FleetMonitor] = []
