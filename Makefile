@@ -60,7 +60,7 @@ oldest:
 	$(PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/python .ci/oldest.py > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt --editable '.[test]'
-	$(OLDEST)/bin/python -m pytest tests/unit tests/contract
+	$(OLDEST)/bin/python -m pytest tests --ignore tests/live
 
 .PHONY: dashboards
 dashboards: $(STAMP)
@@ -96,8 +96,8 @@ newest: $(STAMP) $(NEWEST)/bin/postgres
 NEWEST_TESTS := tests/newest tests/live/test_prometheus.py tests/live/test_rules.py tests/live/test_dashboards.py \
 	tests/live/test_alertmanager.py tests/live/test_alertmanager_webhook.py tests/live/test_replicas.py \
 	tests/live/test_storage_trouble.py tests/live/test_spool.py tests/storm tests/contract \
-	tests/unit/test_rules.py tests/unit/test_alertmanager_config.py tests/unit/test_exposition.py \
-	tests/unit/test_metrics_docs.py tests/unit/test_dashboard_queries.py tests/unit/test_deploy.py
+	tests/alertmanager/test_rules.py tests/alertmanager/test_config.py tests/metrics/test_exposition.py \
+	tests/docs/test_metrics.py tests/dashboards/test_queries.py tests/deploy/test_deploy.py
 
 .PHONY: clean
 clean:

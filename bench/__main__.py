@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import detection, heartbeats, scrapes
 from bench.databases import Store, fill
 from bench.row import HEAD, Row
-from tests.postgres import running
+from tests.support.postgres import running
 
 
 def main() -> int:

@@ -9,8 +9,8 @@ from exporter.core.clock import SystemClock
 from exporter.core.monitor import Monitor
 from exporter.core.secret import digest
 from exporter.storage.database import Database
-from exporter.storage.keys import secret_key
-from exporter.storage.monitors import Monitors
+from exporter.storage.repositories.keys import secret_key
+from exporter.storage.repositories.monitors import Monitors
 from exporter.storage.schema import migrate
 
 

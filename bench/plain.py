@@ -41,6 +41,6 @@ def _plain(name: str) -> str:
 if __name__ == "__main__":
     for module in hidden() - {"bench", "tests"}:
         sys.modules[module] = None  # type: ignore[assignment]
-    from exporter.cli import main
+    from exporter.cli.main import main
 
     main()

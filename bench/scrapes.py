@@ -12,13 +12,13 @@ from prometheus_client.exposition import generate_latest
 from bench.processes import exporter, wrk
 from bench.row import Row
 from exporter.core.clock import SystemClock
+from exporter.core.fleet import Fleet
 from exporter.core.heartbeat import Heartbeat, Kind, apply
-from exporter.metrics.exposition import Exposition
-from exporter.metrics.negotiation import Format
+from exporter.fleet.loader import load
+from exporter.metrics.exposition.negotiation import Format
+from exporter.metrics.exposition.renderer import Exposition
 from exporter.storage.database import Database
-from exporter.storage.fleet import Fleet
-from exporter.storage.snapshot import load
-from tests.reference import Reference
+from tests.support.reference import Reference
 
 SAMPLE = 10_000
 

@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 from exporter.storage.database import Database
 from exporter.storage.schema import migrate
 
+pytest_plugins = ["tests.support.replica"]
+
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("steady")
 

@@ -9,11 +9,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSer
 
 from exporter.config.model import MOST_LABELS
 from exporter.config.settings import Secret
+from exporter.core.calendar.schedule import check_cron
 from exporter.core.clock import HOUR, SECOND
 from exporter.core.durations import format_duration, parse_duration
 from exporter.core.errors import InvalidValue
 from exporter.core.hosts import ascii_form
-from exporter.core.schedule import check_cron
 
 LONGEST_TEXT = 200
 SHORTEST_KEY, LONGEST_KEY = 16, 64

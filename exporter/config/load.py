@@ -25,12 +25,12 @@ from exporter.config.models import (
     thresholds_message,
 )
 from exporter.config.settings import NotifierSettings, Settings, StorageSettings
+from exporter.config.storage_url import based_on
 from exporter.config.strength import SHORTEST, is_short, short_tokens
 from exporter.config.substitution import read_files, substitute_environment
 from exporter.core.durations import parse_duration
 from exporter.core.errors import ConfigError, InvalidValue, Problem
 from exporter.core.monitor import DEGRADED_AFTER, DOWN_AFTER
-from exporter.core.storage_url import based_on
 
 ALIASES = {
     "degradedRemainingMinutes": "degraded_after",

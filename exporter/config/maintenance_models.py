@@ -8,12 +8,12 @@ from exporter.config.alert_models import Globs, Name
 from exporter.config.fields import Line, PositiveDuration
 from exporter.config.model import Model, details, message_of
 from exporter.core.alert_rule import Selector
+from exporter.core.calendar.recurrence import check_rule
+from exporter.core.calendar.schedule import check_timezone
 from exporter.core.durations import format_duration
 from exporter.core.errors import InvalidValue
 from exporter.core.maintenance import LONGEST, Window
-from exporter.core.moments import parse_local
-from exporter.core.recurrence import check_rule
-from exporter.core.schedule import check_timezone
+from exporter.presentation.moments import parse_local
 
 
 class MaintenanceEntry(Model):

@@ -32,13 +32,13 @@ from exporter.config.settings import (
     StorageSettings,
     WebSettings,
 )
+from exporter.config.storage_url import canonical
+from exporter.core.calendar.schedule import check_timezone
 from exporter.core.clock import DAY
 from exporter.core.durations import format_duration
 from exporter.core.errors import InvalidValue
 from exporter.core.monitor import DEGRADED_AFTER, DOWN_AFTER, TAG_PATTERN, Monitor, check_tag
-from exporter.core.schedule import check_timezone
 from exporter.core.secret import check_secret
-from exporter.core.storage_url import canonical
 
 
 class MonitorOptions(Model):

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from exporter.core.calendar import EVERYTHING_COUNTS, Uncounted
+from exporter.core.calendar.schedule import next_tick
+from exporter.core.exclusions import EVERYTHING_COUNTS, Uncounted
 from exporter.core.heartbeat import HeartbeatState, Kind
 from exporter.core.monitor import Monitor
-from exporter.core.schedule import next_tick
 
 _MOST_FORGIVEN = 1000
 """Blackouts and windows that the search for a tick goes through; maintenance may cover every tick there is."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from exporter.core.calendar import EVERYTHING_COUNTS, Uncounted
+from exporter.core.exclusions import EVERYTHING_COUNTS, Uncounted
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, apply
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status, evaluate

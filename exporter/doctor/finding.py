@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exporter.doctor.patient import Patient
+from exporter.doctor.context import Patient
 
 
 class Result(StrEnum):

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from exporter.evaluation.outcomes import Outcome
 from exporter.storage.database import Transaction
-from exporter.storage.evaluations import Outcome
 
 
 class Alarms(Protocol):

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from exporter.core.calendar import Calendar
+from exporter.core.exclusions import Calendar
 
 
 class Calendars(Protocol):

@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping
 
 from exporter.core.clock import HOUR, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
+from exporter.core.fleet import Watched
 from exporter.core.repeats import Repeats
 from exporter.core.telemetry import Telemetry
 from exporter.core.threads import SupervisedThread, Threads
 from exporter.evaluation.alarms import Alarms, NoAlarms
 from exporter.evaluation.arrivals import Arrivals, NothingArrives
 from exporter.evaluation.calendars import Calendars, EverythingCounts
-from exporter.evaluation.judgement import judge, starts_from
+from exporter.evaluation.outcomes import Due, Evaluations, Outcome
+from exporter.evaluation.replay import judge, starts_from
+from exporter.fleet.loader import load
 from exporter.storage.database import Database
-from exporter.storage.evaluations import Due, Evaluations, Outcome
-from exporter.storage.fleet import Watched
-from exporter.storage.history import History
-from exporter.storage.leases import Lease, LeaseLost
-from exporter.storage.snapshot import load
+from exporter.storage.repositories.history import History
+from exporter.storage.repositories.leases import Lease, LeaseLost
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from exporter.core.errors import HeartbeatExporterError
+from exporter.core.fleet import Watched
 from exporter.core.heartbeat import Heartbeat
 from exporter.core.telemetry import Rejection
 from exporter.ingest.body import KEPT, Body
-from exporter.storage.fleet import Watched
 
 
 class Refused(HeartbeatExporterError):

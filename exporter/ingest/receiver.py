@@ -10,16 +10,16 @@ import falcon
 import falcon.asgi
 
 from exporter.core.clock import SECOND, Clock
+from exporter.core.fleet import Watched
 from exporter.core.telemetry import Rejection, Telemetry
-from exporter.ingest.authentication import Authenticator
 from exporter.ingest.body import KEPT, STREAM_PATIENCE, Body, read_body
 from exporter.ingest.body import PATIENCE as BODY_PATIENCE
+from exporter.ingest.credentials import Authenticator
 from exporter.ingest.dialect import Dialect, Refused, Signal
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.newcomers import Newcomers
-from exporter.storage.commit import Pending
-from exporter.storage.fleet import Watched
-from exporter.storage.recorder import Recorder
+from exporter.recording.recorder import Recorder
+from exporter.recording.statements import Pending
 
 PATIENCE = 4 * SECOND
 """How long a heartbeat may wait for its commit before the sender is told to come again."""

@@ -10,9 +10,9 @@ from prometheus_client.exposition import generate_latest as text_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_1_0_0
 
-from exporter.metrics.exposition import Exposition
-from exporter.metrics.negotiation import Format, accepts_gzip, negotiate
-from exporter.metrics.telemetry import ExporterTelemetry
+from exporter.metrics.exposition.negotiation import Format, accepts_gzip, negotiate
+from exporter.metrics.exposition.renderer import Exposition
+from exporter.metrics.own.telemetry import ExporterTelemetry
 
 GZIP_LEVEL = 1
 """Nine times as fast as the default, and a scrape stays as small as the network needs it."""

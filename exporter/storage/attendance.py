@@ -1,8 +1,8 @@
 """Whether a process evaluates this database now: else what is in it was true once."""
 
 from exporter.core.clock import SECOND, Clock
-from exporter.storage.blackouts import LONGEST_GAP
 from exporter.storage.database import Database
+from exporter.storage.repositories.blackouts import LONGEST_GAP
 
 LATE = 10 * SECOND
 """How far behind evaluation may be, for a moment, when thousands of monitors come due at once."""

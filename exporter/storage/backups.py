@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from exporter.core.errors import Conflict, InvalidValue, StorageUnavailable
-from exporter.storage.engine import Engine
+from exporter.storage.engines.engine import Engine
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _LEFTOVERS = ("", "-wal", "-shm", "-journal")

@@ -11,8 +11,8 @@ import peewee
 
 from exporter.core.errors import StorageConflict, StorageUnavailable
 from exporter.core.telemetry import Silent, Telemetry
-from exporter.storage.engine import Engine
 from exporter.storage.engines import open_engine
+from exporter.storage.engines.engine import Engine
 from exporter.storage.tables import Tables
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 AWAY = 1.0
 """Seconds. A transaction that took longer waited for a database that was locked, frozen or away."""
 LONGEST = 8.0
-"""Seconds that a transaction may last which writes to a log that others follow: see `storage.log_feed`."""
+"""Seconds that a transaction may last which writes to a log that others follow: see `fleet.log_feed`."""
 
 
 class Reader:

@@ -5,14 +5,8 @@ from typing import Any
 import falcon.asgi
 
 from exporter.ingest.guesses import Guesses
-from exporter.web.api import BlackoutList, HeartbeatList, MaintenanceList, MonitorList, OneMonitor, TransitionList
-from exporter.web.auth import Access, Guard
-from exporter.web.document_pages import DocumentPage
-from exporter.web.documents import Documents
-from exporter.web.errors import Errors
-from exporter.web.feed import Feed
-from exporter.web.headers import REVALIDATED, STATIC
-from exporter.web.incident_api import (
+from exporter.web.access import Access, Guard
+from exporter.web.api.incidents import (
     Acknowledge,
     AlertList,
     IncidentList,
@@ -20,18 +14,31 @@ from exporter.web.incident_api import (
     NotificationList,
     OneIncident,
 )
-from exporter.web.incident_pages import IncidentPage, IncidentsPage
-from exporter.web.listing import Listing
+from exporter.web.api.monitors import (
+    BlackoutList,
+    HeartbeatList,
+    MaintenanceList,
+    MonitorList,
+    OneMonitor,
+    TransitionList,
+)
+from exporter.web.api.openapi import Description
+from exporter.web.context import Parts
+from exporter.web.errors import Errors
+from exporter.web.headers import REVALIDATED, STATIC
+from exporter.web.metrics import Exposition
 from exporter.web.middleware import Passage, Route
-from exporter.web.monitor_page import MonitorPage
-from exporter.web.openapi import Description
-from exporter.web.parts import Parts
+from exporter.web.pages.document_pages import DocumentPage
+from exporter.web.pages.documents import Documents
+from exporter.web.pages.feed import Feed
+from exporter.web.pages.incidents import IncidentPage, IncidentsPage
+from exporter.web.pages.listing import Listing
+from exporter.web.pages.monitor import MonitorPage
+from exporter.web.pages.rendering import Assets, Pages
+from exporter.web.pages.static_files import StaticFile
+from exporter.web.pages.status import StatusPage
 from exporter.web.probes import Healthy, Ready, ReloadConfiguration
-from exporter.web.rendering import Assets, Pages
 from exporter.web.requests import Request
-from exporter.web.scraping import Exposition
-from exporter.web.static_files import StaticFile
-from exporter.web.status_page import StatusPage
 
 
 def create_app(parts: Parts, guesses: Guesses | None = None) -> falcon.asgi.App[Any, Any]:

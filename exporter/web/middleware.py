@@ -9,9 +9,9 @@ import falcon
 import falcon.asgi
 
 from exporter.core.telemetry import IRREGULAR
-from exporter.web.auth import Access, Guard
+from exporter.web.access import Access, Guard
+from exporter.web.context import Observe
 from exporter.web.headers import PLAIN
-from exporter.web.parts import Observe
 from exporter.web.requests import Request
 
 _METHODS = frozenset(falcon.HTTP_METHODS)

@@ -10,8 +10,8 @@ import falcon
 import falcon.asgi
 
 from exporter.core.errors import ConfigError, Problem
+from exporter.web.context import Readiness, Reload
 from exporter.web.errors import RETRY_AFTER, Refused
-from exporter.web.parts import Readiness, Reload
 from exporter.web.requests import Request
 
 _PATH = re.compile(r"(?<!\S)\(?/[^\s;,]+")

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from exporter import __version__
-from exporter.web.openapi import OPERATIONS, describe
+from exporter.web.api.openapi import OPERATIONS, describe
 from tests.live.conftest import SECRET, Service, monitors
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(3600)]

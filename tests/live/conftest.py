@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.tools import need_tool
+from tests.support.tools import need_tool
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "SESAME-live-secret"

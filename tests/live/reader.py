@@ -11,9 +11,9 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.documents import ROOT, Block, blocks, missing_lines
 from tests.live.conftest import SECRET, Service, curl, eventually, free_port
-from tests.tools import need_tool
+from tests.support.documents import ROOT, Block, blocks, missing_lines
+from tests.support.tools import need_tool
 
 SERVERS = re.compile(r"^(heartbeat-exporter serve|prometheus |alertmanager |make run)")
 """Commands that do not end by themselves; each is the last one of its block."""

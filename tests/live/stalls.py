@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 import psycopg
 
 from tests.live.conftest import Answer, Service
-from tests.postgres import Line
+from tests.support.postgres import Line
 
 QUEUED = 0.5
 """Seconds after which a heartbeat that was sent has been received, on a busy machine too."""

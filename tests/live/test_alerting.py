@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.live.conftest import SECRET, Service, Starter, curl, eventually, monitors
-from tests.receivers import Behaviour, Receiver, answer, reset, silence
-from tests.tools import run_tool
+from tests.support.receivers import Behaviour, Receiver, answer, reset, silence
+from tests.support.tools import run_tool
 
 pytestmark = pytest.mark.live
 SLACK_LIKE = "SESAME-hook-T000-B000"

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting.message import Event, Facts, Message
-from exporter.alerting.notifier import DeliveryFailed, Failure
-from exporter.alerting.notifiers.alertmanager import AlertmanagerNotifier, AlertmanagerOptions, labels_of
-from exporter.alerting.samples import SAMPLE_SITE, nasty_samples, sample
 from exporter.core.clock import MINUTE, SECOND, SystemClock
+from exporter.notify.notifier import DeliveryFailed, Failure
+from exporter.notify.notifiers.alertmanager import AlertmanagerNotifier, AlertmanagerOptions, labels_of
+from exporter.notify.samples import SAMPLE_SITE, nasty_samples, sample
+from exporter.presentation.message import Event, Facts, Message
 from tests.conftest import ManualClock
 from tests.live.conftest import curl, eventually, free_port
-from tests.receivers import Receiver, answer
-from tests.tools import need_tool, run_tool
+from tests.support.receivers import Receiver, answer
+from tests.support.tools import need_tool, run_tool
 
 pytestmark = pytest.mark.live
 CONFIG = """

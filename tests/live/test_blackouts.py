@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from exporter.core.moments import parse_moment
+from exporter.presentation.moments import parse_moment
 from tests.live.conftest import Service, Starter, curl, eventually, monitors
-from tests.receivers import Receiver, answer
+from tests.support.receivers import Receiver, answer
 
 pytestmark = pytest.mark.live
 DEGRADED, DOWN = 4_000, 6_000

@@ -11,8 +11,8 @@ from exporter.core.clock import DAY, HOUR
 from tests.live.conftest import Service, Starter, curl, eventually, monitors
 from tests.live.test_blackouts import let_pass
 from tests.live.wall_clock import WallClock
-from tests.postgres import Postgres, running
-from tests.receivers import Receiver, answer
+from tests.support.postgres import Postgres, running
+from tests.support.receivers import Receiver, answer
 
 pytestmark = pytest.mark.live
 DOWN = 8.0

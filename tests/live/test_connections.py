@@ -15,7 +15,7 @@ import pytest
 
 from exporter.server.connection import READ_PATIENCE
 from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually, free_port, monitors
-from tests.tools import need_tool
+from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
 BEAT = f"GET /ext/heartbeat/count:{SECRET} HTTP/1.1\r\nHost: x\r\n\r\n".encode()

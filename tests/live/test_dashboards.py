@@ -16,10 +16,10 @@ import pytest
 
 from dashboards.source import links
 from exporter.core.status import Status
-from tests.dashboards import MODELS, QUERIES, Json, Query, interpolate, panels, queries
 from tests.live.conftest import SECRET, Service, curl, eventually
 from tests.live.test_prometheus import Prometheus
-from tests.receivers import Receiver, answer
+from tests.support.dashboards import MODELS, QUERIES, Json, Query, interpolate, panels, queries
+from tests.support.receivers import Receiver, answer
 
 pytestmark = pytest.mark.live
 CONFIG = f"""

@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 from tests.live.conftest import ROOT, curl, eventually, free_port
-from tests.tools import need_tool
+from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
 

@@ -1,6 +1,6 @@
 """Each document is followed to the letter: its commands and queries are run, in the state that it is about.
 
-What is not run is marked in the document, and tests/unit/test_documents_docs.py looks whether it could be.
+What is not run is marked in the document, and tests/docs/test_documents.py looks whether it could be.
 """
 
 import os
@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import ROOT, blocks, documents
 from tests.live.conftest import SECRET, curl, eventually, free_port
 from tests.live.reader import DocumentedService, Reader
-from tests.postgres import PASSWORD, USER, running
-from tests.receivers import Receiver, answer
-from tests.tools import need_tool
+from tests.support.documents import ROOT, blocks, documents
+from tests.support.postgres import PASSWORD, USER, running
+from tests.support.receivers import Receiver, answer
+from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
 TAG = "nightly-backup"

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting.message import Event, Message
-from exporter.alerting.notifier import DeliveryFailed, Failure
-from exporter.alerting.notifiers.email import EmailNotifier, EmailOptions
-from exporter.alerting.samples import sample
-from tests.mail import (
+from exporter.notify.notifier import DeliveryFailed, Failure
+from exporter.notify.notifiers.email import EmailNotifier, EmailOptions
+from exporter.notify.samples import sample
+from exporter.presentation.message import Event, Message
+from tests.support.mail import (
     PASSWORD,
     USER,
     Certificate,
@@ -307,7 +307,7 @@ def test_private_addresses_can_be_forbidden() -> None:
 @pytest.fixture
 def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container: the machine has no full name."""
-    monkeypatch.setattr("exporter.alerting.hello.machine_name", lambda: None)
+    monkeypatch.setattr("exporter.notify.transport.greeting.machine_name", lambda: None)
 
 
 def test_the_greeting_is_a_name_that_relays_take(nameless: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +317,7 @@ def test_the_greeting_is_a_name_that_relays_take(nameless: None, monkeypatch: py
         notifier(port, helo_name="hb.example.net").deliver(ALARM)
         notifier(port, helo_name="[192.0.2.7]").deliver(ALARM)
         notifier(port, **{"from": "root@localhost"}).deliver(ALARM)
-        monkeypatch.setattr("exporter.alerting.hello.machine_name", lambda: "web1.example.com")
+        monkeypatch.setattr("exporter.notify.transport.greeting.machine_name", lambda: "web1.example.com")
         notifier(port).deliver(ALARM)
     assert box.hello == [
         *("EHLO example.org", "EHLO hb.example.net", "EHLO [192.0.2.7]", "EHLO [127.0.0.1]", "EHLO web1.example.com")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually, free_port, monitors
 from tests.live.test_ingest import rows
-from tests.tools import need_tool, run_tool
+from tests.support.tools import need_tool, run_tool
 
 pytestmark = pytest.mark.live
 TAG = "nightly-backup"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.conftest import SECRET, Service, Starter, curl, monitors
-from tests.postgres import Postgres, running
+from tests.support.postgres import Postgres, running
 
 pytestmark = pytest.mark.live
 

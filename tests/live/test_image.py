@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import dockerfile
 from tests.live.conftest import ROOT, curl, eventually, free_port
+from tests.support import dockerfile
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 BUILD, IMAGE = dockerfile.read(ROOT / "deploy" / "Dockerfile")

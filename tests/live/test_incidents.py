@@ -9,10 +9,10 @@ from playwright.sync_api import sync_playwright
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import HOUR, SystemClock
 from exporter.storage.database import Database
-from exporter.storage.incidents import Incidents, NewIncident
+from exporter.storage.repositories.incidents import Incidents, NewIncident
 from tests.live.conftest import Service, Starter, curl, eventually, monitors
 from tests.live.test_page import QUIET
-from tests.tools import need_tool
+from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
 TOKEN = "SESAME-token"

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from exporter.alerting.message import Event
-from exporter.alerting.notifiers.email import html_of
-from exporter.alerting.samples import nasty_samples, sample
-from tests.tools import need_tool
+from exporter.notify.notifiers.email import html_of
+from exporter.notify.samples import nasty_samples, sample
+from exporter.presentation.message import Event
+from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
 MESSAGES = [*(sample(event, count=count) for event in Event for count in (1, 3, 30)), *nasty_samples()]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from exporter.core.moments import parse_moment
+from exporter.presentation.moments import parse_moment
 from tests.live.conftest import Service, Starter, curl, eventually, monitors
 
 pytestmark = pytest.mark.live

@@ -12,7 +12,7 @@ import pytest
 from tests.live.conftest import SECRET, Service, Starter, curl, eventually, monitors
 from tests.live.stalls import QUEUED, Pulse, Sent, cut_off, file_locked, paused, row_locked
 from tests.live.test_replicas import history, last_success
-from tests.postgres import Postgres, line, running
+from tests.support.postgres import Postgres, line, running
 
 pytestmark = pytest.mark.live
 TRIES = 5

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from exporter import __version__
 from tests.live.conftest import ROOT, curl, eventually, free_port
-from tests.tools import need_tool
+from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
 PICTURE = 1240
@@ -32,7 +32,9 @@ def serving(world: str) -> Iterator[str]:
     """The web application over fakes, at a moment that stands still."""
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-k", "asgi", "--no-control-socket", "-b", f"127.0.0.1:{port}"]
-    process = subprocess.Popen([*command, f"tests.web_fakes:app({world!r})"], cwd=ROOT, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, f"tests.support.web_fakes:app({world!r})"], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         eventually(lambda: curl(f"{url}/-/healthy").status == 200)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from exporter.metrics.families import FAMILIES
+from exporter.metrics.exposition.families import FAMILIES
 from tests.live.conftest import SECRET, Service, curl, eventually, free_port
-from tests.tools import need_tool, run_tool
+from tests.support.tools import need_tool, run_tool
 
 pytestmark = pytest.mark.live
 CONFIG = f"""

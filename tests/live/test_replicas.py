@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exporter.core.moments import parse_moment
-from exporter.storage.leases import DURATION
+from exporter.presentation.moments import parse_moment
+from exporter.storage.repositories.leases import DURATION
 from tests.live.conftest import Service, Starter, curl, eventually, monitors
 from tests.live.load import Load
-from tests.postgres import Line, Postgres, line, running
+from tests.support.postgres import Line, Postgres, line, running
 
 pytestmark = pytest.mark.live
 FAST = "after_outage: strict\n" + monitors("job", "other", degraded_after="4s", down_after="6s")

@@ -19,8 +19,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.live.conftest import SECRET, Service, curl, eventually, free_port
-from tests.receivers import Receiver, answer
-from tests.tools import need_tool
+from tests.support.receivers import Receiver, answer
+from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
 PATIENT = 45.0

@@ -13,7 +13,7 @@ from tests.live.conftest import SECRET, Service, Starter, curl, eventually, moni
 from tests.live.load import Load
 from tests.live.test_durability import check, recorded
 from tests.live.test_storage_trouble import lock
-from tests.postgres import running
+from tests.support.postgres import running
 
 pytestmark = pytest.mark.live
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.live.conftest import SECRET, Service, Starter, curl, eventually, monitors
 from tests.live.load import Load
-from tests.tools import need_tool
+from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.conftest import ROOT, SECRET, curl, eventually, free_port
-from tests.tools import need_tool, run_tool
+from tests.support.tools import need_tool, run_tool
 
 pytestmark = pytest.mark.live
 UNIT = (ROOT / "deploy" / "systemd" / "heartbeat-exporter.service").read_text()

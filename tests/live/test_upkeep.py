@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from exporter.core.clock import HOUR, SECOND
-from exporter.core.moments import parse_moment
+from exporter.presentation.moments import parse_moment
 from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually, monitors
 from tests.live.load import Load
-from tests.receivers import Receiver, answer
+from tests.support.receivers import Receiver, answer
 
 pytestmark = pytest.mark.live
 OLD = Path(__file__).parent / "schema-0001.sql"

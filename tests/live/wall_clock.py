@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.tools import need_tool
+from tests.support.tools import need_tool
 
 SOURCE = Path(__file__).parent / "shims" / "wall_clock.c"
 _STATE = struct.Struct("=qi4x")

@@ -10,8 +10,8 @@ from tests.live import test_rules as same
 from tests.live.conftest import curl, eventually, free_port
 from tests.live.test_rules import PATIENT, Stack, beaten
 from tests.newest.victoria import AGENT, DATABASE
-from tests.receivers import Receiver, answer
-from tests.tools import need_tool, run_tool
+from tests.support.receivers import Receiver, answer
+from tests.support.tools import need_tool, run_tool
 
 pytestmark = pytest.mark.live
 

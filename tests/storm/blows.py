@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import psycopg
 
 from tests.live.conftest import Service, eventually
-from tests.receivers import answer, reset, silence
 from tests.storm.clients import Client, Clients
 from tests.storm.worlds import World
+from tests.support.receivers import answer, reset, silence
 
 
 @dataclass

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from exporter.core.alert import Observation, Step, advance
-from exporter.core.calendar import Calendar, Uncounted
+from exporter.core.exclusions import Calendar, Uncounted
 from exporter.core.heartbeat import NO_HEARTBEATS, Kind, apply
 from exporter.core.status import Reason, Status, evaluate
 from exporter.core.timeline import Standing, changes

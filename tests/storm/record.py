@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from exporter.core.calendar import Calendar
+from exporter.core.exclusions import Calendar
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, Kind
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span, merged

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.core.calendar import Calendar
+from exporter.core.exclusions import Calendar
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, Kind, apply
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span

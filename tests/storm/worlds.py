@@ -14,10 +14,10 @@ from typing import Any
 
 from tests.live.conftest import Service, curl
 from tests.live.wall_clock import WallClock
-from tests.pgbouncer import PgBouncer, pooling
-from tests.postgres import Line, Postgres, line
-from tests.receivers import Receiver, answer
 from tests.storm.monitors import EXTRAS, Plan
+from tests.support.pgbouncer import PgBouncer, pooling
+from tests.support.postgres import Line, Postgres, line
+from tests.support.receivers import Receiver, answer
 
 ROOM = {"sqlite": 128, "postgresql": 400}
 """Megabytes of the small disk that the database lies on."""

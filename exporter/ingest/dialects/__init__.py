@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 
 from exporter.ingest.dialect import Dialect
 from exporter.ingest.dialects.alertmanager import AlertmanagerDialect
-from exporter.ingest.dialects.heartbeat import HeartbeatDialect
+from exporter.ingest.dialects.native import HeartbeatDialect
 
 DIALECTS: tuple[type[Dialect], ...] = (HeartbeatDialect, AlertmanagerDialect)
 ENTRY_POINT = "heartbeat_exporter.dialects"

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
+from exporter.core.fleet import Watched
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.telemetry import Rejection
 from exporter.ingest.bearer import bearer
 from exporter.ingest.body import KEPT, Body, text_of
 from exporter.ingest.dialect import Refused, Request, Signal
-from exporter.storage.fleet import Watched
 
 READ = 1024 * 1024
 """Bytes of a post that are looked at: about a thousand alerts."""

@@ -1,0 +1,272 @@
+"""The engine: what the evaluator finds becomes alerts, incidents and notifications owed, in the same transaction."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from exporter.alerting.changes import Episodes
+from exporter.alerting.ruleset import Rulebook
+from exporter.alerting.writer import Ledger
+from exporter.core.alert import Change, Ending, Observation, Progress, advance, count
+from exporter.core.alert_rule import FROZEN, WATCHABLE, AlertRule
+from exporter.core.fleet import Fleet, Watched
+from exporter.core.timeline import Standing
+from exporter.evaluation.outcomes import Outcome
+from exporter.fleet.loader import load_ids_with, load_present, load_standings
+from exporter.storage.database import Database, Transaction
+from exporter.storage.repositories.alert_progress import AlertProgress, Tracked
+from exporter.storage.repositories.alerts import Alerts
+
+Item = TypeVar("Item")
+
+BATCH = 500
+"""Alerts advanced in one transaction."""
+
+
+class Engine:
+    """Implements evaluation.Alarms; all methods but `use` are called on the evaluator's thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        fleet: Fleet,
+        progress: AlertProgress,
+        alerts: Alerts,
+        ledger: Ledger,
+    ) -> None:
+        self._db = database
+        self._fleet = fleet
+        self._progress = progress
+        self._alerts = alerts
+        self._ledger = ledger
+        self._rules = Rulebook()
+        self._changed = False
+
+    def use(self, rules: Rulebook) -> None:
+        """From any thread. What the new rules mean for alerts that are on is worked out at the next `advance`."""
+        self._rules = rules
+        self._changed = True
+
+    def took_over(self) -> None:
+        self._changed = True
+
+    def clock_set_back(self, by: int, now: int, check: Callable[[], None]) -> None:
+        with self._db.write("set alarms back"):
+            check()
+            self._progress.set_back(by, now)
+            self._alerts.set_back(by, now)
+            self._ledger.set_back(by, now)
+
+    def next_due(self) -> int | None:
+        moments = (self._progress.next_due(), self._alerts.next_repeat_at())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def observe(self, transaction: Transaction, settled: Sequence[Outcome], now: int) -> None:
+        rules = self._rules
+        if not rules or not settled:
+            return
+        before: defaultdict[int, dict[str, Tracked]] = defaultdict(dict)
+        for tracked in self._progress.tracked([outcome.due.monitor_id for outcome in settled]):
+            before[tracked.monitor_id][tracked.rule] = tracked
+        episodes = Episodes()
+        for outcome in settled:
+            watched = outcome.watched
+            self._step(episodes, rules, watched, before[watched.id], outcome.after, outcome.observations, now)
+        self._ledger.write(transaction, episodes, rules, now)
+
+    def advance(self, now: int, check: Callable[[], None]) -> None:
+        if self._changed:
+            self._changed = False
+            try:
+                self._reconcile(now, check)
+            except BaseException:
+                self._changed = True
+                raise
+        while True:
+            due = self._progress.due(now, BATCH)
+            if due:
+                self._advance_these(due, now, check)
+            if len(due) < BATCH:
+                break
+        self._repeat(now, check)
+
+    # ── one rule, one monitor ────────────────────────────────────────────────────────────────────────────────
+
+    def _step(
+        self,
+        episodes: Episodes,
+        rules: Rulebook,
+        watched: Watched,
+        known: Mapping[str, Tracked],
+        standing: Standing,
+        observations: Sequence[Observation],
+        now: int,
+    ) -> None:
+        watching = rules.watching(watched.monitor)
+        for rule in watching:
+            tracked = known.get(rule.name)
+            fingerprint = rules.fingerprint(rule.name)
+            assert fingerprint is not None
+            if tracked is not None and tracked.fingerprint != fingerprint:
+                episodes.end(tracked, now, Ending.RULE_CHANGED)
+                tracked = None
+            progress = tracked.progress if tracked is not None else _begin(rule, standing, observations, now)
+            after, changes = _count(rule, watched, progress, observations, now)
+            after = _with_reason(after, standing)
+            if after is not None or tracked is not None or changes:
+                episodes.take(rule, fingerprint, watched, tracked, after, changes)
+        if known:
+            names = {rule.name for rule in watching}
+            for name, tracked in known.items():
+                if name not in names:
+                    episodes.end(tracked, now, Ending.RULE_REMOVED if rules.get(name) is None else Ending.DESELECTED)
+
+    # ── by the clock alone ───────────────────────────────────────────────────────────────────────────────────
+
+    def _advance_these(self, due: Sequence[Tracked], now: int, check: Callable[[], None]) -> None:
+        rules, episodes = self._rules, Episodes()
+        present = self._watched([tracked.monitor_id for tracked in due])
+        for tracked in due:
+            watched = present.get(tracked.monitor_id)
+            rule = rules.get(tracked.rule)
+            ending = _ending(rules, rule, tracked, watched)
+            if ending is not None:
+                episodes.end(tracked, now, ending)
+                continue
+            assert rule is not None
+            assert watched is not None
+            after, changes = _count(rule, watched, tracked.progress, (), now)
+            episodes.take(rule, tracked.fingerprint, watched, tracked, after, changes)
+        with self._db.write("advance alerts") as transaction:
+            check()
+            self._ledger.write(transaction, episodes, rules, now)
+
+    def _reconcile(self, now: int, check: Callable[[], None]) -> None:
+        """After a change of the rules or of who evaluates: ends what has no rule any more, begins what has one now."""
+        rules, episodes = self._rules, Episodes()
+        going_on: set[tuple[int, str]] = set()
+        for some_tracked in _batches(self._progress.tracked()):
+            present = self._watched([one.monitor_id for one in some_tracked])
+            for one in some_tracked:
+                ending = _ending(rules, rules.get(one.rule), one, present.get(one.monitor_id))
+                if ending is not None:
+                    episodes.end(one, now, ending)
+                else:
+                    going_on.add((one.monitor_id, one.rule))
+        self._write_in_batches(_split(episodes), rules, now, check)
+        for some in _batches(self._newly_watched(rules, going_on)):
+            with self._db.write("reconcile alerts") as transaction:
+                check()
+                # Read again inside: an evaluation of the process that held the lease may have been committed meanwhile.
+                ids = sorted({watched.id for watched, _, _ in some})
+                standings = load_standings(self._db, ids)
+                tracked_now = {(one.monitor_id, one.rule) for one in self._progress.tracked(ids)}
+                begun = Episodes()
+                for watched, rule, fingerprint in some:
+                    standing = standings.get(watched.id)
+                    if standing is None or (watched.id, rule.name) in tracked_now:
+                        continue
+                    progress = _begin(rule, standing, (), now)
+                    after, changes = _count(rule, watched, progress, (), now)
+                    if after is not None or changes:
+                        begun.take(rule, fingerprint, watched, None, after, changes)
+                self._ledger.write(transaction, begun, rules, now)
+
+    def _newly_watched(
+        self, rules: Rulebook, going_on: set[tuple[int, str]]
+    ) -> Iterable[tuple[Watched, AlertRule, str]]:
+        """The monitors that have a status of which a rule alerts, in the database and not in the fleet, which may not
+        know yet what other processes wrote.
+        """
+        if not rules:
+            return
+        for ids in _batches(load_ids_with(self._db, WATCHABLE)):
+            for watched in self._watched(ids).values():
+                for rule in rules.watching(watched.monitor):
+                    if watched.standing.status in rule.when and (watched.id, rule.name) not in going_on:
+                        fingerprint = rules.fingerprint(rule.name)
+                        assert fingerprint is not None
+                        yield watched, rule, fingerprint
+
+    def _watched(self, ids: Sequence[int]) -> Mapping[int, Watched]:
+        return load_present(self._db, self._fleet, ids)
+
+    def _write_in_batches(
+        self, batches: Iterable[Episodes], rules: Rulebook, now: int, check: Callable[[], None]
+    ) -> None:
+        for episodes in batches:
+            if episodes:
+                with self._db.write("reconcile alerts") as transaction:
+                    check()
+                    self._ledger.write(transaction, episodes, rules, now)
+
+    def _repeat(self, now: int, check: Callable[[], None]) -> None:
+        rules = self._rules
+        if not self._alerts.repeats_due(now, 1):
+            return
+        with self._db.write("repeat alerts") as transaction:
+            check()
+            # Read inside: whoever acknowledged one while we waited for the database is not reminded of it.
+            alerts = self._alerts.repeats_due(now, BATCH)
+            present = self._watched([alert.monitor_id for alert in alerts])
+            for alert in alerts:
+                rule, watched = rules.get(alert.rule), present.get(alert.monitor_id)
+                again = now + rule.repeat_every if rule is not None and rule.repeat_every is not None else None
+                if rule is not None and watched is not None and watched.standing.status not in FROZEN:
+                    self._ledger.repeat(transaction, alert, rule, watched, now)
+                self._alerts.repeat_at([alert.id], again)
+
+
+def _begin(rule: AlertRule, standing: Standing, observations: Sequence[Observation], now: int) -> Progress | None:
+    """Of a rule that meets a monitor for the first time and finds it in `when`: what was before does not count."""
+    if observations or standing.status not in rule.when:
+        return None
+    return Progress(False, 0, 0, Observation(now, standing.status, standing.reason))
+
+
+def _count(
+    rule: AlertRule, watched: Watched, progress: Progress | None, observations: Sequence[Observation], now: int
+) -> tuple[Progress | None, list[Change]]:
+    if watched.monitor.evaluation_cron is not None:
+        return count(rule, progress, observations)
+    return advance(rule, progress, observations, now, watched.uncounted.blackouts)
+
+
+def _with_reason(progress: Progress | None, standing: Standing) -> Progress | None:
+    """A reason may change without the status: `missed` becomes `failed`."""
+    if progress is None or progress.seen.status is not standing.status or progress.seen.reason is standing.reason:
+        return progress
+    return replace(progress, seen=replace(progress.seen, reason=standing.reason))
+
+
+def _ending(rules: Rulebook, rule: AlertRule | None, tracked: Tracked, watched: Watched | None) -> Ending | None:
+    """Why this progress cannot go on; None when it can. `watched` is None for a monitor that was removed."""
+    if watched is None:
+        return Ending.MONITOR_REMOVED
+    if rule is None:
+        return Ending.RULE_REMOVED
+    if rules.fingerprint(rule.name) != tracked.fingerprint:
+        return Ending.RULE_CHANGED
+    return None if rule.selector.matches(watched.monitor) else Ending.DESELECTED
+
+
+def _batches(items: Iterable[Item]) -> Iterable[list[Item]]:
+    some: list[Item] = []
+    for item in items:
+        some.append(item)
+        if len(some) == BATCH:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _split(episodes: Episodes) -> Iterable[Episodes]:
+    """Endings, BATCH to a transaction: the dropped progress goes with the ends it belongs to."""
+    by_monitor: defaultdict[int, Episodes] = defaultdict(Episodes)
+    for key in episodes.dropped:
+        by_monitor[key[0] // BATCH].dropped.append(key)
+    for ended in episodes.ended:
+        by_monitor[ended.monitor_id // BATCH].ended.append(ended)
+    return by_monitor.values()

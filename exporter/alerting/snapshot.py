@@ -1,0 +1,100 @@
+"""Gathers what a message tells of an alert, at the moment at which it becomes owed."""
+
+from collections.abc import Mapping
+
+from exporter.core.alert import Ending
+from exporter.core.alert_rule import AlertRule
+from exporter.core.errors import InvalidValue
+from exporter.core.fleet import Watched
+from exporter.core.status import Reason, Status, due_at
+from exporter.presentation.message import Facts
+from exporter.storage.repositories.alerts import Alert
+
+OUTPUT_SHOWN = 1000
+"""Characters of the job's last output, from its end: that is where the error stands."""
+
+
+def tail(output: str) -> str:
+    text = output.strip()
+    return text if len(text) <= OUTPUT_SHOWN else f"…{text[-OUTPUT_SHOWN:]}"
+
+
+def facts_of(
+    *,
+    uid: str,
+    rule: AlertRule,
+    watched: Watched,
+    status: Status,
+    reason: Reason,
+    triggered_at: int,
+    at: int,
+    output: str,
+    incident_id: int | None,
+) -> Facts:
+    """Of an alert that is on."""
+    monitor, state = watched.monitor, watched.state
+    try:
+        due = due_at(monitor, state, watched.uncounted)
+    except InvalidValue:
+        due = None  # a schedule that no longer reads; the alarm goes out all the same
+    return Facts(
+        alert_id=uid,
+        rule=rule.name,
+        severity=rule.severity,
+        description=rule.description,
+        failure_threshold=rule.failure_threshold,
+        success_threshold=rule.success_threshold,
+        tag=monitor.tag,
+        name=monitor.name or monitor.tag,
+        group=monitor.group,
+        labels=dict(monitor.labels),
+        schedule=monitor.schedule,
+        timezone=monitor.timezone,
+        status=status,
+        reason=reason,
+        at=at,
+        triggered_at=triggered_at,
+        last_success_at=state.last_success_at,
+        due_at=due,
+        since=watched.standing.since if watched.standing.status is status else triggered_at,
+        exit_code=state.last_exit_code if reason is Reason.FAILED else None,
+        output=tail(output),
+        incident_id=incident_id,
+    )
+
+
+def facts_of_end(
+    alert: Alert,
+    rule: AlertRule | None,
+    watched: Watched | None,
+    since: int | None,
+    at: int,
+    ending: Ending,
+    outputs: Mapping[int, str],
+) -> Facts:
+    """Of an alert that is over; its rule or its monitor may be gone. `since` is when its status began."""
+    monitor = watched.monitor if watched is not None else None
+    return Facts(
+        alert_id=alert.uid,
+        rule=alert.rule,
+        severity=alert.severity,
+        description=rule.description if rule is not None else "",
+        failure_threshold=rule.failure_threshold if rule is not None else 1,
+        success_threshold=rule.success_threshold if rule is not None else 1,
+        tag=alert.tag,
+        name=(monitor.name if monitor is not None else "") or alert.tag,
+        group=monitor.group if monitor is not None else "",
+        labels=dict(monitor.labels) if monitor is not None else {},
+        schedule=monitor.schedule if monitor is not None else None,
+        timezone=monitor.timezone if monitor is not None else "UTC",
+        status=alert.status,
+        reason=alert.reason,
+        at=at,
+        triggered_at=alert.triggered_at,
+        resolved_at=at,
+        ending=ending,
+        last_success_at=watched.state.last_success_at if watched is not None else None,
+        since=since,
+        output=tail(outputs.get(alert.monitor_id, "")),
+        incident_id=alert.incident_id,
+    )

@@ -1,0 +1,203 @@
+"""Writes down what the engine found: progress, alerts, incidents and what is owed, all in the caller's transaction."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from exporter.alerting.changes import Begun, Ended, Episodes
+from exporter.alerting.ruleset import Rulebook
+from exporter.alerting.snapshot import facts_of, facts_of_end
+from exporter.core.alert import Ending
+from exporter.core.alert_rule import AlertRule
+from exporter.core.fleet import Fleet, Watched
+from exporter.core.status import Reason, Status
+from exporter.core.telemetry import Telemetry
+from exporter.presentation.moments import roughly
+from exporter.storage.database import Transaction
+from exporter.storage.repositories.alert_progress import AlertProgress
+from exporter.storage.repositories.alerts import Alert, Alerts, NewAlert
+from exporter.storage.repositories.history import History
+from exporter.storage.repositories.incidents import Incidents, NewIncident
+from exporter.storage.repositories.notifications import ALARM, REPEAT
+from exporter.storage.repositories.outbox import Outbox, Owed, Terms
+
+_ENDED = {
+    Ending.RULE_CHANGED: "its rule was changed",
+    Ending.RULE_REMOVED: "its rule was removed",
+    Ending.DESELECTED: "its rule no longer watches this monitor",
+    Ending.MONITOR_REMOVED: "the monitor was removed",
+}
+
+
+class Ledger:
+    """All methods block, and raise StorageUnavailable."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        history: History,
+        progress: AlertProgress,
+        alerts: Alerts,
+        incidents: Incidents,
+        outbox: Outbox,
+        telemetry: Telemetry,
+        owed: Callable[[], None],
+    ) -> None:
+        self._fleet = fleet
+        self._history = history
+        self._progress = progress
+        self._alerts = alerts
+        self._incidents = incidents
+        self._outbox = outbox
+        self._telemetry = telemetry
+        self._owed = owed
+        """Called when something new is owed, once that is durable."""
+        self.terms: Mapping[str, Terms] = {}
+        """By notifier; what the configuration does not know any more goes by the defaults."""
+
+    def write(self, transaction: Transaction, episodes: Episodes, rules: Rulebook, now: int) -> None:
+        if not episodes:
+            return
+        self._progress.drop(transaction, episodes.dropped)
+        ids = self._begin(transaction, episodes.begun, now)
+        self._progress.keep(transaction, (one.tracked(ids) for one in episodes.kept))
+        over = [
+            *episodes.ended,
+            *(
+                Ended(ids[one.uid], one.watched.id, one.ended_at, Ending.RECOVERED)
+                for one in episodes.begun
+                if one.ended_at is not None
+            ),
+        ]
+        self._end(transaction, over, rules, now)
+        begun, ended = len(episodes.begun), len(over)
+        if begun or ended:
+            transaction.after_commit.append(lambda: self._tell(begun, ended))
+
+    def repeat(self, transaction: Transaction, alert: Alert, rule: AlertRule, watched: Watched, now: int) -> None:
+        """Owes a reminder to those who got the alarm."""
+        standing = watched.standing
+        facts = facts_of(
+            uid=alert.uid,
+            rule=rule,
+            watched=watched,
+            status=standing.status if standing.status in rule.when else alert.status,
+            reason=standing.reason if standing.status in rule.when else alert.reason,
+            triggered_at=alert.triggered_at,
+            at=now,
+            output=self._history.last_outputs([watched.id]).get(watched.id, ""),
+            incident_id=alert.incident_id,
+        )
+        for notifier in self._outbox.told_of(alert.id):
+            owed = [Owed(alert.id, facts.model_dump_json())]
+            self._outbox.owe(transaction, notifier, REPEAT, owed, self._terms(notifier), now)
+        transaction.after_commit.append(self._owed)
+
+    def set_back(self, by: int, now: int) -> None:
+        """Inside a transaction: the clock was set back by so much, to `now`."""
+        self._outbox.set_back(by, now)
+
+    # ── alerts that begin ────────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self, transaction: Transaction, begun: Sequence[Begun], now: int) -> Mapping[str, int]:
+        if not begun:
+            return {}
+        incidents = self._incidents.join(_incident(one) for one in begun if one.rule.create_incident)
+        outputs = self._history.last_outputs(sorted({one.watched.id for one in begun}))
+        new, facts = [], {}
+        for one in begun:
+            rule, change, monitor = one.rule, one.change, one.watched.monitor
+            incident = incidents[one.watched.id] if rule.create_incident else None
+            incident_id = incident.id if incident is not None else None
+            # Whoever looks after the incident already need not be reminded of what joins it.
+            looked_after = incident is not None and incident.acknowledged_at is not None
+            again = rule.repeat_every is not None and one.ended_at is None and not looked_after
+            new.append(
+                NewAlert(
+                    uid=one.uid,
+                    rule=rule.name,
+                    monitor_id=one.watched.id,
+                    tag=monitor.tag,
+                    severity=rule.severity,
+                    notify=rule.notify,
+                    status=change.status,
+                    reason=change.reason,
+                    triggered_at=change.at,
+                    incident_id=incident_id,
+                    next_repeat_at=now + (rule.repeat_every or 0) if again else None,
+                )
+            )
+            facts[one.uid] = facts_of(
+                uid=one.uid,
+                rule=rule,
+                watched=one.watched,
+                status=change.status,
+                reason=change.reason,
+                triggered_at=change.at,
+                at=max(now, change.at),
+                output=outputs.get(one.watched.id, ""),
+                incident_id=incident_id,
+            )
+        ids = self._alerts.open(transaction, new)
+        owed: defaultdict[str, list[Owed]] = defaultdict(list)
+        for one in begun:
+            for notifier in one.rule.notify:
+                owed[notifier].append(Owed(ids[one.uid], facts[one.uid].model_dump_json()))
+        for notifier, some in owed.items():
+            self._outbox.owe(transaction, notifier, ALARM, some, self._terms(notifier), now)
+        return ids
+
+    # ── alerts that end ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _end(self, transaction: Transaction, over: Sequence[Ended], rules: Rulebook, now: int) -> None:
+        if not over:
+            return
+        alerts = self._alerts.find([one.alert_id for one in over])
+        self._alerts.resolve(transaction, [(one.alert_id, one.at, one.ending) for one in over])
+        outputs = self._history.last_outputs(sorted({one.monitor_id for one in over}))
+        facts = {}
+        for one in over:
+            alert = alerts[one.alert_id]
+            watched = self._fleet.with_id(one.monitor_id)
+            since = self._history.began(alert.monitor_id, alert.status, alert.triggered_at) if alert.notify else None
+            found = facts_of_end(alert, rules.get(alert.rule), watched, since, one.at, one.ending, outputs)
+            facts[one.alert_id] = found.model_dump_json()
+        self._outbox.recover(transaction, facts, self._terms, now)
+        self._close_incidents([(alerts[one.alert_id], one) for one in over])
+
+    def _close_incidents(self, over: Iterable[tuple[Alert, Ended]]) -> None:
+        """An incident is resolved with its last alert."""
+        by_incident: defaultdict[int, list[tuple[Alert, Ended]]] = defaultdict(list)
+        for alert, ended in over:
+            if alert.incident_id is not None:
+                by_incident[alert.incident_id].append((alert, ended))
+        going_on = self._alerts.open_of_incidents(sorted(by_incident))
+        for incident_id, some in by_incident.items():
+            for alert, ended in some:
+                why = _ENDED.get(ended.ending)
+                text = f"Alert {alert.rule} is over{f': {why}' if why else ''}."
+                if incident_id in going_on:
+                    self._incidents.note(incident_id, ended.at, text)
+            if incident_id not in going_on:
+                last = max(ended.at for _, ended in some)
+                began = self._incidents.find(incident_id).started_at
+                why = _ENDED.get(some[-1][1].ending)
+                because = f"The alert has ended because {why}." if why else "All is well again."
+                self._incidents.close(incident_id, last, f"{because} It lasted {roughly(last - began)}.")
+
+    def _terms(self, notifier: str) -> Terms:
+        return self.terms.get(notifier, Terms())
+
+    def _tell(self, begun: int, ended: int) -> None:
+        self._telemetry.alerts_changed(begun, ended)
+        self._owed()
+
+
+def _incident(begun: Begun) -> NewIncident:
+    monitor, change = begun.watched.monitor, begun.change
+    name = monitor.name or monitor.tag
+    title = f"{name} never reported" if change.status is Status.NO_DATA else f"{name} is {change.status.value}"
+    why = "" if change.reason is Reason.NEVER_RECEIVED else f", {change.reason.value.replace('_', ' ')}"
+    text = f"Alert {begun.rule.name} ({begun.rule.severity.value}): {change.status.value.replace('_', ' ')}{why}."
+    if begun.rule.description:
+        text += f" {begun.rule.description}"
+    return NewIncident(begun.watched.id, monitor.tag, title, begun.rule.severity, change.at, text)

@@ -1,0 +1,1 @@
+"""One replica: puts the parts together, starts them and ends them."""

@@ -1,0 +1,117 @@
+"""Puts the parts of alerting together, for `compose`."""
+
+import logging
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry
+
+from exporter.alerting.evaluator import Engine
+from exporter.alerting.ruleset import Rulebook
+from exporter.alerting.writer import Ledger
+from exporter.app.periodic import Periodic
+from exporter.config.settings import Settings
+from exporter.core.clock import SECOND, Clock
+from exporter.core.fleet import Fleet
+from exporter.core.threads import Threads
+from exporter.metrics.own.alerts import Alarms
+from exporter.metrics.own.telemetry import PREFIX, ExporterTelemetry
+from exporter.notify.dispatcher import Sender
+from exporter.presentation.message import Site
+from exporter.storage.database import Database
+from exporter.storage.repositories.alert_board import AlertBoard
+from exporter.storage.repositories.alert_progress import AlertProgress
+from exporter.storage.repositories.alerts import Alerts
+from exporter.storage.repositories.deliveries import Deliveries
+from exporter.storage.repositories.history import History
+from exporter.storage.repositories.incidents import Incidents
+from exporter.storage.repositories.leases import Lease
+from exporter.storage.repositories.notifications import Notifications
+from exporter.storage.repositories.outbox import Outbox, Terms
+
+log = logging.getLogger(__name__)
+
+POLL_EVERY = 0.5
+STALLED_AFTER = 60 * SECOND
+"""An evaluator that has not come round for so long does not work."""
+
+
+class Alerting:
+    """Rules, incidents and notifiers of one replica."""
+
+    def __init__(
+        self,
+        database: Database,
+        fleet: Fleet,
+        history: History,
+        lease: Lease,
+        clock: Clock,
+        telemetry: ExporterTelemetry,
+        registry: CollectorRegistry,
+        site: Callable[[], Site],
+        threads: Threads,
+    ) -> None:
+        self._fleet = fleet
+        self._clock = clock
+        self._telemetry = telemetry
+        self._threads = threads
+        self.alerts = Alerts(database)
+        progress = AlertProgress(database)
+        self.notifications = Notifications(database)
+        outbox = Outbox(database)
+        self.incidents = Incidents(database, clock)
+        self._board = AlertBoard(self.alerts, self.incidents, self.notifications, clock)
+        self._alarms = Alarms(self._board, clock, PREFIX)
+        registry.register(self._alarms)
+        self._sender = Sender(Deliveries(database), self.notifications, lease, clock, telemetry, site, threads)
+        self._ledger = Ledger(
+            fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, owed=self._sender.attend
+        )
+        self.engine = Engine(database, fleet, progress, self.alerts, self._ledger)
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Makes what the settings ask for, and returns what puts it in force. Raises ConfigError."""
+        change_notifiers = self._sender.prepare(settings.notifiers)
+        rules = Rulebook(settings.alerts)
+
+        def apply() -> None:
+            change_notifiers()
+            names = [one.name for one in settings.notifiers]
+            self._telemetry.expect_notifiers(names)
+            self._alarms.notifiers = tuple(names)
+            self._ledger.terms = {one.name: Terms(one.group_wait, one.give_up_after) for one in settings.notifiers}
+            self.engine.use(rules)
+
+        return apply
+
+    def warn_of_idle_rules(self, settings: Settings) -> None:
+        for name in Rulebook(settings.alerts).idle(watched.monitor for watched in self._fleet):
+            log.warning("the alert rule %r fits no monitor", name)
+
+    def start(self) -> None:
+        """Once the database is open. Raises StorageUnavailable."""
+        self._board.poll()
+        self._sender.start()
+
+    def stop(self) -> None:
+        self._sender.stop()
+
+    def bury(self) -> None:
+        """Called every so often: gives up what nobody can deliver any more."""
+        self._sender.bury()
+
+    def periodics(self, settings: Settings, worked_at: Callable[[], int | None]) -> list[Periodic]:
+        """`worked_at` tells when the evaluator went through all its work last, by the steady clock."""
+        found = [Periodic(self._threads, "board", POLL_EVERY, self._board.poll)]
+        if settings.self_heartbeat is not None:
+            # Imported only when asked for: it brings an HTTP library along.
+            from exporter.notify.self_heartbeat import SelfHeartbeat
+
+            one = SelfHeartbeat(settings.self_heartbeat, lambda: self._trouble(worked_at()))
+            found.append(Periodic(self._threads, "self-heartbeat", one.seconds, one.beat))
+        return found
+
+    def _trouble(self, worked_at: int | None) -> str | None:
+        """Which of the threads that alarms depend on does not work; None when they all do."""
+        if worked_at is None or self._clock.monotonic() - worked_at > STALLED_AFTER:
+            return "the evaluator does not work"
+        return None if self._sender.alive else "the sender does not work"

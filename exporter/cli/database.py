@@ -1,0 +1,89 @@
+"""`heartbeat-exporter backup` and `heartbeat-exporter migrate`: what a database needs now and then."""
+
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from exporter.cli._console import check_place, check_there, overridden, read_config, storage_options, told_plainly
+from exporter.config.settings import Settings
+from exporter.core.errors import HeartbeatExporterError
+from exporter.storage import schema
+from exporter.storage.backups import back_up
+from exporter.storage.database import Database
+
+_PENDING, _FAILED = 1, 2
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace FILE if it is there, once the new copy is whole.")
+@storage_options
+def backup(file: Path, force: bool, config_file: Path | None, storage_url: str | None) -> None:
+    """Copies the database to FILE while the service runs.
+
+    Every heartbeat that was acknowledged before is in it. FILE is complete and read back, or it is not there; only its
+    owner may read it, and it is to be kept as private as the database. For SQLite it is a database, for PostgreSQL an
+    archive for pg_restore.
+
+    \b
+    Examples:
+      heartbeat-exporter backup /backup/heartbeats.db --config.file heartbeats.yml
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left of a backup that is stopped
+    with told_plainly():
+        database = Database(_settings(config_file, storage_url).storage.url)
+        check_there(database, config_file)
+        size = back_up(database.engine, file, replace=force)
+    click.echo(f"{click.format_filename(file)}: {size / 1e6:.1f} MB, read back and found whole")
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing; exit status 1 when there is something to do.")
+@storage_options
+def migrate(check: bool, config_file: Path | None, storage_url: str | None) -> None:
+    """Brings the database to this version's schema.
+
+    The service does so by itself when it starts. With --check, prints what would be done: exit status 0 means nothing,
+    1 something, and 2 that it cannot be told or done.
+
+    \b
+    Examples:
+      heartbeat-exporter migrate --config.file heartbeats.yml
+    """
+    if check:
+        _check(config_file, storage_url)
+    with told_plainly():
+        database = Database(_settings(config_file, storage_url).storage.url)
+        check_place(database, config_file)
+        try:
+            done = schema.migrate(database)
+        finally:
+            database.close()
+        click.echo(f"Database: {database.engine.name}", err=True)
+    for name in done:
+        click.echo(f"applied {name}")
+    if not done:
+        click.echo("The schema is this version's already.")
+
+
+def _check(config_file: Path | None, storage_url: str | None) -> None:
+    try:
+        database = Database(_settings(config_file, storage_url).storage.url)
+        try:
+            missing = schema.pending(database)
+        finally:
+            database.close()
+    except HeartbeatExporterError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(_FAILED)
+    for name in missing:
+        click.echo(f"to apply: {name}")
+    if not missing:
+        click.echo("The schema is this version's already.")
+    sys.exit(_PENDING if missing else 0)
+
+
+def _settings(config_file: Path | None, storage_url: str | None) -> Settings:
+    return overridden(read_config(config_file).settings, storage_url=storage_url)

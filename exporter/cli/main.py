@@ -1,0 +1,214 @@
+"""The command line, in the conventions of Prometheus' exporters."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exporter import __version__
+from exporter.app.log_setup import set_up_logging
+from exporter.cli._console import Group, check_place, overridden, read_config, storage_options, told_plainly
+from exporter.config.schema import json_schema
+from exporter.config.settings import Settings
+from exporter.core.clock import SystemClock
+from exporter.core.errors import ConfigError, InvalidValue, Problem, StorageUnavailable
+from exporter.server import Server, bind_or_explain
+from exporter.storage.database import Database
+from exporter.storage.engines import open_engine
+from exporter.storage.schema import migrate
+
+log = logging.getLogger(__name__)
+GROUPS = {
+    "monitor": "exporter.cli.monitors",
+    "maintenance": "exporter.cli.maintenance",
+    "incident": "exporter.cli.incidents",
+    "notify": "exporter.cli.notifiers",
+    "notification": "exporter.cli.notifications",
+    "assets": "exporter.cli.assets",
+    "backup": "exporter.cli.database",
+    "migrate": "exporter.cli.database",
+    "doctor": "exporter.cli.doctor",
+}
+"""Imported when they are called: the service itself needs none of them, and its memory is counted."""
+
+
+class Main(Group):
+    """Finds the commands of GROUPS too."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands, *GROUPS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in GROUPS:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name)
+        return found
+
+
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="heartbeat-exporter")
+def main() -> None:
+    """Heartbeat monitor for Prometheus: jobs call a URL, Prometheus learns whether they ran.
+
+    \b
+    Start here:
+      heartbeat-exporter serve                          make the database, take heartbeats, answer scrapes
+      heartbeat-exporter monitor add nightly-backup     in another terminal: add a monitor, see its curl line
+      curl -fsS -m 10 --retry 5 --retry-connrefused http://127.0.0.1:10105/ext/heartbeat/TAG:SECRET
+
+    The service shows its documents at /docs/; `heartbeat-exporter assets export DIR` writes them to files.
+    """
+
+
+@main.command()
+@storage_options
+@click.option(
+    "--storage.spool",
+    "storage_spool",
+    metavar="DIRECTORY",
+    help="Where heartbeats wait while the database is away. Default none.",
+)
+@click.option("--web.listen-address", "listen_address", metavar="HOST:PORT", help="Default 127.0.0.1:10105.")
+@click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Where the metrics are. Default /metrics.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    metavar="N",
+    help="Processes that share the work, on PostgreSQL. Default 1.",
+)
+@click.option("--web.external-url", "external_url", metavar="URL", help="The URL under which people reach the service.")
+@click.option(
+    "--log.level",
+    "log_level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    metavar="LEVEL",
+    help="debug, info, warning or error. Default info.",
+)
+@click.option(
+    "--log.format",
+    "log_format",
+    type=click.Choice(["text", "json"]),
+    metavar="FORMAT",
+    help="text or json, on standard error. Default text.",
+)
+def serve(config_file: Path | None, workers: int, **options: str | None) -> None:
+    """Takes heartbeats and answers scrapes and people.
+
+    Options override the configuration file. SIGHUP or POST /-/reload reads the file anew; Ctrl-C and SIGTERM finish
+    what is in flight first.
+
+    \b
+    Examples:
+      heartbeat-exporter serve
+      heartbeat-exporter serve --config.file heartbeats.yml
+      heartbeat-exporter serve --web.listen-address :8080    # on every address
+    """
+
+    def reread() -> Settings:
+        return overridden(read_config(config_file).settings, **options)
+
+    settings = _load(reread)
+    set_up_logging(settings.log.level, settings.log.format)
+    _check_address(settings.web.listen_address)
+    _check_storage(settings, workers, config_file)
+
+    def make_app() -> Any:
+        # Imported in the worker: the supervisor stays small.
+        from exporter.app.service import Service
+
+        service = Service(settings, reread, SystemClock(), workers)
+        return service.app(), service.telemetry
+
+    with told_plainly():
+        Server(settings.web, make_app, workers).run()
+
+
+@main.command("check-config")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the file, for editors, instead.")
+def check_config(file: Path | None, schema: bool) -> None:
+    """Names every problem in a configuration file.
+
+    Exit status 1 if there is any.
+
+    \b
+    Examples:
+      heartbeat-exporter check-config heartbeats.yml
+      heartbeat-exporter check-config --schema > heartbeats.schema.json
+    """
+    if schema:
+        from exporter.notify.notifiers import OptionModels
+
+        click.echo(json.dumps(json_schema(OptionModels()), indent=2))
+        return
+    if file is None:
+        raise click.UsageError("name the FILE to check, or ask for its --schema")
+    shown = click.format_filename(file)
+    try:
+        loaded = read_config(file)
+        _check_engine(file, loaded.settings)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        click.echo(f"{shown}: {_counted(len(error.problems), 'problem')}", err=True)
+        sys.exit(1)
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    settings = loaded.settings
+    counts = [_counted(len(settings.monitors), "monitor")]
+    counts += [
+        _counted(len(some), what)
+        for some, what in ((settings.alerts, "alert rule"), (settings.notifiers, "notifier"))
+        if some
+    ]
+    click.echo(f"{shown}: good, {', '.join(counts)}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _load(reread: Callable[[], Settings]) -> Settings:
+    with told_plainly():
+        return reread()
+
+
+def _check_engine(file: Path, settings: Settings) -> None:
+    """Which databases there are is known to the storage alone."""
+    try:
+        open_engine(settings.storage.url)
+    except InvalidValue as error:
+        raise ConfigError([Problem(str(error), file=str(file))]) from None
+
+
+def _check_storage(settings: Settings, workers: int, config_file: Path | None) -> None:
+    """A database of a newer version, or one that cannot exist, ends the start; one that is away is waited for."""
+    with told_plainly():
+        database = Database(settings.storage.url)
+        if workers > 1 and not database.locks_rows:
+            raise InvalidValue(
+                f"--workers {workers}: SQLite lets one process write at a time, so more would wait for each other "
+                "and be slower than one; use PostgreSQL, as --storage.url postgresql://…"
+            )
+        check_place(database, config_file)
+        try:
+            applied = migrate(database)
+            if applied:
+                log.info("database migrated: %s", ", ".join(applied))
+        except StorageUnavailable as error:
+            click.echo(f"Warning: {error}; starting all the same, and trying again", err=True)
+        finally:
+            database.close()
+
+
+def _check_address(listen_address: str) -> None:
+    """Before anything else is done."""
+    with told_plainly():
+        for one in bind_or_explain(listen_address):
+            one.close()

@@ -1,0 +1,307 @@
+"""`heartbeat-exporter monitor …`: works on the database directly; a running service sees it within a second."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from exporter.cli._console import Group, absence, key_values, note_absence, open_storage, storage_options, told_plainly
+from exporter.config.files import PIPE_PATIENCE
+from exporter.config.models import MonitorOptions
+from exporter.config.settings import Settings
+from exporter.config.strength import SHORTEST
+from exporter.config.substitution import secret_in
+from exporter.core.alert_rule import Selector
+from exporter.core.clock import SystemClock
+from exporter.core.durations import describe_duration, format_duration, parse_duration
+from exporter.core.errors import InvalidValue, NotFound
+from exporter.core.exclusions import Calendar
+from exporter.core.fleet import Watched
+from exporter.core.heartbeat import Heartbeat
+from exporter.core.maintenance import Window
+from exporter.core.monitor import check_tag
+from exporter.core.secret import check_secret, digest, make_secret
+from exporter.core.status import Status, due_at
+from exporter.fleet.loader import load
+from exporter.presentation.moments import roughly
+from exporter.storage.attendance import Attendance
+from exporter.storage.database import Database
+from exporter.storage.repositories.blackouts import Blackouts
+from exporter.storage.repositories.history import History
+from exporter.storage.repositories.keys import secret_key
+from exporter.storage.repositories.maintenances import Maintenances
+from exporter.storage.repositories.monitors import Monitors
+
+_COLOURS = {Status.UP: "green", Status.DEGRADED: "yellow", Status.DOWN: "red"}
+"""In a terminal; a pipe gets none."""
+
+
+@click.group(cls=Group)
+def monitor() -> None:
+    """Adds, shows, pauses and removes monitors.
+
+    Works on the service's database directly, which has to be there; a running service sees a change within a second.
+    Give the --config.file or --storage.url that the service has.
+    """
+
+
+@monitor.command()
+@click.argument("tag")
+@click.option("--name", metavar="NAME", help="For people; the tag when left out.")
+@click.option("--group", metavar="GROUP", help="Groups monitors on the page and in heartbeat_info.")
+@click.option("--schedule", metavar="CRON", help='When heartbeats are expected, as "0 3 * * *".')
+@click.option("--timezone", metavar="NAME", help="IANA name of the schedule's timezone. Default UTC.")
+@click.option("--degraded-after", metavar="DURATION", help="Lateness that is DEGRADED. Default 5m.")
+@click.option("--down-after", metavar="DURATION", help="Lateness that is DOWN. Default 10m.")
+@click.option("--max-runtime", metavar="DURATION", help="A run longer than this is DOWN.")
+@click.option("--evaluation-cron", metavar="CRON", help="Change the status only on these ticks.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable; label_KEY in Prometheus.")
+@click.option("--paused", is_flag=True, help="Begin paused.")
+@click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Use the secret in this file instead of a new one.",
+)
+@storage_options
+def add(
+    config_file: Path | None,
+    storage_url: str | None,
+    labels: tuple[str, ...],
+    secret_file: Path | None,
+    **options: Any,
+) -> None:
+    """Adds the monitor TAG and prints its curl line, once.
+
+    Only a digest of the secret is kept, so the line cannot be shown again. A TAG that begins with - goes behind --.
+
+    \b
+    Examples:
+      heartbeat-exporter monitor add queue-worker --degraded-after 2m --down-after 10m
+      heartbeat-exporter monitor add nightly-backup \\
+          --schedule "0 3 * * *" --timezone Europe/Rome --down-after 1h
+    """
+    values = {name: value for name, value in options.items() if value not in (None, False)}
+    with told_plainly():
+        pairs = key_values(labels)
+        new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
+        secret = _secret_of_ones_own(secret_file) if secret_file is not None else make_secret()
+    with open_storage(config_file, storage_url, writes=True) as (settings, database):
+        configured = settings.secret_key.reveal() if settings.secret_key is not None else None
+        key = secret_key(database, configured)
+        _monitors(database).add(new, digest(secret, key))
+    url = f"{settings.web.url}/ext/heartbeat/{new.tag}:{quote(secret, safe='')}"
+    click.echo(f"Added {new.tag}. Its heartbeat, shown this once:\n")
+    click.echo(f"  curl -fsS -m 10 --retry 5 --retry-connrefused {url}\n")
+    click.echo(f"Append /start, /fail, /log or /$? to report more: {settings.web.url}/docs/heartbeats")
+
+
+@monitor.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@storage_options
+def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
+    """Lists all monitors with their status."""
+    with open_storage(config_file, storage_url) as (settings, database):
+        found = sorted(_load(settings, database), key=lambda one: one.monitor.tag)
+        since = Attendance(database, SystemClock()).absent_since()
+    if as_json:
+        click.echo(json.dumps([_facts(one, since) for one in found], indent=2))
+        return
+    if not found:
+        click.echo(f"No monitors yet in {database.engine.name}. Add one: heartbeat-exporter monitor add nightly-backup")
+        return
+    width = max(len(one.monitor.tag) for one in found)
+    now = SystemClock().now()
+    for one in found:
+        last = one.state.last_success_at
+        age = f"{describe_duration(now - last)} ago" if last is not None else "never"
+        colour = _COLOURS.get(one.standing.status) if since is None else None
+        status = click.style(f"{one.standing.status:<11}", fg=colour)
+        stale = f", not evaluated for {roughly(now - since)}" if since else ""
+        click.echo(f"{one.monitor.tag:<{width}}  {status}  last success {age}{stale}")
+    note_absence(since, now)
+
+
+@monitor.command()
+@click.argument("tag")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@storage_options
+def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
+    """Shows all that is known of the monitor TAG."""
+    _check(tag)
+    with open_storage(config_file, storage_url) as (settings, database):
+        found = _load(settings, database, [_monitors(database).find(tag)])
+        if not found:
+            raise NotFound(f"there is no monitor {tag!r}")
+        recent = History(database).heartbeats(found[0].id, 5)
+        since = Attendance(database, SystemClock()).absent_since()
+    facts = _facts(found[0], since)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        label = name.replace("_", " ")
+        if name == "due" and found[0].monitor.schedule is None:
+            label, value = _expected(found[0], SystemClock().now())
+        if value not in (None, "", {}):
+            click.echo(f"{label:<22}{_shown(value)}")
+    for beat in recent:
+        click.echo(f"{'heartbeat':<22}{_moment(beat.received_at)}  {_told(beat)}")
+    note_absence(since, SystemClock().now())
+
+
+@monitor.command()
+@click.argument("tag")
+@click.option("--for", "duration", metavar="DURATION", help="Resume by itself: a maintenance window for this monitor.")
+@storage_options
+def pause(tag: str, config_file: Path | None, storage_url: str | None, duration: str | None) -> None:
+    """Pauses the monitor TAG. Its heartbeats are taken, but it is never late.
+
+    \b
+    Examples:
+      heartbeat-exporter monitor pause nightly-backup
+      heartbeat-exporter monitor pause nightly-backup --for 2h
+    """
+    if duration is None:
+        _set_paused(tag, True, config_file, storage_url)
+        return
+    _check(tag)
+    with told_plainly():
+        length, now = parse_duration(duration), SystemClock().now()
+        if length <= 0:
+            raise InvalidValue("--for must be longer than 0s")
+    window = Window(name=_pause_of(tag), selector=Selector(tags=(tag,)), starts_at=now, duration=length)
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
+        _monitors(database).find(tag)
+        Maintenances(database, SystemClock()).add(window)
+    click.echo(f"{tag} is in maintenance for {describe_duration(length)}, until {_moment(now + length)}.")
+
+
+@monitor.command()
+@click.argument("tag")
+@storage_options
+def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
+    """Ends the pause of the monitor TAG."""
+    _check(tag)
+    with open_storage(config_file, storage_url) as (_, database), suppress(NotFound):
+        Maintenances(database, SystemClock()).end(_pause_of(tag))
+    _set_paused(tag, False, config_file, storage_url)
+
+
+@monitor.command()
+@click.argument("tag")
+@storage_options
+def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
+    """Removes the monitor TAG. Added again within the retention time, it has its history back."""
+    _check(tag)
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
+        _monitors(database).remove(tag)
+    click.echo(f"Removed {tag}.")
+
+
+def _pause_of(tag: str) -> str:
+    """The name of the window that is a pause with an end."""
+    return f"pause {tag}"[:100]
+
+
+def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: str | None) -> None:
+    _check(tag)
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
+        _monitors(database).set_paused(tag, paused)
+    click.echo(f"{'Paused' if paused else 'Resumed'} {tag}.")
+
+
+def _monitors(database: Database) -> Monitors:
+    return Monitors(database, SystemClock(), uuid.uuid4().hex[:12])
+
+
+def _check(tag: str) -> None:
+    with told_plainly():
+        check_tag(tag)
+
+
+def _secret_of_ones_own(file: Path) -> str:
+    secret, trouble = secret_in(file, pipe_patience=PIPE_PATIENCE)
+    if trouble is not None:
+        raise InvalidValue(f"--secret-file: {click.format_filename(file)}: {trouble}")
+    if len(secret) < SHORTEST:
+        click.echo(
+            f"Warning: the secret has fewer than {SHORTEST} characters and can be guessed; make one with "
+            "`openssl rand -hex 24`",
+            err=True,
+        )
+    return check_secret(secret)
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return ", ".join(f"{key}={text}" for key, text in value.items())
+    return str(value)
+
+
+def _load(settings: Settings, database: Database, ids: Sequence[int] | None = None) -> list[Watched]:
+    """These monitors or all, and what does not count against them, as the service has it."""
+    forgives = settings.after_outage == "forgive"
+    windows = tuple(one.window for one in Maintenances(database, SystemClock()).all())
+    blackouts = Blackouts(database, SystemClock())
+    calendar = Calendar(blackouts.all(), windows, forgives, blackouts.skipped())
+    found = load(database, ids)
+    for one in found:
+        one.uncounted = calendar.of(one.monitor)
+    return found
+
+
+def _facts(one: Watched, absent_since: int | None) -> dict[str, Any]:
+    monitor, state = one.monitor, one.state
+    return {
+        "tag": monitor.tag,
+        "name": monitor.name,
+        "group": monitor.group,
+        "status": one.standing.status.value,
+        "reason": one.standing.reason.value,
+        "since": _moment(one.standing.since),
+        "not_evaluated_since": absence(absent_since),
+        "last_success": _moment(state.last_success_at),
+        "last_failure": _moment(state.last_failure_at),
+        "due": _moment(due_at(monitor, state, one.uncounted)),
+        "last_duration_seconds": state.last_duration / 1000 if state.last_duration is not None else None,
+        "last_exit_code": state.last_exit_code,
+        "received": state.received,
+        "failures": state.failures,
+        "schedule": monitor.schedule,
+        "timezone": monitor.timezone,
+        "degraded_after": format_duration(monitor.degraded_after),
+        "down_after": format_duration(monitor.down_after),
+        "max_runtime": format_duration(monitor.max_runtime) if monitor.max_runtime is not None else None,
+        "evaluation_cron": monitor.evaluation_cron,
+        "labels": dict(monitor.labels),
+        "provisioned": one.provisioned,
+    }
+
+
+def _expected(one: Watched, now: int) -> tuple[str, str | None]:
+    """Without a schedule `due` is the last success; a person wants to know by when the next one has to come."""
+    due = due_at(one.monitor, one.state, one.uncounted)
+    if due is None:
+        return "expected by", None
+    at = one.uncounted.deadline(due, one.monitor.degraded_after, now)
+    return ("expected by" if at > now else "late since"), _moment(at)
+
+
+def _told(beat: Heartbeat) -> str:
+    code = "" if beat.exit_code is None else f", exit code {beat.exit_code}"
+    return f"{beat.kind}{code}"
+
+
+def _moment(at: int | None) -> str | None:
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

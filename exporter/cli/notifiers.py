@@ -1,0 +1,111 @@
+"""`heartbeat-exporter notify test NAME`: does the message arrive?"""
+
+import sys
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from exporter.cli._console import CONFIG_HELP, Group, read_config, told_plainly
+from exporter.config.settings import NotifierSettings, Settings
+from exporter.core.clock import MINUTE, SystemClock
+from exporter.core.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from exporter.presentation.message import Event, Message
+
+TEST_RULE = "notify-test"
+TEST_NAME = "Only a test"
+TEST_DESCRIPTION = "Nothing is wrong, and there is nothing to do: somebody ran `heartbeat-exporter notify test`."
+
+
+@click.group(cls=Group)
+def notify() -> None:
+    """Tries notifiers."""
+
+
+@notify.command()
+@click.argument("name")
+@click.option(
+    "--config.file",
+    "config_file",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=CONFIG_HELP.partition(".")[0] + ".",
+)
+def test(name: str, config_file: Path) -> None:
+    """Sends a real alarm and its recovery through the notifier NAME of the configuration.
+
+    Prints what the other side said. The messages say that they are a test. When one of them cannot be delivered, the
+    reason is printed and the exit status is 1. Nothing is tried twice, and no running service is needed.
+
+    \b
+    Examples:
+      heartbeat-exporter notify test ops --config.file heartbeats.yml
+    """
+    from exporter.notify.notifier import DeliveryFailed
+    from exporter.notify.notifiers import notifier_class
+    from exporter.presentation.message import Event
+
+    with told_plainly():
+        settings = read_config(config_file).settings
+        chosen = _find(settings, name)
+        notifier = notifier_class(chosen.type)(chosen.options)
+    key, began = f"test-{uuid.uuid4().hex}", SystemClock().now()
+    for event in (Event.TRIGGERED, Event.RESOLVED):
+        try:
+            said = notifier.deliver(_message(event, settings, key, began))
+        except DeliveryFailed as error:
+            click.echo(f"{event}: not delivered to {name} ({chosen.type}): {error}", err=True)
+            sys.exit(1)
+        click.echo(f"{event}: delivered to {name} ({chosen.type}): {said or 'no answer, and none is needed'}")
+
+
+def _find(settings: Settings, name: str) -> NotifierSettings:
+    for one in settings.notifiers:
+        if one.name == name:
+            return one
+    known = ", ".join(one.name for one in settings.notifiers)
+    hint = f"it has {known}" if known else "it has none: describe them under notifiers"
+    raise InvalidValue(f"the configuration has no notifier {name[:100]!r}: {hint}")
+
+
+def _message(event: "Event", settings: Settings, key: str, began: int) -> "Message":
+    """Marked as what it is: whoever gets it must not begin to repair anything. Its links lead to the status page."""
+    from exporter.core.alert import Ending
+    from exporter.core.alert_rule import Severity
+    from exporter.core.status import Reason, Status
+    from exporter.presentation.message import Event, Facts, Message, Site
+
+    class StatusPage(Site):
+        """No monitor and no incident belongs to a test."""
+
+        def monitor_url(self, tag: str) -> str:
+            return f"{self.url}/"
+
+        def incident_url(self, id: int) -> str:
+            return f"{self.url}/"
+
+    now, resolved = SystemClock().now(), event is Event.RESOLVED
+    facts = Facts(
+        alert_id=f"{key}-0",
+        rule=TEST_RULE,
+        severity=Severity.CRITICAL,
+        description=TEST_DESCRIPTION,
+        tag=TEST_RULE,
+        name=TEST_NAME,
+        status=Status.DOWN,
+        reason=Reason.MISSED,
+        at=now,
+        triggered_at=began,
+        resolved_at=now if resolved else None,
+        ending=Ending.RECOVERED if resolved else None,
+        last_success_at=began - 12 * MINUTE,
+        due_at=began - 12 * MINUTE,
+        since=began - 2 * MINUTE,
+        output="This is where the end of the job's output would be.\n",
+    )
+    answers = (f"{key}-{Event.TRIGGERED.lower()}",) if resolved else ()
+    site = StatusPage(settings.web.url)
+    return Message(f"{key}-{event.lower()}", event, (facts,), site, now, answers=answers, is_test=True)

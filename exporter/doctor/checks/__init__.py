@@ -1,0 +1,64 @@
+"""What `heartbeat-exporter doctor` looks at. A check is a function in one of these modules, and a line in CHECKS.
+
+Every check is in docs/doctor.md; a test compares. What a check finds holds no secret.
+"""
+
+from collections.abc import Iterator
+
+from exporter.core.errors import HeartbeatExporterError
+from exporter.doctor.checks import clock, configuration, disk, notifications, reach, service, storage, work
+from exporter.doctor.context import Patient
+from exporter.doctor.finding import Check, Finding, Result, problem, skipped
+
+CHECKS = (
+    Check("configuration", configuration.configuration),
+    Check("permissions", configuration.permissions, needs=("configuration",)),
+    Check("access", configuration.access, needs=("configuration",)),
+    Check("database", storage.database, needs=("configuration",)),
+    Check("schema", storage.schema, needs=("database",)),
+    Check("writing", storage.writing, needs=("schema",)),
+    Check("integrity", storage.integrity, needs=("database",)),
+    Check("durability", storage.durability, needs=("database",)),
+    Check("file system", disk.file_system, needs=("database",)),
+    Check("disk space", disk.space, needs=("database",)),
+    Check("disk speed", disk.speed, needs=("database",)),
+    Check("clock", clock.clock, needs=("schema",)),
+    Check("clock synchronisation", clock.synchronisation),
+    Check("presence", work.presence, needs=("schema",)),
+    Check("lease", work.lease, needs=("schema",)),
+    Check("evaluation", work.evaluation, needs=("schema",)),
+    Check("monitors", work.monitors, needs=("schema",)),
+    Check("maintenances", work.maintenances, needs=("schema",)),
+    Check("provisioning", work.provisioning, needs=("schema",)),
+    Check("outbox", notifications.outbox, needs=("schema",)),
+    Check("rules", notifications.rules, needs=("schema",)),
+    Check("notifiers", reach.notifiers, needs=("configuration",), online=True),
+    Check("self heartbeat", reach.self_heartbeat, needs=("configuration",), online=True),
+    Check("service", service.service, needs=("configuration",), online=True),
+    Check("external address", service.external_address, needs=("configuration",), online=True),
+)
+
+
+def examine(patient: Patient) -> Iterator[tuple[str, Finding]]:
+    """Each check's findings, in order. One whose ground another found missing is skipped."""
+    sound: set[str] = set()
+    for check in CHECKS:
+        findings = list(_findings(check, patient, sound))
+        if all(finding.result in (Result.OK, Result.WARNING) for finding in findings):
+            sound.add(check.name)
+        for finding in findings:
+            yield check.name, finding
+
+
+def _findings(check: Check, patient: Patient, sound: set[str]) -> Iterator[Finding]:
+    if check.online and patient.offline:
+        yield skipped("not with --offline")
+        return
+    for name in check.needs:
+        if name not in sound:
+            yield skipped(f"the check {name!r} has to pass first")
+            return
+    try:
+        yield from check.look(patient)
+    except HeartbeatExporterError as error:
+        yield problem(str(error), "See 'It answers 503' in docs/operations.md.")

@@ -1,0 +1,111 @@
+"""Whether those whom we tell can be reached: by name, by connection, by TLS. No message is sent."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from exporter.doctor.context import Patient
+from exporter.doctor.finding import Finding, ok, problem, skipped
+from exporter.notify.notifiers import notifier_class
+from exporter.notify.transport.address_policy import PrivateAddress, connect_public
+from exporter.notify.transport.endpoints import Endpoint, endpoint_of
+from exporter.notify.transport.proxies import UnusableProxy, proxy_for
+
+CONNECT, ALL = 5.0, 12.0
+"""Seconds for one connection, and for all together: looking up a name has no timeout of its own."""
+_TRY = "`heartbeat-exporter notify test NAME` sends a message"
+_ADVICE = f"Look at name, port, firewall, proxy and certificate; {_TRY}."
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One place to connect to, for whom."""
+
+    name: str
+    endpoint: Endpoint
+    public_only: bool = False
+
+
+def notifiers(patient: Patient) -> Iterator[Finding]:
+    """Every notifier's host can be connected to."""
+    tasks: list[Task] = []
+    for one in patient.configured.notifiers:
+        endpoints = notifier_class(one.type)(one.options).endpoints()
+        public_only = not one.options.allow_private_addresses
+        if not endpoints:
+            yield skipped(f"{one.name}: {one.type} does not tell where it connects to; {_TRY}")
+        tasks += [Task(one.name, endpoint, public_only) for endpoint in endpoints]
+    yield from _in_parallel(tasks)
+    if not patient.configured.notifiers:
+        yield ok("there are none")
+
+
+def self_heartbeat(patient: Patient) -> Iterator[Finding]:
+    """Whoever watches us can be connected to."""
+    settings = patient.configured.self_heartbeat
+    if settings is None:
+        yield skipped("there is none configured: who watches the exporter? See self_heartbeat in docs/configuration.md")
+        return
+    yield from _in_parallel([Task("self_heartbeat", endpoint_of(settings.url.reveal()))])
+
+
+def look(task: Task) -> Finding:
+    """One connection, closed again. Blocks for as long as looking up a name does, and CONNECT seconds more."""
+    name, endpoint = task.name, task.endpoint
+    to, where = (endpoint.host, endpoint.port), str(endpoint)
+    try:
+        proxy = (
+            proxy_for(urlsplit(f"{'https' if endpoint.tls else 'http'}://{endpoint}/")) if endpoint.by_http else None
+        )
+    except UnusableProxy:
+        return problem(f"{name}: the environment names a proxy that is none", "Use http:// or https:// for it.")
+    if proxy is not None:
+        parts = urlsplit(proxy)
+        to = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        where += f" through the proxy {to[0]}:{to[1]}"
+    try:
+        public_only = task.public_only and proxy is None
+        with connect_public(*to, CONNECT) if public_only else socket.create_connection(to, CONNECT) as made:
+            if endpoint.tls and proxy is None:
+                context = ssl.create_default_context(cafile=endpoint.ca_file)
+                with context.wrap_socket(made, server_hostname=endpoint.host):
+                    return ok(f"{name}: {where} can be reached, its certificate is good")
+        return ok(f"{name}: {where} can be reached")
+    except PrivateAddress:
+        advice = "Give a public host, or set allow_private_addresses."
+        return problem(f"{name}: {where} is at a private address, and those are forbidden to it", advice)
+    except (OSError, ValueError) as error:
+        return problem(f"{name}: {where}: {_said(error)}", _ADVICE)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return "no address is known for this name"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLError):
+        return f"no secure connection: {getattr(error, 'verify_message', '') or 'it does not speak TLS'}"
+    return str(getattr(error, "strerror", None) or "the connection broke off").lower()
+
+
+def _in_parallel(tasks: Sequence[Task]) -> Iterator[Finding]:
+    """In their order. A thread that hangs in a look-up is left alone, and does not keep the program from ending."""
+    found: dict[int, Finding] = {}
+    done = threading.Condition()
+
+    def run(place: int) -> None:
+        finding = look(tasks[place])
+        with done:
+            found[place] = finding
+            done.notify()
+
+    for place in range(len(tasks)):
+        threading.Thread(target=run, args=(place,), daemon=True).start()
+    with done:
+        done.wait_for(lambda: len(found) == len(tasks), ALL)
+        known = dict(found)
+    for place, task in enumerate(tasks):
+        yield known.get(place) or problem(f"{task.name}: {task.endpoint}: no answer within {ALL:g} s", _ADVICE)

@@ -1,0 +1,98 @@
+"""The database: there, of this version, writable, undamaged, and keeping what it takes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from exporter.core.errors import SchemaTooNew
+from exporter.doctor.context import Patient
+from exporter.doctor.finding import Finding, counted, ok, problem, skipped, warning
+from exporter.storage import schema as schemas
+
+_SLOW_ANSWER = 0.02
+_SLOW_WRITE = 0.5
+"""Seconds."""
+
+
+def database(patient: Patient) -> Iterator[Finding]:
+    """It is there and answers."""
+    opened = patient.database
+    name = opened.engine.name
+    if opened.engine.place() is None:
+        yield problem(
+            f"there is no database {name}",
+            "Start the service, which makes it; or give the service's --config.file or --storage.url: a relative path "
+            "belongs to the configuration file's folder, or to the working directory on the command line.",
+        )
+        return
+    with opened.read("open database"):
+        list(opened.peewee.execute_sql("SELECT 1"))
+        began = time.monotonic()
+        list(opened.peewee.execute_sql("SELECT 1"))
+        took = time.monotonic() - began
+        size = opened.engine.size()
+    found = f"{name}: {size / 1e6:.1f} MB, answers in {took * 1e3:.1f} ms"
+    if took > _SLOW_ANSWER:
+        yield warning(found, "Is the network to the database slow, or its machine busy? Each heartbeat waits for it.")
+    else:
+        yield ok(found)
+
+
+def schema(patient: Patient) -> Iterator[Finding]:
+    """It has this version's schema."""
+    try:
+        missing = schemas.pending(patient.database)
+    except SchemaTooNew as error:
+        yield problem(str(error), "Install the version that the service has, and ask its doctor.")
+        return
+    if missing:
+        yield problem(
+            f"the schema is of an older version: {counted(len(missing), 'migration')} to apply, {', '.join(missing)}",
+            "Make a backup, then start this version's service, or run `heartbeat-exporter migrate`.",
+        )
+    else:
+        yield ok("this version's")
+
+
+class _Undo(Exception):
+    """Ends a transaction that nobody shall see."""
+
+
+def writing(patient: Patient) -> Iterator[Finding]:
+    """It takes a write, which is taken back."""
+    opened = patient.database
+    began = time.monotonic()
+    with suppress(_Undo), opened.write("write"):
+        opened.tables.settings.insert(**{"key": "doctor", "value": "looks"}).execute()
+        raise _Undo
+    took = time.monotonic() - began
+    found = f"a write took {took * 1e3:.0f} ms, and was taken back"
+    if took > _SLOW_WRITE:
+        yield warning(found, "Another program holds the database's lock for long, or the machine is busy.")
+    else:
+        yield ok(found)
+
+
+def integrity(patient: Patient) -> Iterator[Finding]:
+    """The engine finds nothing damaged."""
+    with patient.database.read("check integrity"):
+        damage = patient.database.engine.damage()
+    if damage is None:
+        yield skipped("the database's server looks after that itself")
+    elif damage:
+        yield problem(
+            f"damaged: {'; '.join(damage)[:300]}",
+            "Stop the service, keep the file aside, and restore the last good backup (docs/operations.md).",
+        )
+    else:
+        yield ok("nothing is damaged")
+
+
+def durability(patient: Patient) -> Iterator[Finding]:
+    """What is acknowledged stays, and more can be taken."""
+    with patient.database.read("check settings"):
+        risks = patient.database.engine.risks()
+    for risk in risks:
+        yield problem(risk, "Change it in the server's configuration (postgresql.conf).")
+    if not risks:
+        yield ok("what is committed is on the disk")

@@ -1,0 +1,203 @@
+"""Which monitors are due for evaluation, and how an evaluation's outcome is written down: at most once."""
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.core.alert import Observation
+from exporter.core.fleet import Fleet, Watched
+from exporter.core.timeline import Standing
+from exporter.core.uptime import NOTHING_HAPPENED, Past
+from exporter.fleet.status_history import load_pasts_of
+from exporter.storage.database import LONGEST, Bulk, Database, Prepared, Transaction, param
+from exporter.storage.repositories.history import Transition
+from exporter.storage.rows import chunks
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A monitor whose status may have changed."""
+
+    monitor_id: int
+    since: int
+    """`next_evaluation_at`: the earliest moment at which it may have."""
+    evaluated_at: int
+    """The moment up to which it was evaluated last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one evaluation found. It is written only if nothing arrived and nobody else wrote meanwhile."""
+
+    due: Due
+    watched: Watched
+    """As it was read from the database."""
+    received: int
+    """Heartbeats that the monitor had received when it was read."""
+    before: Standing
+    after: Standing
+    transitions: Sequence[Transition]
+    evaluated_at: int
+    next_evaluation_at: int | None
+    observations: Sequence[Observation] = ()
+    """What alerts are counted by: each change of status, or with `evaluation_cron` what each tick found."""
+
+
+class Evaluations:
+    """Queries and the one conditional write; all methods block and raise StorageUnavailable."""
+
+    def __init__(self, database: Database, fleet: Fleet, replica: str) -> None:
+        self._db = database
+        self._fleet = fleet
+        self._replica = replica
+        states, transitions = database.tables.states, database.tables.transitions
+        self._settle = Prepared(
+            database,
+            states.update(
+                **{
+                    "status": param("status"),
+                    "reason": param("reason"),
+                    "status_since": param("status_since"),
+                    "evaluated_at": param("evaluated_at"),
+                    "next_evaluation_at": param("next_evaluation_at"),
+                }
+            ).where(states.monitor_id == param("monitor_id")),
+        )
+
+        self._present = Bulk(
+            database,
+            lambda ids: database.locking(
+                states.select(states.monitor_id, states.status, states.received, states.next_evaluation_at)
+                .where(states.monitor_id.in_([param("monitor_id")] * ids))
+                .order_by(states.monitor_id)
+            ),
+        )
+        self._transition = Prepared(
+            database,
+            transitions.insert(
+                **{
+                    column: param(column)
+                    for column in ("monitor_id", "at", "status", "reason", "observed_at", "replica")
+                }
+            ),
+        )
+
+    def due(self, now: int, limit: int) -> list[Due]:
+        """The monitors to evaluate by `now`, the longest due first."""
+        states = self._db.tables.states
+        query = (
+            states.select(states.monitor_id, states.next_evaluation_at, states.evaluated_at)
+            .where(states.next_evaluation_at <= now)
+            .order_by(states.next_evaluation_at)
+            .limit(limit)
+        )
+        with self._db.read("find due monitors"):
+            return [Due(*row) for row in query.tuples()]
+
+    def next_due(self) -> int | None:
+        """The moment at which the next monitor comes due; None when none ever does."""
+        states = self._db.tables.states
+        query = (
+            states.select(states.next_evaluation_at)
+            .where(states.next_evaluation_at.is_null(False))
+            .order_by(states.next_evaluation_at)
+            .limit(1)
+        )
+        with self._db.read("find next due"):
+            return next((int(row[0]) for row in query.tuples()), None)
+
+    def settle(
+        self,
+        outcomes: Sequence[Outcome],
+        check: Callable[[], None],
+        also: Callable[[Transaction, Sequence[Outcome]], None] = lambda transaction, settled: None,
+        left_out: Callable[[], Container[int]] = tuple,
+    ) -> list[Outcome]:
+        """Writes all in one transaction and returns those that took effect.
+
+        `check` is called inside it and raises to undo everything: this is where a lost lease stops a late writer.
+        `also` writes what follows from those that took effect, in the same transaction. `left_out` is called inside it
+        too: the ids of monitors of which something is known by then that their outcomes do not rest on.
+        """
+        with self._db.write("record evaluations", within=LONGEST) as transaction:
+            check()
+            left = left_out()
+            outcomes = [one for one in outcomes if one.due.monitor_id not in left]
+            settled = self._as_judged(transaction, outcomes)
+            transaction.execute_many(self._settle, [self._settle.row(_state_row(one)) for one in settled])
+            transaction.execute_many(
+                self._transition,
+                [self._transition.row(row) for one in settled for row in _transition_rows(one, self._replica)],
+            )
+            also(transaction, settled)
+            changed = [one.due.monitor_id for one in settled if one.transitions]
+            pasts: dict[int, Past] = {}
+            for some in chunks(changed):
+                pasts.update(load_pasts_of(self._db, some))
+            transaction.after_commit.append(lambda: self._tell_fleet(settled, pasts))
+        return settled
+
+    def set_aside(self, due: Due, until: int | None) -> None:
+        """Puts off a monitor that cannot be evaluated, for ever when None, so that it holds up nobody else."""
+        states = self._db.tables.states
+        with self._db.write("set monitor aside"):
+            states.update(**{"next_evaluation_at": until}).where(states.monitor_id == due.monitor_id).execute()
+
+    def reconsider_all(self, now: int) -> None:
+        """Has every monitor evaluated again after the clock was set back: deadlines lie in a future that is gone. So do
+        moments of receipt, which become `now`: else every later heartbeat would count as received before them.
+        """
+        tables = self._db.tables
+        states = tables.states
+        with self._db.write("reconsider all monitors"):
+            self._db.lock(states.select(states.monitor_id).order_by(states.monitor_id))
+            for table, names in (
+                (states, ("last_received_at", "last_success_at", "last_failure_at", "last_start_at")),
+                (states, ("evaluated_at", "next_evaluation_at")),
+                (tables.runs, ("started_at",)),
+                (tables.heartbeats, ("received_at",)),
+            ):
+                for name in names:
+                    table.update(**{name: now}).where(getattr(table, name) > now).execute()
+
+    def _as_judged(self, transaction: Transaction, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Those whose monitors are as they were when they were judged, and stay so until the transaction ends."""
+        ids = sorted(one.due.monitor_id for one in outcomes)
+        found = {id: tuple(state) for id, *state in self._present.read(transaction, ids)}
+        return [
+            one
+            for one in outcomes
+            if found.get(one.due.monitor_id) == (one.before.status.value, one.received, one.due.since)
+        ]
+
+    def _tell_fleet(self, settled: Sequence[Outcome], pasts: Mapping[int, Past]) -> None:
+        for outcome in settled:
+            watched = self._fleet.with_id(outcome.due.monitor_id)
+            if watched is not None and watched.standing != outcome.after:
+                watched.past = pasts.get(outcome.due.monitor_id, NOTHING_HAPPENED)
+                watched.standing = outcome.after
+
+
+def _state_row(one: Outcome) -> dict[str, Any]:
+    return {
+        "status": one.after.status.value,
+        "reason": one.after.reason.value,
+        "status_since": one.after.since,
+        "evaluated_at": one.evaluated_at,
+        "next_evaluation_at": one.next_evaluation_at,
+        "monitor_id": one.due.monitor_id,
+    }
+
+
+def _transition_rows(one: Outcome, replica: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "monitor_id": one.due.monitor_id,
+            "at": transition.at,
+            "status": transition.status.value,
+            "reason": transition.reason.value,
+            "observed_at": transition.observed_at,
+            "replica": replica,
+        }
+        for transition in one.transitions
+    ]

@@ -1,0 +1,139 @@
+"""Judges one monitor: which transitions it went through since it was judged last, and when to look again. Pure."""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+
+from exporter.core.alert import Observation
+from exporter.core.calendar.schedule import next_tick
+from exporter.core.clock import SECOND
+from exporter.core.fleet import Watched
+from exporter.core.heartbeat import Heartbeat, HeartbeatState, apply
+from exporter.core.monitor import Monitor
+from exporter.core.order import moment, started_before
+from exporter.core.spans import covering
+from exporter.core.status import Status, evaluate
+from exporter.core.timeline import Standing, changes
+from exporter.evaluation.outcomes import Due, Outcome
+from exporter.storage.repositories.history import Transition
+
+MAX_TICKS = 1000
+"""Ticks of `evaluation_cron` looked at after a stall; older ones are passed over."""
+
+AHEAD = 2 * SECOND
+"""A heartbeat may be stamped so much later than the evaluation that finds it; one later still was stamped by a clock
+that is or was ahead."""
+
+
+def starts_from(watched: Watched, due: Due, now: int) -> int:
+    """The moment from which the past of this monitor matters: heartbeats after it have to be replayed. Never one before
+    that up to which it was evaluated: what was written of the time until then stays, whatever became known later.
+    """
+    evaluated_at = min(due.evaluated_at, now)
+    return evaluated_at if watched.monitor.evaluation_cron is not None else max(due.since, evaluated_at)
+
+
+def judge(watched: Watched, due: Due, log: Sequence[Heartbeat], now: int) -> Outcome:
+    """`log` is what is kept of the monitor's heartbeats, in the order of receipt; it is needed only if any came after
+    `starts_from`. When it does not lead to the present state, that one stands for the past as well.
+    """
+    monitor, since = watched.monitor, starts_from(watched, due, now)
+    state, beats = watched.state, _arrived(log, since, now)
+    if beats:
+        before = HeartbeatState(runs=started_before(state.runs, log))
+        earlier = apply(before, log[: -len(beats)], monitor.max_runtime)
+        whole = earlier.last_outcome is not None or len(log) == state.received
+        if whole and _alike(monitor, apply(earlier, beats, monitor.max_runtime), state):
+            state = earlier
+        else:
+            beats, since = (), now
+    if monitor.evaluation_cron is not None and not monitor.paused and watched.standing.status is not Status.PAUSED:
+        return _at_ticks(watched, due, state, beats, since, now)
+    standing = watched.standing
+    transitions: list[Transition] = []
+    for change in changes(monitor, state, standing, since, now, beats, watched.uncounted):
+        if change.status is not standing.status:
+            transitions.append(Transition(change.since, change.status, change.reason, now))
+        standing = change
+    observations = [Observation(one.at, one.status, one.reason) for one in transitions]
+    return _outcome(watched, due, standing, transitions, now, _look_again(watched, now), observations)
+
+
+def _arrived(log: Sequence[Heartbeat], since: int, now: int) -> Sequence[Heartbeat]:
+    """The end of `log` that came after `since`; nothing if it reaches into the future, where nothing can be judged."""
+    if not log or log[-1].received_at > now + AHEAD:
+        return ()
+    return log[bisect_right(log, since, key=moment) :]
+
+
+def _alike(monitor: Monitor, state: HeartbeatState, other: HeartbeatState) -> bool:
+    """Whether the status is worked out from both in the same way."""
+    runs = monitor.max_runtime is None or state.runs == other.runs
+    return runs and (state.last_outcome, state.last_success_at) == (other.last_outcome, other.last_success_at)
+
+
+def _at_ticks(
+    watched: Watched, due: Due, state: HeartbeatState, beats: Sequence[Heartbeat], since: int, now: int
+) -> Outcome:
+    """With `evaluation_cron`, what happened between two ticks shows only in what the later one finds."""
+    monitor = watched.monitor
+    standing, evaluated_at = watched.standing, min(due.evaluated_at, now)
+    transitions: list[Transition] = []
+    observations: list[Observation] = []
+    for tick in _ticks(watched, evaluated_at, now):
+        arrived = [beat for beat in beats if since < beat.received_at <= tick]
+        found = list(changes(monitor, state, standing, min(since, tick), tick, arrived, watched.uncounted))
+        state, since, evaluated_at = apply(state, arrived, monitor.max_runtime), tick, tick
+        if found and found[-1].status is standing.status:
+            standing = Standing(standing.status, found[-1].reason, standing.since)
+        elif found:
+            standing = found[-1]
+            transitions.append(Transition(standing.since, standing.status, standing.reason, tick))
+        observations.append(Observation(tick, standing.status, standing.reason))
+    return _outcome(watched, due, standing, transitions, evaluated_at, _look_again(watched, now), observations)
+
+
+def _ticks(watched: Watched, after: int, until: int) -> list[int]:
+    """The ticks of `evaluation_cron` after one moment and up to another, the last MAX_TICKS of them.
+
+    At a tick inside a blackout nobody looked, so it is none: neither a status nor the count of an alert comes of it.
+    """
+    monitor, blackouts = watched.monitor, watched.uncounted.blackouts
+    assert monitor.evaluation_cron is not None
+    found: deque[int] = deque(maxlen=MAX_TICKS)
+    tick = next_tick(monitor.evaluation_cron, monitor.timezone, after)
+    while tick <= until:
+        away = covering(blackouts, tick)
+        if away is None:
+            found.append(tick)
+        tick = next_tick(monitor.evaluation_cron, monitor.timezone, tick if away is None else away.end - 1)
+    return list(found)
+
+
+def _look_again(watched: Watched, now: int) -> int | None:
+    monitor = watched.monitor
+    if monitor.evaluation_cron is not None and not monitor.paused:
+        return next_tick(monitor.evaluation_cron, monitor.timezone, now)
+    return evaluate(monitor, watched.state, now, watched.uncounted).next_change_at
+
+
+def _outcome(
+    watched: Watched,
+    due: Due,
+    standing: Standing,
+    transitions: Sequence[Transition],
+    evaluated_at: int,
+    next_evaluation_at: int | None,
+    observations: Sequence[Observation],
+) -> Outcome:
+    return Outcome(
+        due,
+        watched,
+        watched.state.received,
+        watched.standing,
+        standing,
+        transitions,
+        evaluated_at,
+        next_evaluation_at,
+        observations,
+    )

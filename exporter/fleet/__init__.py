@@ -1,0 +1,1 @@
+"""Keeps the in-memory fleet current with the database."""

@@ -1,0 +1,156 @@
+"""Reads whole monitors out of the database: definition, state, open runs and standing, as the fleet holds them."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from peewee import fn
+
+from exporter.core.calendar.schedule import next_tick
+from exporter.core.errors import HeartbeatExporterError
+from exporter.core.fleet import Fleet, Watched
+from exporter.core.heartbeat import NO_HEARTBEATS, Run
+from exporter.core.monitor import Monitor
+from exporter.core.status import Reason, Status
+from exporter.core.timeline import Standing
+from exporter.core.uptime import NOTHING_HAPPENED
+from exporter.fleet.status_history import load_pasts
+from exporter.storage.database import Database
+from exporter.storage.rows import chunks, monitor_of, standing_of, state_of
+from exporter.storage.tables import MONITOR_COLUMNS, STANDING_COLUMNS, STATE_COLUMNS
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError, HeartbeatExporterError)
+"""What reading a row raises whose values no version of ours wrote."""
+PART = 20_000
+"""Monitors read by one query when all are."""
+
+
+def load(database: Database, ids: Sequence[int] | None = None, *, pasts: bool = True) -> list[Watched]:
+    """The monitors with these ids, or all of them; removed ones are left out. Raises StorageUnavailable.
+
+    Without their `pasts` they are for looking at, not for the fleet.
+    """
+    monitors, states = database.tables.monitors, database.tables.states
+    found: list[Watched] = []
+    with database.read("read monitors"):
+        runs = load_runs(database, None) if ids is None else {}
+        for some in _parts(database) if ids is None else chunks(ids):
+            part = list(_load(database, _among(monitors.id, some), load_runs(database, some) if ids else runs))
+            if pasts:
+                known = load_pasts(database, _among(states.monitor_id, some))
+                for watched in part:
+                    watched.past = known.get(watched.id, NOTHING_HAPPENED)
+            found += part
+    return found
+
+
+def load_standings(database: Database, ids: Sequence[int]) -> dict[int, Standing]:
+    """The standings of these monitors as they are in the database now. Raises StorageUnavailable."""
+    states = database.tables.states
+    query = states.select(states.monitor_id, *(getattr(states, column) for column in STANDING_COLUMNS))
+    with database.read("read standings"):
+        return {
+            int(id): standing_of(*row)
+            for some in chunks(ids)
+            for id, *row in query.where(states.monitor_id.in_(some)).tuples()
+        }
+
+
+def load_present(database: Database, fleet: Fleet, ids: Sequence[int]) -> dict[int, Watched]:
+    """These monitors as they are in the database now, with the fleet's calendar; removed ones are left out. The fleet
+    itself may be behind what other processes wrote. Raises StorageUnavailable.
+    """
+    present = {watched.id: watched for watched in load(database, sorted(set(ids)), pasts=False)}
+    for watched in present.values():
+        watched.uncounted = fleet.calendar.of(watched.monitor)
+    return present
+
+
+def load_ids_with(database: Database, statuses: Sequence[Status]) -> list[int]:
+    """The ids of the monitors that have one of these statuses in the database now. Raises StorageUnavailable."""
+    states = database.tables.states
+    query = states.select(states.monitor_id).where(states.status.in_([one.value for one in statuses]))
+    with database.read("read standings"):
+        return [int(row[0]) for row in query.order_by(states.monitor_id).tuples()]
+
+
+def _among(column: Any, ids: Sequence[int]) -> Any:
+    """A range is asked for as one."""
+    if isinstance(ids, range):
+        return (column >= ids.start) & (column < ids.stop)
+    return column.in_(ids)
+
+
+def _parts(database: Database) -> Iterator[range]:
+    """The ids of all monitors, so many at a time that no answer is long in coming."""
+    monitors = database.tables.monitors
+    newest = next(iter(monitors.select(fn.MAX(monitors.id)).tuples()))[0] or 0
+    return (range(start, start + PART) for start in range(1, newest + 1, PART))
+
+
+def load_runs(database: Database, ids: Sequence[int] | None) -> Mapping[int, tuple[Run, ...]]:
+    """Open runs by monitor, in the order in which they were started, whatever the clock did."""
+    runs = database.tables.runs
+    query = runs.select(runs.monitor_id, runs.rid, runs.started_at).order_by(runs.id)
+    found: dict[int, tuple[Run, ...]] = {}
+    for monitor_id, rid, started_at in (query if ids is None else query.where(runs.monitor_id.in_(ids))).tuples():
+        found[monitor_id] = (*found.get(monitor_id, ()), Run(rid, started_at))
+    return found
+
+
+def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -> Iterator[Watched]:
+    monitors, states = database.tables.monitors, database.tables.states
+    query = (
+        monitors.select(
+            monitors.id,
+            monitors.digest,
+            monitors.provisioned,
+            monitors.paused_by_hand,
+            *(getattr(monitors, column) for column in MONITOR_COLUMNS),
+            *(getattr(states, column) for column in STATE_COLUMNS),
+            *(getattr(states, column) for column in STANDING_COLUMNS),
+        )
+        .join(states, on=(states.monitor_id == monitors.id))
+        .where(monitors.removed_at.is_null() & which)
+    )
+    first_state = 4 + len(MONITOR_COLUMNS)
+    first_standing = first_state + len(STATE_COLUMNS)
+    for row in query.tuples():
+        id, digest, provisioned, by_hand = row[:4]
+        definition, state = row[4:first_state], row[first_state:first_standing]
+        unreadable = False
+        try:
+            monitor = monitor_of(definition, bool(by_hand))
+            check_ticks(monitor)
+            standing, heartbeats = standing_of(*row[first_standing:]), state_of(state, runs.get(id, ()))
+        except UNREADABLE as error:
+            # The others must not suffer, and its sender must not be sent away: it is kept, and never evaluated.
+            log.error("the monitor %s cannot be read from the database and is set aside: %s", definition[0], error)
+            monitor = Monitor(tag=str(definition[0]), paused=True)
+            standing, heartbeats = Standing(Status.PAUSED, Reason.PAUSED, 0), NO_HEARTBEATS
+            unreadable = True
+        yield Watched(
+            id=id,
+            monitor=monitor,
+            digest=bytes(digest),
+            standing=standing,
+            state=heartbeats,
+            provisioned=bool(provisioned),
+            unreadable=unreadable,
+        )
+
+
+def check_ticks(monitor: Monitor) -> None:
+    """Raises one of UNREADABLE when a schedule of the database's cannot be worked with."""
+    for expression in (monitor.schedule, monitor.evaluation_cron):
+        if expression is not None:
+            _check_ticks(expression, monitor.timezone)
+
+
+@lru_cache(maxsize=4096)
+def _check_ticks(expression: str, timezone: str) -> None:
+    """Many monitors share one."""
+    next_tick(expression, timezone, 0)

@@ -1,0 +1,1 @@
+"""Every monitor's series, rendered."""

@@ -1,0 +1,226 @@
+"""The families that every monitor has: name, type, help and samples, as data.
+
+A new metric is an entry in FAMILIES and a line in docs/metrics.md; the tests find whichever is missing.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from operator import attrgetter
+from typing import Any
+
+from exporter.core.exclusions import Uncounted
+from exporter.core.heartbeat import HeartbeatState
+from exporter.core.monitor import Monitor
+from exporter.core.status import Reason, Status, due_at
+from exporter.core.uptime import ALWAYS_UP, WINDOWS, Ratios
+from exporter.metrics.exposition.format import escape_label, go_count, go_float, go_seconds
+
+
+class Part(Enum):
+    """Which part of a monitor a family is made from; while that part stays, so do its lines."""
+
+    MONITOR = "monitor"
+    STANDING = "standing"
+    STATE = "state"
+    DUE = "monitor, state and what does not count"
+    """As a triple."""
+    CLOCK = "clock"
+    """The state, made anew at every scrape."""
+    PAST = "past and standing"
+    """Made anew every so often, where anything happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    name: str
+    """Without `_total`, which only a counter's samples have."""
+    type: str
+    help: str
+    part: Part
+    value: Callable[[Any], Any]
+    """From that part, what the lines are made of; while it stays equal, so do they. None is no line."""
+    show: Callable[[Any], str]
+    """The value as Prometheus reads it."""
+    lines: Callable[[Any, str], str] | None = None
+    """All lines of a monitor, from the value and its tag as `tag="…"`, where one line with one value is not enough."""
+
+    @property
+    def sample_name(self) -> str:
+        return f"{self.name}_total" if self.type == "counter" else self.name
+
+    def render(self, values: Iterable[Any], tags: Iterable[str]) -> bytes:
+        """The lines of many monitors."""
+        if self.lines is not None:
+            lines = self.lines
+            return "".join([lines(value, tag) for value, tag in zip(values, tags, strict=True)]).encode()
+        name, show = self.sample_name, self.show
+        found = [
+            f"{name}{{{tag}}} {show(value)}\n" for value, tag in zip(values, tags, strict=True) if value is not None
+        ]
+        return "".join(found).encode()
+
+
+def _seconds(name: str, help: str, part: Part, value: Callable[[Any], int | None]) -> Family:
+    return Family(name, "gauge", help, part, value, go_seconds)
+
+
+def _counter(name: str, help: str, value: Callable[[HeartbeatState], int]) -> Family:
+    return Family(name, "counter", help, Part.STATE, value, go_count)
+
+
+def _due(part: tuple[Monitor, HeartbeatState, Uncounted]) -> int | None:
+    """None as well when a schedule cannot be read any more: one monitor's must not cost all of them the scrape."""
+    try:
+        return due_at(*part)
+    except Exception:  # noqa: BLE001 - the evaluation says which and why
+        return None
+
+
+def _info(monitor: Monitor, tag: str) -> str:
+    labels = {
+        "name": monitor.name or monitor.tag,
+        "group": monitor.group,
+        "schedule": monitor.schedule or "",
+        "tag": monitor.tag,
+        "timezone": monitor.timezone,
+        **{f"label_{key}": value for key, value in monitor.labels},
+    }
+    pairs = ",".join(f'{key}="{escape_label(value)}"' for key, value in sorted(labels.items()))
+    return f"heartbeat_info{{{pairs}}} 1.0\n"
+
+
+_ALWAYS_UP = "".join(f'heartbeat_uptime_ratio{{%s,window="{name}"}} 1.0\n' for name in WINDOWS)
+
+
+def _uptime(ratios: Ratios, tag: str) -> str:
+    if ratios is ALWAYS_UP:
+        return _ALWAYS_UP % ((tag,) * len(WINDOWS))
+    return "".join(
+        f'heartbeat_uptime_ratio{{{tag},window="{name}"}} {go_float(ratio)}\n'
+        for name, ratio in zip(WINDOWS, ratios, strict=True)
+        if ratio is not None
+    )
+
+
+_STATUS_LINES = {
+    now: "".join(
+        f'heartbeat_status{{status="{status.value}",%s}} {"1.0" if status is now else "0.0"}\n' for status in Status
+    )
+    for now in Status
+}
+
+
+def _status(now: Status, tag: str) -> str:
+    return _STATUS_LINES[now] % ((tag,) * len(Status))
+
+
+def _reason(reason: Reason, tag: str) -> str:
+    return f'heartbeat_status_reason{{reason="{reason.value}",{tag}}} 1.0\n'
+
+
+FAMILIES: Sequence[Family] = (
+    Family(
+        "heartbeat_info",
+        "gauge",
+        "What the monitor is; always 1.",
+        Part.MONITOR,
+        lambda monitor: monitor,
+        str,
+        _info,
+    ),
+    Family(
+        "heartbeat_status",
+        "gauge",
+        "1 for the status the monitor has, 0 for the others.",
+        Part.STANDING,
+        attrgetter("status"),
+        str,
+        _status,
+    ),
+    _seconds(
+        "heartbeat_status_since_timestamp_seconds",
+        "When the monitor's status began, in Unix time.",
+        Part.STANDING,
+        attrgetter("since"),
+    ),
+    # Not one series for each reason: it is asked for by reason, and then only the monitors that have it answer.
+    Family(
+        "heartbeat_status_reason",
+        "gauge",
+        "Why the monitor has its status; always 1.",
+        Part.STANDING,
+        attrgetter("reason"),
+        str,
+        _reason,
+    ),
+    Family(
+        "heartbeat_uptime_ratio",
+        "gauge",
+        "Share of the time that counts in which the monitor was UP or DEGRADED.",
+        Part.PAST,
+        lambda ratios: ratios,
+        str,
+        _uptime,
+    ),
+    # Its value is the moment of the last success; the renderer takes the clock's moment less that.
+    _seconds(
+        "heartbeat_age_seconds",
+        "Seconds since the last success, at the moment of the scrape.",
+        Part.CLOCK,
+        attrgetter("last_success_at"),
+    ),
+    _seconds(
+        "heartbeat_last_success_timestamp_seconds",
+        "When the last success was received, in Unix time.",
+        Part.STATE,
+        attrgetter("last_success_at"),
+    ),
+    _seconds(
+        "heartbeat_last_failure_timestamp_seconds",
+        "When the last failure was received, in Unix time.",
+        Part.STATE,
+        attrgetter("last_failure_at"),
+    ),
+    _seconds(
+        "heartbeat_last_start_timestamp_seconds",
+        "When the last start was received, in Unix time.",
+        Part.STATE,
+        attrgetter("last_start_at"),
+    ),
+    _seconds(
+        "heartbeat_due_timestamp_seconds",
+        "From when lateness counts, in Unix time.",
+        Part.DUE,
+        _due,
+    ),
+    _seconds(
+        "heartbeat_degraded_after_seconds",
+        "Lateness beyond which the monitor is DEGRADED.",
+        Part.MONITOR,
+        attrgetter("degraded_after"),
+    ),
+    _seconds(
+        "heartbeat_down_after_seconds",
+        "Lateness beyond which the monitor is DOWN.",
+        Part.MONITOR,
+        attrgetter("down_after"),
+    ),
+    _counter("heartbeat_received", "Heartbeats received, of every kind.", attrgetter("received")),
+    _counter("heartbeat_failures", "Failures received.", attrgetter("failures")),
+    _counter("heartbeat_starts", "Starts received.", attrgetter("starts")),
+    _seconds(
+        "heartbeat_last_duration_seconds",
+        "How long the last run took whose start was received.",
+        Part.STATE,
+        attrgetter("last_duration"),
+    ),
+    Family(
+        "heartbeat_last_exit_code",
+        "gauge",
+        "Exit code of the last run; 0 is success.",
+        Part.STATE,
+        attrgetter("last_exit_code"),
+        go_float,
+    ),
+)

@@ -1,0 +1,54 @@
+"""Series of alerts, incidents and what is owed to notifiers, worked out when they are scraped."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from exporter.core.clock import SECOND, Clock
+from exporter.storage.repositories.alert_board import AlertBoard
+
+
+class Alarms:
+    """A collector."""
+
+    def __init__(self, board: AlertBoard, clock: Clock, prefix: str) -> None:
+        self._board = board
+        self._clock = clock
+        self._prefix = prefix
+        self.notifiers: tuple[str, ...] = ()
+        """Those that are configured: what they are owed is shown even when it is nothing."""
+
+    def describe(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "heartbeat_alert_firing", "1 while the alert is triggered.", labels=["tag", "alert", "severity"]
+        )
+        yield GaugeMetricFamily(f"{self._prefix}incidents_open", "Incidents that are not resolved.")
+        for name, help in (
+            ("notifications_pending", "Messages owed to the notifier."),
+            ("notifications_dead", "Messages given up: they were not delivered."),
+            ("notifications_oldest_pending_age_seconds", "How long the oldest message has been owed; 0 without any."),
+            (
+                "notifier_hold_seconds",
+                "Time for which the receiver asked the notifier to wait; 0 when it does not wait.",
+            ),
+        ):
+            yield GaugeMetricFamily(f"{self._prefix}{name}", help, labels=["notifier"])
+
+    def collect(self) -> Iterator[Metric]:
+        firing, incidents, pending, dead, oldest, hold = self.describe()
+        for alert in sorted(self._board.firing.values(), key=lambda one: (one.tag, one.rule)):
+            firing.add_metric([alert.tag, alert.rule, alert.severity.value], 1)  # type: ignore[attr-defined]
+        incidents.add_metric([], self._board.incidents_open)  # type: ignore[attr-defined]
+        now = self._clock.now()
+        queues = {queue.notifier: queue for queue in self._board.queues}
+        holds = self._board.holds
+        for name in sorted({*queues, *self.notifiers, *holds}):
+            queue = queues.get(name)
+            since = queue.oldest_pending_at if queue is not None else None
+            pending.add_metric([name], queue.pending if queue is not None else 0)  # type: ignore[attr-defined]
+            dead.add_metric([name], queue.dead if queue is not None else 0)  # type: ignore[attr-defined]
+            oldest.add_metric([name], max(0, now - since) / SECOND if since is not None else 0)  # type: ignore[attr-defined]
+            left = holds[name].left(now) if name in holds else 0
+            hold.add_metric([name], left / SECOND)  # type: ignore[attr-defined]
+        yield from (firing, incidents, pending, dead, oldest, hold)

@@ -1,0 +1,129 @@
+"""The sender: one channel for each notifier that is configured."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from exporter.config.settings import NotifierSettings
+from exporter.core.clock import SECOND, Clock
+from exporter.core.errors import ConfigError, InvalidValue, Problem
+from exporter.core.telemetry import Telemetry
+from exporter.core.threads import Threads
+from exporter.notify.notifier import Failure
+from exporter.notify.notifiers import notifier_class
+from exporter.notify.patient_clock import UnhurriedClock
+from exporter.notify.worker import Channel
+from exporter.presentation.message import Site
+from exporter.storage.repositories.deliveries import Deliveries
+from exporter.storage.repositories.leases import Lease
+from exporter.storage.repositories.notifications import Notifications
+
+log = logging.getLogger(__name__)
+
+
+class Sender:
+    """Works while this process holds the lease."""
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        notifications: Notifications,
+        lease: Lease,
+        clock: Clock,
+        telemetry: Telemetry,
+        site: Callable[[], Site],
+        threads: Threads | None = None,
+    ) -> None:
+        self._deliveries = deliveries
+        self._notifications = notifications
+        self._lease = lease
+        self._clock = clock
+        self._telemetry = telemetry
+        self._site = site
+        self._threads = threads or Threads()
+        self._unhurried = UnhurriedClock(clock)
+        self._strangers: set[str] = set()
+        """Notifiers for which messages wait, and which are configured no longer."""
+        self._channels: dict[str, Channel] = {}
+        self._leaving: list[Channel] = []
+        """Channels that were asked to end, and may not have ended yet."""
+        self._settings: dict[str, NotifierSettings] = {}
+        self._started = False
+
+    def prepare(self, notifiers: Sequence[NotifierSettings]) -> Callable[[], None]:
+        """Makes the channels that are new or changed, and returns what puts them in force; those whose settings stay
+        are left alone. Raises ConfigError when one cannot be made.
+        """
+        wanted = {one.name: one for one in notifiers}
+        made = {name: self._channel(one) for name, one in wanted.items() if self._settings.get(name) != one}
+
+        def apply() -> None:
+            for name in [name for name, settings in self._settings.items() if wanted.get(name) != settings]:
+                channel = self._channels.pop(name)
+                channel.stop()
+                self._leaving.append(channel)
+            self._leaving = [channel for channel in self._leaving if channel.alive]
+            self._settings = wanted
+            self._channels = {**self._channels, **made}
+            if self._started:
+                for name, channel in made.items():
+                    channel.start([one for one in self._leaving if one.name == name])
+
+        return apply
+
+    def _channel(self, settings: NotifierSettings) -> Channel:
+        try:
+            notifier = notifier_class(settings.type)(settings.options)
+        except InvalidValue as error:
+            raise ConfigError([Problem(str(error), f"notifiers: {settings.name}")]) from None
+        return Channel(
+            settings.name,
+            notifier,
+            self._deliveries,
+            self._lease,
+            self._clock,
+            self._telemetry,
+            self._site,
+            changed=settings.name in self._settings,
+            threads=self._threads,
+        )
+
+    def start(self) -> None:
+        self._started = True
+        for channel in self._channels.values():
+            channel.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """What is not delivered by then is delivered after the next start, under its key."""
+        channels, deadline = list(self._channels.values()), self._clock.monotonic() + round(timeout * SECOND)
+        for channel in channels:
+            channel.stop()
+        for channel in channels:
+            channel.join(max(0, deadline - self._clock.monotonic()) / SECOND)
+
+    def attend(self) -> None:
+        """Something new is owed. Called from any thread."""
+        for channel in list(self._channels.values()):
+            channel.attend()
+
+    @property
+    def alive(self) -> bool:
+        """Whether every channel's thread is there."""
+        return all(channel.alive for channel in list(self._channels.values()))
+
+    def bury(self) -> None:
+        """Gives up what is owed to notifiers that are configured no longer, once its time is over."""
+        if not self._lease.held:
+            return
+        now, unhurried = self._clock.now(), self._unhurried.now()
+        strangers = set(self._notifications.owed_to(list(self._channels)))
+        for name in strangers - self._strangers:
+            log.warning(
+                "messages wait for %s, and the configuration has no notifier of that name: was it renamed?", name
+            )
+        self._strangers = strangers
+        for name in sorted(strangers):
+            for notification in self._notifications.expired(name, unhurried):
+                text = "there is no notifier of this name any more"
+                self._deliveries.give_up(notification.id, now, Failure.REMOVED.value, text, self._lease.check)
+                self._telemetry.notification_failed(name, Failure.REMOVED.value)
+                log.error("notification %d given up: %s: %s", notification.id, name, text)

@@ -1,0 +1,1 @@
+"""HTTP and SMTP for notifiers, bounded and redacted."""

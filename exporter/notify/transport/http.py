@@ -1,0 +1,297 @@
+"""HTTP for notifiers: one request, bounded in time and size, whose failure says whether trying again helps.
+
+Redirects are not followed: a webhook's URL is a secret, and who answers with another place gets it no further.
+No error here holds the URL or what the notifier declared secret, whatever the other side echoes.
+"""
+
+import json as json_format
+import re
+import ssl
+import time
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from urllib3 import HTTPHeaderDict, Timeout
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from exporter import __version__
+from exporter.core.clock import SECOND
+from exporter.core.notification import LONGEST_HOLD
+from exporter.notify.notifier import DeliveryFailed, Failure
+from exporter.notify.transport.connections import Guard, PrivateAddress, check_by_name, manager_for
+from exporter.notify.transport.proxies import UnusableProxy, proxy_for
+from exporter.presentation.text import one_line, shorten
+
+LONGEST_CONNECT = 5.0
+"""Seconds, or the notifier's timeout if that is shorter."""
+LARGEST_ANSWER = 64 * 1024
+_SAID = 200
+"""Characters of an answer that are shown."""
+_LONGEST_WAIT = LONGEST_HOLD / SECOND
+"""Seconds that an answer may ask for."""
+IDEMPOTENCY_KEY = "Idempotency-Key"
+_COME_AGAIN = {
+    408: Failure.TIMEOUT,
+    420: Failure.RATE_LIMITED,  # as some services say 429
+    421: Failure.SERVER_ERROR,  # another connection may lead to the right server
+    423: Failure.SERVER_ERROR,  # locked, for now
+    425: Failure.RATE_LIMITED,
+    429: Failure.RATE_LIMITED,
+}
+_SHORTEST_SECRET, _SHORTEST_PIECE = 4, 6
+"""Characters: what is shorter would tear words apart. A piece is part of a URL that is secret as a whole."""
+_NUMBER = re.compile(r"[0-9]{1,300}(\.[0-9]{0,9})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    text: str
+    """The beginning of the body, as text without what is secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """Any answer. Its text may hold secrets that were echoed."""
+
+    host: str
+    status: int
+    retry_after: Sequence[str]
+    text: str
+
+
+class Limits(Protocol):
+    """What bounds a client's requests; a notifier's options do."""
+
+    @property
+    def timeout(self) -> int:
+        """Milliseconds."""
+        ...
+
+    @property
+    def allow_private_addresses(self) -> bool: ...
+
+
+class HttpClient:
+    """One notifier's way to the web. Proxies come from the environment; certificates are verified.
+
+    Connections are not kept: messages are rare, and a connection that died in between would fail one.
+    """
+
+    def __init__(self, options: Limits, secrets: Sequence[str] = (), ca_file: str | None = None) -> None:
+        """`secrets` are taken out of whatever is shown; of a URL among them every part is."""
+        self._public_only = not options.allow_private_addresses
+        self._seconds = options.timeout / SECOND
+        self._connect = min(LONGEST_CONNECT, self._seconds)
+        hidden = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        hidden |= {piece for secret in secrets for piece in _pieces(secret) if len(piece) >= _SHORTEST_PIECE}
+        self._secrets = sorted(hidden, key=len, reverse=True)
+        self._tls = ssl.create_default_context(cafile=ca_file)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        key: str,
+        json: Any = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Sends `json`, or `body`, and returns the answer if it is 2xx. Raises DeliveryFailed.
+
+        `key` goes out as the header Idempotency-Key. What stands before an @ in the URL is sent as Basic credentials.
+        """
+        reply = self.ask(method, url, key=key, json=json, body=body, headers=headers)
+        self._check(reply)
+        return Answer(reply.status, self.shown(reply.text))
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        key: str | None = None,
+        json: Any = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> "_Reply":
+        """As `send`, but whatever the answer is. Raises DeliveryFailed when there is none."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            raise _unusable() from None
+        if not host or port == 0 or parts.scheme not in ("http", "https"):
+            raise _unusable()
+        sent = HTTPHeaderDict({"User-Agent": f"heartbeat-exporter/{__version__}"})
+        if key is not None:
+            sent[IDEMPOTENCY_KEY] = key
+        sent.update(_credentials(parts))
+        if json is not None:
+            sent["Content-Type"] = "application/json"
+            body = json_format.dumps(json, ensure_ascii=False).encode("utf-8", "replace")
+        for name, value in (headers or {}).items():
+            sent[name] = value
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        try:
+            proxy = proxy_for(parts)
+        except UnusableProxy:
+            text = "the proxy that the environment names cannot be used: only http:// and https:// can"
+            raise DeliveryFailed(Failure.CONNECT, text, retry=True) from None
+        with Guard(self._connect + self._seconds, self._public_only and proxy is None) as guard:
+            try:
+                if self._public_only and proxy is not None:
+                    check_by_name(host)
+                status, retry_after, text = self._exchange(guard, proxy, method, bare, body, sent)
+            except (HTTPError, OSError, ValueError) as error:
+                raise _unreachable(error, host, guard.expired) from None
+        return _Reply(host, status, retry_after, text)
+
+    def _exchange(
+        self, guard: Guard, proxy: str | None, method: str, url: str, body: bytes | None, headers: HTTPHeaderDict
+    ) -> tuple[int, Sequence[str], str]:
+        with manager_for(proxy, guard, self._tls) as manager:
+            response = manager.request(
+                method,
+                url,
+                body=body,
+                headers=headers,
+                timeout=Timeout(connect=self._connect, read=self._seconds),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            try:
+                if guard.expired:
+                    raise TimeoutError("its headers have no end")
+                return response.status, response.headers.getlist("Retry-After"), _beginning(response)
+            finally:
+                response.close()
+
+    def shown(self, text: str) -> str:
+        """`text` short, printable, and without what is secret."""
+        for secret in self._secrets:
+            text = text.replace(secret, "<secret>")
+        return shorten(one_line(text), _SAID)
+
+    def _check(self, reply: "_Reply") -> None:
+        status, host, text = reply.status, reply.host, reply.text
+        if 200 <= status < 300:
+            return
+        shown = self.shown(text)
+        said = f": {shown}" if shown else ""
+        if status in _COME_AGAIN or status >= 500:
+            asked = [seconds for each in reply.retry_after if (seconds := _seconds_of(each)) is not None]
+            wait = max(asked) if asked else _wait_in(text)
+            failure = _COME_AGAIN.get(status, Failure.SERVER_ERROR)
+            raise DeliveryFailed(failure, f"{host} answered {status}{said}", retry=True, retry_after=wait)
+        if 300 <= status < 400:
+            said = ": it redirects to another URL, which has to stand in the configuration"
+        raise DeliveryFailed(Failure.REJECTED, f"{host} answered {status}{said}", retry=False)
+
+
+def _beginning(response: Any) -> str:
+    """As much of the body as comes in time: what it is about has been said by the status already."""
+    found = b""
+    try:
+        while len(found) < LARGEST_ANSWER and (chunk := response.read1(4096)):
+            found += chunk
+    except (HTTPError, OSError):
+        pass
+    return found.decode("utf-8", "replace")
+
+
+def _pieces(secret: str) -> set[str]:
+    """What is secret of a URL that is secret: its path as a whole, and every part that somebody may echo alone."""
+    try:
+        parts = urlsplit(secret)
+    except ValueError:
+        return set()
+    if parts.scheme not in ("http", "https"):
+        return set()
+    found = {f"{parts.path}?{parts.query}" if parts.query else parts.path, parts.query}
+    found |= {*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))}
+    found |= {parts.username or "", parts.password or "", *_credentials(parts).values()}
+    return found | {unquote(piece) for piece in found}
+
+
+def _credentials(parts: SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    known = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {b64encode(known.encode()).decode()}"}
+
+
+def _unusable() -> DeliveryFailed:
+    return DeliveryFailed(Failure.REJECTED, "the URL cannot be used", retry=False)
+
+
+def _unreachable(error: Exception, host: str, expired: bool) -> DeliveryFailed:
+    """In our own words: the library's hold the URL."""
+    if isinstance(error, PrivateAddress):
+        text = f"{host} is at a private address, and allow_private_addresses is false"
+        return DeliveryFailed(Failure.FORBIDDEN, text, retry=False)
+    if isinstance(error, LocationValueError) or (isinstance(error, ValueError) and not isinstance(error, OSError)):
+        return _unusable()
+    reason = _reason(error)
+    # For urllib3 every connection that came to nothing is a timeout.
+    waited = isinstance(reason, ConnectTimeoutError | ReadTimeoutError | TimeoutError)
+    if expired or (waited and not isinstance(error, NewConnectionError)) or isinstance(reason, TimeoutError):
+        return DeliveryFailed(Failure.TIMEOUT, f"{host} did not answer in time", retry=True)
+    to = f"the proxy for {host}" if isinstance(error, ProxyError) else host
+    if isinstance(error, NameResolutionError):
+        text = f"no address is known for {host}"
+    elif isinstance(reason, ssl.SSLError | SSLError):
+        text = f"no secure connection to {to}: {getattr(reason, 'verify_message', '') or 'it does not speak TLS'}"
+    elif isinstance(reason, ConnectionResetError | BrokenPipeError) or not isinstance(reason, OSError):
+        text = f"the connection to {to} broke off"
+    else:
+        text = f"no connection to {to}: {str(reason.strerror or 'it was refused').lower()}"
+    return DeliveryFailed(Failure.CONNECT, text, retry=True)
+
+
+def _reason(error: BaseException) -> BaseException:
+    """What lies below the library's own errors."""
+    while isinstance(error, HTTPError):
+        inner = [one for one in (error.__cause__, *error.args) if isinstance(one, BaseException)]
+        if not inner:
+            break
+        error = inner[0]
+    return error
+
+
+def _seconds_of(retry_after: str) -> float | None:
+    """Of a Retry-After header, in seconds or as a date."""
+    text = retry_after.strip()
+    try:
+        wait = float(text) if _NUMBER.fullmatch(text) else parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(0.0, wait), _LONGEST_WAIT)
+
+
+def _wait_in(text: str) -> float | None:
+    """Discord and Telegram say it in the answer: `retry_after`, in seconds."""
+    try:
+        found = json_format.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    for place in (found, found.get("parameters") if isinstance(found, dict) else None):
+        wait = place.get("retry_after") if isinstance(place, dict) else None
+        if isinstance(wait, int | float) and not isinstance(wait, bool) and wait >= 0:
+            return float(min(wait, _LONGEST_WAIT))
+    return None

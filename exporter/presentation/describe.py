@@ -1,0 +1,272 @@
+"""What a message says to a person woken at night: what, since when, how late, last output, link.
+
+Whatever others wrote comes out readable (see `text`), and short enough to be read; it is escaped nowhere here.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from exporter.core.alert import Ending
+from exporter.core.clock import MINUTE
+from exporter.core.status import Reason, Status
+from exporter.presentation.message import Event, Facts, Message, Site
+from exporter.presentation.moments import exact, roughly
+from exporter.presentation.text import Measure, one_line, readable, shorten, tail
+
+NAMED = 3
+"""Monitors named in a headline."""
+DETAILED = 3
+"""Alerts of which a message tells everything; when there are more, each gets a line."""
+LISTED = 20
+"""Alerts that get a line; of more than these the number is told."""
+LONGEST_NAME = 200
+LONGEST_DESCRIPTION = 2_000
+LONGEST_OUTPUT, HIGHEST_OUTPUT = 1_500, 15
+"""Characters and lines of a job's output."""
+ICONS = {Status.DOWN: "🔴", Status.DEGRADED: "🟠", Status.NO_DATA: "⚪"}
+RESOLVED_ICON, UNKNOWN_ICON = "🟢", "⚪"
+COLORS = {
+    Status.UP: "#2da44e",
+    Status.DEGRADED: "#d4820a",
+    Status.DOWN: "#d1242f",
+    Status.NO_DATA: "#6e7781",
+    Status.MAINTENANCE: "#8250df",
+}
+"""Of each status, as `#rrggbb`."""
+UNANNOUNCED = "the alarm itself could not be delivered before it was over"
+_ENDINGS = {
+    Ending.RECOVERED: "recovered",
+    Ending.RULE_CHANGED: "the rule was changed",
+    Ending.RULE_REMOVED: "the rule was removed",
+    Ending.DESELECTED: "the rule no longer watches it",
+    Ending.MONITOR_REMOVED: "the monitor was removed",
+}
+
+
+class Line(NamedTuple):
+    """One fact, as a person reads it."""
+
+    label: str
+    value: str
+
+
+TEST_MARK = "[TEST]"
+
+
+def marked(text: str, message: Message) -> str:
+    """`text`, with the mark of a test if the message is one and it has none yet."""
+    return f"{TEST_MARK} {text}" if message.is_test and TEST_MARK not in text else text
+
+
+def headline(message: Message) -> str:
+    """The whole message in one line, without an icon: `DOWN: Nightly backup, missed, 12 min late`."""
+    return marked(_headline(message), message)
+
+
+def _headline(message: Message) -> str:
+    names = list({facts.tag: name_of(facts) for facts in message.alerts}.values())
+    if len(names) == 1:
+        return _headline_of_one(message.first, message)
+    shown = ", ".join(names[:NAMED])
+    if len(names) > NAMED:
+        shown += f" and {len(names) - NAMED:,} more"
+    if message.is_resolved:
+        return f"{_resolution(message)}: {len(names):,} monitors: {shown}"
+    again = "still " if message.event is Event.REPEATED else ""
+    statuses = Counter(facts.status for facts in message.alerts)
+    if len(statuses) == 1:
+        return f"{len(names):,} monitors {again}{_say(message.first.status)}: {shown}"
+    # Alerts are counted, not monitors: two rules may tell of one.
+    counts = ", ".join(f"{count:,} {_say(status)}" for status, count in statuses.most_common())
+    return f"{len(names):,} monitors {again}in trouble ({counts}): {shown}"
+
+
+def _headline_of_one(facts: Facts, message: Message) -> str:
+    name = name_of(facts)
+    if message.is_resolved:
+        lasted = _lasted(facts, " for ")
+        if _recovered(facts):
+            return f"Recovered: {name} was {_say(facts.status)}{lasted}"
+        return f"Ended: {name}, {ending_text(facts)}; it was {_say(facts.status)}{lasted}"
+    again = "Still " if message.event is Event.REPEATED else ""
+    return f"{again}{_say(facts.status)}: {name}, {why(facts)}"
+
+
+def _resolution(message: Message) -> str:
+    return "Recovered" if all(map(_recovered, message.alerts)) else "Ended"
+
+
+def _recovered(facts: Facts) -> bool:
+    """An alert may also end because nobody watches any more: then nothing is known to be well again."""
+    return facts.ending in (None, Ending.RECOVERED)
+
+
+def name_of(facts: Facts) -> str:
+    """The monitor's, for people."""
+    return shorten(one_line(facts.name), LONGEST_NAME) or facts.tag
+
+
+def why(facts: Facts) -> str:
+    """`missed, 12 min late`; `failed, exit code 3`; `no heartbeat was ever received`."""
+    match facts.reason:
+        case Reason.MISSED | Reason.LATE if facts.late_by is not None:
+            span = f"{roughly(facts.late_by)} {'late' if facts.schedule else 'without a success'}"
+            return span if facts.reason is Reason.LATE else f"missed, {span}"
+        case Reason.FAILED if facts.exit_code is not None:
+            return f"failed, exit code {facts.exit_code}"
+        case Reason.OVERRUN:
+            return "overrun: a run takes longer than it may"
+        case Reason.NEVER_RECEIVED:
+            return "no heartbeat was ever received"
+    return facts.reason.value.replace("_", " ")
+
+
+def ending_text(facts: Facts) -> str:
+    """Why the alert is over: `recovered`, `the rule was removed`; empty while it goes on."""
+    return _ENDINGS[facts.ending] if facts.ending is not None else ""
+
+
+def brief(facts: Facts, message: Message) -> str:
+    """One alert of many, in a line: `Nightly backup: DOWN, missed, 12 min late`."""
+    return f"{name_of(facts)}: {outcome(facts, message)}"
+
+
+def outcome(facts: Facts, message: Message) -> str:
+    """`DOWN, missed, 12 min late`; `was DOWN for 47 min`."""
+    if not message.is_resolved:
+        return f"{_say(facts.status)}, {why(facts)}"
+    lasted = _lasted(facts, " for ")
+    ended = "" if _recovered(facts) else f"; {ending_text(facts)}"
+    return f"was {_say(facts.status)}{lasted}{ended}"
+
+
+def _since(facts: Facts) -> int:
+    """When the trouble began, which is before the alert did if its rule waits."""
+    return facts.triggered_at if facts.since is None else min(facts.since, facts.triggered_at)
+
+
+def _lasted(facts: Facts, word: str) -> str:
+    return f"{word}{roughly(facts.resolved_at - _since(facts))}" if facts.resolved_at is not None else ""
+
+
+def lines(facts: Facts, message: Message) -> list[Line]:
+    """All that is worth telling of one alert, but for its description, output and links."""
+    zone = facts.timezone
+    found = [Line("Was" if message.is_resolved else "Status", f"{_say(facts.status)}, {why(facts)}")]
+    if message.is_resolved and facts.alert_id in message.unannounced:
+        found.append(Line("Note", UNANNOUNCED))
+    span = facts.at - _since(facts)
+    going_on = f" ({roughly(span)})" if span >= MINUTE and not message.is_resolved else ""
+    found.append(Line("Since", f"{exact(_since(facts), zone)}{going_on}"))
+    if facts.resolved_at is not None:
+        ended, because = ("Recovered", "") if _recovered(facts) else ("Ended", f", {ending_text(facts)}")
+        found.append(Line(ended, f"{exact(facts.resolved_at, zone)}{_lasted(facts, ', after ')}{because}"))
+    if not message.is_resolved and facts.due_at is not None and facts.schedule is not None:
+        found.append(Line("Due", exact(facts.due_at, zone)))
+    if not message.is_resolved:
+        last = exact(facts.last_success_at, zone) if facts.last_success_at is not None else "never"
+        found.append(Line("Last success", last))
+    name, group = name_of(facts), shorten(one_line(facts.group), LONGEST_NAME)
+    found.append(Line("Monitor", facts.tag if name == facts.tag else f"{name} ({facts.tag})"))
+    if group and not message.is_resolved:
+        found.append(Line("Group", group))
+    if facts.labels and not message.is_resolved:
+        labels = ", ".join(f"{key}={one_line(value)}" for key, value in facts.labels.items())
+        found.append(Line("Labels", shorten(labels, LONGEST_NAME)))
+    found.append(Line("Alert", f"{shorten(one_line(facts.rule), LONGEST_NAME)} ({facts.severity.value})"))
+    return found
+
+
+def description_of(facts: Facts, message: Message) -> str:
+    """What the rule's author wants whoever is woken to know; may have several lines. A recovery wakes nobody."""
+    return (
+        shorten(readable(facts.description).strip(), LONGEST_DESCRIPTION) if _tells_of_trouble(facts, message) else ""
+    )
+
+
+def output_of(facts: Facts, message: Message, longest: int = LONGEST_OUTPUT) -> str:
+    """The end of the job's last output. A recovery has none: nobody has to look for a reason any more."""
+    return tail(readable(facts.output), longest, lines=HIGHEST_OUTPUT) if _tells_of_trouble(facts, message) else ""
+
+
+def _tells_of_trouble(facts: Facts, message: Message) -> bool:
+    return not message.is_resolved or facts.alert_id in message.unannounced
+
+
+def particulars(facts: Facts, message: Message) -> list[Line]:
+    """`lines` without what a headline about this one alert says already."""
+    return [line for line in lines(facts, message) if line.label not in ("Status", "Was")]
+
+
+def links(facts: Facts, site: Site) -> list[Line]:
+    found = [Line("Monitor", site.monitor_url(facts.tag))]
+    if facts.incident_id is not None:
+        found.append(Line("Incident", site.incident_url(facts.incident_id)))
+    return found
+
+
+def is_detailed(message: Message) -> bool:
+    """Whether each alert is told of in full."""
+    return len(message.alerts) <= DETAILED
+
+
+def listing(
+    message: Message, write: Callable[[Facts], str], room: int, measure: Measure = len, most: int = LISTED
+) -> list[str]:
+    """A line for each alert, as `write` puts it, as far as there is room; the last tells how many more there are."""
+    found: list[str] = []
+    for facts in message.alerts[:most]:
+        line = write(facts)
+        room -= measure(line) + 1
+        if room < 0:
+            break
+        found.append(line)
+    beyond = more(message, len(found))
+    return [*found, beyond] if beyond else found
+
+
+def more(message: Message, listed: int = LISTED) -> str:
+    """What is said of those beyond the first `listed` alerts; empty when there are none."""
+    beyond = len(message.alerts) - listed
+    return f"… and {beyond:,} more" if beyond > 0 else ""
+
+
+def icon(message: Message, facts: Facts | None = None) -> str:
+    """Of one alert, or of the message as a whole."""
+    if not message.is_resolved:
+        return ICONS.get((facts or message.first).status, UNKNOWN_ICON)
+    return RESOLVED_ICON if all(map(_recovered, [facts] if facts else message.alerts)) else UNKNOWN_ICON
+
+
+def color(message: Message, facts: Facts | None = None) -> str:
+    """`#rrggbb`, as `icon`."""
+    if not message.is_resolved:
+        return COLORS.get((facts or message.first).status, COLORS[Status.NO_DATA])
+    recovered = all(map(_recovered, [facts] if facts else message.alerts))
+    return COLORS[Status.UP if recovered else Status.NO_DATA]
+
+
+def plain_text(message: Message) -> str:
+    """The whole message but for its headline, for a place that shows text and nothing else."""
+    if is_detailed(message):
+        return "\n\n".join(_in_full(facts, message) for facts in message.alerts)
+    told = listing(message, lambda facts: f"{icon(message, facts)} {brief(facts, message)}", room=LISTED * 500)
+    return "\n".join([*told, "", f"All monitors: {message.site.url}/"])
+
+
+def _in_full(facts: Facts, message: Message) -> str:
+    told = [f"{line.label}: {line.value}" for line in lines(facts, message)]
+    if len(message.alerts) > 1:
+        told.insert(0, f"— {name_of(facts)}")
+    description, output = description_of(facts, message), output_of(facts, message)
+    if description:
+        told.insert(1 if len(message.alerts) > 1 else 0, description)
+    told += [f"{link.label} page: {link.value}" for link in links(facts, message.site)]
+    if output:
+        told += ["Last output:", output]
+    return "\n".join(told)
+
+
+def _say(status: Status) -> str:
+    return status.value.replace("_", " ")

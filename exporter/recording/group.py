@@ -1,0 +1,145 @@
+"""Writes one group of heartbeats: the log, the states by their differences, open runs, and what is to be evaluated.
+
+The moments of receipt decide, and not which process commits first: see `core.order`.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from exporter.core.fleet import Watched
+from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply, merge
+from exporter.core.order import include
+from exporter.core.status import Status
+from exporter.recording.statements import CommitStatements, Pending
+from exporter.storage.database import Database, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a group adds to its monitors, by id."""
+
+    watched: Mapping[int, Watched]
+    deltas: Mapping[int, HeartbeatState]
+    replayed: Mapping[int, HeartbeatState]
+    """The whole states of those whose logs were replayed."""
+
+    def fold(self) -> bool:
+        """Tells the fleet; whether anything is worth the evaluator's attention."""
+        attention = False
+        for id, delta in self.deltas.items():
+            one = self.watched[id]
+            attention = (
+                attention or one.standing.status is not Status.UP or due_at_once(one, delta, False, id in self.replayed)
+            )
+            one.state = merge(one.state, delta)
+        for id, state in self.replayed.items():
+            self.watched[id].state = state
+        return attention
+
+
+class GroupCommit:
+    """Used inside a transaction. Not thread-safe."""
+
+    def __init__(self, database: Database, replica: str) -> None:
+        self._replica = replica
+        self._statements = CommitStatements(database)
+
+    def write(self, transaction: Transaction, batch: Sequence[Pending]) -> Changes:
+        """States become what they would be if every heartbeat had been applied at its moment of receipt."""
+        batch = sorted(batch, key=_moment)
+        watched, beats = gathered(batch)
+        deltas: dict[int, HeartbeatState] = {}
+        durations: list[tuple[int, int | None]] = []
+        ended: list[tuple[int, str]] = []
+        started: list[tuple[int, Run]] = []
+        starts = any(pending.beat.kind is Kind.START for pending in batch)
+        before = self._statements.before(transaction, sorted(beats), _moment(batch[0]), starts)
+        overtaken = [id for id, last in before.ahead.items() if beats[id][0].received_at < last]
+        replayed: dict[int, HeartbeatState] = {}
+        if overtaken:
+            for id, state, log in self._statements.present(transaction, overtaken, before.open_runs):
+                after = replayed[id] = include(state, beats[id], watched[id].monitor.max_runtime, log)
+                durations.append((id, after.last_duration))
+        for id, received in beats.items():
+            open_runs = before.open_runs.get(id, ())
+            whole = replayed.get(id) if replayed else None
+            if whole is None:
+                nothing = HeartbeatState(runs=open_runs) if open_runs else NO_HEARTBEATS
+                delta = apply(nothing, received, watched[id].monitor.max_runtime)
+            else:
+                delta = _difference(received, whole)
+            deltas[id] = delta
+            if delta.runs != open_runs:
+                # Rows keep the order of starts, so everything from the first difference on is written again.
+                same = _same(open_runs, delta.runs)
+                ended += [(id, run.rid) for run in open_runs[same:]]
+                started += [(id, run) for run in delta.runs[same:]]
+        self._statements.end_runs(transaction, ended)
+        self._statements.add_runs(transaction, started)
+        self._statements.add_heartbeats(transaction, batch, self._replica)
+        self._statements.update_states(transaction, list(deltas.items()))
+        self._statements.set_durations(transaction, durations)
+        self._statements.bring_forward(
+            transaction,
+            [
+                (id, beats[id][0].received_at)
+                for id, delta in deltas.items()
+                if due_at_once(watched[id], delta, id in before.not_up, id in replayed)
+            ],
+        )
+        return Changes(watched, deltas, replayed)
+
+
+def gathered(batch: Sequence[Pending]) -> tuple[dict[int, Watched], dict[int, list[Heartbeat]]]:
+    """The monitors of a group, and the heartbeats of each, by id."""
+    beats: defaultdict[int, list[Heartbeat]] = defaultdict(list)
+    watched: dict[int, Watched] = {}
+    for pending in batch:
+        id = pending.watched.id
+        watched[id] = pending.watched
+        beats[id].append(pending.beat)
+    return watched, beats
+
+
+def unwritten(batch: Sequence[Pending]) -> Changes:
+    """What a group leaves behind, worked out from memory alone."""
+    watched, beats = gathered(sorted(batch, key=_moment))
+    deltas: dict[int, HeartbeatState] = {}
+    replayed: dict[int, HeartbeatState] = {}
+    for id, received in beats.items():
+        state, max_runtime = watched[id].state, watched[id].monitor.max_runtime
+        if state.last_received_at is not None and received[0].received_at < state.last_received_at:
+            whole = replayed[id] = include(state, received, max_runtime)
+            deltas[id] = _difference(received, whole)
+        else:
+            deltas[id] = apply(HeartbeatState(runs=state.runs), received, max_runtime)
+    return Changes(watched, deltas, replayed)
+
+
+def _difference(beats: Sequence[Heartbeat], whole: HeartbeatState) -> HeartbeatState:
+    """What these heartbeats add where they come after later ones, whose runs and duration are not a sum."""
+    return apply(NO_HEARTBEATS, beats)._replace(runs=whole.runs, last_duration=None)
+
+
+def _moment(pending: Pending) -> int:
+    return pending.beat.received_at
+
+
+def _same(before: Sequence[Run], after: Sequence[Run]) -> int:
+    """How many are the same from the start on."""
+    same = 0
+    while same < min(len(before), len(after)) and before[same] == after[same]:
+        same += 1
+    return same
+
+
+def due_at_once(watched: Watched, delta: HeartbeatState, not_up: bool, replayed: bool) -> bool:
+    """Whether what just arrived may change the status now, or bring a deadline nearer. A plain success cannot change
+    that of a monitor that is UP, in whatever order it comes: its deadline is worked out again when it comes up, and the
+    index stays untouched on the hot path.
+    """
+    monitor = watched.monitor
+    if monitor.evaluation_cron is not None:
+        return False
+    return not_up or delta.failures > 0 or ((replayed or delta.starts > 0) and monitor.max_runtime is not None)

@@ -1,0 +1,1 @@
+"""Keeps heartbeats in files while the database is away."""

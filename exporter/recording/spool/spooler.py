@@ -1,0 +1,150 @@
+"""The spooler: puts groups that the database does not take into the spool, and replays them when it does again.
+
+While anything waits there, every later group goes there too, so the order stays; between two groups more is replayed
+than was put, so it catches up however many come.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from exporter.core.clock import Clock
+from exporter.core.errors import StorageUnavailable
+from exporter.core.telemetry import Telemetry
+from exporter.presentation.moments import exact
+from exporter.recording.group import GroupCommit, unwritten
+from exporter.recording.spool.backlog import Backlog
+from exporter.recording.spool.file import Record, SpoolUnusable
+from exporter.recording.spool.replay import Replay
+from exporter.recording.statements import Pending
+from exporter.storage.database import Database, Transaction
+
+log = logging.getLogger(__name__)
+
+
+class Spooler:
+    """Belongs to the recorder's thread; `look_around` and what only tells something may be called on any."""
+
+    def __init__(self, database: Database, backlog: Backlog, clock: Clock, telemetry: Telemetry, replica: str) -> None:
+        self._db = database
+        self._backlog = backlog
+        self._clock = clock
+        self._telemetry = telemetry
+        self._replay = Replay(database, backlog, GroupCommit(database, replica), telemetry)
+        self._number = 0
+        """Of the last group that the database was to take."""
+        self._unsure: set[int] = set()
+        """Monitors of which the fleet knows more than the database, until the spool is empty."""
+        self._taking_since: int | None = None
+
+    # ── for everybody ────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def behind(self) -> bool:
+        """Whether heartbeats that were acknowledged are not in the database yet: nobody may be judged without them."""
+        return self._backlog.holding
+
+    @property
+    def taking_since(self) -> int | None:
+        """The moment from which every heartbeat that came was taken, whatever the database did; None when the spool did
+        not take what it was given last.
+        """
+        return self._taking_since
+
+    def notice(self) -> str | None:
+        """For people: what waits in the spool."""
+        if not self._backlog.holding:
+            return None
+        since, count = self._backlog.since or self._clock.now(), self._backlog.waiting
+        waiting = f"{count:,} heartbeat{' waits' if count == 1 else 's wait'} in the spool"
+        if self._db.trouble is None:
+            return f"{waiting}, and {'is' if count == 1 else 'are'} being recorded. Statuses stand still until then."
+        return (
+            f"The database does not answer since {exact(since, 'UTC')}. {waiting}; "
+            "heartbeats are taken, statuses stand still until it is back."
+        )
+
+    def look_around(self) -> None:
+        """Called every so often: adopts spool files whose processes are gone, and asks the database whether it is back,
+        so that no heartbeat waits while that is tried. Raises StorageUnavailable.
+        """
+        self._backlog.adopt()
+        self._telemetry.spool_holds(self._backlog.waiting)
+        self._replay.attempt()
+
+    # ── for the recorder ─────────────────────────────────────────────────────────────────────────────────────
+
+    def open(self) -> None:
+        """Begins with what the spool holds. Until it is recorded, `behind` is true."""
+        try:
+            self._backlog.open()
+            self._taking_since = self._clock.now()
+        except SpoolUnusable as error:
+            log.error("%s; it is tried again when it is needed", error)
+
+    def close(self) -> None:
+        """The next process adopts what waits."""
+        self._backlog.close()
+
+    @property
+    def steps_in(self) -> bool:
+        """Whether the next group has to go into the spool."""
+        return self._backlog.holding or self._db.trouble is not None
+
+    def next_group(self) -> None:
+        """The database is to take another group, or the same one again."""
+        self._number += 1
+
+    def mark(self, transaction: Transaction) -> None:
+        """Notes the group's number in its own transaction: if the answer to that is lost, the number tells at the
+        replay whether the group was committed.
+        """
+        self._replay.mark(transaction, self._number)
+
+    def missed(self) -> None:
+        """A heartbeat was not taken: it waited for too long, or too many did."""
+        if self._taking_since is not None:
+            self._taking_since = self._clock.now()
+
+    def put(self, batch: Sequence[Pending], tried: bool) -> None:
+        """On the disk when it returns, and known to the fleet. Raises SpoolUnusable.
+
+        `tried`: it is the last group, and nobody knows whether the database took it.
+        """
+        if not self._backlog.holding:
+            log.warning("heartbeats go into the spool: %s", self._db.trouble)
+        group = self._number if tried else 0
+        try:
+            self._backlog.put([Record(one.watched.monitor.tag, one.beat, group) for one in batch])
+        except SpoolUnusable:
+            self._taking_since = None
+            raise
+        if self._db.trouble is not None:
+            self._replay.ready = False
+        if self._taking_since is None:
+            self._taking_since = self._clock.now()
+        changes = unwritten(batch)
+        self._unsure.update(changes.watched)
+        changes.fold()
+        self._telemetry.spooled(len(batch))
+        self._telemetry.spool_holds(self._backlog.waiting)
+
+    @property
+    def can_replay(self) -> bool:
+        return self._replay.ready and self._backlog.holding
+
+    def catch_up(self, heartbeats: int) -> set[int]:
+        """Replays at least that many, or all there are: the monitors to be read anew, once nothing waits any more."""
+        replayed = 0
+        try:
+            while self._backlog.holding and replayed <= heartbeats:
+                lines, touched = self._replay.some()
+                replayed += lines
+                self._unsure |= touched
+        except StorageUnavailable as error:
+            log.warning("the spool waits for the database: %s", error)
+        self._telemetry.spool_holds(self._backlog.waiting)
+        if self._backlog.holding:
+            return set()
+        log.info("the spool is empty: everything in it is recorded")
+        touched, self._unsure = self._unsure, set()
+        return touched

@@ -1,0 +1,1 @@
+"""Queries and changes, a module for each kind of row."""

@@ -1,0 +1,176 @@
+"""Deliveries: a message's turn comes, it is sealed, tried, and delivered, put off or given up."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from peewee import fn
+
+from exporter.core.notification import LONGEST_HOLD, Hold, NotificationState
+from exporter.storage.database import Database
+from exporter.storage.repositories.holds import Holds
+from exporter.storage.repositories.notifications import ALARM, PENDING, RECOVERY, Notification, select_notifications
+from exporter.storage.rows import chunks
+
+_ENDS_FIRST = 100
+"""Messages that may go before another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a sealed message tells."""
+
+    facts: Sequence[str]
+    unannounced: frozenset[int]
+    """Ids of alerts whose alarm never reached this notifier."""
+    answers: Sequence[str]
+    """Keys of the alarms that it continues."""
+    alert_ids: Sequence[int]
+
+
+class Deliveries:
+    """All methods block and raise StorageUnavailable. `check` is called in the transaction and raises to undo it: that
+    is where a lost lease stops a late writer.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self.holds = Holds(database)
+
+    def due(self, notifier: str, now: int, expired_by: int | None = None) -> Notification | None:
+        """The message to this notifier whose turn it is; with `expired_by`, only one that has no later turn."""
+        table = self._db.tables.notifications
+        # What lies further ahead than any wait was put there by a clock that was ahead.
+        far = now + LONGEST_HOLD
+        adrift = (table.next_attempt_at > far) & ((table.created_at > far) | (table.attempts > 0))
+        turn = (table.next_attempt_at <= now) | adrift
+        condition = (table.notifier == notifier) & (table.state == PENDING) & turn
+        if expired_by is not None:
+            condition &= table.expires_at <= expired_by
+        with self._db.read("find due notifications"):
+            return next(iter(select_notifications(self._db, condition, table.next_attempt_at, 1)), None)
+
+    def ends_before(self, notification: Notification) -> Sequence[Notification]:
+        """What is still owed of the ends of earlier alerts, if this message says that their monitors are not well."""
+        if notification.event == RECOVERY:
+            return ()
+        tables = self._db.tables
+        table, items, alerts = tables.notifications, tables.notification_alerts, tables.alerts
+        unwell = (
+            items.select(alerts.monitor_id)
+            .join(alerts, on=(alerts.id == items.alert_id))
+            .where((items.notification_id == notification.id) & (items.replaced == False))  # noqa: E712
+        )
+        told, ended = items.alias("told"), alerts.alias("ended")
+        theirs = (
+            told.select(told.id)
+            .join(ended, on=(ended.id == told.alert_id))
+            .where((told.notification_id == table.id) & ended.monitor_id.in_(unwell))
+        )
+        condition = (table.notifier == notification.notifier) & (table.state == PENDING) & (table.event == RECOVERY)
+        with self._db.read("find ends that come first"):
+            return select_notifications(self._db, condition & fn.EXISTS(theirs), table.id, _ENDS_FIRST)
+
+    def next_due(self, notifier: str) -> int | None:
+        """When the next message to this notifier has its turn."""
+        table = self._db.tables.notifications
+        query = table.select(fn.MIN(table.next_attempt_at))
+        with self._db.read("find next notification"):
+            moment = next(iter(query.where((table.notifier == notifier) & (table.state == PENDING)).tuples()))[0]
+        return None if moment is None else int(moment)
+
+    def seal(self, id: int, check: Callable[[], None]) -> Contents | None:
+        """Closes the message to what begins later, counts an attempt, and returns what it tells.
+
+        None when there is nothing left to tell. `check` is called in the transaction and raises to stop it.
+        """
+        table, items = self._db.tables.notifications, self._db.tables.notification_alerts
+        with self._db.write("seal notification"):
+            check()
+            change = {"sealed": True, "attempts": table.attempts + 1}
+            if not table.update(**change).where((table.id == id) & (table.state == PENDING)).execute():
+                return None
+            notifier, event = next(iter(table.select(table.notifier, table.event).where(table.id == id).tuples()))
+            query = items.select(items.alert_id, items.facts).where(
+                (items.notification_id == id) & (items.replaced == False)  # noqa: E712
+            )
+            rows = list(query.order_by(items.id).tuples())
+            ids = [int(row[0]) for row in rows]
+            unannounced, answers = self._before(notifier, ids) if event != ALARM else (frozenset[int](), [])
+        return Contents([row[1] for row in rows], unannounced, answers, ids)
+
+    def _before(self, notifier: str, alert_ids: Sequence[int]) -> tuple[frozenset[int], Sequence[str]]:
+        """Which of these alerts' alarms never reached the notifier, and the keys of those that did."""
+        table, items = self._db.tables.notifications, self._db.tables.notification_alerts
+        told: set[int] = set()
+        keys: dict[str, None] = {}
+        for chunk in chunks(alert_ids):
+            query = (
+                items.select(items.alert_id, table.key)
+                .join(table, on=(table.id == items.notification_id))
+                .where(
+                    items.alert_id.in_(chunk)
+                    & (table.notifier == notifier)
+                    & (table.event == ALARM)
+                    & (items.replaced == False)  # noqa: E712
+                )
+                .order_by(table.id)
+            )
+            for alert_id, key in query.tuples():
+                told.add(int(alert_id))
+                keys[key] = None
+        return frozenset(alert_ids) - told, list(keys)
+
+    def delivered(self, id: int, alert_ids: Sequence[int], now: int, check: Callable[[], None]) -> None:
+        """It told these alerts; also those that ended, and were taken back, while it was on its way."""
+        table, items = self._db.tables.notifications, self._db.tables.notification_alerts
+        with self._db.write("end notification"):
+            check()
+            for chunk in chunks(alert_ids):
+                told = (items.notification_id == id) & items.alert_id.in_(chunk)
+                items.update(**{"replaced": False}).where(told).execute()
+            change = {"state": NotificationState.DELIVERED.value, "ended_at": now, "failure": None, "error": None}
+            table.update(**change).where(table.id == id).execute()
+
+    def give_up(
+        self, id: int, now: int, failure: str, error: str, check: Callable[[], None], hold: Hold | None = None
+    ) -> None:
+        """Dead-letters it; a hold is for its notifier's other messages."""
+        table = self._db.tables.notifications
+        with self._db.write("give up notification"):
+            check()
+            change = {"state": NotificationState.DEAD.value, "ended_at": now, "failure": failure, "error": error}
+            table.update(**change).where((table.id == id) & (table.state == PENDING)).execute()
+            if hold is not None:
+                self.holds.begin(hold)
+
+    def try_again(
+        self, id: int, at: int, failure: str, error: str, check: Callable[[], None], hold: Hold | None = None
+    ) -> None:
+        """Puts it off until `at`, and its notifier's other messages with it if there is a hold."""
+        table = self._db.tables.notifications
+        with self._db.write("put off notification"):
+            check()
+            change = {"next_attempt_at": at, "failure": failure, "error": error}
+            table.update(**change).where((table.id == id) & (table.state == PENDING)).execute()
+            if hold is not None:
+                self.holds.begin(hold)
+
+    def known_to(self, notifier: str, since: int) -> tuple[Sequence[str], Sequence[str]]:
+        """Facts of alerts that this notifier was told are on, and of those whose end it was told after `since`."""
+        tables = self._db.tables
+        table, items, alerts = tables.notifications, tables.notification_alerts, tables.alerts
+        told = (
+            items.select(items.facts)
+            .join(table, on=(table.id == items.notification_id))
+            .join(alerts, on=(alerts.id == items.alert_id))
+            .where((table.notifier == notifier) & (table.state == NotificationState.DELIVERED.value))
+            .order_by(items.id)
+        )
+        with self._db.read("read what was told"):
+            firing = told.where((table.event == ALARM) & alerts.resolved_at.is_null())
+            resolved = told.where((table.event == RECOVERY) & (alerts.resolved_at > since))
+            return [row[0] for row in firing.tuples()], [row[0] for row in resolved.tuples()]
+
+    def close(self) -> None:
+        """Closes the calling thread's connection."""
+        self._db.close()

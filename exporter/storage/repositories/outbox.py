@@ -1,0 +1,219 @@
+"""The outbox: every message owed to a notifier, kept until it is delivered or given up.
+
+A message is written in the transaction of what it tells. Until its first attempt it gathers what begins together; then
+it is sealed: whatever begins later is another message. It keeps its key however often it is tried, and tells the same,
+but for alerts that are over before it could be delivered.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from peewee import fn
+
+from exporter.core.alert import Step
+from exporter.core.clock import DAY, SECOND
+from exporter.core.errors import Conflict, NotFound
+from exporter.core.notification import NotificationState
+from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.repositories.holds import Holds
+from exporter.storage.repositories.notifications import ALARM, PENDING, RECOVERY, REPEAT, select_notifications
+from exporter.storage.rows import chunks
+
+MOST_ALERTS = 1000
+"""In one message; more begin another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a notifier wants its messages. Milliseconds."""
+
+    group_wait: int = 10 * SECOND
+    give_up_after: int = DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An alert's place in a message."""
+
+    alert_id: int
+    facts: str
+    """JSON; what alerting makes of them is its own business."""
+
+
+class Outbox:
+    """All methods block and raise StorageUnavailable. Those that take a transaction are for use inside it."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._holds = Holds(database)
+        items = database.tables.notification_alerts
+        columns = ("notification_id", "alert_id", "facts", "replaced")
+        self._add_item = Prepared(database, items.insert(**{column: param(column) for column in columns}))
+
+    def owe(
+        self, transaction: Transaction, notifier: str, event: str, owed: Sequence[Owed], terms: Terms, now: int
+    ) -> None:
+        """Puts alerts into the message that this notifier's are being gathered in, or else into a new one."""
+        left = list(owed)
+        joined, room = self._gathering(notifier, event)
+        while left:
+            if joined is None or room <= 0:
+                joined, room = self._begin(notifier, event, terms, now), MOST_ALERTS
+            transaction.execute_many(
+                self._add_item,
+                [
+                    self._add_item.row(
+                        {"notification_id": joined, "alert_id": one.alert_id, "facts": one.facts, "replaced": False}
+                    )
+                    for one in left[:room]
+                ],
+            )
+            del left[:room]
+            joined = None
+
+    def recover(
+        self,
+        transaction: Transaction,
+        ended: Mapping[int, str],
+        terms: Callable[[str], Terms],
+        now: int,
+    ) -> None:
+        """Owes the end of alerts, facts by alert id, to those who got the alarm or still would.
+
+        An alarm that is still on its way is taken back: the recovery then tells both.
+        """
+        owed: defaultdict[str, list[Owed]] = defaultdict(list)
+        taken_back: list[int] = []
+        touched: set[int] = set()
+        for item_id, notification_id, alert_id, notifier, event, state in self._alarms(list(ended)):
+            if state == PENDING:
+                taken_back.append(item_id)
+                touched.add(notification_id)
+            if event == ALARM and state in (PENDING, NotificationState.DELIVERED.value):
+                owed[notifier].append(Owed(alert_id, ended[alert_id]))
+        self._take_back(taken_back, touched, now)
+        for notifier, some in owed.items():
+            self.owe(transaction, notifier, RECOVERY, some, terms(notifier), now)
+
+    def retry(self, id: int, now: int, give_up_after: int = DAY) -> bool:
+        """Has a dead letter tried again at once. Raises NotFound, and Conflict when it is not dead.
+
+        An alarm that is over by now is left out, since nobody would tell its end; False when nothing else is left.
+        """
+        table = self._db.tables.notifications
+        with self._db.write("retry notification"):
+            rows = select_notifications(self._db, table.id == id, table.id, 1)
+            if not rows:
+                raise NotFound(f"there is no notification {id}")
+            if rows[0].state is not NotificationState.DEAD:
+                raise Conflict(f"notification {id} is {rows[0].state.value}: only dead ones can be tried again")
+            change = {
+                "state": PENDING,
+                "next_attempt_at": now,
+                "expires_at": now + give_up_after,
+                "ended_at": None,
+            }
+            table.update(**change).where(table.id == id).execute()
+            if rows[0].event != RECOVERY:
+                self._take_back(self._over(id), [id], now)
+            return select_notifications(self._db, table.id == id, table.id, 1)[0].state is NotificationState.PENDING
+
+    def set_back(self, by: int, now: int) -> None:
+        """Inside a transaction: the clock was set back by so much, to `now`; no message waits for longer."""
+        table = self._db.tables.notifications
+        change = {"next_attempt_at": table.next_attempt_at - by}
+        table.update(**change).where((table.state == PENDING) & (table.next_attempt_at > now)).execute()
+        self._holds.set_back(by, now)
+
+    def told_of(self, alert_id: int) -> list[str]:
+        """The notifiers that got the alarm, and are owed nothing more about this alert."""
+        table, items = self._db.tables.notifications, self._db.tables.notification_alerts
+        query = (
+            items.select(table.notifier, table.state)
+            .join(table, on=(table.id == items.notification_id))
+            .where((items.alert_id == alert_id) & (items.replaced == False))  # noqa: E712
+        )
+        states: defaultdict[str, set[str]] = defaultdict(set)
+        for notifier, state in query.tuples():
+            states[notifier].add(state)
+        return [
+            notifier
+            for notifier, found in states.items()
+            if NotificationState.DELIVERED.value in found and PENDING not in found
+        ]
+
+    def _gathering(self, notifier: str, event: str) -> tuple[int | None, int]:
+        """The message that still gathers, held so that it is not sealed meanwhile; and how much it has room for."""
+        table, items = self._db.tables.notifications, self._db.tables.notification_alerts
+        query = (
+            table.select(table.id)
+            .where(
+                (table.notifier == notifier)
+                & (table.event == event)
+                & (table.state == PENDING)
+                & (table.sealed == False)  # noqa: E712 - SQL
+            )
+            .order_by(table.id.desc())
+            .limit(1)
+        )
+        for (id,) in list(query.tuples()):
+            held = table.update(**{"sealed": False}).where((table.id == id) & (table.sealed == False))  # noqa: E712
+            if held.execute():
+                count = next(iter(items.select(fn.COUNT(items.id)).where(items.notification_id == id).tuples()))[0]
+                return int(id), MOST_ALERTS - int(count)
+        return None, 0
+
+    def _begin(self, notifier: str, event: str, terms: Terms, now: int) -> int:
+        table = self._db.tables.notifications
+        return int(
+            table.insert(
+                **{
+                    "key": uuid.uuid4().hex,
+                    "notifier": notifier,
+                    "event": event,
+                    "state": PENDING,
+                    "sealed": False,
+                    "created_at": now,
+                    "attempts": 0,
+                    "next_attempt_at": now + terms.group_wait,
+                    "expires_at": now + terms.group_wait + terms.give_up_after,
+                }
+            ).execute()
+        )
+
+    def _alarms(self, alert_ids: Sequence[int]) -> Iterable[tuple[int, int, int, str, str, str]]:
+        table, items = self._db.tables.notifications, self._db.tables.notification_alerts
+        for chunk in chunks(alert_ids):
+            yield from (
+                items.select(items.id, items.notification_id, items.alert_id, table.notifier, table.event, table.state)
+                .join(table, on=(table.id == items.notification_id))
+                .where(
+                    items.alert_id.in_(chunk) & table.event.in_((ALARM, REPEAT)) & (items.replaced == False)  # noqa: E712
+                )
+                .order_by(items.id)
+                .tuples()
+            )
+
+    def _take_back(self, item_ids: Sequence[int], notification_ids: Iterable[int], now: int) -> None:
+        table, items = self._db.tables.notifications, self._db.tables.notification_alerts
+        for chunk in chunks(item_ids):
+            items.update(**{"replaced": True}).where(items.id.in_(chunk)).execute()
+        for chunk in chunks(sorted(notification_ids)):
+            left = items.select(items.id).where(
+                (items.notification_id == table.id) & (items.replaced == False)  # noqa: E712
+            )
+            table.update(**{"state": NotificationState.REPLACED.value, "ended_at": now}).where(
+                table.id.in_(chunk) & (table.state == PENDING) & ~fn.EXISTS(left)
+            ).execute()
+
+    def _over(self, id: int) -> list[int]:
+        """The places in this message of alerts that have ended."""
+        alerts, items = self._db.tables.alerts, self._db.tables.notification_alerts
+        query = (
+            items.select(items.id)
+            .join(alerts, on=(alerts.id == items.alert_id))
+            .where((items.notification_id == id) & (alerts.step == Step.RESOLVED.value))
+        )
+        return [row[0] for row in query.tuples()]

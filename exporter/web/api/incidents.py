@@ -1,0 +1,148 @@
+"""`/api/v1/alerts`, `/api/v1/incidents…` and `/api/v1/notifications`."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TypeVar
+
+import falcon
+import falcon.asgi
+
+from exporter.core.alert import Step
+from exporter.core.incident import IncidentState
+from exporter.core.notification import NotificationState
+from exporter.web.api.bodies import Acknowledgement, NewUpdate, read_body
+from exporter.web.api.incident_schemas import (
+    AlertAnswer,
+    AlertsAnswer,
+    IncidentAnswer,
+    IncidentsAnswer,
+    NotificationAnswer,
+    NotificationsAnswer,
+    WholeIncidentAnswer,
+)
+from exporter.web.api.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
+from exporter.web.pages.incidents import as_id, incident_id
+from exporter.web.requests import Request
+
+_E = TypeVar("_E", bound=StrEnum)
+_T = TypeVar("_T")
+
+
+class AlertList(Resource):
+    """`/api/v1/alerts`."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        step = _one_of(req, "step", Step)
+        answer(resp, await self._off_loop(self._page, step, *_page_of(req)))
+
+    on_head = on_get
+
+    def _page(self, step: Step | None, limit: int, before: int | None) -> bytes:
+        found, more = _cut(self._parts.alerts.recent(step=step, limit=limit + 1, before_id=before), limit)
+        cursor = str(found[-1].id) if more else None
+        return to_json(AlertsAnswer(alerts=[AlertAnswer.of(each) for each in found], next_cursor=cursor))
+
+
+class IncidentList(Resource):
+    """`/api/v1/incidents`."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        text = (req.get_param("open") or "").lower()
+        if text not in ("", "true", "false"):
+            raise bad("open", "is true or false")
+        wanted = {"true": True, "false": False}.get(text)
+        answer(resp, await self._off_loop(self._page, wanted, *_page_of(req)))
+
+    on_head = on_get
+
+    def _page(self, wanted: bool | None, limit: int, before: int | None) -> bytes:
+        found, more = _cut(self._parts.incidents.recent(open=wanted, limit=limit + 1, before_id=before), limit)
+        cursor = str(found[-1].id) if more else None
+        return to_json(IncidentsAnswer(incidents=[IncidentAnswer.of(each) for each in found], next_cursor=cursor))
+
+
+class _WithIncident(Resource):
+    def _whole(self, id: int) -> bytes:
+        incidents = self._parts.incidents
+        one = incidents.find(id)
+        alerts = self._parts.alerts.recent(incident_id=id, limit=MOST_PER_ANSWER)
+        return to_json(WholeIncidentAnswer.whole(one, incidents.updates([id])[id], alerts))
+
+
+class OneIncident(_WithIncident):
+    """`/api/v1/incidents/{id}`."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
+        answer(resp, await self._off_loop(self._whole, incident_id(id)))
+
+    on_head = on_get
+
+
+class IncidentUpdates(_WithIncident):
+    """`/api/v1/incidents/{id}/updates`."""
+
+    async def on_post(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
+        wanted, new = incident_id(id), await read_body(req, NewUpdate)
+        body = await self._off_loop(self._add, wanted, new.state, new.text, new.author)
+        resp.status = falcon.HTTP_201
+        answer(resp, body)
+
+    def _add(self, id: int, state: IncidentState | None, text: str, author: str) -> bytes:
+        self._parts.incidents.update(id, state, text, author)
+        return self._whole(id)
+
+
+class Acknowledge(_WithIncident):
+    """`/api/v1/incidents/{id}/acknowledge`."""
+
+    async def on_post(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
+        wanted, given = incident_id(id), await read_body(req, Acknowledgement)
+        answer(resp, await self._off_loop(self._acknowledge, wanted, given.author))
+
+    def _acknowledge(self, id: int, author: str) -> bytes:
+        self._parts.incidents.acknowledge(id, author)
+        return self._whole(id)
+
+
+class NotificationList(Resource):
+    """`/api/v1/notifications`."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        state = _one_of(req, "state", NotificationState)
+        answer(resp, await self._off_loop(self._page, state, *_page_of(req)))
+
+    on_head = on_get
+
+    def _page(self, state: NotificationState | None, limit: int, before: int | None) -> bytes:
+        found, more = _cut(self._parts.notifications.recent(state=state, limit=limit + 1, before_id=before), limit)
+        holds = self._parts.notifications.holds(self._parts.clock.now())
+        return to_json(
+            NotificationsAnswer(
+                notifications=[NotificationAnswer.of(each, holds) for each in found],
+                next_cursor=str(found[-1].id) if more else None,
+            )
+        )
+
+
+def _page_of(req: Request) -> tuple[int, int | None]:
+    """How many, and before which."""
+    cursor = req.get_param("cursor") or ""
+    before = as_id(cursor)
+    if cursor and before is None:
+        raise bad("cursor", "is the last answer's next_cursor")
+    return number(req, "limit", PER_ANSWER, MOST_PER_ANSWER), before
+
+
+def _one_of(req: Request, name: str, kind: type[_E]) -> _E | None:
+    """Whatever its case; None when it is not given."""
+    text = req.get_param(name) or ""
+    for member in kind:
+        if member.value.lower() == text.lower():
+            return member
+    if text:
+        raise bad(name, f"is one of {', '.join(kind)}")
+    return None
+
+
+def _cut(found: Sequence[_T], limit: int) -> tuple[Sequence[_T], bool]:
+    return found[:limit], len(found) > limit

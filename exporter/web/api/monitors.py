@@ -1,0 +1,181 @@
+"""`/api/v1/…`."""
+
+from bisect import bisect_right
+
+import falcon
+import falcon.asgi
+
+from exporter.config.strength import SHORTEST
+from exporter.core.clock import DAY
+from exporter.core.errors import InvalidValue
+from exporter.core.fleet import Watched
+from exporter.core.maintenance import Window
+from exporter.core.secret import make_secret
+from exporter.core.status import Status
+from exporter.presentation.moments import parse_moment
+from exporter.web.addresses import base_url, ping_url
+from exporter.web.api.bodies import MonitorChange, NewMonitor, read_body
+from exporter.web.api.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
+from exporter.web.api.schemas import (
+    BlackoutAnswer,
+    BlackoutsAnswer,
+    CreatedAnswer,
+    HeartbeatAnswer,
+    HeartbeatsAnswer,
+    MaintenanceAnswer,
+    MaintenancesAnswer,
+    MonitorAnswer,
+    MonitorsAnswer,
+    PausedAnswer,
+    TransitionAnswer,
+    TransitionsAnswer,
+)
+from exporter.web.errors import RETRY_AFTER, log
+from exporter.web.pages.listing import Query, breathing
+from exporter.web.pages.monitor import find
+from exporter.web.pages.outages import kept
+from exporter.web.requests import Request
+
+HEARTBEATS_PER_ANSWER = 20
+
+
+class MonitorList(Resource):
+    """`/api/v1/monitors`."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        status = req.get_param("status", default="").upper()
+        if status and status not in Status.__members__:
+            raise bad("status", f"is one of {', '.join(Status)}")
+        query = Query.parse(req.get_param("q"), status, req.get_param("group"))
+        limit = number(req, "limit", PER_ANSWER, MOST_PER_ANSWER)
+        cursor = req.get_param("cursor", default="")
+        if not len(self._parts.fleet):
+            reason = self._parts.readiness()
+            if reason is not None:
+                raise falcon.HTTPServiceUnavailable(description=f"Not ready: {reason}.", retry_after=RETRY_AFTER)
+        answer(resp, await self._off_loop(self._page, query, limit, cursor))
+
+    on_head = on_get
+
+    async def on_post(self, req: Request, resp: falcon.asgi.Response) -> None:
+        new = await read_body(req, NewMonitor)
+        secret = new.secret.get_secret_value() if new.secret is not None else make_secret()
+        await self._off_loop(self._parts.monitors.add, new.monitor(), secret)
+        if len(secret) < SHORTEST:
+            log.warning("the monitor %s was added with a secret of fewer than %d characters", new.tag, SHORTEST)
+        url = ping_url(base_url(req, self._parts.settings), new.tag, secret)
+        resp.status = falcon.HTTP_201
+        resp.set_header("location", f"/api/v1/monitors/{new.tag}")
+        answer(resp, to_json(CreatedAnswer(tag=new.tag, secret=secret, ping_url=url)))
+
+    def _page(self, query: Query, limit: int, cursor: str) -> bytes:
+        """In the order of tags, in which a cursor stays right whatever comes and goes meanwhile."""
+        now, watched = self._parts.clock.now(), self._parts.fleet.all()
+        start = bisect_right(watched, cursor, key=_tag) if cursor else 0
+        found: list[Watched] = []
+        for index in breathing(range(start, len(watched))):
+            each = watched[index]
+            if query.status is not None and each.standing.status is not query.status:
+                continue
+            if query.matches(each):
+                found.append(each)
+                if len(found) > limit:
+                    break
+        shown = found[:limit]
+        return to_json(
+            MonitorsAnswer(
+                monitors=[MonitorAnswer.of(each, now, self._parts.fleet.calendar.blackouts) for each in shown],
+                next_cursor=shown[-1].monitor.tag if len(found) > limit else None,
+            )
+        )
+
+
+class OneMonitor(Resource):
+    """`/api/v1/monitors/{tag}`."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+        found, blackouts = find(self._parts, tag), self._parts.fleet.calendar.blackouts
+        answer(resp, to_json(MonitorAnswer.of(found, self._parts.clock.now(), blackouts)))
+
+    on_head = on_get
+
+    async def on_patch(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+        change = await read_body(req, MonitorChange)
+        find(self._parts, tag)
+        await self._off_loop(self._parts.monitors.set_paused, tag, change.paused)
+        answer(resp, to_json(PausedAnswer(tag=tag, paused=change.paused)))
+
+    async def on_delete(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+        find(self._parts, tag)
+        await self._off_loop(self._parts.monitors.remove, tag)
+        resp.status = falcon.HTTP_204
+
+
+class TransitionList(Resource):
+    """`/api/v1/monitors/{tag}/transitions`."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+        watched = find(self._parts, tag)
+        since = _since(req, self._parts.clock.now() - DAY)
+        answer(resp, await self._off_loop(self._page, watched, since))
+
+    on_head = on_get
+
+    def _page(self, watched: Watched, since: int) -> bytes:
+        found = self._parts.history.transitions([watched.id], since).get(watched.id, ())
+        return to_json(TransitionsAnswer(transitions=[TransitionAnswer.of(each) for each in found]))
+
+
+class HeartbeatList(Resource):
+    """`/api/v1/monitors/{tag}/heartbeats`."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+        watched = find(self._parts, tag)
+        limit = number(req, "limit", HEARTBEATS_PER_ANSWER, MOST_PER_ANSWER)
+        answer(resp, await self._off_loop(self._page, watched, limit))
+
+    on_head = on_get
+
+    def _page(self, watched: Watched, limit: int) -> bytes:
+        found = self._parts.history.heartbeats(watched.id, limit)
+        return to_json(HeartbeatsAnswer(heartbeats=[HeartbeatAnswer.of(each) for each in found]))
+
+
+class BlackoutList(Resource):
+    """`/api/v1/blackouts`: from memory, so it answers while the database is away."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        since, calendar = _since(req, 0), self._parts.fleet.calendar
+        found = kept(calendar.blackouts, since)
+        blackouts = [BlackoutAnswer.of(span) for span in found]
+        answer(resp, to_json(BlackoutsAnswer(forgiven=calendar.forgives, blackouts=blackouts)))
+
+    on_head = on_get
+
+
+class MaintenanceList(Resource):
+    """`/api/v1/maintenances`: from memory, so it answers while the database is away."""
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+        now, windows = self._parts.clock.now(), self._parts.fleet.calendar.maintenances
+        shown = [one for one in windows if isinstance(one, Window) and not _over(one, now)]
+        answer(resp, to_json(MaintenancesAnswer(maintenances=[MaintenanceAnswer.of(one, now) for one in shown])))
+
+    on_head = on_get
+
+
+def _over(window: Window, now: int) -> bool:
+    at = window.over_at()
+    return at is not None and at <= now
+
+
+def _since(req: Request, default: int) -> int:
+    text = req.get_param("since")
+    try:
+        return parse_moment(text) if text else default
+    except InvalidValue as error:
+        raise bad("since", str(error)) from error
+
+
+def _tag(watched: Watched) -> str:
+    return watched.monitor.tag

@@ -1,0 +1,247 @@
+"""What the API answers: models that are also its OpenAPI description.
+
+Moments are RFC 3339 in UTC, durations are seconds, and `null` says that there is none.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from exporter.core.clock import SECOND
+from exporter.core.fleet import Watched
+from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.maintenance import Window
+from exporter.core.spans import Span
+from exporter.core.status import Reason, Status
+from exporter.core.uptime import WINDOWS, uptime
+from exporter.presentation.moments import rfc3339
+from exporter.web.pages.maintenance import running
+from exporter.web.pages.rows import due_of
+
+if TYPE_CHECKING:
+    from exporter.storage.repositories.history import Transition
+
+
+class Answer(BaseModel):
+    # What checks and writes a model is made when it is first used: who never asks the API pays nothing for it.
+    model_config = ConfigDict(frozen=True, use_enum_values=True, defer_build=True)
+
+
+class RunAnswer(Answer):
+    rid: str
+    started_at: str
+
+
+class MonitorAnswer(Answer):
+    """A monitor, what its heartbeats left behind, and its status."""
+
+    tag: str
+    name: str = Field(description="For people; the tag when none was given.")
+    group: str
+    labels: dict[str, str]
+    schedule: str | None = Field(description="Cron expression; null when the last success alone counts.")
+    timezone: str
+    degraded_after_seconds: float
+    down_after_seconds: float
+    max_runtime_seconds: float | None
+    evaluation_cron: str | None
+    paused: bool
+    provisioned: bool = Field(description="Whether it comes from the configuration file.")
+    status: Status
+    reason: Reason
+    status_since: str
+    due_at: str | None = Field(description="The moment from which lateness counts; null before the first success.")
+    age_seconds: float | None = Field(description="Since the last success; null before the first.")
+    last_success_at: str | None
+    last_failure_at: str | None
+    last_start_at: str | None
+    last_duration_seconds: float | None
+    last_exit_code: int | None
+    received: int = Field(description="Heartbeats of every kind, ever.")
+    failures: int
+    starts: int
+    open_runs: list[RunAnswer]
+    uptime: dict[str, float | None] = Field(
+        description="Share of the last `24h`, `7d`, `30d` and `90d` in which it was UP or DEGRADED; null where no time "
+        "counts."
+    )
+
+    @classmethod
+    def of(cls, watched: Watched, now: int, blackouts: Sequence[Span]) -> "MonitorAnswer":
+        monitor, state, standing = watched.monitor, watched.state, watched.standing
+        last = state.last_success_at
+        return cls(
+            tag=monitor.tag,
+            name=clean(monitor.name or monitor.tag),
+            group=clean(monitor.group),
+            labels={clean(key): clean(value) for key, value in monitor.labels},
+            schedule=monitor.schedule,
+            timezone=monitor.timezone,
+            degraded_after_seconds=monitor.degraded_after / SECOND,
+            down_after_seconds=monitor.down_after / SECOND,
+            max_runtime_seconds=seconds(monitor.max_runtime),
+            evaluation_cron=monitor.evaluation_cron,
+            paused=monitor.paused,
+            provisioned=watched.provisioned,
+            status=standing.status,
+            reason=standing.reason,
+            status_since=rfc3339(standing.since),
+            due_at=when(due_of(watched)),
+            age_seconds=None if last is None else max(0, now - last) / SECOND,
+            last_success_at=when(last),
+            last_failure_at=when(state.last_failure_at),
+            last_start_at=when(state.last_start_at),
+            last_duration_seconds=seconds(state.last_duration),
+            last_exit_code=state.last_exit_code,
+            received=state.received,
+            failures=state.failures,
+            starts=state.starts,
+            open_runs=[RunAnswer(rid=run.rid, started_at=rfc3339(run.started_at)) for run in state.runs],
+            uptime=dict(zip(WINDOWS, uptime(watched.past, standing.status, now, blackouts), strict=True)),
+        )
+
+
+class MonitorsAnswer(Answer):
+    monitors: list[MonitorAnswer]
+    next_cursor: str | None = Field(description="Give it as `cursor` to go on; null at the end.")
+
+
+class TransitionAnswer(Answer):
+    at: str = Field(description="The exact moment at which the status changed.")
+    status: Status
+    reason: Reason
+    observed_at: str = Field(description="When it was seen; later than `at` after a stall.")
+
+    @classmethod
+    def of(cls, transition: "Transition") -> "TransitionAnswer":
+        return cls(
+            at=rfc3339(transition.at),
+            status=transition.status,
+            reason=transition.reason,
+            observed_at=rfc3339(transition.observed_at),
+        )
+
+
+class TransitionsAnswer(Answer):
+    """Oldest first. The first one is what held at `since`, if anything did."""
+
+    transitions: list[TransitionAnswer]
+
+
+class HeartbeatAnswer(Answer):
+    kind: Kind
+    received_at: str
+    rid: str
+    exit_code: int | None
+    output: str
+
+    @classmethod
+    def of(cls, heartbeat: Heartbeat) -> "HeartbeatAnswer":
+        return cls(
+            kind=heartbeat.kind,
+            received_at=rfc3339(heartbeat.received_at),
+            rid=heartbeat.rid,
+            exit_code=heartbeat.exit_code,
+            output=clean(heartbeat.output),
+        )
+
+
+class HeartbeatsAnswer(Answer):
+    """Newest first."""
+
+    heartbeats: list[HeartbeatAnswer]
+
+
+class BlackoutAnswer(Answer):
+    started_at: str
+    ended_at: str
+    duration_seconds: float
+
+    @classmethod
+    def of(cls, span: Span) -> "BlackoutAnswer":
+        return cls(started_at=rfc3339(span.start), ended_at=rfc3339(span.end), duration_seconds=span.length / SECOND)
+
+
+class BlackoutsAnswer(Answer):
+    """Newest first; two that touch are one."""
+
+    forgiven: bool = Field(description="Whether they count against no monitor: `after_outage` says so.")
+    blackouts: list[BlackoutAnswer]
+
+
+class MaintenanceAnswer(Answer):
+    """A window in which its monitors neither alarm nor count."""
+
+    name: str
+    description: str
+    monitors: list[str] = Field(description="Globs of tags, one of which has to fit; empty is every tag.")
+    groups: list[str] = Field(description="Globs of groups, one of which has to fit; empty is every group.")
+    labels: dict[str, str] = Field(description="Globs of labels' values by key, all of which have to fit.")
+    starts_at: str = Field(description="When it begins, for the first time.")
+    duration_seconds: float
+    rrule: str | None = Field(description="RFC 5545 rule by which it recurs; null is once.")
+    timezone: str
+    running_until: str | None = Field(description="When the one that runs now ends; null while none does.")
+    next_start_at: str | None
+    ended_at: str | None = Field(description="When somebody ended it for good.")
+
+    @classmethod
+    def of(cls, window: Window, now: int) -> "MaintenanceAnswer":
+        runs, selector = running(window, now), window.selector
+        return cls(
+            name=clean(window.name),
+            description=clean(window.description),
+            monitors=[clean(glob) for glob in selector.tags],
+            groups=[clean(glob) for glob in selector.groups],
+            labels={clean(key): clean(glob) for key, glob in selector.labels},
+            starts_at=rfc3339(window.starts_at),
+            duration_seconds=window.duration / SECOND,
+            rrule=window.rule,
+            timezone=window.timezone,
+            running_until=None if runs is None else rfc3339(runs.end),
+            next_start_at=when(window.next_start(now)),
+            ended_at=when(window.ended_at),
+        )
+
+
+class MaintenancesAnswer(Answer):
+    maintenances: list[MaintenanceAnswer]
+
+
+class CreatedAnswer(Answer):
+    """The only time that the secret is shown: what is kept is a digest."""
+
+    tag: str
+    secret: str
+    ping_url: str
+
+
+class PausedAnswer(Answer):
+    tag: str
+    paused: bool
+
+
+class ProblemAnswer(Answer):
+    path: str = Field(description="Where: `down_after`, `labels.team`.")
+    message: str
+
+
+class ErrorAnswer(Answer):
+    """Every refusal."""
+
+    error: str = Field(description="One sentence.")
+    problems: list[ProblemAnswer] = Field(default=[], description="All that is wrong with a body.")
+
+
+def when(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / SECOND
+
+
+def clean(text: str) -> str:
+    """Half of a surrogate pair has no place in JSON."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

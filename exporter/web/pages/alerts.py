@@ -1,0 +1,45 @@
+"""What the status page tells of alerting: open incidents, alerts that are on, and what could not be delivered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from exporter.core.clock import DAY
+from exporter.core.fleet import Watched
+from exporter.presentation.statuses import held, undelivered
+from exporter.web.context import Parts
+from exporter.web.pages.incident_rows import IncidentRow, incident_rows, worst_first
+
+if TYPE_CHECKING:
+    from exporter.storage.repositories.alerts import Alert
+
+SHOWN = 5
+"""Incidents shown there; the others are a click away."""
+MOST_READ = 500
+REMEMBERED = 7 * DAY
+"""For so long the page tells of dead letters; `notification list` knows older ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    incidents: tuple[IncidentRow, ...] = ()
+    """The worst of those that are open."""
+    open_count: int = 0
+    firing: Mapping[int, Sequence["Alert"]] = field(default_factory=dict)
+    """By monitor id."""
+    undelivered: str = ""
+    """A sentence; empty when everything was."""
+    held: str = ""
+    """A sentence; empty when no notifier waits."""
+
+
+def alarms(parts: Parts, watched: Sequence[Watched], now: int) -> Alarms:
+    """Raises StorageUnavailable."""
+    found = worst_first(parts.incidents.recent(open=True, limit=MOST_READ))
+    return Alarms(
+        incidents=incident_rows(found[:SHOWN], parts.incidents, parts.fleet, now),
+        open_count=len(found) if len(found) < MOST_READ else parts.incidents.count_open(),
+        firing=parts.alerts.firing([each.id for each in watched]),
+        undelivered=undelivered(parts.notifications.dead_since(now - REMEMBERED)),
+        held=held(parts.notifications.holds(now), now),
+    )

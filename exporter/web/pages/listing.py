@@ -1,0 +1,173 @@
+"""Which monitors a page shows: filtered, trouble first, a hundred at a time.
+
+Made for 100,000 monitors, off the event loop. All threads share one interpreter lock, so long work in C, a sort
+above all, would stop the event loop too: the order is kept from one request to the next, it is made of small sorts,
+and long loops let the others through now and then.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from typing import TypeVar
+
+from exporter.core.fleet import Fleet, Watched
+from exporter.core.monitor import Monitor
+from exporter.core.status import Status
+from exporter.presentation.statuses import URGENCY
+
+PER_PAGE = 100
+LONGEST_TEXT = 200
+MOST_GROUPS = 500
+"""Groups offered in the form; who has more finds them by text."""
+_BREATH = 1_000
+_RUN = 4_000
+_URGENT = (Status.DOWN, Status.DEGRADED, Status.NO_DATA)
+"""These come first, in this order; all others stay together, by group and name."""
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What was asked for. `parse` takes anything; what makes no sense is as if it were not there."""
+
+    q: str = ""
+    status: Status | None = None
+    group: str = ""
+    page: int = 1
+
+    @classmethod
+    def parse(
+        cls, q: str | None = None, status: str | None = None, group: str | None = None, page: str | None = None
+    ) -> "Query":
+        wanted = (status or "").strip().upper()
+        number = (page or "").strip()
+        return cls(
+            q=_text(q),
+            status=Status(wanted) if wanted in Status.__members__ else None,
+            group=_text(group),
+            page=max(1, int(number)) if number.isascii() and number.isdigit() and len(number) <= 9 else 1,
+        )
+
+    def matches(self, watched: Watched) -> bool:
+        """By text and group; the status is counted first and asked afterwards."""
+        monitor = watched.monitor
+        if self.group and monitor.group != self.group:
+            return False
+        if not self.q:
+            return True
+        wanted = self.q.casefold()
+        return wanted in f"{monitor.tag}\n{monitor.name}\n{monitor.group}".casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """One page of a listing, and what there is around it."""
+
+    watched: tuple[Watched, ...]
+    first: int
+    """The number of the first one shown, from 1; 0 when there is none."""
+    matching: int
+    page: int
+    pages: int
+    counts: dict[Status, int]
+    """Of those that match text and group, whatever their status."""
+    fleet_counts: dict[Status, int]
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The fleet as it was sorted."""
+
+    snapshot: Sequence[Watched]
+    watched: list[Watched]
+    monitors: list[Monitor]
+    """The definitions that put them in their places."""
+    groups: tuple[str, ...]
+
+
+_NOTHING = _Order((), [], [], ())
+
+
+class Listing:
+    """The fleet in the order people read it."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._order = _NOTHING
+
+    def select(self, query: Query) -> Selection:
+        """Takes about 50 ms for 100,000 monitors; call it off the event loop."""
+        order = self._order
+        if self._fleet.all() is not order.snapshot:
+            order = self._order = _sorted(self._fleet.all())
+        everything = not query.q and not query.group
+        fleet_counts = dict.fromkeys(URGENCY, 0)
+        counts = fleet_counts if everything else dict.fromkeys(URGENCY, 0)
+        urgent: dict[Status, list[Watched]] = {status: [] for status in _URGENT}
+        quiet: list[Watched] = []
+        for watched, monitor in breathing(zip(order.watched, order.monitors, strict=True)):
+            if watched.monitor is not monitor:
+                self._order = _NOTHING  # it has another name or group: the next page is sorted anew
+            status = watched.standing.status
+            fleet_counts[status] += 1
+            if not everything:
+                if not query.matches(watched):
+                    continue
+                counts[status] += 1
+            if query.status is None or status is query.status:
+                urgent.get(status, quiet).append(watched)
+        found = [watched for status in _URGENT for watched in urgent[status]] + quiet
+        pages = max(1, -(-len(found) // PER_PAGE))
+        page = min(query.page, pages)
+        start = (page - 1) * PER_PAGE
+        return Selection(
+            watched=tuple(found[start : start + PER_PAGE]),
+            first=start + 1 if found else 0,
+            matching=len(found),
+            page=page,
+            pages=pages,
+            counts=counts,
+            fleet_counts=fleet_counts,
+            groups=order.groups,
+        )
+
+
+def _sorted(snapshot: Sequence[Watched]) -> _Order:
+    """Sorts numbers, not tuples: 100,000 new tuples would make the garbage collector go through the whole heap."""
+    monitors = [watched.monitor for watched in breathing(snapshot)]
+    keys = [_key(monitor) for monitor in breathing(monitors)]
+    runs = [
+        sorted(range(at, min(at + _RUN, len(keys))), key=keys.__getitem__)
+        for at in breathing(range(0, len(keys), _RUN), 1)
+    ]
+    places = list(breathing(merge(*runs, key=keys.__getitem__)))
+    groups = sorted({monitor.group for monitor in breathing(monitors)} - {""}, key=str.casefold)
+    return _Order(
+        snapshot,
+        [snapshot[place] for place in places],
+        [monitors[place] for place in places],
+        tuple(groups[:MOST_GROUPS]),
+    )
+
+
+def _key(monitor: Monitor) -> str:
+    """One text, for those compare fastest; monitors without a group come last."""
+    return f"{monitor.group or chr(0x10FFFF)}\0{monitor.name or monitor.tag}".casefold()
+
+
+def breathing(items: Iterable[_T], breath: int = _BREATH) -> Iterator[_T]:
+    """The items, with the interpreter's lock let go now and then."""
+    left = breath
+    for item in items:
+        yield item
+        left -= 1
+        if not left:
+            left = breath
+            time.sleep(0)
+
+
+def _text(value: str | None) -> str:
+    """Bounded and printable: what a form would send."""
+    return "".join(c for c in (value or "")[:LONGEST_TEXT] if c.isprintable()).strip()

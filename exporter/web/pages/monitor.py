@@ -1,0 +1,207 @@
+"""`/monitors/{tag}`: all there is to know about one monitor."""
+
+import re
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import falcon
+import falcon.asgi
+
+from exporter.core.alert import Step
+from exporter.core.clock import DAY
+from exporter.core.durations import format_duration
+from exporter.core.errors import StorageUnavailable
+from exporter.core.exclusions import Calendar
+from exporter.core.fleet import Watched
+from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.monitor import TAG_PATTERN
+from exporter.core.status import Status
+from exporter.presentation.moments import Moment, moment, precisely, roughly
+from exporter.web.addresses import base_url, ping_url
+from exporter.web.context import Parts
+from exporter.web.errors import log
+from exporter.web.pages.bar import SPAN
+from exporter.web.pages.incident_rows import IncidentRow, alert_rows, incident_rows
+from exporter.web.pages.maintenance import window_rows
+from exporter.web.pages.outages import kept
+from exporter.web.pages.rendering import Pages
+from exporter.web.pages.rows import row
+from exporter.web.pages.status import HISTORY_MISSING, PLACEHOLDER, answer_page
+from exporter.web.requests import Request
+
+TRANSITIONS_SPAN = 30 * DAY
+AHEAD = 30 * DAY
+"""Windows that begin within this are shown."""
+MOST_TRANSITIONS = 50
+MOST_BLACKOUTS = 20
+MOST_HEARTBEATS = 20
+MOST_ALERTS = 20
+MOST_INCIDENTS = 10
+_TAG = re.compile(TAG_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the history."""
+
+    at: Moment
+    status: Status | None
+    """None: the exporter was away."""
+    reason: str
+    lasted: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One heartbeat."""
+
+    at: Moment
+    kind: Kind
+    exit_code: int | None
+    rid: str
+    duration: str
+    output: str
+
+
+class MonitorPage:
+    """One monitor."""
+
+    def __init__(self, parts: Parts, pages: Pages) -> None:
+        self._parts = parts
+        self._pages = pages
+
+    async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+        watched = find(self._parts, tag)
+        base = base_url(req, self._parts.settings)
+        await answer_page(req, resp, self._parts, self._render, watched, base)
+
+    on_head = on_get
+
+    def _render(self, watched: Watched, base: str) -> bytes:
+        now, zone = self._parts.clock.now(), watched.monitor.timezone
+        trouble: str | None = None
+        transitions: Any = ()
+        heartbeats: Any = ()
+        alerts: Any = ()
+        incidents: tuple[IncidentRow, ...] = ()
+        try:
+            found = self._parts.history.transitions([watched.id], now - TRANSITIONS_SPAN)
+            transitions = found.get(watched.id, ())
+            heartbeats = self._parts.history.heartbeats(watched.id, MOST_HEARTBEATS)
+            alerts = self._parts.alerts.of_monitor(watched.id, MOST_ALERTS)
+            past = self._parts.incidents.of_monitor(watched.id, MOST_INCIDENTS)
+            incidents = incident_rows(past, self._parts.incidents, self._parts.fleet, now)
+        except StorageUnavailable as error:
+            log.warning("a page goes without its history: %s", error)
+            trouble = HISTORY_MISSING
+        firing = [alert for alert in alerts if alert.step is Step.TRIGGERED]
+        calendar = self._parts.fleet.calendar
+        shown = row(watched, _since(transitions, now - SPAN), now, firing, calendar.blackouts)
+        return self._pages.render(
+            "monitor.html",
+            {
+                "row": shown,
+                "monitor": watched.monitor,
+                "facts": _facts(watched, now),
+                "windows": window_rows(watched.uncounted.maintenances, now, zone, AHEAD),
+                "changes": _changes(transitions, calendar, now, zone),
+                "beats": _beats(heartbeats, now, zone),
+                "alerts": alert_rows(alerts, zone, now),
+                "incidents": incidents,
+                "trouble": trouble,
+                "not_ready": self._parts.readiness(),
+                "rendered": moment(now, now, "UTC"),
+                "ping_url": ping_url(base, watched.monitor.tag, PLACEHOLDER),
+            },
+        )
+
+
+def find(parts: Parts, tag: str) -> Watched:
+    """The monitor, or 404; 503 while the fleet may not be known yet, for then nobody can tell that it is not there."""
+    watched = parts.fleet.get(tag) if _TAG.fullmatch(tag) else None
+    if watched is not None:
+        return watched
+    reason = parts.readiness()
+    if reason is not None:
+        raise falcon.HTTPServiceUnavailable(description=f"Not ready: {reason}.", retry_after=5)
+    raise falcon.HTTPNotFound(description="There is no monitor with this tag.")
+
+
+def _since(transitions: Any, since: int) -> Any:
+    """Those after `since`, and the one that held by then."""
+    first = 0
+    for index, transition in enumerate(transitions):
+        if transition.at > since:
+            break
+        first = index
+    return transitions[first:]
+
+
+def _facts(watched: Watched, now: int) -> list[tuple[str, str | Moment | None]]:
+    """Label and value, in the order in which they are asked; None is a dash."""
+    monitor, state = watched.monitor, watched.state
+
+    def when(at: int | None) -> Moment | None:
+        return None if at is None else moment(at, now, monitor.timezone)
+
+    facts: list[tuple[str, str | Moment | None]] = [
+        ("Schedule", monitor.schedule or "none: the last success counts"),
+        ("Timezone", monitor.timezone),
+        ("Degraded after", format_duration(monitor.degraded_after)),
+        ("Down after", format_duration(monitor.down_after)),
+        ("Longest run", None if monitor.max_runtime is None else format_duration(monitor.max_runtime)),
+        ("Last success", when(state.last_success_at)),
+        ("Last failure", when(state.last_failure_at)),
+        ("Last start", when(state.last_start_at)),
+        ("Last duration", None if state.last_duration is None else precisely(state.last_duration)),
+        ("Last exit code", None if state.last_exit_code is None else str(state.last_exit_code)),
+        ("Heartbeats received", f"{state.received:,}"),
+        ("Failures", f"{state.failures:,}"),
+        ("Open runs", ", ".join(_run(run.rid, now - run.started_at) for run in state.runs[:10]) or "none"),
+        ("Defined in", "the configuration file" if watched.provisioned else "the database, added by hand"),
+    ]
+    if monitor.evaluation_cron:
+        facts.insert(5, ("Evaluated at", monitor.evaluation_cron))
+    return facts
+
+
+def _run(rid: str, running: int) -> str:
+    return f"{rid or 'without a rid'} for {roughly(running)}"
+
+
+def _changes(transitions: Any, calendar: Calendar, now: int, zone: str) -> list[Change]:
+    """The newest first, with outages of our own among them: there nobody looked."""
+    shown: list[tuple[int, Change]] = []
+    end = now
+    for transition in reversed(transitions[-MOST_TRANSITIONS:]):
+        lasted = roughly(end - transition.at)
+        reason = transition.reason.value.replace("_", " ")
+        shown.append((transition.at, Change(moment(transition.at, now, zone), transition.status, reason, lasted)))
+        end = transition.at
+    known_since = max(now - TRANSITIONS_SPAN, end)
+    reason = "not counted" if calendar.forgives else "counted"
+    for span in kept(calendar.blackouts, known_since)[:MOST_BLACKOUTS]:
+        shown.append((span.start, Change(moment(span.start, now, zone), None, reason, roughly(span.length))))
+    return [change for _, change in sorted(shown, key=itemgetter(0), reverse=True)]
+
+
+def _beats(heartbeats: Any, now: int, zone: str) -> list[Beat]:
+    shown: list[Beat] = []
+    for index, beat in enumerate(heartbeats):
+        duration = _duration(beat, heartbeats[index + 1 :])
+        at = moment(beat.received_at, now, zone)
+        shown.append(Beat(at, beat.kind, beat.exit_code, beat.rid, duration, beat.output))
+    return shown
+
+
+def _duration(beat: Heartbeat, earlier: Any) -> str:
+    """Since the start it belongs to, if that is among those shown."""
+    if beat.kind not in (Kind.SUCCESS, Kind.FAILURE):
+        return ""
+    for other in earlier:
+        if other.kind is Kind.START and (not beat.rid or other.rid == beat.rid):
+            return precisely(max(0, beat.received_at - other.received_at))
+        if not beat.rid and other.kind in (Kind.SUCCESS, Kind.FAILURE):
+            return ""  # that one may have ended the run
+    return ""

@@ -1,0 +1,211 @@
+"""Everything about storage runs against every engine there is."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from exporter.alerting.evaluator import Engine
+from exporter.alerting.ruleset import Rulebook
+from exporter.alerting.writer import Ledger
+from exporter.core.alert import Step
+from exporter.core.alert_rule import AlertRule
+from exporter.core.clock import DAY
+from exporter.core.fleet import Fleet
+from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.monitor import Monitor
+from exporter.core.telemetry import Silent, Telemetry
+from exporter.core.threads import Threads
+from exporter.evaluation.evaluator import Evaluator
+from exporter.evaluation.outcomes import Evaluations
+from exporter.fleet.follower import Follower
+from exporter.fleet.loader import load
+from exporter.notify.notifier import Notifier
+from exporter.notify.worker import Channel
+from exporter.presentation.message import Site
+from exporter.recording.recorder import Recorder
+from exporter.recording.statements import Pending
+from exporter.storage.database import Database
+from exporter.storage.repositories.alert_progress import AlertProgress
+from exporter.storage.repositories.alerts import Alerts
+from exporter.storage.repositories.deliveries import Deliveries
+from exporter.storage.repositories.history import History
+from exporter.storage.repositories.incidents import Incidents
+from exporter.storage.repositories.leases import Lease
+from exporter.storage.repositories.monitors import Monitors
+from exporter.storage.repositories.notifications import Notifications
+from exporter.storage.repositories.outbox import Outbox, Terms
+from exporter.storage.schema import migrate
+from tests.conftest import ManualClock
+from tests.support.postgres import Postgres, running
+
+DEADLINE = 30.0
+"""Seconds a test waits for another thread before it gives up."""
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running() as server:
+        server.execute("CREATE DATABASE migrated")
+        database = Database(server.url("migrated"))
+        migrate(database)
+        database.close()
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that is migrated, or will be by who opens it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/contract.db"
+    return str(request.getfixturevalue("postgres").create("migrated"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.db"
+    return str(request.getfixturevalue("postgres").create())
+
+
+def execute(database: Database, statement: str) -> list[tuple[Any, ...]]:
+    """Runs a statement that no query builder made; its rows."""
+    with database.write("test"):
+        cursor = database.peewee.execute_sql(statement)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+@contextmanager
+def away(url: str) -> Iterator[None]:
+    """The database takes nothing meanwhile."""
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            yield
+            lock.execute("ROLLBACK")
+        return
+    server, _, name = url.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")  # type: ignore[arg-type]
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            yield
+        finally:
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")  # type: ignore[arg-type]
+
+
+class Replica:
+    """One process's storage and evaluation, without threads of its own until a recorder is asked for."""
+
+    def __init__(self, url: str, clock: ManualClock, name: str = "one") -> None:
+        self.clock = clock
+        self.name = name
+        self.db = Database(url)
+        migrate(self.db)
+        self.fleet = Fleet()
+        self.monitors = Monitors(self.db, clock, name)
+        self.history = History(self.db)
+        self.lease = Lease(self.db, clock, "evaluation", name)
+        self.evaluations = Evaluations(self.db, self.fleet, name)
+        self.alerts, self.outbox = Alerts(self.db), Outbox(self.db)
+        self.progress = AlertProgress(self.db)
+        self.deliveries, self.notifications = Deliveries(self.db), Notifications(self.db)
+        self.incidents = Incidents(self.db, clock)
+        self.ledger = Ledger(
+            self.fleet,
+            self.history,
+            self.progress,
+            self.alerts,
+            self.incidents,
+            self.outbox,
+            Silent(),
+            owed=lambda: None,
+        )
+        self.engine = Engine(self.db, self.fleet, self.progress, self.alerts, self.ledger)
+        self.evaluator = Evaluator(self.db, self.evaluations, self.history, self.lease, clock, Silent(), self.engine)
+        self.settled: list[Pending] = []
+        self.recorder = Recorder(self.db, self.fleet, Silent(), name, settled=self.settled.extend)
+        self.follower = Follower(self.db, self.fleet, self.monitors, self.recorder.reload, clock, name)
+        self.follower.start_here()
+        self.refresh()
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        return execute(self.db, statement)
+
+    def refresh(self) -> None:
+        self.fleet.update(load(self.db))
+
+    def add(self, tag: str, **options: object) -> None:
+        self.monitors.add(Monitor(tag=tag, **options), b"d" * 32)  # type: ignore[arg-type]
+        self.refresh()
+
+    def beat(self, tag: str, *kinds: Kind, rid: str = "", exit_code: int | None = None) -> None:
+        """Commits heartbeats on this thread, at the clock's moment."""
+        watched = self.fleet.get(tag)
+        assert watched is not None
+        beats = [Heartbeat(kind, self.clock.now(), rid, exit_code) for kind in kinds or (Kind.SUCCESS,)]
+        self.recorder._commit([Pending(watched, beat) for beat in beats])
+
+    def watch(self, *rules: AlertRule, group_wait: int = 0, give_up_after: int = DAY) -> None:
+        """Has these rules in force, and no others."""
+        notifiers = {name for rule in rules for name in rule.notify}
+        terms = {name: Terms(group_wait, give_up_after) for name in notifiers}
+        self.ledger.terms = {**self.ledger.terms, **terms}
+        self.engine.use(Rulebook(rules))
+
+    def channel(
+        self,
+        notifier: Notifier,
+        name: str = "ops",
+        changed: bool = False,
+        telemetry: Telemetry | None = None,
+        threads: Threads | None = None,
+    ) -> Channel:
+        """Without a thread of its own."""
+        site = Site("http://here")
+        return Channel(
+            name,
+            notifier,
+            self.deliveries,
+            self.lease,
+            self.clock,
+            telemetry or Silent(),
+            lambda: site,
+            changed=changed,
+            threads=threads,
+        )
+
+    def open_alerts(self) -> list[str]:
+        """The rules of the alerts that are on."""
+        return sorted(alert.rule for alert in self.alerts.recent(step=Step.TRIGGERED))
+
+    def status(self, tag: str) -> tuple[str, str]:
+        watched = self.fleet.get(tag)
+        assert watched is not None
+        return watched.standing.status.value, watched.standing.reason.value
+
+    def past(self, tag: str) -> Sequence[tuple[str, int]]:
+        """The monitor's transitions as (status, moment)."""
+        watched = self.fleet.get(tag)
+        assert watched is not None
+        return [(one.status.value, one.at) for one in self.history.transitions([watched.id], 0)[watched.id]]
+
+
+@pytest.fixture
+def replica(url: str, clock: ManualClock) -> Iterator[Replica]:
+    replica = Replica(url, clock)
+    yield replica
+    replica.db.close()
+
+
+@pytest.fixture
+def other(url: str, clock: ManualClock, replica: Replica) -> Iterator[Replica]:
+    """A second process on the same database."""
+    other = Replica(url, clock, "two")
+    yield other
+    other.db.close()
