@@ -4,43 +4,43 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from exporter.core.alert import Change, Ending, Progress, Step, next_change_at
+from exporter.core.alert import AlertChange, AlertState, ResolveReason, RuleState, next_change_at
 from exporter.core.alert_rule import AlertRule
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.storage.repositories.alert_progress import Tracked
 
 
 @dataclass(slots=True)
-class Begun:
+class AlertStarted:
     """An alert that begins; perhaps also ends, when nobody looked in the meantime."""
 
     rule: AlertRule
-    watched: Watched
-    change: Change
+    watched: FleetMonitor
+    change: AlertChange
     uid: str = field(default_factory=lambda: uuid.uuid4().hex)
     ended_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AlertEnded:
     alert_id: int
     monitor_id: int
     at: int
-    ending: Ending
+    ending: ResolveReason
 
 
 @dataclass(slots=True)
-class Pending:
+class PendingRule:
     """Progress that goes on, and by which alert if it has triggered."""
 
     monitor_id: int
     rule: AlertRule
     fingerprint: str
-    progress: Progress
+    progress: RuleState
     counted: bool
     """By evaluations: then time alone changes nothing."""
     alert_id: int | None = None
-    begun: Begun | None = None
+    begun: AlertStarted | None = None
 
     def tracked(self, alert_ids: Mapping[str, int]) -> Tracked:
         alert_id = self.alert_id if self.begun is None else alert_ids[self.begun.uid]
@@ -48,13 +48,13 @@ class Pending:
         return Tracked(self.monitor_id, self.rule.name, self.fingerprint, self.progress, next_at, alert_id)
 
 
-class Episodes:
+class AlertChanges:
     """Collects; the engine writes it all down at once."""
 
     def __init__(self) -> None:
-        self.begun: list[Begun] = []
-        self.ended: list[Ended] = []
-        self.kept: list[Pending] = []
+        self.begun: list[AlertStarted] = []
+        self.ended: list[AlertEnded] = []
+        self.kept: list[PendingRule] = []
         self.dropped: list[tuple[int, str]] = []
         """(monitor id, rule)."""
 
@@ -62,34 +62,34 @@ class Episodes:
         self,
         rule: AlertRule,
         fingerprint: str,
-        watched: Watched,
+        watched: FleetMonitor,
         before: Tracked | None,
-        after: Progress | None,
-        changes: list[Change],
+        after: RuleState | None,
+        changes: list[AlertChange],
     ) -> None:
         """One rule's step with one monitor."""
         alert_id = before.alert_id if before is not None else None
-        begun: Begun | None = None
+        begun: AlertStarted | None = None
         for change in changes:
-            if change.step is Step.TRIGGERED:
-                begun = Begun(rule, watched, change)
+            if change.step is AlertState.TRIGGERED:
+                begun = AlertStarted(rule, watched, change)
                 self.begun.append(begun)
             elif begun is not None:
                 begun.ended_at, begun = change.at, None
             elif alert_id is not None:
-                self.ended.append(Ended(alert_id, watched.id, change.at, Ending.RECOVERED))
+                self.ended.append(AlertEnded(alert_id, watched.id, change.at, ResolveReason.RECOVERED))
                 alert_id = None
         if after is not None:
             counted = watched.monitor.evaluation_cron is not None
-            self.kept.append(Pending(watched.id, rule, fingerprint, after, counted, alert_id, begun))
+            self.kept.append(PendingRule(watched.id, rule, fingerprint, after, counted, alert_id, begun))
         elif before is not None:
             self.dropped.append((before.monitor_id, before.rule))
 
-    def end(self, tracked: Tracked, at: int, ending: Ending) -> None:
+    def end(self, tracked: Tracked, at: int, ending: ResolveReason) -> None:
         """Not by recovery: the rule or the monitor is no longer what it was."""
         self.dropped.append((tracked.monitor_id, tracked.rule))
         if tracked.alert_id is not None:
-            self.ended.append(Ended(tracked.alert_id, tracked.monitor_id, at, ending))
+            self.ended.append(AlertEnded(tracked.alert_id, tracked.monitor_id, at, ending))
 
     def __bool__(self) -> bool:
         return bool(self.begun or self.ended or self.kept or self.dropped)

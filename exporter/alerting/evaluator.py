@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from exporter.alerting.changes import Episodes
-from exporter.alerting.ruleset import Rulebook
-from exporter.alerting.writer import Ledger
-from exporter.core.alert import Change, Ending, Observation, Progress, advance, count
+from exporter.alerting.changes import AlertChanges
+from exporter.alerting.ruleset import RuleSet
+from exporter.alerting.writer import AlertWriter
+from exporter.core.alert import AlertChange, Observation, ResolveReason, RuleState, advance, count
 from exporter.core.alert_rule import FROZEN, WATCHABLE, AlertRule
-from exporter.core.fleet import Fleet, Watched
-from exporter.core.timeline import Standing
+from exporter.core.fleet import Fleet, FleetMonitor
+from exporter.core.timeline import CurrentStatus
 from exporter.evaluation.outcomes import Outcome
 from exporter.fleet.loader import load_ids_with, load_present, load_standings
 from exporter.storage.database import Database, Transaction
@@ -24,7 +24,7 @@ BATCH = 500
 """Alerts advanced in one transaction."""
 
 
-class Engine:
+class AlertEvaluator:
     """Implements evaluation.Alarms; all methods but `use` are called on the evaluator's thread."""
 
     def __init__(
@@ -33,17 +33,17 @@ class Engine:
         fleet: Fleet,
         progress: AlertProgress,
         alerts: Alerts,
-        ledger: Ledger,
+        ledger: AlertWriter,
     ) -> None:
         self._db = database
         self._fleet = fleet
         self._progress = progress
         self._alerts = alerts
         self._ledger = ledger
-        self._rules = Rulebook()
+        self._rules = RuleSet()
         self._changed = False
 
-    def use(self, rules: Rulebook) -> None:
+    def use(self, rules: RuleSet) -> None:
         """From any thread. What the new rules mean for alerts that are on is worked out at the next `advance`."""
         self._rules = rules
         self._changed = True
@@ -69,7 +69,7 @@ class Engine:
         before: defaultdict[int, dict[str, Tracked]] = defaultdict(dict)
         for tracked in self._progress.tracked([outcome.due.monitor_id for outcome in settled]):
             before[tracked.monitor_id][tracked.rule] = tracked
-        episodes = Episodes()
+        episodes = AlertChanges()
         for outcome in settled:
             watched = outcome.watched
             self._step(episodes, rules, watched, before[watched.id], outcome.after, outcome.observations, now)
@@ -95,11 +95,11 @@ class Engine:
 
     def _step(
         self,
-        episodes: Episodes,
-        rules: Rulebook,
-        watched: Watched,
+        episodes: AlertChanges,
+        rules: RuleSet,
+        watched: FleetMonitor,
         known: Mapping[str, Tracked],
-        standing: Standing,
+        current: CurrentStatus,
         observations: Sequence[Observation],
         now: int,
     ) -> None:
@@ -109,23 +109,27 @@ class Engine:
             fingerprint = rules.fingerprint(rule.name)
             assert fingerprint is not None
             if tracked is not None and tracked.fingerprint != fingerprint:
-                episodes.end(tracked, now, Ending.RULE_CHANGED)
+                episodes.end(tracked, now, ResolveReason.RULE_CHANGED)
                 tracked = None
-            progress = tracked.progress if tracked is not None else _begin(rule, standing, observations, now)
+            progress = tracked.progress if tracked is not None else _begin(rule, current, observations, now)
             after, changes = _count(rule, watched, progress, observations, now)
-            after = _with_reason(after, standing)
+            after = _with_reason(after, current)
             if after is not None or tracked is not None or changes:
                 episodes.take(rule, fingerprint, watched, tracked, after, changes)
         if known:
             names = {rule.name for rule in watching}
             for name, tracked in known.items():
                 if name not in names:
-                    episodes.end(tracked, now, Ending.RULE_REMOVED if rules.get(name) is None else Ending.DESELECTED)
+                    episodes.end(
+                        tracked,
+                        now,
+                        ResolveReason.RULE_REMOVED if rules.get(name) is None else ResolveReason.DESELECTED,
+                    )
 
     # ── by the clock alone ───────────────────────────────────────────────────────────────────────────────────
 
     def _advance_these(self, due: Sequence[Tracked], now: int, check: Callable[[], None]) -> None:
-        rules, episodes = self._rules, Episodes()
+        rules, episodes = self._rules, AlertChanges()
         present = self._watched([tracked.monitor_id for tracked in due])
         for tracked in due:
             watched = present.get(tracked.monitor_id)
@@ -144,7 +148,7 @@ class Engine:
 
     def _reconcile(self, now: int, check: Callable[[], None]) -> None:
         """After a change of the rules or of who evaluates: ends what has no rule any more, begins what has one now."""
-        rules, episodes = self._rules, Episodes()
+        rules, episodes = self._rules, AlertChanges()
         going_on: set[tuple[int, str]] = set()
         for some_tracked in _batches(self._progress.tracked()):
             present = self._watched([one.monitor_id for one in some_tracked])
@@ -162,20 +166,20 @@ class Engine:
                 ids = sorted({watched.id for watched, _, _ in some})
                 standings = load_standings(self._db, ids)
                 tracked_now = {(one.monitor_id, one.rule) for one in self._progress.tracked(ids)}
-                begun = Episodes()
+                begun = AlertChanges()
                 for watched, rule, fingerprint in some:
-                    standing = standings.get(watched.id)
-                    if standing is None or (watched.id, rule.name) in tracked_now:
+                    current = standings.get(watched.id)
+                    if current is None or (watched.id, rule.name) in tracked_now:
                         continue
-                    progress = _begin(rule, standing, (), now)
+                    progress = _begin(rule, current, (), now)
                     after, changes = _count(rule, watched, progress, (), now)
                     if after is not None or changes:
                         begun.take(rule, fingerprint, watched, None, after, changes)
                 self._ledger.write(transaction, begun, rules, now)
 
     def _newly_watched(
-        self, rules: Rulebook, going_on: set[tuple[int, str]]
-    ) -> Iterable[tuple[Watched, AlertRule, str]]:
+        self, rules: RuleSet, going_on: set[tuple[int, str]]
+    ) -> Iterable[tuple[FleetMonitor, AlertRule, str]]:
         """The monitors that have a status of which a rule alerts, in the database and not in the fleet, which may not
         know yet what other processes wrote.
         """
@@ -184,16 +188,16 @@ class Engine:
         for ids in _batches(load_ids_with(self._db, WATCHABLE)):
             for watched in self._watched(ids).values():
                 for rule in rules.watching(watched.monitor):
-                    if watched.standing.status in rule.when and (watched.id, rule.name) not in going_on:
+                    if watched.current.status in rule.when and (watched.id, rule.name) not in going_on:
                         fingerprint = rules.fingerprint(rule.name)
                         assert fingerprint is not None
                         yield watched, rule, fingerprint
 
-    def _watched(self, ids: Sequence[int]) -> Mapping[int, Watched]:
+    def _watched(self, ids: Sequence[int]) -> Mapping[int, FleetMonitor]:
         return load_present(self._db, self._fleet, ids)
 
     def _write_in_batches(
-        self, batches: Iterable[Episodes], rules: Rulebook, now: int, check: Callable[[], None]
+        self, batches: Iterable[AlertChanges], rules: RuleSet, now: int, check: Callable[[], None]
     ) -> None:
         for episodes in batches:
             if episodes:
@@ -213,42 +217,44 @@ class Engine:
             for alert in alerts:
                 rule, watched = rules.get(alert.rule), present.get(alert.monitor_id)
                 again = now + rule.repeat_every if rule is not None and rule.repeat_every is not None else None
-                if rule is not None and watched is not None and watched.standing.status not in FROZEN:
+                if rule is not None and watched is not None and watched.current.status not in FROZEN:
                     self._ledger.repeat(transaction, alert, rule, watched, now)
                 self._alerts.repeat_at([alert.id], again)
 
 
-def _begin(rule: AlertRule, standing: Standing, observations: Sequence[Observation], now: int) -> Progress | None:
+def _begin(rule: AlertRule, current: CurrentStatus, observations: Sequence[Observation], now: int) -> RuleState | None:
     """Of a rule that meets a monitor for the first time and finds it in `when`: what was before does not count."""
-    if observations or standing.status not in rule.when:
+    if observations or current.status not in rule.when:
         return None
-    return Progress(False, 0, 0, Observation(now, standing.status, standing.reason))
+    return RuleState(False, 0, 0, Observation(now, current.status, current.reason))
 
 
 def _count(
-    rule: AlertRule, watched: Watched, progress: Progress | None, observations: Sequence[Observation], now: int
-) -> tuple[Progress | None, list[Change]]:
+    rule: AlertRule, watched: FleetMonitor, progress: RuleState | None, observations: Sequence[Observation], now: int
+) -> tuple[RuleState | None, list[AlertChange]]:
     if watched.monitor.evaluation_cron is not None:
         return count(rule, progress, observations)
-    return advance(rule, progress, observations, now, watched.uncounted.blackouts)
+    return advance(rule, progress, observations, now, watched.exclusions.blackouts)
 
 
-def _with_reason(progress: Progress | None, standing: Standing) -> Progress | None:
+def _with_reason(progress: RuleState | None, current: CurrentStatus) -> RuleState | None:
     """A reason may change without the status: `missed` becomes `failed`."""
-    if progress is None or progress.seen.status is not standing.status or progress.seen.reason is standing.reason:
+    if progress is None or progress.seen.status is not current.status or progress.seen.reason is current.reason:
         return progress
-    return replace(progress, seen=replace(progress.seen, reason=standing.reason))
+    return replace(progress, seen=replace(progress.seen, reason=current.reason))
 
 
-def _ending(rules: Rulebook, rule: AlertRule | None, tracked: Tracked, watched: Watched | None) -> Ending | None:
+def _ending(
+    rules: RuleSet, rule: AlertRule | None, tracked: Tracked, watched: FleetMonitor | None
+) -> ResolveReason | None:
     """Why this progress cannot go on; None when it can. `watched` is None for a monitor that was removed."""
     if watched is None:
-        return Ending.MONITOR_REMOVED
+        return ResolveReason.MONITOR_REMOVED
     if rule is None:
-        return Ending.RULE_REMOVED
+        return ResolveReason.RULE_REMOVED
     if rules.fingerprint(rule.name) != tracked.fingerprint:
-        return Ending.RULE_CHANGED
-    return None if rule.selector.matches(watched.monitor) else Ending.DESELECTED
+        return ResolveReason.RULE_CHANGED
+    return None if rule.selector.matches(watched.monitor) else ResolveReason.DESELECTED
 
 
 def _batches(items: Iterable[Item]) -> Iterable[list[Item]]:
@@ -262,9 +268,9 @@ def _batches(items: Iterable[Item]) -> Iterable[list[Item]]:
         yield some
 
 
-def _split(episodes: Episodes) -> Iterable[Episodes]:
+def _split(episodes: AlertChanges) -> Iterable[AlertChanges]:
     """Endings, BATCH to a transaction: the dropped progress goes with the ends it belongs to."""
-    by_monitor: defaultdict[int, Episodes] = defaultdict(Episodes)
+    by_monitor: defaultdict[int, AlertChanges] = defaultdict(AlertChanges)
     for key in episodes.dropped:
         by_monitor[key[0] // BATCH].dropped.append(key)
     for ended in episodes.ended:

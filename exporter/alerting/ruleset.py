@@ -12,7 +12,7 @@ def fingerprint(rule: AlertRule) -> str:
     return blake2b(repr(rule).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-class Rulebook:
+class RuleSet:
     """Immutable but for what it remembers; a reload makes a new one."""
 
     def __init__(self, rules: Iterable[AlertRule] = ()) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from exporter.core.alert import Ending
+from exporter.core.alert import ResolveReason
 from exporter.core.alert_rule import AlertRule
 from exporter.core.errors import InvalidValue
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.status import Reason, Status, due_at
-from exporter.presentation.message import Facts
+from exporter.presentation.message import AlertSnapshot
 from exporter.storage.repositories.alerts import Alert
 
 OUTPUT_SHOWN = 1000
@@ -23,21 +23,21 @@ def facts_of(
     *,
     uid: str,
     rule: AlertRule,
-    watched: Watched,
+    watched: FleetMonitor,
     status: Status,
     reason: Reason,
     triggered_at: int,
     at: int,
     output: str,
     incident_id: int | None,
-) -> Facts:
+) -> AlertSnapshot:
     """Of an alert that is on."""
     monitor, state = watched.monitor, watched.state
     try:
-        due = due_at(monitor, state, watched.uncounted)
+        due = due_at(monitor, state, watched.exclusions)
     except InvalidValue:
         due = None  # a schedule that no longer reads; the alarm goes out all the same
-    return Facts(
+    return AlertSnapshot(
         alert_id=uid,
         rule=rule.name,
         severity=rule.severity,
@@ -56,7 +56,7 @@ def facts_of(
         triggered_at=triggered_at,
         last_success_at=state.last_success_at,
         due_at=due,
-        since=watched.standing.since if watched.standing.status is status else triggered_at,
+        since=watched.current.since if watched.current.status is status else triggered_at,
         exit_code=state.last_exit_code if reason is Reason.FAILED else None,
         output=tail(output),
         incident_id=incident_id,
@@ -66,15 +66,15 @@ def facts_of(
 def facts_of_end(
     alert: Alert,
     rule: AlertRule | None,
-    watched: Watched | None,
+    watched: FleetMonitor | None,
     since: int | None,
     at: int,
-    ending: Ending,
+    ending: ResolveReason,
     outputs: Mapping[int, str],
-) -> Facts:
+) -> AlertSnapshot:
     """Of an alert that is over; its rule or its monitor may be gone. `since` is when its status began."""
     monitor = watched.monitor if watched is not None else None
-    return Facts(
+    return AlertSnapshot(
         alert_id=alert.uid,
         rule=alert.rule,
         severity=alert.severity,

@@ -3,32 +3,32 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from exporter.alerting.changes import Begun, Ended, Episodes
-from exporter.alerting.ruleset import Rulebook
+from exporter.alerting.changes import AlertChanges, AlertEnded, AlertStarted
+from exporter.alerting.ruleset import RuleSet
 from exporter.alerting.snapshot import facts_of, facts_of_end
-from exporter.core.alert import Ending
+from exporter.core.alert import ResolveReason
 from exporter.core.alert_rule import AlertRule
-from exporter.core.fleet import Fleet, Watched
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Telemetry
-from exporter.presentation.moments import roughly
+from exporter.presentation.moments import humanize_duration
 from exporter.storage.database import Transaction
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alert, Alerts, NewAlert
 from exporter.storage.repositories.history import History
 from exporter.storage.repositories.incidents import Incidents, NewIncident
 from exporter.storage.repositories.notifications import ALARM, REPEAT
-from exporter.storage.repositories.outbox import Outbox, Owed, Terms
+from exporter.storage.repositories.outbox import DeliveryPolicy, Outbox, OutboxItem
 
 _ENDED = {
-    Ending.RULE_CHANGED: "its rule was changed",
-    Ending.RULE_REMOVED: "its rule was removed",
-    Ending.DESELECTED: "its rule no longer watches this monitor",
-    Ending.MONITOR_REMOVED: "the monitor was removed",
+    ResolveReason.RULE_CHANGED: "its rule was changed",
+    ResolveReason.RULE_REMOVED: "its rule was removed",
+    ResolveReason.DESELECTED: "its rule no longer watches this monitor",
+    ResolveReason.MONITOR_REMOVED: "the monitor was removed",
 }
 
 
-class Ledger:
+class AlertWriter:
     """All methods block, and raise StorageUnavailable."""
 
     def __init__(
@@ -51,10 +51,10 @@ class Ledger:
         self._telemetry = telemetry
         self._owed = owed
         """Called when something new is owed, once that is durable."""
-        self.terms: Mapping[str, Terms] = {}
+        self.terms: Mapping[str, DeliveryPolicy] = {}
         """By notifier; what the configuration does not know any more goes by the defaults."""
 
-    def write(self, transaction: Transaction, episodes: Episodes, rules: Rulebook, now: int) -> None:
+    def write(self, transaction: Transaction, episodes: AlertChanges, rules: RuleSet, now: int) -> None:
         if not episodes:
             return
         self._progress.drop(transaction, episodes.dropped)
@@ -63,7 +63,7 @@ class Ledger:
         over = [
             *episodes.ended,
             *(
-                Ended(ids[one.uid], one.watched.id, one.ended_at, Ending.RECOVERED)
+                AlertEnded(ids[one.uid], one.watched.id, one.ended_at, ResolveReason.RECOVERED)
                 for one in episodes.begun
                 if one.ended_at is not None
             ),
@@ -73,23 +73,23 @@ class Ledger:
         if begun or ended:
             transaction.after_commit.append(lambda: self._tell(begun, ended))
 
-    def repeat(self, transaction: Transaction, alert: Alert, rule: AlertRule, watched: Watched, now: int) -> None:
+    def repeat(self, transaction: Transaction, alert: Alert, rule: AlertRule, watched: FleetMonitor, now: int) -> None:
         """Owes a reminder to those who got the alarm."""
-        standing = watched.standing
+        current = watched.current
         facts = facts_of(
             uid=alert.uid,
             rule=rule,
             watched=watched,
-            status=standing.status if standing.status in rule.when else alert.status,
-            reason=standing.reason if standing.status in rule.when else alert.reason,
+            status=current.status if current.status in rule.when else alert.status,
+            reason=current.reason if current.status in rule.when else alert.reason,
             triggered_at=alert.triggered_at,
             at=now,
             output=self._history.last_outputs([watched.id]).get(watched.id, ""),
             incident_id=alert.incident_id,
         )
         for notifier in self._outbox.told_of(alert.id):
-            owed = [Owed(alert.id, facts.model_dump_json())]
-            self._outbox.owe(transaction, notifier, REPEAT, owed, self._terms(notifier), now)
+            owed = [OutboxItem(alert.id, facts.model_dump_json())]
+            self._outbox.enqueue(transaction, notifier, REPEAT, owed, self._terms(notifier), now)
         transaction.after_commit.append(self._owed)
 
     def set_back(self, by: int, now: int) -> None:
@@ -98,7 +98,7 @@ class Ledger:
 
     # ── alerts that begin ────────────────────────────────────────────────────────────────────────────────────
 
-    def _begin(self, transaction: Transaction, begun: Sequence[Begun], now: int) -> Mapping[str, int]:
+    def _begin(self, transaction: Transaction, begun: Sequence[AlertStarted], now: int) -> Mapping[str, int]:
         if not begun:
             return {}
         incidents = self._incidents.join(_incident(one) for one in begun if one.rule.create_incident)
@@ -138,17 +138,17 @@ class Ledger:
                 incident_id=incident_id,
             )
         ids = self._alerts.open(transaction, new)
-        owed: defaultdict[str, list[Owed]] = defaultdict(list)
+        owed: defaultdict[str, list[OutboxItem]] = defaultdict(list)
         for one in begun:
             for notifier in one.rule.notify:
-                owed[notifier].append(Owed(ids[one.uid], facts[one.uid].model_dump_json()))
+                owed[notifier].append(OutboxItem(ids[one.uid], facts[one.uid].model_dump_json()))
         for notifier, some in owed.items():
-            self._outbox.owe(transaction, notifier, ALARM, some, self._terms(notifier), now)
+            self._outbox.enqueue(transaction, notifier, ALARM, some, self._terms(notifier), now)
         return ids
 
     # ── alerts that end ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _end(self, transaction: Transaction, over: Sequence[Ended], rules: Rulebook, now: int) -> None:
+    def _end(self, transaction: Transaction, over: Sequence[AlertEnded], rules: RuleSet, now: int) -> None:
         if not over:
             return
         alerts = self._alerts.find([one.alert_id for one in over])
@@ -164,9 +164,9 @@ class Ledger:
         self._outbox.recover(transaction, facts, self._terms, now)
         self._close_incidents([(alerts[one.alert_id], one) for one in over])
 
-    def _close_incidents(self, over: Iterable[tuple[Alert, Ended]]) -> None:
+    def _close_incidents(self, over: Iterable[tuple[Alert, AlertEnded]]) -> None:
         """An incident is resolved with its last alert."""
-        by_incident: defaultdict[int, list[tuple[Alert, Ended]]] = defaultdict(list)
+        by_incident: defaultdict[int, list[tuple[Alert, AlertEnded]]] = defaultdict(list)
         for alert, ended in over:
             if alert.incident_id is not None:
                 by_incident[alert.incident_id].append((alert, ended))
@@ -182,17 +182,17 @@ class Ledger:
                 began = self._incidents.find(incident_id).started_at
                 why = _ENDED.get(some[-1][1].ending)
                 because = f"The alert has ended because {why}." if why else "All is well again."
-                self._incidents.close(incident_id, last, f"{because} It lasted {roughly(last - began)}.")
+                self._incidents.close(incident_id, last, f"{because} It lasted {humanize_duration(last - began)}.")
 
-    def _terms(self, notifier: str) -> Terms:
-        return self.terms.get(notifier, Terms())
+    def _terms(self, notifier: str) -> DeliveryPolicy:
+        return self.terms.get(notifier, DeliveryPolicy())
 
     def _tell(self, begun: int, ended: int) -> None:
         self._telemetry.alerts_changed(begun, ended)
         self._owed()
 
 
-def _incident(begun: Begun) -> NewIncident:
+def _incident(begun: AlertStarted) -> NewIncident:
     monitor, change = begun.watched.monitor, begun.change
     name = monitor.name or monitor.tag
     title = f"{name} never reported" if change.status is Status.NO_DATA else f"{name} is {change.status.value}"

@@ -5,17 +5,17 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
-from exporter.alerting.evaluator import Engine
-from exporter.alerting.ruleset import Rulebook
-from exporter.alerting.writer import Ledger
+from exporter.alerting.evaluator import AlertEvaluator
+from exporter.alerting.ruleset import RuleSet
+from exporter.alerting.writer import AlertWriter
 from exporter.app.periodic import Periodic
 from exporter.config.settings import Settings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.fleet import Fleet
 from exporter.core.threads import Threads
-from exporter.metrics.own.alerts import Alarms
+from exporter.metrics.own.alerts import AlertCollector
 from exporter.metrics.own.telemetry import PREFIX, ExporterTelemetry
-from exporter.notify.dispatcher import Sender
+from exporter.notify.dispatcher import Dispatcher
 from exporter.presentation.message import Site
 from exporter.storage.database import Database
 from exporter.storage.repositories.alert_board import AlertBoard
@@ -26,7 +26,7 @@ from exporter.storage.repositories.history import History
 from exporter.storage.repositories.incidents import Incidents
 from exporter.storage.repositories.leases import Lease
 from exporter.storage.repositories.notifications import Notifications
-from exporter.storage.repositories.outbox import Outbox, Terms
+from exporter.storage.repositories.outbox import DeliveryPolicy, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -60,31 +60,33 @@ class Alerting:
         outbox = Outbox(database)
         self.incidents = Incidents(database, clock)
         self._board = AlertBoard(self.alerts, self.incidents, self.notifications, clock)
-        self._alarms = Alarms(self._board, clock, PREFIX)
+        self._alarms = AlertCollector(self._board, clock, PREFIX)
         registry.register(self._alarms)
-        self._sender = Sender(Deliveries(database), self.notifications, lease, clock, telemetry, site, threads)
-        self._ledger = Ledger(
-            fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, owed=self._sender.attend
+        self._sender = Dispatcher(Deliveries(database), self.notifications, lease, clock, telemetry, site, threads)
+        self._ledger = AlertWriter(
+            fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, owed=self._sender.wake
         )
-        self.engine = Engine(database, fleet, progress, self.alerts, self._ledger)
+        self.engine = AlertEvaluator(database, fleet, progress, self.alerts, self._ledger)
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Makes what the settings ask for, and returns what puts it in force. Raises ConfigError."""
         change_notifiers = self._sender.prepare(settings.notifiers)
-        rules = Rulebook(settings.alerts)
+        rules = RuleSet(settings.alerts)
 
         def apply() -> None:
             change_notifiers()
             names = [one.name for one in settings.notifiers]
             self._telemetry.expect_notifiers(names)
             self._alarms.notifiers = tuple(names)
-            self._ledger.terms = {one.name: Terms(one.group_wait, one.give_up_after) for one in settings.notifiers}
+            self._ledger.terms = {
+                one.name: DeliveryPolicy(one.group_wait, one.give_up_after) for one in settings.notifiers
+            }
             self.engine.use(rules)
 
         return apply
 
     def warn_of_idle_rules(self, settings: Settings) -> None:
-        for name in Rulebook(settings.alerts).idle(watched.monitor for watched in self._fleet):
+        for name in RuleSet(settings.alerts).idle(watched.monitor for watched in self._fleet):
             log.warning("the alert rule %r fits no monitor", name)
 
     def start(self) -> None:
@@ -95,9 +97,9 @@ class Alerting:
     def stop(self) -> None:
         self._sender.stop()
 
-    def bury(self) -> None:
+    def expire_orphaned(self) -> None:
         """Called every so often: gives up what nobody can deliver any more."""
-        self._sender.bury()
+        self._sender.expire_orphaned()
 
     def periodics(self, settings: Settings, worked_at: Callable[[], int | None]) -> list[Periodic]:
         """`worked_at` tells when the evaluator went through all its work last, by the steady clock."""

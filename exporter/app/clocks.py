@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from exporter.core.clock import MINUTE, SECOND
 from exporter.core.trusted_clock import LONGEST_DOUBT, NOTABLE, TrustedClock, Verdict, judge_step, must_wait
-from exporter.presentation.moments import roughly
+from exporter.presentation.moments import humanize_duration
 from exporter.storage.repositories.blackouts import AHEAD, Blackouts
 from exporter.storage.server_clock import ServerClock
 
@@ -52,19 +52,19 @@ class ClockWatch:
     def begin(self) -> None:
         """At a start, when the database is open."""
         self._ask(at_start=True)
-        stamp = self._blackouts.stamped_at()
-        if not self._server_decides and must_wait(self._clock.now(), stamp, AHEAD, 0, self._synchronised()):
-            assert stamp is not None
+        record_liveness = self._blackouts.stamped_at()
+        if not self._server_decides and must_wait(self._clock.now(), record_liveness, AHEAD, 0, self._synchronised()):
+            assert record_liveness is not None
             self._waits_since = self._clock.monotonic()
-            self._was_behind_until = stamp
+            self._was_behind_until = record_liveness
             log.warning(
                 "the clock is %s behind the database's last stamp, and nothing says that it is right: heartbeats are "
                 "accepted, and no monitor is evaluated until it is set, for at most %s",
-                roughly(stamp - self._clock.now()),
-                roughly(LONGEST_DOUBT),
+                humanize_duration(record_liveness - self._clock.now()),
+                humanize_duration(LONGEST_DOUBT),
             )
-        elif stamp is not None and stamp > self._clock.now() + AHEAD:
-            self._was_behind_until = stamp
+        elif record_liveness is not None and record_liveness > self._clock.now() + AHEAD:
+            self._was_behind_until = record_liveness
             self._was_ahead()
 
     def look(self) -> None:
@@ -83,7 +83,9 @@ class ClockWatch:
             )
             if not self._held:
                 self._held = True
-                log.warning("the clock was set %s by %s", "back" if step.by < 0 else "forward", roughly(abs(step.by)))
+                log.warning(
+                    "the clock was set %s by %s", "back" if step.by < 0 else "forward", humanize_duration(abs(step.by))
+                )
             if judge_step(step, self._synchronised(), self.waits or beyond) is Verdict.BELIEVE:
                 self._believe(step.by)
                 self._held = False
@@ -101,7 +103,8 @@ class ClockWatch:
         if step is None:
             return None
         way = "back" if step.by < 0 else "forward"
-        return f"The clock of this machine was set {way} by {roughly(abs(step.by))}. The exporter goes on without it."
+        by = humanize_duration(abs(step.by))
+        return f"The clock of this machine was set {way} by {by}. The exporter goes on without it."
 
     def _believe(self, by: int) -> None:
         if by < 0:
@@ -113,7 +116,7 @@ class ClockWatch:
             recorded = self._blackouts.skip(by)
             log.warning(
                 "the clock goes on %s later: that time counts for no monitor%s",
-                roughly(by),
+                humanize_duration(by),
                 "" if recorded else ", as another process has recorded",
             )
         self._clock.believe(by)
@@ -126,11 +129,11 @@ class ClockWatch:
 
     def _wait(self) -> None:
         assert self._waits_since is not None
-        stamp, waited = self._blackouts.stamped_at(), self._clock.monotonic() - self._waits_since
-        if must_wait(self._clock.now(), stamp, AHEAD, waited, self._synchronised()):
+        record_liveness, waited = self._blackouts.stamped_at(), self._clock.monotonic() - self._waits_since
+        if must_wait(self._clock.now(), record_liveness, AHEAD, waited, self._synchronised()):
             return
         self._waits_since = None
-        if stamp is not None and stamp > self._clock.now() + AHEAD:
+        if record_liveness is not None and record_liveness > self._clock.now() + AHEAD:
             log.warning("the clock stays behind the database's last stamp: that was made by a clock that was ahead")
             self._was_ahead()
         else:
@@ -150,7 +153,7 @@ class ClockWatch:
         if abs(behind) > NOTABLE:
             log.warning(
                 "the clock is %s %s the database server's, which is believed",
-                roughly(abs(behind)),
+                humanize_duration(abs(behind)),
                 "behind" if behind > 0 else "ahead of",
             )
             if at_start:

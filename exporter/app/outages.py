@@ -13,10 +13,10 @@ from exporter.core.exclusions import Calendar
 from exporter.core.fleet import Fleet
 from exporter.core.maintenance import Window
 from exporter.core.trusted_clock import TrustedClock
-from exporter.fleet.calendars import Calendars
+from exporter.fleet.calendars import FleetExclusions
 from exporter.metrics.own.blackouts import BlackoutSeconds
 from exporter.metrics.own.telemetry import PREFIX
-from exporter.presentation.moments import rfc3339, roughly
+from exporter.presentation.moments import humanize_duration, rfc3339
 from exporter.storage.database import Database
 from exporter.storage.repositories.blackouts import Blackouts
 from exporter.storage.repositories.maintenances import Maintenances
@@ -25,7 +25,7 @@ from exporter.storage.server_clock import ServerClock
 log = logging.getLogger(__name__)
 
 
-class Presence:
+class OutageTracker:
     """Implements evaluation.Calendars. Methods block and, but for `end`, raise StorageUnavailable."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Presence:
             server = ServerClock(database, clock)
             self._watch = ClockWatch(clock, self._blackouts, server, replica, synchronised, set_back)
         self._maintenances = Maintenances(database, clock)
-        self._calendars = Calendars(database, fleet, self._blackouts, self._maintenances)
+        self._calendars = FleetExclusions(database, fleet, self._blackouts, self._maintenances)
         registry.register(BlackoutSeconds(lambda: self._calendars.blackout_total, PREFIX))
 
     def begin(self, after_outage: str, maintenances: Sequence[Window] = ()) -> int | None:
@@ -68,7 +68,7 @@ class Presence:
             self._watch.begin()
         # What a first start takes before it accepts anything is no outage: there was nothing before it.
         if self._blackouts.stamped_at() is not None:
-            self.stamp()
+            self.record_liveness()
         self.use(after_outage, maintenances)
         return self._blackouts.stamped_at()
 
@@ -83,18 +83,18 @@ class Presence:
         else:
             self._calendars.refresh()
 
-    def stamp(self) -> None:
+    def record_liveness(self) -> None:
         """This process is there."""
         if self._watch is not None:
             with self._watching:
                 self._watch.look()
             if self._watch.waits:
                 return
-        found = self._blackouts.stamp(self._taking_since())
+        found = self._blackouts.record_liveness(self._taking_since())
         if found is not None:
             log.warning(
                 "heartbeats could not be taken for %s, from %s to %s: a blackout",
-                roughly(found.length),
+                humanize_duration(found.length),
                 rfc3339(found.start),
                 rfc3339(found.end),
             )
@@ -111,7 +111,7 @@ class Presence:
 
     def refresh(self) -> Calendar:
         """Also called every so often: stamping has its own pace."""
-        self.stamp()
+        self.record_liveness()
         return self._calendars.refresh()
 
     def end(self) -> None:
@@ -119,6 +119,6 @@ class Presence:
         if self._watch is not None and self._watch.waits:
             return
         try:
-            self._blackouts.stamp(self._taking_since(), now=True)
+            self._blackouts.record_liveness(self._taking_since(), now=True)
         except StorageUnavailable as error:
             log.warning("the end is not stamped: %s", error)

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from exporter import __version__
 from exporter.app.alerting import Alerting
 from exporter.app.log_setup import set_level
-from exporter.app.outages import Presence
+from exporter.app.outages import OutageTracker
 from exporter.app.periodic import Periodic
 from exporter.app.spool import Spool
 from exporter.app.synchronisation import synchronised
@@ -55,7 +55,7 @@ from exporter.storage.repositories.monitors import Monitors
 from exporter.storage.repositories.pruning import Pruner
 from exporter.storage.schema import migrate
 from exporter.web.app import create_app
-from exporter.web.context import Parts
+from exporter.web.context import WebContext
 from exporter.web.headers import PLAIN
 from exporter.web.proxies import client_address
 
@@ -109,7 +109,7 @@ class Service:
             self._threads,
         )
         evaluations = Evaluations(self._db, self._fleet, self._replica)
-        self._presence = Presence(
+        self._presence = OutageTracker(
             self._db,
             self._fleet,
             clock,
@@ -164,7 +164,7 @@ class Service:
             for dialect in dialects
         ]
         app = create_app(
-            Parts(
+            WebContext(
                 fleet=self._fleet,
                 clock=self._clock,
                 executor=self._executor,
@@ -220,7 +220,7 @@ class Service:
             self._telemetry,
             self._replica,
             settled=self._waiters.settled,
-            attention=self._evaluator.attend,
+            attention=self._evaluator.wake,
             spooler=self._spool.spooler,
             threads=self._threads,
         )
@@ -338,7 +338,7 @@ class Service:
         if self._lease.held:
             storage = self.settings.storage
             self._pruner.prune(storage.heartbeats_kept, storage.transitions_kept)
-            self._alerting.bury()
+            self._alerting.expire_orphaned()
         else:
             self._pruning_clock.forget()
 
@@ -366,7 +366,7 @@ class Service:
             self._alerting.warn_of_idle_rules(settings)
             self._warn_of_short_secrets(settings)
             set_level(settings.log.level)
-            self._evaluator.attend()
+            self._evaluator.wake()
             self._see_changes()
             self._telemetry.config_reloaded(True, self._clock.now() / SECOND)
             log.info("configuration reloaded")
@@ -413,7 +413,7 @@ class Service:
     def set_paused(self, tag: str, paused: bool) -> None:
         self._monitors.set_paused(tag, paused)
         self._show(tag)
-        self._evaluator.attend()
+        self._evaluator.wake()
 
     def remove_monitor(self, tag: str) -> None:
         watched = self._fleet.get(tag)

@@ -18,7 +18,7 @@ from exporter.config.models import WebSection
 from exporter.config.settings import Settings
 from exporter.config.storage_url import canonical
 from exporter.core.errors import HeartbeatExporterError, InvalidValue, NotFound, StorageUnavailable
-from exporter.presentation.moments import rfc3339, roughly
+from exporter.presentation.moments import humanize_duration, rfc3339
 from exporter.storage.database import Database
 from exporter.storage.schema import pending
 
@@ -50,7 +50,7 @@ def read_config(path: Path | None) -> Loaded:
     return load_config(path, os.environ, OptionModels())
 
 
-def overridden(settings: Settings, **options: str | None) -> Settings:
+def with_cli_overrides(settings: Settings, **options: str | None) -> Settings:
     """`settings` with what the command line says instead; raises InvalidValue naming the option."""
     given = {name: value for name, value in options.items() if value is not None}
     web, log, storage = settings.web, settings.log, settings.storage
@@ -85,7 +85,8 @@ def note_absence(since: int | None, now: int) -> None:
         click.echo("No service has ever evaluated this database: statuses are those from the start.", err=True)
         return
     click.echo(
-        f"Nothing has been evaluated for {roughly(now - since)}, since {rfc3339(since)}: what is shown was true then. "
+        f"Nothing has been evaluated for {humanize_duration(now - since)}, since {rfc3339(since)}: "
+        "what is shown was true then. "
         "Is the service running? heartbeat-exporter doctor looks.",
         err=True,
     )
@@ -117,7 +118,7 @@ def key_values(texts: tuple[str, ...]) -> dict[str, str]:
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Turns our errors into one clear line and exit status 1."""
     try:
         yield
@@ -136,8 +137,8 @@ def open_storage(
     the wrong folder would work on a new one that no service reads. A command that `writes` names the database at its
     end, on standard error.
     """
-    with told_plainly():
-        settings = overridden(read_config(config_file).settings, storage_url=storage_url)
+    with report_errors():
+        settings = with_cli_overrides(read_config(config_file).settings, storage_url=storage_url)
         database = Database(settings.storage.url)
         try:
             check_there(database, config_file)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from exporter.cli._console import CONFIG_HELP, Group, overridden, read_config, told_plainly
+from exporter.cli._console import CONFIG_HELP, Group, read_config, report_errors, with_cli_overrides
 from exporter.config.fields import Url
 from exporter.config.model import details, message_of
 from exporter.core.errors import InvalidValue
@@ -83,7 +83,7 @@ def export(dir: Path, external_url: str | None, copy: str | None, config_file: P
     """
     if copy is not None and external_url is not None:
         raise click.UsageError("give --web.external-url or --runbooks.url: an alert has one link to its runbook")
-    with told_plainly():
+    with report_errors():
         runbooks = _runbooks(external_url, copy, config_file)
     try:
         _export(dir, runbooks, force)
@@ -96,7 +96,7 @@ def export(dir: Path, external_url: str | None, copy: str | None, config_file: P
 
 def _runbooks(external_url: str | None, copy: str | None, config_file: Path | None) -> Runbooks | None:
     """Raises InvalidValue and ConfigError."""
-    settings = overridden(read_config(config_file).settings, external_url=external_url)
+    settings = with_cli_overrides(read_config(config_file).settings, external_url=external_url)
     if copy is not None:
         return Runbooks.of_copy(copy)
     url = settings.web.external_url

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from exporter.cli._console import check_place, check_there, overridden, read_config, storage_options, told_plainly
+from exporter.cli._console import (
+    check_place,
+    check_there,
+    read_config,
+    report_errors,
+    storage_options,
+    with_cli_overrides,
+)
 from exporter.config.settings import Settings
 from exporter.core.errors import HeartbeatExporterError
 from exporter.storage import schema
@@ -32,7 +39,7 @@ def backup(file: Path, force: bool, config_file: Path | None, storage_url: str |
       heartbeat-exporter backup /backup/heartbeats.db --config.file heartbeats.yml
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left of a backup that is stopped
-    with told_plainly():
+    with report_errors():
         database = Database(_settings(config_file, storage_url).storage.url)
         check_there(database, config_file)
         size = back_up(database.engine, file, replace=force)
@@ -54,7 +61,7 @@ def migrate(check: bool, config_file: Path | None, storage_url: str | None) -> N
     """
     if check:
         _check(config_file, storage_url)
-    with told_plainly():
+    with report_errors():
         database = Database(_settings(config_file, storage_url).storage.url)
         check_place(database, config_file)
         try:
@@ -86,4 +93,4 @@ def _check(config_file: Path | None, storage_url: str | None) -> None:
 
 
 def _settings(config_file: Path | None, storage_url: str | None) -> Settings:
-    return overridden(read_config(config_file).settings, storage_url=storage_url)
+    return with_cli_overrides(read_config(config_file).settings, storage_url=storage_url)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from exporter.cli._console import overridden, read_config, storage_options
+from exporter.cli._console import read_config, storage_options, with_cli_overrides
 from exporter.cli._passwords import hide_password
 from exporter.core.errors import ConfigError, InvalidValue
 from exporter.doctor.checks import CHECKS, examine
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, Result, counted
 
 _COLOURS = {Result.OK: "green", Result.WARNING: "yellow", Result.PROBLEM: "red", Result.SKIPPED: None}
@@ -55,16 +55,16 @@ def doctor(url: str | None, offline: bool, as_json: bool, config_file: Path | No
     sys.exit(1 if results[Result.PROBLEM] else 0)
 
 
-def _patient(config_file: Path | None, storage_url: str | None) -> Patient:
+def _patient(config_file: Path | None, storage_url: str | None) -> DoctorContext:
     """A configuration that cannot be used is a finding like others."""
     try:
         loaded = read_config(config_file)
-        settings = overridden(loaded.settings, storage_url=storage_url)
+        settings = with_cli_overrides(loaded.settings, storage_url=storage_url)
     except ConfigError as error:
-        return Patient(config_file, None, [str(one) for one in error.problems])
+        return DoctorContext(config_file, None, [str(one) for one in error.problems])
     except InvalidValue as error:
-        return Patient(config_file, None, [str(error)])
-    return Patient(config_file, settings, warnings=[str(one) for one in loaded.warnings])
+        return DoctorContext(config_file, None, [str(error)])
+    return DoctorContext(config_file, settings, warnings=[str(one) for one in loaded.warnings])
 
 
 def _tell(name: str, finding: Finding) -> None:

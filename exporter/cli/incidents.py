@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
-from exporter.cli._console import LARGEST_ID, Group, absence, note_absence, open_storage, storage_options, told_plainly
+from exporter.cli._console import LARGEST_ID, Group, absence, note_absence, open_storage, report_errors, storage_options
 from exporter.cli._person import person
-from exporter.core.alert import Step
+from exporter.core.alert import AlertState
 from exporter.core.clock import SystemClock
 from exporter.core.incident import IncidentState, clean_author, clean_text
-from exporter.presentation.moments import ago, rfc3339, roughly
+from exporter.presentation.moments import humanize_ago, humanize_duration, rfc3339
 from exporter.storage.attendance import Attendance
 from exporter.storage.database import Database
 from exporter.storage.repositories.alerts import Alert, Alerts
@@ -104,8 +104,14 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
         for line in each.text.split("\n"):
             click.echo(f"    {line}")
     for alert in alerts:
-        end = "on" if alert.resolved_at is None else f"over after {roughly(alert.resolved_at - alert.triggered_at)}"
-        click.echo(f"\nAlert {alert.rule} ({alert.severity}), {alert.status} {ago(alert.triggered_at, now)}: {end}")
+        end = (
+            "on"
+            if alert.resolved_at is None
+            else f"over after {humanize_duration(alert.resolved_at - alert.triggered_at)}"
+        )
+        click.echo(
+            f"\nAlert {alert.rule} ({alert.severity}), {alert.status} {humanize_ago(alert.triggered_at, now)}: {end}"
+        )
     if one.resolved_at is not None and _goes_on(alerts):
         click.echo(f"\n{GOES_ON}")
     note_absence(since, now)
@@ -146,7 +152,7 @@ def ack(id: int, author: str | None, config_file: Path | None, storage_url: str 
       heartbeat-exporter incident ack 12
       heartbeat-exporter incident ack 12 --author anna
     """
-    with told_plainly():
+    with report_errors():
         who = _who(author)
     with open_storage(config_file, storage_url, writes=True) as (_, database):
         _incidents(database).acknowledge(id, who)
@@ -179,7 +185,7 @@ def _add(
     config_file: Path | None,
     storage_url: str | None,
 ) -> None:
-    with told_plainly():
+    with report_errors():
         said, who = clean_text(text), _who(author)
     with open_storage(config_file, storage_url, writes=True) as (_, database):
         incidents = _incidents(database)
@@ -202,14 +208,14 @@ def _incidents(database: Database) -> Incidents:
 
 
 def _goes_on(alerts: Sequence[Alert]) -> bool:
-    return any(alert.step is Step.TRIGGERED for alert in alerts)
+    return any(alert.step is AlertState.TRIGGERED for alert in alerts)
 
 
 def _aside(one: Incident, now: int) -> str:
     if one.resolved_at is not None:
-        return f"({ago(one.started_at, now)}, lasted {roughly(one.resolved_at - one.started_at)})"
+        return f"({humanize_ago(one.started_at, now)}, lasted {humanize_duration(one.resolved_at - one.started_at)})"
     taken = f", acknowledged by {one.acknowledged_by}" if one.acknowledged_by is not None else ""
-    return f"(for {roughly(now - one.started_at)}{taken})"
+    return f"(for {humanize_duration(now - one.started_at)}{taken})"
 
 
 def _facts(one: Incident) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import click
 
 from exporter import __version__
 from exporter.app.log_setup import set_up_logging
-from exporter.cli._console import Group, check_place, overridden, read_config, storage_options, told_plainly
+from exporter.cli._console import Group, check_place, read_config, report_errors, storage_options, with_cli_overrides
 from exporter.config.schema import json_schema
 from exporter.config.settings import Settings
 from exporter.core.clock import SystemClock
@@ -111,7 +111,7 @@ def serve(config_file: Path | None, workers: int, **options: str | None) -> None
     """
 
     def reread() -> Settings:
-        return overridden(read_config(config_file).settings, **options)
+        return with_cli_overrides(read_config(config_file).settings, **options)
 
     settings = _load(reread)
     set_up_logging(settings.log.level, settings.log.format)
@@ -125,7 +125,7 @@ def serve(config_file: Path | None, workers: int, **options: str | None) -> None
         service = Service(settings, reread, SystemClock(), workers)
         return service.app(), service.telemetry
 
-    with told_plainly():
+    with report_errors():
         Server(settings.web, make_app, workers).run()
 
 
@@ -175,7 +175,7 @@ def _counted(count: int, what: str) -> str:
 
 
 def _load(reread: Callable[[], Settings]) -> Settings:
-    with told_plainly():
+    with report_errors():
         return reread()
 
 
@@ -189,7 +189,7 @@ def _check_engine(file: Path, settings: Settings) -> None:
 
 def _check_storage(settings: Settings, workers: int, config_file: Path | None) -> None:
     """A database of a newer version, or one that cannot exist, ends the start; one that is away is waited for."""
-    with told_plainly():
+    with report_errors():
         database = Database(settings.storage.url)
         if workers > 1 and not database.locks_rows:
             raise InvalidValue(
@@ -209,6 +209,6 @@ def _check_storage(settings: Settings, workers: int, config_file: Path | None) -
 
 def _check_address(listen_address: str) -> None:
     """Before anything else is done."""
-    with told_plainly():
+    with report_errors():
         for one in bind_or_explain(listen_address):
             one.close()

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from exporter.cli._console import Group, key_values, open_storage, storage_options, told_plainly
+from exporter.cli._console import Group, key_values, open_storage, report_errors, storage_options
 from exporter.config.maintenance_models import MaintenanceEntry
 from exporter.core.calendar.schedule import check_timezone
 from exporter.core.clock import SECOND, SystemClock
@@ -16,7 +16,7 @@ from exporter.core.durations import format_duration
 from exporter.core.errors import InvalidValue
 from exporter.core.maintenance import Window
 from exporter.core.spans import covering
-from exporter.presentation.moments import exact, rfc3339, roughly
+from exporter.presentation.moments import exact, humanize_duration, rfc3339
 from exporter.storage.repositories.maintenances import Kept, Maintenances
 
 
@@ -64,7 +64,7 @@ def add(
       heartbeat-exporter maintenance add sundays --from "2026-12-06 02:00" --for 3h \\
           --rrule "FREQ=WEEKLY;BYDAY=SU" --timezone Europe/Rome --monitor "report-*"
     """
-    with told_plainly():
+    with report_errors():
         if everything == bool(monitors or groups or labels):
             raise InvalidValue("say for which monitors: --monitor, --group, --label, or --all")
         if (options["duration"] is None) == (options["ends_at"] is None):
@@ -124,12 +124,12 @@ def _when(window: Window, now: int) -> str:
         return f"over since {exact(over, window.timezone)}"
     running = covering(window.spans(now, now + 1), now)
     if running is not None:
-        return f"runs, for {roughly(running.end - now)} more, until {exact(running.end, window.timezone)}"
+        return f"runs, for {humanize_duration(running.end - now)} more, until {exact(running.end, window.timezone)}"
     begins = window.next_start(now)
     if begins is None:
         return "never begins again"
     lasts = format_duration(window.duration)
-    return f"begins in {roughly(begins - now)}, {exact(begins, window.timezone)}, for {lasts}"
+    return f"begins in {humanize_duration(begins - now)}, {exact(begins, window.timezone)}, for {lasts}"
 
 
 def _whom(window: Window) -> str:

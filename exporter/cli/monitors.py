@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import click
 
-from exporter.cli._console import Group, absence, key_values, note_absence, open_storage, storage_options, told_plainly
+from exporter.cli._console import Group, absence, key_values, note_absence, open_storage, report_errors, storage_options
 from exporter.config.files import PIPE_PATIENCE
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
@@ -22,14 +22,14 @@ from exporter.core.clock import SystemClock
 from exporter.core.durations import describe_duration, format_duration, parse_duration
 from exporter.core.errors import InvalidValue, NotFound
 from exporter.core.exclusions import Calendar
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat
 from exporter.core.maintenance import Window
 from exporter.core.monitor import check_tag
 from exporter.core.secret import check_secret, digest, make_secret
 from exporter.core.status import Status, due_at
 from exporter.fleet.loader import load
-from exporter.presentation.moments import roughly
+from exporter.presentation.moments import humanize_duration
 from exporter.storage.attendance import Attendance
 from exporter.storage.database import Database
 from exporter.storage.repositories.blackouts import Blackouts
@@ -87,7 +87,7 @@ def add(
           --schedule "0 3 * * *" --timezone Europe/Rome --down-after 1h
     """
     values = {name: value for name, value in options.items() if value not in (None, False)}
-    with told_plainly():
+    with report_errors():
         pairs = key_values(labels)
         new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
         secret = _secret_of_ones_own(secret_file) if secret_file is not None else make_secret()
@@ -120,9 +120,9 @@ def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bo
     for one in found:
         last = one.state.last_success_at
         age = f"{describe_duration(now - last)} ago" if last is not None else "never"
-        colour = _COLOURS.get(one.standing.status) if since is None else None
-        status = click.style(f"{one.standing.status:<11}", fg=colour)
-        stale = f", not evaluated for {roughly(now - since)}" if since else ""
+        colour = _COLOURS.get(one.current.status) if since is None else None
+        status = click.style(f"{one.current.status:<11}", fg=colour)
+        stale = f", not evaluated for {humanize_duration(now - since)}" if since else ""
         click.echo(f"{one.monitor.tag:<{width}}  {status}  last success {age}{stale}")
     note_absence(since, now)
 
@@ -171,7 +171,7 @@ def pause(tag: str, config_file: Path | None, storage_url: str | None, duration:
         _set_paused(tag, True, config_file, storage_url)
         return
     _check(tag)
-    with told_plainly():
+    with report_errors():
         length, now = parse_duration(duration), SystemClock().now()
         if length <= 0:
             raise InvalidValue("--for must be longer than 0s")
@@ -221,7 +221,7 @@ def _monitors(database: Database) -> Monitors:
 
 
 def _check(tag: str) -> None:
-    with told_plainly():
+    with report_errors():
         check_tag(tag)
 
 
@@ -247,7 +247,7 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _load(settings: Settings, database: Database, ids: Sequence[int] | None = None) -> list[Watched]:
+def _load(settings: Settings, database: Database, ids: Sequence[int] | None = None) -> list[FleetMonitor]:
     """These monitors or all, and what does not count against them, as the service has it."""
     forgives = settings.after_outage == "forgive"
     windows = tuple(one.window for one in Maintenances(database, SystemClock()).all())
@@ -255,23 +255,23 @@ def _load(settings: Settings, database: Database, ids: Sequence[int] | None = No
     calendar = Calendar(blackouts.all(), windows, forgives, blackouts.skipped())
     found = load(database, ids)
     for one in found:
-        one.uncounted = calendar.of(one.monitor)
+        one.exclusions = calendar.of(one.monitor)
     return found
 
 
-def _facts(one: Watched, absent_since: int | None) -> dict[str, Any]:
+def _facts(one: FleetMonitor, absent_since: int | None) -> dict[str, Any]:
     monitor, state = one.monitor, one.state
     return {
         "tag": monitor.tag,
         "name": monitor.name,
         "group": monitor.group,
-        "status": one.standing.status.value,
-        "reason": one.standing.reason.value,
-        "since": _moment(one.standing.since),
+        "status": one.current.status.value,
+        "reason": one.current.reason.value,
+        "since": _moment(one.current.since),
         "not_evaluated_since": absence(absent_since),
         "last_success": _moment(state.last_success_at),
         "last_failure": _moment(state.last_failure_at),
-        "due": _moment(due_at(monitor, state, one.uncounted)),
+        "due": _moment(due_at(monitor, state, one.exclusions)),
         "last_duration_seconds": state.last_duration / 1000 if state.last_duration is not None else None,
         "last_exit_code": state.last_exit_code,
         "received": state.received,
@@ -287,12 +287,12 @@ def _facts(one: Watched, absent_since: int | None) -> dict[str, Any]:
     }
 
 
-def _expected(one: Watched, now: int) -> tuple[str, str | None]:
+def _expected(one: FleetMonitor, now: int) -> tuple[str, str | None]:
     """Without a schedule `due` is the last success; a person wants to know by when the next one has to come."""
-    due = due_at(one.monitor, one.state, one.uncounted)
+    due = due_at(one.monitor, one.state, one.exclusions)
     if due is None:
         return "expected by", None
-    at = one.uncounted.deadline(due, one.monitor.degraded_after, now)
+    at = one.exclusions.deadline(due, one.monitor.degraded_after, now)
     return ("expected by" if at > now else "late since"), _moment(at)
 
 

@@ -13,7 +13,7 @@ from exporter.config.settings import Settings
 from exporter.core.clock import DAY, SystemClock
 from exporter.core.errors import Conflict
 from exporter.core.notification import Hold, NotificationState, next_try
-from exporter.presentation.moments import ago, rfc3339, roughly
+from exporter.presentation.moments import humanize_ago, humanize_duration, rfc3339
 from exporter.storage.attendance import Attendance
 from exporter.storage.repositories.notifications import Notification, Notifications
 from exporter.storage.repositories.outbox import Outbox
@@ -58,7 +58,9 @@ def list_notifications(
         click.echo(json.dumps([_facts(one, holds) for one in found], indent=2))
         return
     for hold in holds.values():
-        click.echo(f"{hold.notifier} is held for {roughly(hold.left(now))}: the receiver asked for it: {hold.error}")
+        click.echo(
+            f"{hold.notifier} is held for {humanize_duration(hold.left(now))}: the receiver asked for it: {hold.error}"
+        )
     if not found:
         click.echo("No notifications." if wanted is None else f"No {wanted} notifications.")
         return
@@ -125,7 +127,11 @@ def _retry_one(
         )
     if outbox.retry(one.id, now, terms.get(one.notifier, DAY)):
         hold = holds.get(one.notifier)
-        when = f" in {roughly(hold.left(now))}: until then its receiver asked it to wait" if hold is not None else ""
+        when = (
+            f" in {humanize_duration(hold.left(now))}: until then its receiver asked it to wait"
+            if hold is not None
+            else ""
+        )
         click.echo(f"Notification {one.id} to {one.notifier} is tried again{when}.")
     else:
         click.echo(f"Notification {one.id} is not sent: all its alerts are over, and nobody would tell that.")
@@ -149,9 +155,9 @@ def _terms(settings: Settings) -> Mapping[str, int]:
 def _told(one: Notification, holds: Mapping[str, Hold], now: int) -> str:
     next_at = _next_try(one, holds)
     tries = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
-    when = ago(one.created_at, now)
+    when = humanize_ago(one.created_at, now)
     why = f": {one.error}" if one.error and one.state is not NotificationState.DELIVERED else ""
-    soon = "" if next_at is None or next_at <= now else f", next {ago(next_at, now)}"
+    soon = "" if next_at is None or next_at <= now else f", next {humanize_ago(next_at, now)}"
     return f"{when}, {tries}{soon}{why}"
 
 

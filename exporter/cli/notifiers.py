@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.cli._console import CONFIG_HELP, Group, read_config, told_plainly
+from exporter.cli._console import CONFIG_HELP, Group, read_config, report_errors
 from exporter.config.settings import NotifierSettings, Settings
 from exporter.core.clock import MINUTE, SystemClock
 from exporter.core.errors import InvalidValue
@@ -48,7 +48,7 @@ def test(name: str, config_file: Path) -> None:
     from exporter.notify.notifiers import notifier_class
     from exporter.presentation.message import Event
 
-    with told_plainly():
+    with report_errors():
         settings = read_config(config_file).settings
         chosen = _find(settings, name)
         notifier = notifier_class(chosen.type)(chosen.options)
@@ -73,12 +73,12 @@ def _find(settings: Settings, name: str) -> NotifierSettings:
 
 def _message(event: "Event", settings: Settings, key: str, began: int) -> "Message":
     """Marked as what it is: whoever gets it must not begin to repair anything. Its links lead to the status page."""
-    from exporter.core.alert import Ending
+    from exporter.core.alert import ResolveReason
     from exporter.core.alert_rule import Severity
     from exporter.core.status import Reason, Status
-    from exporter.presentation.message import Event, Facts, Message, Site
+    from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 
-    class StatusPage(Site):
+    class SampleSite(Site):
         """No monitor and no incident belongs to a test."""
 
         def monitor_url(self, tag: str) -> str:
@@ -88,7 +88,7 @@ def _message(event: "Event", settings: Settings, key: str, began: int) -> "Messa
             return f"{self.url}/"
 
     now, resolved = SystemClock().now(), event is Event.RESOLVED
-    facts = Facts(
+    facts = AlertSnapshot(
         alert_id=f"{key}-0",
         rule=TEST_RULE,
         severity=Severity.CRITICAL,
@@ -100,12 +100,12 @@ def _message(event: "Event", settings: Settings, key: str, began: int) -> "Messa
         at=now,
         triggered_at=began,
         resolved_at=now if resolved else None,
-        ending=Ending.RECOVERED if resolved else None,
+        ending=ResolveReason.RECOVERED if resolved else None,
         last_success_at=began - 12 * MINUTE,
         due_at=began - 12 * MINUTE,
         since=began - 2 * MINUTE,
         output="This is where the end of the job's output would be.\n",
     )
     answers = (f"{key}-{Event.TRIGGERED.lower()}",) if resolved else ()
-    site = StatusPage(settings.web.url)
+    site = SampleSite(settings.web.url)
     return Message(f"{key}-{event.lower()}", event, (facts,), site, now, answers=answers, is_test=True)

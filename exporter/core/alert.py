@@ -28,12 +28,12 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RuleState:
     """How far a rule has come with a monitor. There is none as long as nothing is wrong."""
 
     triggered: bool
     """Whether the alert is on; then what is gained is gained towards its end."""
-    gained: int
+    elapsed: int
     """Milliseconds of unbroken time, up to `seen.at`."""
     evaluations: int
     """Unbroken evaluations; kept for monitors with `evaluation_cron` alone."""
@@ -41,12 +41,12 @@ class Progress:
     """The last observation; `at` moves on with the time that is counted."""
 
 
-class Step(StrEnum):
+class AlertState(StrEnum):
     TRIGGERED = "TRIGGERED"
     RESOLVED = "RESOLVED"
 
 
-class Ending(StrEnum):
+class ResolveReason(StrEnum):
     """Why an alert is over."""
 
     RECOVERED = "recovered"
@@ -58,36 +58,36 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AlertChange:
     """An alert begins or ends."""
 
-    step: Step
+    step: AlertState
     at: int
     status: Status
     reason: Reason
 
 
-def next_change_at(rule: AlertRule, progress: Progress | None, blackouts: Sequence[Span] = ()) -> int | None:
+def next_change_at(rule: AlertRule, progress: RuleState | None, blackouts: Sequence[Span] = ()) -> int | None:
     """When the alert changes if the monitor stays as it is, for one evaluated continuously; None is never."""
     if progress is None or not _gains(rule, progress):
         return None
-    left = _needed(rule, progress) - progress.gained
+    left = _needed(rule, progress) - progress.elapsed
     return moment_after(progress.seen.at, left, blackouts) if left > 0 else progress.seen.at
 
 
 def advance(
     rule: AlertRule,
-    progress: Progress | None,
+    progress: RuleState | None,
     observations: Iterable[Observation],
     until: int,
     blackouts: Sequence[Span] = (),
-) -> tuple[Progress | None, list[Change]]:
+) -> tuple[RuleState | None, list[AlertChange]]:
     """Counts by time, for monitors that are evaluated continuously.
 
     `observations` are changes of status, in order; the last one holds up to and including the moment `until`.
     `blackouts`, merged, are those that are forgiven.
     """
-    changes: list[Change] = []
+    changes: list[AlertChange] = []
     for observation in observations:
         # At the moment of a change the old status no longer holds: what it needed another moment for, it did not get.
         progress = _pass_time(rule, progress, observation.at - 1, changes, blackouts)
@@ -98,10 +98,10 @@ def advance(
 
 
 def count(
-    rule: AlertRule, progress: Progress | None, evaluations: Iterable[Observation]
-) -> tuple[Progress | None, list[Change]]:
+    rule: AlertRule, progress: RuleState | None, evaluations: Iterable[Observation]
+) -> tuple[RuleState | None, list[AlertChange]]:
     """Counts by evaluations, for monitors with `evaluation_cron`: each tick is one."""
-    changes: list[Change] = []
+    changes: list[AlertChange] = []
     for evaluation in evaluations:
         progress = _observe(rule, _moved(rule, progress, evaluation.at, ()), evaluation)
         if progress is None or not _gains(rule, progress):
@@ -112,35 +112,35 @@ def count(
     return progress, changes
 
 
-def _observe(rule: AlertRule, progress: Progress | None, found: Observation) -> Progress | None:
+def _observe(rule: AlertRule, progress: RuleState | None, found: Observation) -> RuleState | None:
     """`progress` once `found` holds. What breaks a run begins it anew; what freezes it leaves it as it is."""
     if progress is None:
-        return Progress(False, 0, 0, found) if found.status in rule.when else None
+        return RuleState(False, 0, 0, found) if found.status in rule.when else None
     progress = replace(progress, seen=found)
     if found.status in FROZEN or _gains(rule, progress):
         return progress
-    return replace(progress, gained=0, evaluations=0) if progress.triggered else None
+    return replace(progress, elapsed=0, evaluations=0) if progress.triggered else None
 
 
-def _gains(rule: AlertRule, progress: Progress) -> bool:
+def _gains(rule: AlertRule, progress: RuleState) -> bool:
     status = progress.seen.status
     return status is Status.UP if progress.triggered else status in rule.when
 
 
-def _needed(rule: AlertRule, progress: Progress) -> int:
+def _needed(rule: AlertRule, progress: RuleState) -> int:
     return rule.resolve_time if progress.triggered else rule.trigger_time
 
 
-def _enough(rule: AlertRule, progress: Progress) -> bool:
+def _enough(rule: AlertRule, progress: RuleState) -> bool:
     after = rule.resolve_after if progress.triggered else rule.trigger_after
     if after is not None:
-        return progress.gained >= after
+        return progress.elapsed >= after
     return progress.evaluations >= (rule.success_threshold if progress.triggered else rule.failure_threshold)
 
 
 def _pass_time(
-    rule: AlertRule, progress: Progress | None, until: int, changes: list[Change], blackouts: Sequence[Span]
-) -> Progress | None:
+    rule: AlertRule, progress: RuleState | None, until: int, changes: list[AlertChange], blackouts: Sequence[Span]
+) -> RuleState | None:
     """Lets time pass with nothing observed; at most one change comes of it."""
     moment = next_change_at(rule, progress, blackouts)
     if progress is None or moment is None or moment > until:
@@ -148,18 +148,20 @@ def _pass_time(
     return _turn(progress, moment, changes)
 
 
-def _turn(progress: Progress, at: int, changes: list[Change]) -> Progress | None:
+def _turn(progress: RuleState, at: int, changes: list[AlertChange]) -> RuleState | None:
     """The alert begins or ends."""
     seen = progress.seen
-    changes.append(Change(Step.RESOLVED if progress.triggered else Step.TRIGGERED, at, seen.status, seen.reason))
-    return None if progress.triggered else Progress(True, 0, 0, replace(seen, at=at))
+    changes.append(
+        AlertChange(AlertState.RESOLVED if progress.triggered else AlertState.TRIGGERED, at, seen.status, seen.reason)
+    )
+    return None if progress.triggered else RuleState(True, 0, 0, replace(seen, at=at))
 
 
-def _moved(rule: AlertRule, progress: Progress | None, at: int, blackouts: Sequence[Span]) -> Progress | None:
+def _moved(rule: AlertRule, progress: RuleState | None, at: int, blackouts: Sequence[Span]) -> RuleState | None:
     """Gains the time up to the moment `at`; a clock that stepped back gains nothing."""
     if progress is None or at == progress.seen.at:
         return progress
-    gained, since = progress.gained, progress.seen.at
+    elapsed, since = progress.elapsed, progress.seen.at
     if at > since and _gains(rule, progress):
-        gained += at - since - overlap(blackouts, since, at)
-    return replace(progress, gained=gained, seen=replace(progress.seen, at=at))
+        elapsed += at - since - overlap(blackouts, since, at)
+    return replace(progress, elapsed=elapsed, seen=replace(progress.seen, at=at))

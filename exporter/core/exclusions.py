@@ -32,7 +32,7 @@ class Maintenance(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Uncounted:
+class Exclusions:
     """What does not count against one monitor, and against all others that have the same maintenance."""
 
     blackouts: tuple[Span, ...] = ()
@@ -55,7 +55,7 @@ class Uncounted:
         starts = (one.next_start(after) for one in self.maintenances)
         return min((start for start in starts if start is not None), default=None)
 
-    def excuse(self, at: int) -> Span | None:
+    def exclusion_at(self, at: int) -> Span | None:
         """The blackout or window in which the moment `at` lies: what was expected then is forgiven."""
         return covering(self.blackouts, at) or self.maintenance(at)
 
@@ -72,7 +72,7 @@ class Uncounted:
         return merged(span for one in self.maintenances for span in one.spans(start, end))
 
 
-EVERYTHING_COUNTS = Uncounted()
+EVERYTHING_COUNTS = Exclusions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +86,9 @@ class Calendar:
     """Whether blackouts are forgiven: `after_outage` says so."""
     skipped: tuple[Span, ...] = ()
     """Merged. What a clock was set forward over: it never was, and counts for nothing, whatever `after_outage` is."""
-    _made: dict[tuple[Maintenance, ...], Uncounted] = field(default_factory=dict, repr=False)
+    _made: dict[tuple[Maintenance, ...], Exclusions] = field(default_factory=dict, repr=False)
 
-    def of(self, monitor: Monitor) -> Uncounted:
+    def of(self, monitor: Monitor) -> Exclusions:
         """The same object for all monitors with the same maintenance."""
         if not self.maintenances:
             return self._plain
@@ -98,7 +98,7 @@ class Calendar:
         chosen = tuple(one for one in asked if one.applies_to(monitor))
         if not chosen:
             return self._plain
-        return self._made.setdefault(chosen, Uncounted(self._plain.blackouts, chosen))
+        return self._made.setdefault(chosen, Exclusions(self._plain.blackouts, chosen))
 
     @cached_property
     def _by_tag(self) -> tuple[dict[str, list[Maintenance]], list[Maintenance]]:
@@ -114,5 +114,5 @@ class Calendar:
         return named, others
 
     @cached_property
-    def _plain(self) -> Uncounted:
-        return Uncounted(merged((*self.blackouts, *self.skipped)) if self.forgives else self.skipped)
+    def _plain(self) -> Exclusions:
+        return Exclusions(merged((*self.blackouts, *self.skipped)) if self.forgives else self.skipped)

@@ -1,6 +1,6 @@
 """The fleet: all monitors in memory, for authentication, the scrape and the pages.
 
-Readers on any thread see whole objects: every part of a Watched is immutable and replaced at once, so comparing
+Readers on any thread see whole objects: every part of a FleetMonitor is immutable and replaced at once, so comparing
 a part with `is` tells whether it changed. Definitions and states are written by the recorder's thread,
 standings by the evaluator's, and the order of tags is rebuilt only when a monitor comes or goes.
 """
@@ -10,21 +10,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from exporter.core.exclusions import EVERYTHING_COUNTS, Calendar
 from exporter.core.heartbeat import NO_HEARTBEATS, HeartbeatState
 from exporter.core.monitor import Monitor
-from exporter.core.timeline import Standing
+from exporter.core.timeline import CurrentStatus
 from exporter.core.uptime import NOTHING_HAPPENED
 
 
-class Watched:
+class FleetMonitor:
     """A monitor, what its heartbeats left behind, and its status."""
 
-    __slots__ = ("digest", "id", "monitor", "past", "provisioned", "standing", "state", "uncounted", "unreadable")
+    __slots__ = ("current", "digest", "exclusions", "id", "monitor", "past", "provisioned", "state", "unreadable")
 
     def __init__(
         self,
         id: int,
         monitor: Monitor,
         digest: bytes,
-        standing: Standing,
+        current: CurrentStatus,
         state: HeartbeatState = NO_HEARTBEATS,
         provisioned: bool = False,
         unreadable: bool = False,
@@ -33,7 +33,7 @@ class Watched:
         self.monitor = monitor
         self.digest = digest
         """Keyed digest of the secret."""
-        self.standing = standing
+        self.current = current
         self.state = state
         self.provisioned = provisioned
         """Whether it comes from the configuration file."""
@@ -41,10 +41,10 @@ class Watched:
         """Whether its rows hold what no version of ours wrote: it takes heartbeats, and is not evaluated."""
         self.past = NOTHING_HAPPENED
         """What its uptime is worked out from, together with its standing."""
-        self.uncounted = EVERYTHING_COUNTS
+        self.exclusions = EVERYTHING_COUNTS
         """What does not count against it: set by whoever knows the calendar."""
 
-    def become(self, other: "Watched") -> None:
+    def become(self, other: "FleetMonitor") -> None:
         """Takes over all of `other`; parts that are equal stay the same objects, so nobody thinks they changed."""
         for part in ("digest", "monitor", "past", "provisioned", "standing", "state", "uncounted", "unreadable"):
             new = getattr(other, part)
@@ -56,28 +56,28 @@ class Fleet:
     """Every monitor that is watched now, in the order of tags."""
 
     def __init__(self) -> None:
-        self._by_tag: dict[str, Watched] = {}
-        self._by_id: dict[int, Watched] = {}
-        self._ordered: tuple[Watched, ...] = ()
+        self._by_tag: dict[str, FleetMonitor] = {}
+        self._by_id: dict[int, FleetMonitor] = {}
+        self._ordered: tuple[FleetMonitor, ...] = ()
         self._calendar = Calendar()
 
-    def get(self, tag: str) -> Watched | None:
+    def get(self, tag: str) -> FleetMonitor | None:
         return self._by_tag.get(tag)
 
-    def with_id(self, id: int) -> Watched | None:
+    def with_id(self, id: int) -> FleetMonitor | None:
         return self._by_id.get(id)
 
-    def all(self) -> Sequence[Watched]:
+    def all(self) -> Sequence[FleetMonitor]:
         """A snapshot in the order of tags; the same object until a monitor comes or goes."""
         return self._ordered
 
     def __len__(self) -> int:
         return len(self._ordered)
 
-    def __iter__(self) -> Iterator[Watched]:
+    def __iter__(self) -> Iterator[FleetMonitor]:
         return iter(self._ordered)
 
-    def update(self, put: Iterable[Watched] = (), removed: Iterable[int] = ()) -> None:
+    def update(self, put: Iterable[FleetMonitor] = (), removed: Iterable[int] = ()) -> None:
         """Adds or changes whole monitors, and drops those whose ids are in `removed`; a tag never changes its id."""
         by_tag, by_id = dict(self._by_tag), dict(self._by_id)
         changed = False
@@ -88,7 +88,7 @@ class Fleet:
                 del by_tag[gone.monitor.tag]
                 changed = True
         for watched in put:
-            watched.uncounted = calendar.of(watched.monitor)
+            watched.exclusions = calendar.of(watched.monitor)
             known = by_id.get(watched.id)
             if known is not None:
                 known.become(watched)
@@ -109,4 +109,4 @@ class Fleet:
         """From now on these are the blackouts and the maintenance."""
         self._calendar = calendar
         for watched in self._ordered:
-            watched.uncounted = calendar.of(watched.monitor)
+            watched.exclusions = calendar.of(watched.monitor)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from exporter.core.calendar.schedule import next_tick
-from exporter.core.exclusions import EVERYTHING_COUNTS, Uncounted
+from exporter.core.exclusions import EVERYTHING_COUNTS, Exclusions
 from exporter.core.heartbeat import HeartbeatState, Kind
 from exporter.core.monitor import Monitor
 
@@ -44,7 +44,7 @@ class Evaluation:
     """The first millisecond at which the status or its reason differs if nothing more arrives; None is never."""
 
 
-def due_at(monitor: Monitor, state: HeartbeatState, uncounted: Uncounted = EVERYTHING_COUNTS) -> int | None:
+def due_at(monitor: Monitor, state: HeartbeatState, exclusions: Exclusions = EVERYTHING_COUNTS) -> int | None:
     """The moment from which lateness counts; None before the first success.
 
     The last success when there is no schedule, else the first scheduled tick after it that is not forgiven.
@@ -55,38 +55,40 @@ def due_at(monitor: Monitor, state: HeartbeatState, uncounted: Uncounted = EVERY
         return state.last_success_at
     tick = next_tick(monitor.schedule, monitor.timezone, state.last_success_at)
     for _ in range(_MOST_FORGIVEN):
-        excuse = uncounted.excuse(tick)
-        if excuse is None:
+        exclusion_at = exclusions.exclusion_at(tick)
+        if exclusion_at is None:
             break
-        tick = next_tick(monitor.schedule, monitor.timezone, excuse.end - 1)
+        tick = next_tick(monitor.schedule, monitor.timezone, exclusion_at.end - 1)
     return tick
 
 
-def evaluate(monitor: Monitor, state: HeartbeatState, now: int, uncounted: Uncounted = EVERYTHING_COUNTS) -> Evaluation:
+def evaluate(
+    monitor: Monitor, state: HeartbeatState, now: int, exclusions: Exclusions = EVERYTHING_COUNTS
+) -> Evaluation:
     """The status of `monitor` at `now`; the first rule that applies decides."""
     if monitor.paused:
         return Evaluation(Status.PAUSED, Reason.PAUSED, None)
-    window = uncounted.maintenance(now)
+    window = exclusions.maintenance(now)
     if window is not None:
         return Evaluation(Status.MAINTENANCE, Reason.MAINTENANCE, window.end)
-    found = _evaluate(monitor, state, now, uncounted)
-    window_at = uncounted.next_maintenance(now)
+    found = _evaluate(monitor, state, now, exclusions)
+    window_at = exclusions.next_maintenance(now)
     return found if window_at is None else replace(found, next_change_at=_earlier(window_at, found.next_change_at))
 
 
-def _evaluate(monitor: Monitor, state: HeartbeatState, now: int, uncounted: Uncounted) -> Evaluation:
+def _evaluate(monitor: Monitor, state: HeartbeatState, now: int, exclusions: Exclusions) -> Evaluation:
     """While nothing is excused."""
     if state.last_outcome is None:
         return Evaluation(Status.NO_DATA, Reason.NEVER_RECEIVED, None)
     if state.last_outcome is Kind.FAILURE:
         return Evaluation(Status.DOWN, Reason.FAILED, None)
-    overrun_at = _overrun_at(monitor, state, now, uncounted)
+    overrun_at = _overrun_at(monitor, state, now, exclusions)
     if overrun_at is not None and now >= overrun_at:
         return Evaluation(Status.DOWN, Reason.OVERRUN, None)
-    due = due_at(monitor, state, uncounted)
+    due = due_at(monitor, state, exclusions)
     assert due is not None, "a last outcome of SUCCESS comes with its moment"
-    late_at = uncounted.deadline(due, monitor.degraded_after + 1, now)
-    missed_at = uncounted.deadline(due, monitor.down_after + 1, now)
+    late_at = exclusions.deadline(due, monitor.degraded_after + 1, now)
+    missed_at = exclusions.deadline(due, monitor.down_after + 1, now)
     if now >= missed_at:
         return Evaluation(Status.DOWN, Reason.MISSED, overrun_at)
     if now >= late_at:
@@ -94,10 +96,10 @@ def _evaluate(monitor: Monitor, state: HeartbeatState, now: int, uncounted: Unco
     return Evaluation(Status.UP, Reason.ON_TIME, _earlier(late_at, overrun_at))
 
 
-def _overrun_at(monitor: Monitor, state: HeartbeatState, now: int, uncounted: Uncounted) -> int | None:
+def _overrun_at(monitor: Monitor, state: HeartbeatState, now: int, exclusions: Exclusions) -> int | None:
     if monitor.max_runtime is None or not state.runs:
         return None
-    return min(uncounted.deadline(run.started_at, monitor.max_runtime + 1, now) for run in state.runs)
+    return min(exclusions.deadline(run.started_at, monitor.max_runtime + 1, now) for run in state.runs)
 
 
 def _earlier(moment: int, other: int | None) -> int:

@@ -16,16 +16,16 @@ _COUNTED = _UP | {Status.DOWN}
 _OUT_OF_COUNT = frozenset((Status.PAUSED, Status.MAINTENANCE))
 
 
-class Change(NamedTuple):
+class StatusChange(NamedTuple):
     """From the moment `at` on, Unix time in milliseconds, the monitor had this status."""
 
     at: int
     status: Status
 
 
-Past = tuple[Change, ...]
+StatusHistory = tuple[StatusChange, ...]
 """What matters of a monitor's changes, oldest first; the last is the status that it has."""
-NOTHING_HAPPENED: Past = ()
+NOTHING_HAPPENED: StatusHistory = ()
 """It was never DOWN, and is neither PAUSED nor in MAINTENANCE: most are like that, and need no memory for it."""
 
 Ratios = tuple[float | None, ...]
@@ -34,7 +34,7 @@ ALWAYS_UP: Ratios = (1.0,) * len(WINDOWS)
 NEVER_COUNTED: Ratios = (None,) * len(WINDOWS)
 
 
-def past(changes: Sequence[Change]) -> Past:
+def past(changes: Sequence[StatusChange]) -> StatusHistory:
     """What of all changes, oldest first, has to be kept to work out the uptime at any later moment."""
     horizon = changes[-1].at - LONGEST if changes else 0
     first = max((index for index, change in enumerate(changes) if change.at <= horizon), default=0)
@@ -44,7 +44,7 @@ def past(changes: Sequence[Change]) -> Past:
     return tuple(kept)
 
 
-def uptime(past: Past, status: Status, now: int, blackouts: Sequence[Span]) -> Ratios:
+def uptime(past: StatusHistory, status: Status, now: int, blackouts: Sequence[Span]) -> Ratios:
     """`status` is the present one. What of the time lies in `blackouts`, merged, does not count, nor do NO_DATA, PAUSED
     and MAINTENANCE.
     """

@@ -11,7 +11,7 @@ from exporter.storage.database import Database
 
 
 @dataclass(slots=True)
-class Patient:
+class DoctorContext:
     """One installation, as it is configured."""
 
     config_file: Path | None

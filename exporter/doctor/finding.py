@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 
 
 class Result(StrEnum):
@@ -30,7 +30,7 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Check:
     name: str
-    look: Callable[[Patient], Iterable[Finding]]
+    look: Callable[[DoctorContext], Iterable[Finding]]
     """May raise StorageError, which is a problem."""
     needs: tuple[str, ...] = ()
     """Names of checks that have to pass before."""

@@ -7,7 +7,7 @@ from exporter.evaluation.outcomes import Outcome
 from exporter.storage.database import Transaction
 
 
-class Alarms(Protocol):
+class AlertSink(Protocol):
     """Called on the evaluator's thread, while this process holds the lease."""
 
     def took_over(self) -> None:
@@ -31,7 +31,7 @@ class Alarms(Protocol):
         ...
 
 
-class NoAlarms:
+class NoAlertSink:
     def took_over(self) -> None: ...
     def clock_set_back(self, by: int, now: int, check: Callable[[], None]) -> None: ...
     def observe(self, transaction: Transaction, settled: Sequence[Outcome], now: int) -> None: ...

@@ -5,7 +5,7 @@ from typing import Protocol
 from exporter.core.exclusions import Calendar
 
 
-class Calendars(Protocol):
+class ExclusionSource(Protocol):
     """Called on the evaluator's thread."""
 
     def refresh(self) -> Calendar:
@@ -13,6 +13,6 @@ class Calendars(Protocol):
         ...
 
 
-class EverythingCounts:
+class NoExclusions:
     def refresh(self) -> Calendar:
         return Calendar()

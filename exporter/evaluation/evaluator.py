@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 
 from exporter.core.clock import HOUR, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.repeats import Repeats
 from exporter.core.telemetry import Telemetry
 from exporter.core.threads import SupervisedThread, Threads
-from exporter.evaluation.alarms import Alarms, NoAlarms
+from exporter.evaluation.alarms import AlertSink, NoAlertSink
 from exporter.evaluation.arrivals import Arrivals, NothingArrives
-from exporter.evaluation.calendars import Calendars, EverythingCounts
+from exporter.evaluation.calendars import ExclusionSource, NoExclusions
 from exporter.evaluation.outcomes import Due, Evaluations, Outcome
-from exporter.evaluation.replay import judge, starts_from
+from exporter.evaluation.replay import evaluate_monitor, starts_from
 from exporter.fleet.loader import load
 from exporter.storage.database import Database
 from exporter.storage.repositories.history import History
@@ -60,8 +60,8 @@ class Evaluator:
         lease: Lease,
         clock: Clock,
         telemetry: Telemetry,
-        alarms: Alarms | None = None,
-        calendars: Calendars | None = None,
+        alarms: AlertSink | None = None,
+        calendars: ExclusionSource | None = None,
         held_back: Callable[[], bool] = lambda: False,
         minds_clock: bool = True,
         threads: Threads | None = None,
@@ -82,8 +82,8 @@ class Evaluator:
         """Since when the evaluation waits for other processes' heartbeats, by the steady clock."""
         self._minds_clock = minds_clock
         self._db = database
-        self._calendars: Calendars = calendars or EverythingCounts()
-        self._alarms: Alarms = alarms or NoAlarms()
+        self._calendars: ExclusionSource = calendars or NoExclusions()
+        self._alarms: AlertSink = alarms or NoAlertSink()
         self._evaluations = evaluations
         self._history = history
         self._lease = lease
@@ -102,7 +102,7 @@ class Evaluator:
     def stop(self, timeout: float = 10.0) -> None:
         self._thread.stop(timeout)
 
-    def attend(self) -> None:
+    def wake(self) -> None:
         """Something arrived that may change a status now. Called from any thread."""
         self._thread.wake()
 
@@ -160,7 +160,7 @@ class Evaluator:
         # After `now` was taken and what is due was read: an outage of our own that ended by then is known from here on,
         # and whoever was woken by a change of the calendar is judged by what it was changed to.
         calendar = self._calendars.refresh()
-        found = {watched.id: watched for watched in load(self._db, [one.monitor_id for one in due], pasts=False)}
+        found = {watched.id: watched for watched in load(self._db, [one.monitor_id for one in due], histories=False)}
         outcomes: defaultdict[int, list[Outcome]] = defaultdict(list)
         for one in due:
             watched = found.get(one.monitor_id)
@@ -170,7 +170,7 @@ class Evaluator:
             if watched.unreadable:
                 self._put_off(one, now)
                 continue
-            watched.uncounted = calendar.of(watched.monitor)
+            watched.exclusions = calendar.of(watched.monitor)
             until = min(now, waiting.get(one.monitor_id, now + 1) - 1)
             if (watched.state.last_received_at or 0) > until:  # another process has committed one received later
                 if until < now and now - one.since < LONGEST_CONTEST:
@@ -191,7 +191,7 @@ class Evaluator:
         waits_since = self._clock.monotonic()
         # One may have been received by its deadline and queued since.
         due = {one.due.monitor_id: one.due.since for one in outcomes}
-        settled = self._evaluations.settle(
+        settled = self._evaluations.save_outcomes(
             outcomes,
             lambda: self._check(waits_since),
             lambda transaction, taken: self._alarms.observe(transaction, taken, until),
@@ -228,11 +228,11 @@ class Evaluator:
         if now - self._held_since < LONGEST_GRACE:
             raise HeldBack("the database was away: heartbeats of other processes may wait")
 
-    def _judge_one(self, watched: Watched, due: Due, now: int) -> Outcome:
+    def _judge_one(self, watched: FleetMonitor, due: Due, now: int) -> Outcome:
         last = watched.state.last_received_at
         arrived = last is not None and last > starts_from(watched, due, now)
         recent = self._history.heartbeats(watched.id, LOG_READ) if arrived else ()
-        return judge(watched, due, recent[::-1], now)
+        return evaluate_monitor(watched, due, recent[::-1], now)
 
     def _report(self, settled: list[Outcome], now: int) -> None:
         if not settled:

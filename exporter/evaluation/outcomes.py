@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.core.alert import Observation
-from exporter.core.fleet import Fleet, Watched
-from exporter.core.timeline import Standing
-from exporter.core.uptime import NOTHING_HAPPENED, Past
-from exporter.fleet.status_history import load_pasts_of
+from exporter.core.fleet import Fleet, FleetMonitor
+from exporter.core.timeline import CurrentStatus
+from exporter.core.uptime import NOTHING_HAPPENED, StatusHistory
+from exporter.fleet.status_history import load_histories_of
 from exporter.storage.database import LONGEST, Bulk, Database, Prepared, Transaction, param
 from exporter.storage.repositories.history import Transition
 from exporter.storage.rows import chunks
@@ -30,12 +30,12 @@ class Outcome:
     """What one evaluation found. It is written only if nothing arrived and nobody else wrote meanwhile."""
 
     due: Due
-    watched: Watched
+    watched: FleetMonitor
     """As it was read from the database."""
     received: int
     """Heartbeats that the monitor had received when it was read."""
-    before: Standing
-    after: Standing
+    before: CurrentStatus
+    after: CurrentStatus
     transitions: Sequence[Transition]
     evaluated_at: int
     next_evaluation_at: int | None
@@ -106,7 +106,7 @@ class Evaluations:
         with self._db.read("find next due"):
             return next((int(row[0]) for row in query.tuples()), None)
 
-    def settle(
+    def save_outcomes(
         self,
         outcomes: Sequence[Outcome],
         check: Callable[[], None],
@@ -123,7 +123,7 @@ class Evaluations:
             check()
             left = left_out()
             outcomes = [one for one in outcomes if one.due.monitor_id not in left]
-            settled = self._as_judged(transaction, outcomes)
+            settled = self._unchanged(transaction, outcomes)
             transaction.execute_many(self._settle, [self._settle.row(_state_row(one)) for one in settled])
             transaction.execute_many(
                 self._transition,
@@ -131,10 +131,10 @@ class Evaluations:
             )
             also(transaction, settled)
             changed = [one.due.monitor_id for one in settled if one.transitions]
-            pasts: dict[int, Past] = {}
+            histories: dict[int, StatusHistory] = {}
             for some in chunks(changed):
-                pasts.update(load_pasts_of(self._db, some))
-            transaction.after_commit.append(lambda: self._tell_fleet(settled, pasts))
+                histories.update(load_histories_of(self._db, some))
+            transaction.after_commit.append(lambda: self._tell_fleet(settled, histories))
         return settled
 
     def set_aside(self, due: Due, until: int | None) -> None:
@@ -160,7 +160,7 @@ class Evaluations:
                 for name in names:
                     table.update(**{name: now}).where(getattr(table, name) > now).execute()
 
-    def _as_judged(self, transaction: Transaction, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    def _unchanged(self, transaction: Transaction, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Those whose monitors are as they were when they were judged, and stay so until the transaction ends."""
         ids = sorted(one.due.monitor_id for one in outcomes)
         found = {id: tuple(state) for id, *state in self._present.read(transaction, ids)}
@@ -170,12 +170,12 @@ class Evaluations:
             if found.get(one.due.monitor_id) == (one.before.status.value, one.received, one.due.since)
         ]
 
-    def _tell_fleet(self, settled: Sequence[Outcome], pasts: Mapping[int, Past]) -> None:
+    def _tell_fleet(self, settled: Sequence[Outcome], histories: Mapping[int, StatusHistory]) -> None:
         for outcome in settled:
             watched = self._fleet.with_id(outcome.due.monitor_id)
-            if watched is not None and watched.standing != outcome.after:
-                watched.past = pasts.get(outcome.due.monitor_id, NOTHING_HAPPENED)
-                watched.standing = outcome.after
+            if watched is not None and watched.current != outcome.after:
+                watched.past = histories.get(outcome.due.monitor_id, NOTHING_HAPPENED)
+                watched.current = outcome.after
 
 
 def _state_row(one: Outcome) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from exporter.core.alert import Observation
 from exporter.core.calendar.schedule import next_tick
 from exporter.core.clock import SECOND
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, apply
 from exporter.core.monitor import Monitor
 from exporter.core.order import moment, started_before
 from exporter.core.spans import covering
 from exporter.core.status import Status, evaluate
-from exporter.core.timeline import Standing, changes
+from exporter.core.timeline import CurrentStatus, changes
 from exporter.evaluation.outcomes import Due, Outcome
 from exporter.storage.repositories.history import Transition
 
@@ -25,7 +25,7 @@ AHEAD = 2 * SECOND
 that is or was ahead."""
 
 
-def starts_from(watched: Watched, due: Due, now: int) -> int:
+def starts_from(watched: FleetMonitor, due: Due, now: int) -> int:
     """The moment from which the past of this monitor matters: heartbeats after it have to be replayed. Never one before
     that up to which it was evaluated: what was written of the time until then stays, whatever became known later.
     """
@@ -33,7 +33,7 @@ def starts_from(watched: Watched, due: Due, now: int) -> int:
     return evaluated_at if watched.monitor.evaluation_cron is not None else max(due.since, evaluated_at)
 
 
-def judge(watched: Watched, due: Due, log: Sequence[Heartbeat], now: int) -> Outcome:
+def evaluate_monitor(watched: FleetMonitor, due: Due, log: Sequence[Heartbeat], now: int) -> Outcome:
     """`log` is what is kept of the monitor's heartbeats, in the order of receipt; it is needed only if any came after
     `starts_from`. When it does not lead to the present state, that one stands for the past as well.
     """
@@ -47,16 +47,16 @@ def judge(watched: Watched, due: Due, log: Sequence[Heartbeat], now: int) -> Out
             state = earlier
         else:
             beats, since = (), now
-    if monitor.evaluation_cron is not None and not monitor.paused and watched.standing.status is not Status.PAUSED:
+    if monitor.evaluation_cron is not None and not monitor.paused and watched.current.status is not Status.PAUSED:
         return _at_ticks(watched, due, state, beats, since, now)
-    standing = watched.standing
+    current = watched.current
     transitions: list[Transition] = []
-    for change in changes(monitor, state, standing, since, now, beats, watched.uncounted):
-        if change.status is not standing.status:
+    for change in changes(monitor, state, current, since, now, beats, watched.exclusions):
+        if change.status is not current.status:
             transitions.append(Transition(change.since, change.status, change.reason, now))
-        standing = change
+        current = change
     observations = [Observation(one.at, one.status, one.reason) for one in transitions]
-    return _outcome(watched, due, standing, transitions, now, _look_again(watched, now), observations)
+    return _outcome(watched, due, current, transitions, now, _look_again(watched, now), observations)
 
 
 def _arrived(log: Sequence[Heartbeat], since: int, now: int) -> Sequence[Heartbeat]:
@@ -73,32 +73,32 @@ def _alike(monitor: Monitor, state: HeartbeatState, other: HeartbeatState) -> bo
 
 
 def _at_ticks(
-    watched: Watched, due: Due, state: HeartbeatState, beats: Sequence[Heartbeat], since: int, now: int
+    watched: FleetMonitor, due: Due, state: HeartbeatState, beats: Sequence[Heartbeat], since: int, now: int
 ) -> Outcome:
     """With `evaluation_cron`, what happened between two ticks shows only in what the later one finds."""
     monitor = watched.monitor
-    standing, evaluated_at = watched.standing, min(due.evaluated_at, now)
+    current, evaluated_at = watched.current, min(due.evaluated_at, now)
     transitions: list[Transition] = []
     observations: list[Observation] = []
     for tick in _ticks(watched, evaluated_at, now):
         arrived = [beat for beat in beats if since < beat.received_at <= tick]
-        found = list(changes(monitor, state, standing, min(since, tick), tick, arrived, watched.uncounted))
+        found = list(changes(monitor, state, current, min(since, tick), tick, arrived, watched.exclusions))
         state, since, evaluated_at = apply(state, arrived, monitor.max_runtime), tick, tick
-        if found and found[-1].status is standing.status:
-            standing = Standing(standing.status, found[-1].reason, standing.since)
+        if found and found[-1].status is current.status:
+            current = CurrentStatus(current.status, found[-1].reason, current.since)
         elif found:
-            standing = found[-1]
-            transitions.append(Transition(standing.since, standing.status, standing.reason, tick))
-        observations.append(Observation(tick, standing.status, standing.reason))
-    return _outcome(watched, due, standing, transitions, evaluated_at, _look_again(watched, now), observations)
+            current = found[-1]
+            transitions.append(Transition(current.since, current.status, current.reason, tick))
+        observations.append(Observation(tick, current.status, current.reason))
+    return _outcome(watched, due, current, transitions, evaluated_at, _look_again(watched, now), observations)
 
 
-def _ticks(watched: Watched, after: int, until: int) -> list[int]:
+def _ticks(watched: FleetMonitor, after: int, until: int) -> list[int]:
     """The ticks of `evaluation_cron` after one moment and up to another, the last MAX_TICKS of them.
 
     At a tick inside a blackout nobody looked, so it is none: neither a status nor the count of an alert comes of it.
     """
-    monitor, blackouts = watched.monitor, watched.uncounted.blackouts
+    monitor, blackouts = watched.monitor, watched.exclusions.blackouts
     assert monitor.evaluation_cron is not None
     found: deque[int] = deque(maxlen=MAX_TICKS)
     tick = next_tick(monitor.evaluation_cron, monitor.timezone, after)
@@ -110,17 +110,17 @@ def _ticks(watched: Watched, after: int, until: int) -> list[int]:
     return list(found)
 
 
-def _look_again(watched: Watched, now: int) -> int | None:
+def _look_again(watched: FleetMonitor, now: int) -> int | None:
     monitor = watched.monitor
     if monitor.evaluation_cron is not None and not monitor.paused:
         return next_tick(monitor.evaluation_cron, monitor.timezone, now)
-    return evaluate(monitor, watched.state, now, watched.uncounted).next_change_at
+    return evaluate(monitor, watched.state, now, watched.exclusions).next_change_at
 
 
 def _outcome(
-    watched: Watched,
+    watched: FleetMonitor,
     due: Due,
-    standing: Standing,
+    current: CurrentStatus,
     transitions: Sequence[Transition],
     evaluated_at: int,
     next_evaluation_at: int | None,
@@ -130,8 +130,8 @@ def _outcome(
         due,
         watched,
         watched.state.received,
-        watched.standing,
-        standing,
+        watched.current,
+        current,
         transitions,
         evaluated_at,
         next_evaluation_at,

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 _AFTER_OUTAGE = "after_outage"
 
 
-class Calendars:
+class FleetExclusions:
     """Any thread may call it; all methods block and raise StorageUnavailable, and then everything stays as it was."""
 
     def __init__(self, database: Database, fleet: Fleet, blackouts: Blackouts, maintenances: Maintenances) -> None:

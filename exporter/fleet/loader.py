@@ -9,16 +9,16 @@ from peewee import fn
 
 from exporter.core.calendar.schedule import next_tick
 from exporter.core.errors import HeartbeatExporterError
-from exporter.core.fleet import Fleet, Watched
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import NO_HEARTBEATS, Run
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
-from exporter.core.timeline import Standing
+from exporter.core.timeline import CurrentStatus
 from exporter.core.uptime import NOTHING_HAPPENED
-from exporter.fleet.status_history import load_pasts
+from exporter.fleet.status_history import load_histories
 from exporter.storage.database import Database
-from exporter.storage.rows import chunks, monitor_of, standing_of, state_of
-from exporter.storage.tables import MONITOR_COLUMNS, STANDING_COLUMNS, STATE_COLUMNS
+from exporter.storage.rows import chunks, current_status_of, monitor_of, state_of
+from exporter.storage.tables import MONITOR_COLUMNS, STATE_COLUMNS, STATUS_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -28,44 +28,44 @@ PART = 20_000
 """Monitors read by one query when all are."""
 
 
-def load(database: Database, ids: Sequence[int] | None = None, *, pasts: bool = True) -> list[Watched]:
+def load(database: Database, ids: Sequence[int] | None = None, *, histories: bool = True) -> list[FleetMonitor]:
     """The monitors with these ids, or all of them; removed ones are left out. Raises StorageUnavailable.
 
-    Without their `pasts` they are for looking at, not for the fleet.
+    Without their `histories` they are for looking at, not for the fleet.
     """
     monitors, states = database.tables.monitors, database.tables.states
-    found: list[Watched] = []
+    found: list[FleetMonitor] = []
     with database.read("read monitors"):
         runs = load_runs(database, None) if ids is None else {}
         for some in _parts(database) if ids is None else chunks(ids):
             part = list(_load(database, _among(monitors.id, some), load_runs(database, some) if ids else runs))
-            if pasts:
-                known = load_pasts(database, _among(states.monitor_id, some))
+            if histories:
+                known = load_histories(database, _among(states.monitor_id, some))
                 for watched in part:
                     watched.past = known.get(watched.id, NOTHING_HAPPENED)
             found += part
     return found
 
 
-def load_standings(database: Database, ids: Sequence[int]) -> dict[int, Standing]:
+def load_standings(database: Database, ids: Sequence[int]) -> dict[int, CurrentStatus]:
     """The standings of these monitors as they are in the database now. Raises StorageUnavailable."""
     states = database.tables.states
-    query = states.select(states.monitor_id, *(getattr(states, column) for column in STANDING_COLUMNS))
+    query = states.select(states.monitor_id, *(getattr(states, column) for column in STATUS_COLUMNS))
     with database.read("read standings"):
         return {
-            int(id): standing_of(*row)
+            int(id): current_status_of(*row)
             for some in chunks(ids)
             for id, *row in query.where(states.monitor_id.in_(some)).tuples()
         }
 
 
-def load_present(database: Database, fleet: Fleet, ids: Sequence[int]) -> dict[int, Watched]:
+def load_present(database: Database, fleet: Fleet, ids: Sequence[int]) -> dict[int, FleetMonitor]:
     """These monitors as they are in the database now, with the fleet's calendar; removed ones are left out. The fleet
     itself may be behind what other processes wrote. Raises StorageUnavailable.
     """
-    present = {watched.id: watched for watched in load(database, sorted(set(ids)), pasts=False)}
+    present = {watched.id: watched for watched in load(database, sorted(set(ids)), histories=False)}
     for watched in present.values():
-        watched.uncounted = fleet.calendar.of(watched.monitor)
+        watched.exclusions = fleet.calendar.of(watched.monitor)
     return present
 
 
@@ -101,7 +101,7 @@ def load_runs(database: Database, ids: Sequence[int] | None) -> Mapping[int, tup
     return found
 
 
-def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -> Iterator[Watched]:
+def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -> Iterator[FleetMonitor]:
     monitors, states = database.tables.monitors, database.tables.states
     query = (
         monitors.select(
@@ -111,7 +111,7 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
             monitors.paused_by_hand,
             *(getattr(monitors, column) for column in MONITOR_COLUMNS),
             *(getattr(states, column) for column in STATE_COLUMNS),
-            *(getattr(states, column) for column in STANDING_COLUMNS),
+            *(getattr(states, column) for column in STATUS_COLUMNS),
         )
         .join(states, on=(states.monitor_id == monitors.id))
         .where(monitors.removed_at.is_null() & which)
@@ -125,18 +125,18 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
         try:
             monitor = monitor_of(definition, bool(by_hand))
             check_ticks(monitor)
-            standing, heartbeats = standing_of(*row[first_standing:]), state_of(state, runs.get(id, ()))
+            current, heartbeats = current_status_of(*row[first_standing:]), state_of(state, runs.get(id, ()))
         except UNREADABLE as error:
             # The others must not suffer, and its sender must not be sent away: it is kept, and never evaluated.
             log.error("the monitor %s cannot be read from the database and is set aside: %s", definition[0], error)
             monitor = Monitor(tag=str(definition[0]), paused=True)
-            standing, heartbeats = Standing(Status.PAUSED, Reason.PAUSED, 0), NO_HEARTBEATS
+            current, heartbeats = CurrentStatus(Status.PAUSED, Reason.PAUSED, 0), NO_HEARTBEATS
             unreadable = True
-        yield Watched(
+        yield FleetMonitor(
             id=id,
             monitor=monitor,
             digest=bytes(digest),
-            standing=standing,
+            current=current,
             state=heartbeats,
             provisioned=bool(provisioned),
             unreadable=unreadable,

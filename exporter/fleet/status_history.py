@@ -7,11 +7,11 @@ from typing import Any
 from peewee import fn
 
 from exporter.core.status import Status
-from exporter.core.uptime import Change, Past, past
+from exporter.core.uptime import StatusChange, StatusHistory, past
 from exporter.storage.database import Database
 
 
-def load_pasts(database: Database, which: Any) -> Mapping[int, Past]:
+def load_histories(database: Database, which: Any) -> Mapping[int, StatusHistory]:
     """Inside `database.read` or `write`: of the monitors that meet `which`, a condition on `states`. Those to which
     nothing happened are left out.
     """
@@ -27,12 +27,12 @@ def load_pasts(database: Database, which: Any) -> Mapping[int, Past]:
         .where(which & (out_of_count | fn.EXISTS(down)))
         .order_by(transitions.id)
     )
-    changes: defaultdict[int, list[Change]] = defaultdict(list)
+    changes: defaultdict[int, list[StatusChange]] = defaultdict(list)
     for monitor_id, at, status in query.tuples():
-        changes[monitor_id].append(Change(at, Status(status)))
+        changes[monitor_id].append(StatusChange(at, Status(status)))
     return {monitor_id: past(found) for monitor_id, found in changes.items()}
 
 
-def load_pasts_of(database: Database, monitor_ids: Sequence[int]) -> Mapping[int, Past]:
-    """As `load_pasts`, for up to a few hundred monitors."""
-    return load_pasts(database, database.tables.states.monitor_id.in_(monitor_ids))
+def load_histories_of(database: Database, monitor_ids: Sequence[int]) -> Mapping[int, StatusHistory]:
+    """As `load_histories`, for up to a few hundred monitors."""
+    return load_histories(database, database.tables.states.monitor_id.in_(monitor_ids))

@@ -10,11 +10,11 @@ from time import perf_counter
 from typing import Any
 
 from exporter.core.clock import Clock
-from exporter.core.fleet import Watched
-from exporter.core.telemetry import Rejection, Telemetry
+from exporter.core.fleet import FleetMonitor
+from exporter.core.telemetry import RejectReason, Telemetry
 from exporter.ingest.body import KEPT, Body
 from exporter.ingest.credentials import Authenticator
-from exporter.ingest.dialect import Dialect, Refused, Signal
+from exporter.ingest.dialect import Beat, Dialect, IngestError
 from exporter.ingest.receiver import JSON, RETRY_AFTER, UNAVAILABLE, Ingest
 
 _REST = "{rest:path}"
@@ -47,9 +47,9 @@ class PlainRequest:
             raise _TheLongWay
         return None
 
-    def authenticate(self, tag: str, secret: str) -> Watched | None:
+    def authenticate(self, tag: str, secret: str) -> FleetMonitor | None:
         found = self._authenticator.check(tag, secret)
-        return found if isinstance(found, Watched) else None
+        return found if isinstance(found, FleetMonitor) else None
 
     @property
     def has_body(self) -> bool:
@@ -95,7 +95,7 @@ class Express:
         self._observe("heartbeat", scope["method"], 503 if failure else 200, perf_counter() - began)
         await self._answer(send, failure, UNAVAILABLE if failure else dialect.answer(signals))
 
-    async def _read(self, scope: Any, ingest: Ingest) -> tuple[Dialect, Sequence[Signal]] | None:
+    async def _read(self, scope: Any, ingest: Ingest) -> tuple[Dialect, Sequence[Beat]] | None:
         """What a plain heartbeat says; None for what has to go the long way."""
         path, method = scope["path"], scope["method"]
         for prefix, dialect in self._lanes:
@@ -106,11 +106,11 @@ class Express:
                 request = PlainRequest(rest, scope, ingest.authenticator, self._clock.now())
                 try:
                     return dialect, await dialect.read(request)
-                except (_TheLongWay, Refused):
+                except (_TheLongWay, IngestError):
                     return None
         return None
 
-    async def _answer(self, send: Any, failure: Rejection | None, body: bytes) -> None:
+    async def _answer(self, send: Any, failure: RejectReason | None, body: bytes) -> None:
         headers = [*self._headers, (b"content-length", b"%d" % len(body))]
         if failure is not None:
             self._telemetry.heartbeat_rejected(failure)

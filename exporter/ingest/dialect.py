@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from exporter.core.errors import HeartbeatExporterError
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat
-from exporter.core.telemetry import Rejection
+from exporter.core.telemetry import RejectReason
 from exporter.ingest.body import KEPT, Body
 
 
-class Refused(HeartbeatExporterError):
+class IngestError(HeartbeatExporterError):
     """A request that brings no heartbeat; `reason` is counted, the text is for the log and names no secret."""
 
-    def __init__(self, reason: Rejection, text: str, hint: str | None = None, status: int = 404) -> None:
+    def __init__(self, reason: RejectReason, text: str, hint: str | None = None, status: int = 404) -> None:
         super().__init__(text)
         self.reason = reason
         self.hint = hint
@@ -37,7 +37,7 @@ class Request(Protocol):
 
     def header(self, name: str) -> str | None: ...
 
-    def authenticate(self, tag: str, secret: str) -> Watched | None:
+    def authenticate(self, tag: str, secret: str) -> FleetMonitor | None:
         """The monitor with this tag, if that is its secret; the same time is spent whatever is wrong."""
         ...
 
@@ -49,10 +49,10 @@ class Request(Protocol):
         ...
 
 
-class Signal(NamedTuple):
+class Beat(NamedTuple):
     """A heartbeat for a monitor, and what of the request could not be used."""
 
-    watched: Watched
+    watched: FleetMonitor
     beat: Heartbeat
     warnings: Sequence[str] = ()
 
@@ -67,10 +67,10 @@ class Dialect(Protocol):
     methods: Sequence[str]
     """HTTP methods that are heartbeats; any other is answered 405."""
 
-    async def read(self, request: Request) -> Sequence[Signal]:
+    async def read(self, request: Request) -> Sequence[Beat]:
         """The heartbeats in `request`, which may be none at all; raises Refused."""
         ...
 
-    def answer(self, signals: Sequence[Signal]) -> bytes:
+    def answer(self, signals: Sequence[Beat]) -> bytes:
         """The JSON body of the 200 that says they are all committed; `signals` is what `read` returned."""
         ...

@@ -10,12 +10,12 @@ import falcon
 import falcon.asgi
 
 from exporter.core.clock import SECOND, Clock
-from exporter.core.fleet import Watched
-from exporter.core.telemetry import Rejection, Telemetry
+from exporter.core.fleet import FleetMonitor
+from exporter.core.telemetry import RejectReason, Telemetry
 from exporter.ingest.body import KEPT, STREAM_PATIENCE, Body, read_body
 from exporter.ingest.body import PATIENCE as BODY_PATIENCE
 from exporter.ingest.credentials import Authenticator
-from exporter.ingest.dialect import Dialect, Refused, Signal
+from exporter.ingest.dialect import Beat, Dialect, IngestError
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.newcomers import Newcomers
 from exporter.recording.recorder import Recorder
@@ -79,7 +79,7 @@ class HttpRequest:
     def __init__(self, rest: str, req: falcon.asgi.Request, authenticator: Authenticator, now: int) -> None:
         self.rest = rest
         self.received_at = now
-        self.wrong = Rejection.UNKNOWN_TAG
+        self.wrong = RejectReason.UNKNOWN_TAG
         """What was wrong with the last claim; of several readings of one path, a known tag is the telling one."""
         self._req = req
         self._authenticator = authenticator
@@ -92,11 +92,11 @@ class HttpRequest:
     def header(self, name: str) -> str | None:
         return self._req.get_header(name)
 
-    def authenticate(self, tag: str, secret: str) -> Watched | None:
+    def authenticate(self, tag: str, secret: str) -> FleetMonitor | None:
         found = self._authenticator.check(tag, secret)
-        if isinstance(found, Watched):
+        if isinstance(found, FleetMonitor):
             return found
-        if self.wrong is Rejection.UNKNOWN_TAG:
+        if self.wrong is RejectReason.UNKNOWN_TAG:
             self.wrong = found
         return None
 
@@ -148,17 +148,17 @@ class Receiver:
         resp.content_type = JSON
         ingest = self._ingest()
         if ingest is None:
-            self._unavailable(resp, Rejection.STORAGE)
+            self._unavailable(resp, RejectReason.STORAGE)
             return
         request = HttpRequest(rest, req, ingest.authenticator, self._clock.now())
         try:
             signals = await self._read(request, ingest.newcomers)
         except _Unsure:
             await self._guesses.slow(self._client_address(req))
-            self._unavailable(resp, Rejection.STORAGE)
+            self._unavailable(resp, RejectReason.STORAGE)
             return
-        except Refused as refused:
-            claimed = refused.reason is Rejection.WRONG_SECRET  # or an unknown tag: the dialect is not told which
+        except IngestError as refused:
+            claimed = refused.reason is RejectReason.WRONG_SECRET  # or an unknown tag: the dialect is not told which
             if claimed:
                 await self._guesses.slow(self._client_address(req))
             self._refuse(req, resp, request.wrong if claimed else refused.reason, refused)
@@ -169,20 +169,20 @@ class Receiver:
             return
         resp.data = self._dialect.answer(signals)
 
-    async def _read(self, request: HttpRequest, newcomers: Newcomers | None) -> Sequence[Signal]:
+    async def _read(self, request: HttpRequest, newcomers: Newcomers | None) -> Sequence[Beat]:
         """Raises Refused once it is sure that there is no such monitor and secret; _Unsure when that cannot be told."""
         try:
             return await self._dialect.read(request)
-        except Refused as refused:
-            if refused.reason is not Rejection.WRONG_SECRET or newcomers is None:
+        except IngestError as refused:
+            if refused.reason is not RejectReason.WRONG_SECRET or newcomers is None:
                 raise
         if not await newcomers.arrive():
             raise _Unsure
-        request.wrong = Rejection.UNKNOWN_TAG
+        request.wrong = RejectReason.UNKNOWN_TAG
         return await self._dialect.read(request)
 
     def _refuse(
-        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, reason: Rejection, refused: Refused
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, reason: RejectReason, refused: IngestError
     ) -> None:
         self._telemetry.heartbeat_rejected(reason)
         self._guesses.tell(f"heartbeat refused: {reason.value.replace('_', ' ')}", self._client_address(req))
@@ -191,7 +191,7 @@ class Receiver:
             resp.set_header("Retry-After", RETRY_AFTER)
         resp.data = _NOT_FOUND if refused.hint is None else json.dumps({"error": refused.hint}).encode()
 
-    def _unavailable(self, resp: falcon.asgi.Response, reason: Rejection) -> None:
+    def _unavailable(self, resp: falcon.asgi.Response, reason: RejectReason) -> None:
         self._telemetry.heartbeat_rejected(reason)
         resp.status = falcon.HTTP_503
         resp.set_header("Retry-After", RETRY_AFTER)
@@ -216,7 +216,7 @@ class Ingest:
         self.recorder = recorder
         self.waiters = waiters
 
-    async def commit(self, signals: Sequence[Signal]) -> Rejection | None:
+    async def commit(self, signals: Sequence[Beat]) -> RejectReason | None:
         """Returns once all of them are committed: None; or why they are not."""
         waits = []
         for signal in signals:
@@ -224,9 +224,9 @@ class Ingest:
             wait = self.waiters.wait_for(pending)
             if not self.recorder.record(pending):
                 wait.set_result(False)
-                return Rejection.OVERLOADED
+                return RejectReason.OVERLOADED
             waits.append(wait)
         for wait in waits:
             if not await wait:
-                return Rejection.STORAGE
+                return RejectReason.STORAGE
         return None

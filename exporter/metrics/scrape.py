@@ -20,7 +20,7 @@ _GATHER = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ScrapeResponse:
     """Pulling a chunk renders it, so pull off the event loop."""
 
     content_type: str
@@ -36,13 +36,13 @@ class Scrape:
         self._registry = registry
         self._telemetry = telemetry
 
-    def answer(self, accept: str | None, accept_encoding: str | None, names: frozenset[str] | None) -> Answer:
+    def answer(self, accept: str | None, accept_encoding: str | None, names: frozenset[str] | None) -> ScrapeResponse:
         """`names` are families or samples, as in `?name[]=`; None is everything."""
         format = negotiate(accept)
         chunks = _gathered(self._timed(format, names))
         if accepts_gzip(accept_encoding):
-            return Answer(format.value, "gzip", _compressed(chunks))
-        return Answer(format.value, None, chunks)
+            return ScrapeResponse(format.value, "gzip", _compressed(chunks))
+        return ScrapeResponse(format.value, None, chunks)
 
     def _timed(self, format: Format, names: frozenset[str] | None) -> Iterator[bytes]:
         began = time.perf_counter()

@@ -21,8 +21,8 @@ from exporter.presentation.describe import (
     plain_text,
     why,
 )
-from exporter.presentation.message import Event, Facts, Message
-from exporter.presentation.moments import rfc3339, roughly
+from exporter.presentation.message import AlertSnapshot, Event, Message
+from exporter.presentation.moments import humanize_duration, rfc3339
 from exporter.presentation.text import one_line, readable, shorten, tail
 
 LARGEST_OUTPUTS, SMALLEST_OUTPUT = 100_000, 200
@@ -69,7 +69,7 @@ def alerts_of(message: Message) -> list[dict[str, Any]]:
     return [of_alert(facts, message) for facts in message.alerts]
 
 
-def of_alert(facts: Facts, message: Message) -> dict[str, Any]:
+def of_alert(facts: AlertSnapshot, message: Message) -> dict[str, Any]:
     """Moments are RFC 3339 in UTC, durations in seconds and in words."""
     rule, name = shorten(one_line(facts.rule), LONGEST_NAME), marked(name_of(facts), message)
     description = shorten(readable(facts.description).strip(), LONGEST_DESCRIPTION)
@@ -112,9 +112,9 @@ def of_alert(facts: Facts, message: Message) -> dict[str, Any]:
         "ending": ending_text(facts),
         "last_success": _moment(facts.last_success_at),
         "due": _moment(facts.due_at),
-        "late": roughly(facts.late_by) if facts.late_by is not None else "",
+        "late": humanize_duration(facts.late_by) if facts.late_by is not None else "",
         "late_seconds": facts.late_by / SECOND if facts.late_by is not None else None,
-        "duration": roughly(lasted),
+        "duration": humanize_duration(lasted),
         "duration_seconds": lasted / SECOND,
         "exit_code": facts.exit_code,
         "output": tail(readable(facts.output), room),

@@ -11,7 +11,7 @@ from exporter.core.threads import Threads
 from exporter.notify.notifier import Failure
 from exporter.notify.notifiers import notifier_class
 from exporter.notify.patient_clock import UnhurriedClock
-from exporter.notify.worker import Channel
+from exporter.notify.worker import DeliveryWorker
 from exporter.presentation.message import Site
 from exporter.storage.repositories.deliveries import Deliveries
 from exporter.storage.repositories.leases import Lease
@@ -20,7 +20,7 @@ from exporter.storage.repositories.notifications import Notifications
 log = logging.getLogger(__name__)
 
 
-class Sender:
+class Dispatcher:
     """Works while this process holds the lease."""
 
     def __init__(
@@ -43,8 +43,8 @@ class Sender:
         self._unhurried = UnhurriedClock(clock)
         self._strangers: set[str] = set()
         """Notifiers for which messages wait, and which are configured no longer."""
-        self._channels: dict[str, Channel] = {}
-        self._leaving: list[Channel] = []
+        self._channels: dict[str, DeliveryWorker] = {}
+        self._leaving: list[DeliveryWorker] = []
         """Channels that were asked to end, and may not have ended yet."""
         self._settings: dict[str, NotifierSettings] = {}
         self._started = False
@@ -70,12 +70,12 @@ class Sender:
 
         return apply
 
-    def _channel(self, settings: NotifierSettings) -> Channel:
+    def _channel(self, settings: NotifierSettings) -> DeliveryWorker:
         try:
             notifier = notifier_class(settings.type)(settings.options)
         except InvalidValue as error:
             raise ConfigError([Problem(str(error), f"notifiers: {settings.name}")]) from None
-        return Channel(
+        return DeliveryWorker(
             settings.name,
             notifier,
             self._deliveries,
@@ -100,17 +100,17 @@ class Sender:
         for channel in channels:
             channel.join(max(0, deadline - self._clock.monotonic()) / SECOND)
 
-    def attend(self) -> None:
+    def wake(self) -> None:
         """Something new is owed. Called from any thread."""
         for channel in list(self._channels.values()):
-            channel.attend()
+            channel.wake()
 
     @property
     def alive(self) -> bool:
         """Whether every channel's thread is there."""
         return all(channel.alive for channel in list(self._channels.values()))
 
-    def bury(self) -> None:
+    def expire_orphaned(self) -> None:
         """Gives up what is owed to notifiers that are configured no longer, once its time is over."""
         if not self._lease.held:
             return

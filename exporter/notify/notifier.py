@@ -13,7 +13,7 @@ from exporter.config.alert_models import NotifierOptions
 from exporter.config.settings import Secret
 from exporter.core.errors import HeartbeatExporterError
 from exporter.notify.transport.endpoints import Endpoint, endpoint_of
-from exporter.presentation.message import Facts, Message, Site
+from exporter.presentation.message import AlertSnapshot, Message, Site
 
 
 class Failure(StrEnum):
@@ -92,7 +92,7 @@ class Notifier(ABC):
         text = url.reveal() if isinstance(url, Secret) else str(url)
         return (endpoint_of(text, getattr(self.options, "ca_file", None)),)
 
-    def refresh(self, firing: Sequence[Facts], resolved: Sequence[Facts], site: Site) -> None:  # noqa: B027
+    def refresh(self, firing: Sequence[AlertSnapshot], resolved: Sequence[AlertSnapshot], site: Site) -> None:  # noqa: B027
         """Tells a service that forgets what it is not told again. `resolved` are those of the last few minutes.
 
         Raises DeliveryFailed; it is called again after `refresh_every` anyway.

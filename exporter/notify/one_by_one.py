@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from exporter.notify.notifier import DeliveryFailed, Failure
-from exporter.presentation.message import Facts, Message
+from exporter.presentation.message import AlertSnapshot, Message
 
 _HOPELESS = 3
 """Alerts that failed, and none taken, after which the others are not tried in this attempt."""
@@ -24,7 +24,7 @@ class OneByOne:
         self._failures: dict[str, int] = {}
         """By alert: those that failed least often have the next turn, so that no alert blocks another."""
 
-    def deliver(self, message: Message, send: Callable[[Facts], str]) -> str:
+    def deliver(self, message: Message, send: Callable[[AlertSnapshot], str]) -> str:
         """Calls `send` for each alert that was not taken yet; returns what it said to the last one.
 
         An alert that fails does not keep back the others. Raises DeliveryFailed at the end if some failed; at once if

@@ -5,11 +5,11 @@ Made anew at each call, from a moment that is given: nothing here looks at a clo
 
 from typing import Any
 
-from exporter.core.alert import Ending
+from exporter.core.alert import ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.status import Reason, Status
-from exporter.presentation.message import Event, Facts, Message, Site
+from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 
 SAMPLE_SITE = Site("https://heartbeats.example.org")
 SAMPLE_AT = 1_795_489_920_000
@@ -40,7 +40,7 @@ def sample(event: Event, site: Site = SAMPLE_SITE, at: int = SAMPLE_AT, count: i
     return Message(f"{key}-{event.lower()}", event, facts, site, moment, answers=answers)
 
 
-def _facts(index: int, event: Event, began: int, moment: int, key: str) -> Facts:
+def _facts(index: int, event: Event, began: int, moment: int, key: str) -> AlertSnapshot:
     resolved = event is Event.RESOLVED
     kind = index % 4
     status, reason = (
@@ -51,7 +51,7 @@ def _facts(index: int, event: Event, began: int, moment: int, key: str) -> Facts
     )[kind]
     never = reason is Reason.NEVER_RECEIVED
     due = began - 12 * MINUTE - index * SECOND
-    return Facts(
+    return AlertSnapshot(
         alert_id=f"{key}-{index}",
         rule="backup-missed" if index == 0 else f"rule-{kind}",
         severity=(Severity.CRITICAL, Severity.CRITICAL, Severity.WARNING, Severity.INFO)[kind],
@@ -69,7 +69,7 @@ def _facts(index: int, event: Event, began: int, moment: int, key: str) -> Facts
         at=moment,
         triggered_at=began,
         resolved_at=moment if resolved else None,
-        ending=Ending.RECOVERED if resolved else None,
+        ending=ResolveReason.RECOVERED if resolved else None,
         last_success_at=None if never else due - DAY,
         due_at=None if never else due,
         since=began - 2 * MINUTE,
@@ -85,10 +85,10 @@ def samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT, most: int = 500) -> l
     told_late = sample(Event.RESOLVED, site, at, key="late")
     unannounced = frozenset(facts.alert_id for facts in told_late.alerts)
     found.append(Message("late", Event.RESOLVED, told_late.alerts, site, told_late.owed_at, unannounced))
-    for ending in Ending:
+    for ending in ResolveReason:
         facts = sample(Event.RESOLVED, site, at).first.model_copy(update={"ending": ending})
         found.append(Message(f"ended-{ending}", Event.RESOLVED, (facts,), site, facts.at))
-    bare = Facts(
+    bare = AlertSnapshot(
         alert_id="bare",
         rule="r",
         severity=Severity.CRITICAL,

@@ -13,8 +13,8 @@ from exporter.core.telemetry import Telemetry
 from exporter.core.threads import SupervisedThread, Threads
 from exporter.notify.notifier import DeliveryFailed, Failure, Notifier
 from exporter.notify.patient_clock import UnhurriedClock
-from exporter.presentation.message import Event, Facts, Message, Site
-from exporter.presentation.moments import roughly
+from exporter.presentation.message import AlertSnapshot, Event, Message, Site
+from exporter.presentation.moments import humanize_duration
 from exporter.storage.repositories.deliveries import Contents, Deliveries
 from exporter.storage.repositories.leases import Lease, LeaseLost
 from exporter.storage.repositories.notifications import Notification
@@ -30,7 +30,7 @@ LONGEST_ATTEMPT = 10 * MINUTE
 _SEVERITIES = tuple(Severity)
 
 
-class Channel:
+class DeliveryWorker:
     """`work` does all that is due, on the caller's thread; `start` runs it on one of its own."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Channel:
         self._not_before = 0
         """By the steady clock: the other side asked us to wait until then."""
         self._changed = changed
-        self._before: Sequence[Channel] = ()
+        self._before: Sequence[DeliveryWorker] = ()
         """Channels of the same name whose last attempts may still be under way."""
         self._led = False
         """Whether this process held the lease at the last look."""
@@ -75,14 +75,14 @@ class Channel:
             discreet=True,
         )
 
-    def start(self, before: "Sequence[Channel]" = ()) -> None:
+    def start(self, before: "Sequence[DeliveryWorker]" = ()) -> None:
         """Begins when the channels that it replaces have ended: the message that one of them is delivering would be
         sent twice. `before` are those.
         """
         self._before = before
         self._thread.start()
 
-    def attend(self) -> None:
+    def wake(self) -> None:
         """Something new is owed. Called from any thread."""
         self._thread.wake()
 
@@ -197,7 +197,7 @@ class Channel:
         hold = Hold(self.name, now, now + wait, str(error)) if wait else None
         if hold is not None:
             self._not_before = self._clock.monotonic() + wait
-            log.warning("%s is held for %s: the other side asked for it: %s", self.name, roughly(wait), error)
+            log.warning("%s is held for %s: the other side asked for it: %s", self.name, humanize_duration(wait), error)
         ended = (error.failure.value, str(error), self._lease.check, hold)
         if not error.retry or self._unhurried.now() >= notification.expires_at:
             self._deliveries.give_up(notification.id, now, *ended)
@@ -221,8 +221,8 @@ class Channel:
             return
         try:
             self._notifier.refresh(
-                [Facts.model_validate_json(one) for one in firing],
-                [Facts.model_validate_json(one) for one in resolved],
+                [AlertSnapshot.model_validate_json(one) for one in firing],
+                [AlertSnapshot.model_validate_json(one) for one in resolved],
                 self._site(),
             )
         except DeliveryFailed as error:
@@ -276,7 +276,7 @@ def _broke(error: Exception) -> DeliveryFailed:
 
 def read_message(notification: Notification, contents: Contents, site: Site) -> Message:
     """What the outbox kept, as the notifier takes it; the most severe alert first."""
-    facts = [Facts.model_validate_json(text) for text in contents.facts]
+    facts = [AlertSnapshot.model_validate_json(text) for text in contents.facts]
     unannounced = {
         one.alert_id for id, one in zip(contents.alert_ids, facts, strict=True) if id in contents.unannounced
     }

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from exporter.core.alert import Ending
+from exporter.core.alert import ResolveReason
 from exporter.core.clock import MINUTE
 from exporter.core.status import Reason, Status
-from exporter.presentation.message import Event, Facts, Message, Site
-from exporter.presentation.moments import exact, roughly
+from exporter.presentation.message import AlertSnapshot, Event, Message, Site
+from exporter.presentation.moments import exact, humanize_duration
 from exporter.presentation.text import Measure, one_line, readable, shorten, tail
 
 NAMED = 3
@@ -36,11 +36,11 @@ COLORS = {
 """Of each status, as `#rrggbb`."""
 UNANNOUNCED = "the alarm itself could not be delivered before it was over"
 _ENDINGS = {
-    Ending.RECOVERED: "recovered",
-    Ending.RULE_CHANGED: "the rule was changed",
-    Ending.RULE_REMOVED: "the rule was removed",
-    Ending.DESELECTED: "the rule no longer watches it",
-    Ending.MONITOR_REMOVED: "the monitor was removed",
+    ResolveReason.RECOVERED: "recovered",
+    ResolveReason.RULE_CHANGED: "the rule was changed",
+    ResolveReason.RULE_REMOVED: "the rule was removed",
+    ResolveReason.DESELECTED: "the rule no longer watches it",
+    ResolveReason.MONITOR_REMOVED: "the monitor was removed",
 }
 
 
@@ -82,7 +82,7 @@ def _headline(message: Message) -> str:
     return f"{len(names):,} monitors {again}in trouble ({counts}): {shown}"
 
 
-def _headline_of_one(facts: Facts, message: Message) -> str:
+def _headline_of_one(facts: AlertSnapshot, message: Message) -> str:
     name = name_of(facts)
     if message.is_resolved:
         lasted = _lasted(facts, " for ")
@@ -97,21 +97,21 @@ def _resolution(message: Message) -> str:
     return "Recovered" if all(map(_recovered, message.alerts)) else "Ended"
 
 
-def _recovered(facts: Facts) -> bool:
+def _recovered(facts: AlertSnapshot) -> bool:
     """An alert may also end because nobody watches any more: then nothing is known to be well again."""
-    return facts.ending in (None, Ending.RECOVERED)
+    return facts.ending in (None, ResolveReason.RECOVERED)
 
 
-def name_of(facts: Facts) -> str:
+def name_of(facts: AlertSnapshot) -> str:
     """The monitor's, for people."""
     return shorten(one_line(facts.name), LONGEST_NAME) or facts.tag
 
 
-def why(facts: Facts) -> str:
+def why(facts: AlertSnapshot) -> str:
     """`missed, 12 min late`; `failed, exit code 3`; `no heartbeat was ever received`."""
     match facts.reason:
         case Reason.MISSED | Reason.LATE if facts.late_by is not None:
-            span = f"{roughly(facts.late_by)} {'late' if facts.schedule else 'without a success'}"
+            span = f"{humanize_duration(facts.late_by)} {'late' if facts.schedule else 'without a success'}"
             return span if facts.reason is Reason.LATE else f"missed, {span}"
         case Reason.FAILED if facts.exit_code is not None:
             return f"failed, exit code {facts.exit_code}"
@@ -122,17 +122,17 @@ def why(facts: Facts) -> str:
     return facts.reason.value.replace("_", " ")
 
 
-def ending_text(facts: Facts) -> str:
+def ending_text(facts: AlertSnapshot) -> str:
     """Why the alert is over: `recovered`, `the rule was removed`; empty while it goes on."""
     return _ENDINGS[facts.ending] if facts.ending is not None else ""
 
 
-def brief(facts: Facts, message: Message) -> str:
+def brief(facts: AlertSnapshot, message: Message) -> str:
     """One alert of many, in a line: `Nightly backup: DOWN, missed, 12 min late`."""
     return f"{name_of(facts)}: {outcome(facts, message)}"
 
 
-def outcome(facts: Facts, message: Message) -> str:
+def outcome(facts: AlertSnapshot, message: Message) -> str:
     """`DOWN, missed, 12 min late`; `was DOWN for 47 min`."""
     if not message.is_resolved:
         return f"{_say(facts.status)}, {why(facts)}"
@@ -141,23 +141,23 @@ def outcome(facts: Facts, message: Message) -> str:
     return f"was {_say(facts.status)}{lasted}{ended}"
 
 
-def _since(facts: Facts) -> int:
+def _since(facts: AlertSnapshot) -> int:
     """When the trouble began, which is before the alert did if its rule waits."""
     return facts.triggered_at if facts.since is None else min(facts.since, facts.triggered_at)
 
 
-def _lasted(facts: Facts, word: str) -> str:
-    return f"{word}{roughly(facts.resolved_at - _since(facts))}" if facts.resolved_at is not None else ""
+def _lasted(facts: AlertSnapshot, word: str) -> str:
+    return f"{word}{humanize_duration(facts.resolved_at - _since(facts))}" if facts.resolved_at is not None else ""
 
 
-def lines(facts: Facts, message: Message) -> list[Line]:
+def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
     """All that is worth telling of one alert, but for its description, output and links."""
     zone = facts.timezone
     found = [Line("Was" if message.is_resolved else "Status", f"{_say(facts.status)}, {why(facts)}")]
     if message.is_resolved and facts.alert_id in message.unannounced:
         found.append(Line("Note", UNANNOUNCED))
     span = facts.at - _since(facts)
-    going_on = f" ({roughly(span)})" if span >= MINUTE and not message.is_resolved else ""
+    going_on = f" ({humanize_duration(span)})" if span >= MINUTE and not message.is_resolved else ""
     found.append(Line("Since", f"{exact(_since(facts), zone)}{going_on}"))
     if facts.resolved_at is not None:
         ended, because = ("Recovered", "") if _recovered(facts) else ("Ended", f", {ending_text(facts)}")
@@ -178,28 +178,28 @@ def lines(facts: Facts, message: Message) -> list[Line]:
     return found
 
 
-def description_of(facts: Facts, message: Message) -> str:
+def description_of(facts: AlertSnapshot, message: Message) -> str:
     """What the rule's author wants whoever is woken to know; may have several lines. A recovery wakes nobody."""
     return (
         shorten(readable(facts.description).strip(), LONGEST_DESCRIPTION) if _tells_of_trouble(facts, message) else ""
     )
 
 
-def output_of(facts: Facts, message: Message, longest: int = LONGEST_OUTPUT) -> str:
+def output_of(facts: AlertSnapshot, message: Message, longest: int = LONGEST_OUTPUT) -> str:
     """The end of the job's last output. A recovery has none: nobody has to look for a reason any more."""
     return tail(readable(facts.output), longest, lines=HIGHEST_OUTPUT) if _tells_of_trouble(facts, message) else ""
 
 
-def _tells_of_trouble(facts: Facts, message: Message) -> bool:
+def _tells_of_trouble(facts: AlertSnapshot, message: Message) -> bool:
     return not message.is_resolved or facts.alert_id in message.unannounced
 
 
-def particulars(facts: Facts, message: Message) -> list[Line]:
+def particulars(facts: AlertSnapshot, message: Message) -> list[Line]:
     """`lines` without what a headline about this one alert says already."""
     return [line for line in lines(facts, message) if line.label not in ("Status", "Was")]
 
 
-def links(facts: Facts, site: Site) -> list[Line]:
+def links(facts: AlertSnapshot, site: Site) -> list[Line]:
     found = [Line("Monitor", site.monitor_url(facts.tag))]
     if facts.incident_id is not None:
         found.append(Line("Incident", site.incident_url(facts.incident_id)))
@@ -212,7 +212,7 @@ def is_detailed(message: Message) -> bool:
 
 
 def listing(
-    message: Message, write: Callable[[Facts], str], room: int, measure: Measure = len, most: int = LISTED
+    message: Message, write: Callable[[AlertSnapshot], str], room: int, measure: Measure = len, most: int = LISTED
 ) -> list[str]:
     """A line for each alert, as `write` puts it, as far as there is room; the last tells how many more there are."""
     found: list[str] = []
@@ -232,14 +232,14 @@ def more(message: Message, listed: int = LISTED) -> str:
     return f"… and {beyond:,} more" if beyond > 0 else ""
 
 
-def icon(message: Message, facts: Facts | None = None) -> str:
+def icon(message: Message, facts: AlertSnapshot | None = None) -> str:
     """Of one alert, or of the message as a whole."""
     if not message.is_resolved:
         return ICONS.get((facts or message.first).status, UNKNOWN_ICON)
     return RESOLVED_ICON if all(map(_recovered, [facts] if facts else message.alerts)) else UNKNOWN_ICON
 
 
-def color(message: Message, facts: Facts | None = None) -> str:
+def color(message: Message, facts: AlertSnapshot | None = None) -> str:
     """`#rrggbb`, as `icon`."""
     if not message.is_resolved:
         return COLORS.get((facts or message.first).status, COLORS[Status.NO_DATA])
@@ -255,7 +255,7 @@ def plain_text(message: Message) -> str:
     return "\n".join([*told, "", f"All monitors: {message.site.url}/"])
 
 
-def _in_full(facts: Facts, message: Message) -> str:
+def _in_full(facts: AlertSnapshot, message: Message) -> str:
     told = [f"{line.label}: {line.value}" for line in lines(facts, message)]
     if len(message.alerts) > 1:
         told.insert(0, f"— {name_of(facts)}")

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from exporter.core.alert import Ending
+from exporter.core.alert import ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.status import Reason, Status
 
@@ -23,7 +23,7 @@ class Event(StrEnum):
     RESOLVED = "RESOLVED"
 
 
-class Facts(BaseModel):
+class AlertSnapshot(BaseModel):
     """One alert, and all that was known of its monitor. Moments are Unix time in milliseconds, durations too."""
 
     model_config = ConfigDict(frozen=True)
@@ -49,7 +49,7 @@ class Facts(BaseModel):
     """The moment that these facts are of."""
     triggered_at: int
     resolved_at: int | None = None
-    ending: Ending | None = None
+    ending: ResolveReason | None = None
     last_success_at: int | None = None
     due_at: int | None = None
     """The moment from which lateness counts."""
@@ -93,7 +93,7 @@ class Message:
     key: str
     """Idempotency key."""
     event: Event
-    alerts: tuple[Facts, ...]
+    alerts: tuple[AlertSnapshot, ...]
     """At least one; the most severe first."""
     site: Site
     owed_at: int
@@ -106,7 +106,7 @@ class Message:
     """Sent by hand, to see whether it arrives: every headline has to say so."""
 
     @property
-    def first(self) -> Facts:
+    def first(self) -> AlertSnapshot:
         return self.alerts[0]
 
     @property

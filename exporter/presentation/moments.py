@@ -64,7 +64,7 @@ def parse_local(text: str, timezone: str) -> int:
 
 
 def moment(at: int, now: int, timezone: str) -> Moment:
-    return Moment(rfc3339(at), exact(at, timezone), ago(at, now))
+    return Moment(rfc3339(at), exact(at, timezone), humanize_ago(at, now))
 
 
 def exact(at: int, timezone: str) -> str:
@@ -78,14 +78,14 @@ def clock_time(at: int, timezone: str) -> str:
     return f"{_datetime(at).astimezone(_zone(timezone)):%H:%M}"
 
 
-def ago(at: int, now: int) -> str:
+def humanize_ago(at: int, now: int) -> str:
     """`12 min ago`, `in 3 h`, `now`."""
     if abs(at - now) < SECOND:
         return "now"
-    return f"{roughly(now - at)} ago" if at < now else f"in {roughly(at - now)}"
+    return f"{humanize_duration(now - at)} ago" if at < now else f"in {humanize_duration(at - now)}"
 
 
-def roughly(milliseconds: int) -> str:
+def humanize_duration(milliseconds: int) -> str:
     """A span as one would say it: `40 s`, `12 min`, `3 h 5 min`, `14 h`, `2 d 3 h`, `12 d`."""
     span = max(0, milliseconds)
     if span < MINUTE:
@@ -97,7 +97,7 @@ def roughly(milliseconds: int) -> str:
     return describe_duration(span - span % HOUR if span >= 10 * HOUR else span)
 
 
-def precisely(milliseconds: int) -> str:
+def humanize_duration_exact(milliseconds: int) -> str:
     """A run's duration: `340 ms`, `4.2 s`, `4 min 10 s`."""
     if milliseconds < SECOND:
         return f"{milliseconds} ms"

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 
-from exporter.core.alert import Ending
+from exporter.core.alert import ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.heartbeat import HeartbeatState
 from exporter.core.incident import IncidentState
 from exporter.core.monitor import Monitor
 from exporter.core.notification import Hold
 from exporter.core.status import Reason, Status
-from exporter.core.timeline import Standing
-from exporter.presentation.moments import roughly
+from exporter.core.timeline import CurrentStatus
+from exporter.presentation.moments import humanize_duration
 
 LABELS = {
     Status.UP: "Up",
@@ -29,11 +29,11 @@ STATES = {
     IncidentState.RESOLVED: "Resolved",
 }
 ENDINGS = {
-    Ending.RECOVERED: "recovered",
-    Ending.RULE_CHANGED: "the rule was changed",
-    Ending.RULE_REMOVED: "the rule was removed",
-    Ending.DESELECTED: "the rule watches it no more",
-    Ending.MONITOR_REMOVED: "the monitor was removed",
+    ResolveReason.RECOVERED: "recovered",
+    ResolveReason.RULE_CHANGED: "the rule was changed",
+    ResolveReason.RULE_REMOVED: "the rule was removed",
+    ResolveReason.DESELECTED: "the rule watches it no more",
+    ResolveReason.MONITOR_REMOVED: "the monitor was removed",
 }
 TROUBLE = (Status.DOWN, Status.DEGRADED)
 URGENCY = (
@@ -47,20 +47,24 @@ URGENCY = (
 """The order in which people want to see them."""
 
 
-def explain(monitor: Monitor, state: HeartbeatState, standing: Standing, due: int | None, now: int) -> str:
+def explain(monitor: Monitor, state: HeartbeatState, current: CurrentStatus, due: int | None, now: int) -> str:
     """Why a monitor has its status: `missed: 12 min late`, `failed, exit code 3`."""
-    reason = standing.reason
-    if standing.status is Status.MAINTENANCE:
+    reason = current.reason
+    if current.status is Status.MAINTENANCE:
         return "in a maintenance window"
     if reason in (Reason.MISSED, Reason.LATE) and due is not None and now > due:
         if monitor.schedule is None:
-            return f"{reason.value}: no success for {roughly(now - due)}"
-        return f"missed: {roughly(now - due)} late" if reason is Reason.MISSED else f"late by {roughly(now - due)}"
+            return f"{reason.value}: no success for {humanize_duration(now - due)}"
+        return (
+            f"missed: {humanize_duration(now - due)} late"
+            if reason is Reason.MISSED
+            else f"late by {humanize_duration(now - due)}"
+        )
     if reason is Reason.FAILED and state.last_exit_code is not None:
         return f"failed, exit code {state.last_exit_code}"
     if reason is Reason.OVERRUN and state.runs and monitor.max_runtime is not None:
         running = now - min(run.started_at for run in state.runs)
-        return f"overrun: running for {roughly(running)}, {roughly(monitor.max_runtime)} allowed"
+        return f"overrun: running for {humanize_duration(running)}, {humanize_duration(monitor.max_runtime)} allowed"
     return reason.value.replace("_", " ")
 
 
@@ -97,7 +101,7 @@ def undelivered(dead: Mapping[str, int]) -> str:
 
 def held(holds: Mapping[str, Hold], now: int) -> str:
     """`ops waits for 12 min and boss for 3 min, as their receivers asked`; empty when no notifier waits."""
-    shown = [f"{name} waits for {roughly(hold.left(now))}" for name, hold in sorted(holds.items())]
+    shown = [f"{name} waits for {humanize_duration(hold.left(now))}" for name, hold in sorted(holds.items())]
     if len(shown) > 3:
         shown = [*shown[:2], f"{len(shown) - 2} others wait"]
     if not shown:

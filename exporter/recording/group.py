@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply, merge
 from exporter.core.order import include
 from exporter.core.status import Status
@@ -19,7 +19,7 @@ from exporter.storage.database import Database, Transaction
 class Changes:
     """What a group adds to its monitors, by id."""
 
-    watched: Mapping[int, Watched]
+    watched: Mapping[int, FleetMonitor]
     deltas: Mapping[int, HeartbeatState]
     replayed: Mapping[int, HeartbeatState]
     """The whole states of those whose logs were replayed."""
@@ -30,7 +30,7 @@ class Changes:
         for id, delta in self.deltas.items():
             one = self.watched[id]
             attention = (
-                attention or one.standing.status is not Status.UP or due_at_once(one, delta, False, id in self.replayed)
+                attention or one.current.status is not Status.UP or due_at_once(one, delta, False, id in self.replayed)
             )
             one.state = merge(one.state, delta)
         for id, state in self.replayed.items():
@@ -91,10 +91,10 @@ class GroupCommit:
         return Changes(watched, deltas, replayed)
 
 
-def gathered(batch: Sequence[Pending]) -> tuple[dict[int, Watched], dict[int, list[Heartbeat]]]:
+def gathered(batch: Sequence[Pending]) -> tuple[dict[int, FleetMonitor], dict[int, list[Heartbeat]]]:
     """The monitors of a group, and the heartbeats of each, by id."""
     beats: defaultdict[int, list[Heartbeat]] = defaultdict(list)
-    watched: dict[int, Watched] = {}
+    watched: dict[int, FleetMonitor] = {}
     for pending in batch:
         id = pending.watched.id
         watched[id] = pending.watched
@@ -134,7 +134,7 @@ def _same(before: Sequence[Run], after: Sequence[Run]) -> int:
     return same
 
 
-def due_at_once(watched: Watched, delta: HeartbeatState, not_up: bool, replayed: bool) -> bool:
+def due_at_once(watched: FleetMonitor, delta: HeartbeatState, not_up: bool, replayed: bool) -> bool:
     """Whether what just arrived may change the status now, or bring a deadline nearer. A plain success cannot change
     that of a monitor that is UP, in whatever order it comes: its deadline is worked out again when it comes up, and the
     index stays untouched on the hot path.

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from peewee import EXCLUDED, JOIN, Case, fn
 
 from exporter.core.errors import StorageUnavailable
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, Kind, Run
 from exporter.core.order import Log, log_of
 from exporter.core.status import Status
 from exporter.storage.database import Bulk, Database, Prepared, Transaction, param
 from exporter.storage.rows import state_of
-from exporter.storage.tables import STANDING_COLUMNS, STATE_COLUMNS
+from exporter.storage.tables import STATE_COLUMNS, STATUS_COLUMNS
 
 _NEVER_INSERTED = (Status.NO_DATA.value, "", 0, 0)
 """What a state's other columns would hold if there were no row to add to."""
@@ -28,7 +28,7 @@ class Pending:
 
     __slots__ = ("abandoned", "beat", "context", "error", "watched")
 
-    def __init__(self, watched: Watched, beat: Heartbeat, context: Any = None) -> None:
+    def __init__(self, watched: FleetMonitor, beat: Heartbeat, context: Any = None) -> None:
         self.watched = watched
         self.beat = beat
         self.context = context
@@ -50,7 +50,7 @@ _RUN_COLUMNS = ("monitor_id", "rid", "started_at")
 _STATE_COLUMNS = (
     "monitor_id",
     *STATE_COLUMNS,
-    *STANDING_COLUMNS,
+    *STATUS_COLUMNS,
     "evaluated_at",
 )
 _OUTCOME = STATE_COLUMNS.index("last_outcome")

@@ -115,7 +115,7 @@ class Chunked:
         return True
 
 
-class Body:
+class RequestBody:
     """What has come of a body, until the application takes it. Lives on the event loop."""
 
     __slots__ = ("_ask", "_begun", "_ended", "_framing", "_held", "_lost", "_taken", "_waiter")

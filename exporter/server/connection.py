@@ -6,8 +6,8 @@ import math
 from typing import Any, Protocol
 
 from exporter.core.telemetry import IRREGULAR, Dropped, Fault
-from exporter.server.body import Body, Chunked, Sized
-from exporter.server.head import Head, Refusal, take_head
+from exporter.server.body import Chunked, RequestBody, Sized
+from exporter.server.head import BadRequest, Head, take_head
 from exporter.server.response import Response, error_answer
 from exporter.server.sockets import in_kernel, reset_on_close
 
@@ -53,13 +53,13 @@ class House(Protocol):
     keepalive: float
     """Seconds for which an idle connection is kept for its next request."""
 
-    def add(self, connection: "Connection") -> None: ...
-    def discard(self, connection: "Connection") -> None: ...
+    def add(self, connection: "HttpConnection") -> None: ...
+    def discard(self, connection: "HttpConnection") -> None: ...
     def refused(self, fault: Fault, address: str) -> None: ...
     def dropped(self, reason: Dropped) -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """Lives on the event loop's thread. It has a task from its first request on."""
 
     __slots__ = (
@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._scanned = 0
         self._head: Head | None = None
         """The request that is being answered."""
-        self._body = Body(_NOTHING, None, self._resume)
+        self._body = RequestBody(_NOTHING, None, self._resume)
         self._body_until = math.inf
         self._response: Response | None = None
         self._task: asyncio.Task[None] | None = None
@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
 
     def _time_out(self) -> None:
         if self._buffer:
-            self._refuse(Refusal(408, Fault.TIMEOUT, "the header fields did not arrive within 10 seconds"))
+            self._refuse(BadRequest(408, Fault.TIMEOUT, "the header fields did not arrive within 10 seconds"))
         else:
             self.close()
 
@@ -222,7 +222,7 @@ class Connection(asyncio.Protocol):
         buffer = self._buffer
         try:
             head = take_head(buffer, self._scanned)
-        except Refusal as refusal:
+        except BadRequest as refusal:
             self._refuse(refusal)
             return
         if head is None:
@@ -237,13 +237,13 @@ class Connection(asyncio.Protocol):
         if head.length or head.chunked:
             self._body_until = self.active_at + BODY_PATIENCE
             framing = Chunked() if head.chunked else Sized(head.length)
-            self._body = Body(framing, self._ask if head.expects_continue else None, self._resume)
+            self._body = RequestBody(framing, self._ask if head.expects_continue else None, self._resume)
             if buffer:
                 self._body.read(buffer)
             if self._eof:
                 self._body.lose()
         else:
-            self._body = Body(_NOTHING, None, self._resume)
+            self._body = RequestBody(_NOTHING, None, self._resume)
         if self._task is None:
             self._task = self._house.loop.create_task(self._serve())
         else:
@@ -311,11 +311,11 @@ class Connection(asyncio.Protocol):
         except OSError:
             self._transport.abort()
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: BadRequest) -> None:
         """Answers what is no request, and reads no further."""
         self._house.refused(refusal.fault, self._client[0])
         self._head = None
-        self._body = Body(Sized(1), None, self._resume)  # whatever follows is not understood
+        self._body = RequestBody(Sized(1), None, self._resume)  # whatever follows is not understood
         self.write(error_answer(refusal.status, str(refusal), self._house.date))
         self._end()
         self._notify()

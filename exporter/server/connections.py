@@ -9,7 +9,7 @@ from email.utils import formatdate
 from typing import Any
 
 from exporter.core.telemetry import Dropped, Fault, Telemetry
-from exporter.server.connection import Connection
+from exporter.server.connection import HttpConnection
 from exporter.server.logging import Occasionally
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ PAUSE = 0.1
 _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Connections:
+class HttpConnections:
     """The `House` of connections."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Connections:
         self.keepalive = keepalive
         self._telemetry = telemetry
         self._most = most
-        self._open: set[Connection] = set()
+        self._open: set[HttpConnection] = set()
         self._starting: set[asyncio.Task[Any]] = set()
         self._refusals = Occasionally(log, "a request that is not HTTP as it should be was refused")
         self._drops = Occasionally(log, "a connection was closed")
@@ -46,7 +46,7 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: HttpConnection) -> None:
         self._open.add(connection)
 
     def start(self, accepted: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
@@ -55,7 +55,7 @@ class Connections:
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: HttpConnection) -> None:
         self._open.discard(connection)
 
     def refused(self, fault: Fault, address: str) -> None:
@@ -107,7 +107,7 @@ class Listener:
     """Accepts what one listening socket has. gunicorn's would listen anew with a backlog of its own."""
 
     def __init__(
-        self, listening: socket.socket, connections: Connections, protocol: Callable[[], asyncio.BaseProtocol]
+        self, listening: socket.socket, connections: HttpConnections, protocol: Callable[[], asyncio.BaseProtocol]
     ) -> None:
         self._socket = listening
         self._connections = connections

@@ -23,8 +23,8 @@ from exporter.server.borrowed import (
     LifespanManager,
     LifespanStartupFailed,
 )
-from exporter.server.connection import Connection
-from exporter.server.connections import MOST, Connections, Listener
+from exporter.server.connection import HttpConnection
+from exporter.server.connections import MOST, HttpConnections, Listener
 from exporter.server.logging import PlainLogger
 from exporter.server.scratch import scratch_folder
 from exporter.server.sockets import (
@@ -76,7 +76,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]
             self.lifespan = None
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
         most = connections_for(raise_descriptor_limit(), self.cfg.worker_connections)
-        self.connections = Connections(self.asgi, self.loop, self.app.telemetry, self.app.keepalive, most)
+        self.connections = HttpConnections(self.asgi, self.loop, self.app.telemetry, self.app.keepalive, most)
         self.listeners = [Listener(one.sock, self.connections, self._protocol) for one in self.sockets]
         for listener in self.listeners:
             listener.start()
@@ -90,7 +90,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]
         await self._shutdown()
 
     def _protocol(self) -> asyncio.BaseProtocol:
-        return ASGIProtocol(self) if self._stock else Connection(self.connections)
+        return ASGIProtocol(self) if self._stock else HttpConnection(self.connections)
 
     @property
     def _open(self) -> int:

@@ -35,7 +35,7 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 _CODINGS = (b"identity", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress")
 
 
-class Refusal(Exception):
+class BadRequest(Exception):
     """A request that is not served: an HTTP status, a reason that is counted, and a sentence that quotes nothing."""
 
     def __init__(self, status: int, fault: Fault, text: str) -> None:
@@ -85,18 +85,18 @@ def _check_part(buffer: bytearray, scanned: int) -> None:
     """Refuses at once what can never become a head."""
     end = len(buffer) - buffer.endswith(b"\r")  # its LF may be on its way
     if _BARE.search(buffer, max(0, scanned - 1), end):
-        raise Refusal(400, Fault.HEADER, "lines end with CR LF, not with one of them")
+        raise BadRequest(400, Fault.HEADER, "lines end with CR LF, not with one of them")
     if len(buffer) > MAX_LINE and buffer.find(b"\r\n", 0, MAX_LINE + 2) < 0:
-        raise Refusal(414, Fault.TOO_LARGE, "the request line is longer than 8 kB")
+        raise BadRequest(414, Fault.TOO_LARGE, "the request line is longer than 8 kB")
     if len(buffer) > MAX_HEAD:
-        raise Refusal(431, Fault.TOO_LARGE, "the header fields are larger than 32 kB")
+        raise BadRequest(431, Fault.TOO_LARGE, "the header fields are larger than 32 kB")
 
 
 def parse_head(head: bytes) -> Head:
     """`head` ends with the CRLF of its last line."""
     line_end = head.index(b"\r\n")
     if line_end > MAX_LINE:
-        raise Refusal(414, Fault.TOO_LARGE, "the request line is longer than 8 kB")
+        raise BadRequest(414, Fault.TOO_LARGE, "the request line is longer than 8 kB")
     matched = _REQUEST_LINE.fullmatch(head, 0, line_end)
     irregular, authority = False, None
     if matched is not None:
@@ -107,13 +107,13 @@ def parse_head(head: bytes) -> Head:
         headers = []
         for line in head[line_end + 2 : -2].split(b"\r\n") if len(head) > line_end + 2 else ():
             if len(line) > MAX_LINE:
-                raise Refusal(431, Fault.TOO_LARGE, "a header field is longer than 8 kB")
+                raise BadRequest(431, Fault.TOO_LARGE, "a header field is longer than 8 kB")
             name, _, value = line.partition(b":")
             headers.append((name.lower(), value.strip(b" \t")))
     else:
         headers, irregular = _mended(head[line_end + 2 : -2].split(b"\r\n")), True
     if len(headers) > MAX_FIELDS:
-        raise Refusal(431, Fault.TOO_LARGE, "there are more than 100 header fields")
+        raise BadRequest(431, Fault.TOO_LARGE, "there are more than 100 header fields")
     if authority is not None:
         headers = [(b"host", authority), *((name, value) for name, value in headers if name != b"host")]
     path, _, query = target.partition(b"?")
@@ -124,13 +124,13 @@ def parse_head(head: bytes) -> Head:
 def _loose_line(line: bytes) -> tuple[bytes, bytes, bytes, bytes | None, bool]:
     """(method, target, minor version, authority of an absolute target, whether anything was mended)."""
     if _BARE.search(line):
-        raise Refusal(400, Fault.REQUEST_LINE, "the request line holds a bare CR or LF")
+        raise BadRequest(400, Fault.REQUEST_LINE, "the request line holds a bare CR or LF")
     matched = _LOOSE_LINE.fullmatch(line)
     if matched is None:
         version = line.rsplit(b" ", 1)[-1]
         if version.startswith(b"HTTP/") and not version.startswith(b"HTTP/1."):
-            raise Refusal(400, Fault.VERSION, "this speaks HTTP/1.1 and HTTP/1.0")
-        raise Refusal(400, Fault.REQUEST_LINE, "the first line is not a method, a target and HTTP/1.1")
+            raise BadRequest(400, Fault.VERSION, "this speaks HTTP/1.1 and HTTP/1.0")
+        raise BadRequest(400, Fault.REQUEST_LINE, "the first line is not a method, a target and HTTP/1.1")
     method, target, minor = matched.groups()
     irregular = line.count(b" ") != 2 or _NOT_IN_TARGET.search(target) is not None
     target = _NOT_IN_TARGET.sub(lambda byte: b"%%%02X" % byte[0][0], target)
@@ -143,7 +143,7 @@ def _loose_line(line: bytes) -> tuple[bytes, bytes, bytes, bytes | None, bool]:
         authority = authority.rpartition(b"@")[2]
         target = target if target.startswith(b"/") else b"/" + target
     if not target.startswith(b"/") and not (target == b"*" and method == b"OPTIONS"):
-        raise Refusal(400, Fault.REQUEST_LINE, "the target is neither a path nor a URL")
+        raise BadRequest(400, Fault.REQUEST_LINE, "the target is neither a path nor a URL")
     return method, target, (b"0" if minor == b"0" else b"1"), authority, irregular
 
 
@@ -152,12 +152,12 @@ def _mended(lines: list[bytes]) -> Headers:
     headers: Headers = []
     for line in lines:
         if _BARE.search(line):
-            raise Refusal(400, Fault.HEADER, "a header field holds a bare CR or LF")
+            raise BadRequest(400, Fault.HEADER, "a header field holds a bare CR or LF")
         if len(line) > MAX_LINE:
-            raise Refusal(431, Fault.TOO_LARGE, "a header field is longer than 8 kB")
+            raise BadRequest(431, Fault.TOO_LARGE, "a header field is longer than 8 kB")
         if line[:1] in (b" ", b"\t"):  # an old way to go on with the field before
             if not headers or headers[-1][0] in _FRAMING or _looks_like_framing(line):
-                raise Refusal(400, Fault.FRAMING, "a line is folded where the body's length is given")
+                raise BadRequest(400, Fault.FRAMING, "a line is folded where the body's length is given")
             name, value = headers[-1]
             headers[-1] = (name, (value + b" " + _CONTROL.sub(b" ", line).strip(b" \t")).strip(b" "))
             continue
@@ -165,10 +165,10 @@ def _mended(lines: list[bytes]) -> Headers:
         name = name.lower()
         if colon and _NAME.fullmatch(name):
             if name in _FRAMING and _CONTROL.search(value):
-                raise Refusal(400, Fault.FRAMING, "the body's length holds control characters")
+                raise BadRequest(400, Fault.FRAMING, "the body's length holds control characters")
             headers.append((name, _CONTROL.sub(b" ", value).strip(b" \t")))
         elif _looks_like_framing(line):
-            raise Refusal(400, Fault.FRAMING, "a broken header field looks like the body's length")
+            raise BadRequest(400, Fault.FRAMING, "a broken header field looks like the body's length")
     return headers
 
 
@@ -193,7 +193,7 @@ def _framed(
             connection += b"," + value.lower()
         elif name == b"content-length":
             if length is not None or not _LENGTH.fullmatch(value):
-                raise Refusal(400, Fault.FRAMING, "Content-Length is not one number of up to 15 digits")
+                raise BadRequest(400, Fault.FRAMING, "Content-Length is not one number of up to 15 digits")
             length = value
         elif name == b"transfer-encoding":
             coding = value if coding is None else coding + b"," + value
@@ -202,7 +202,7 @@ def _framed(
     if coding is not None:
         *before, last = [one.strip(b" \t").lower() for one in coding.split(b",")]
         if length is not None or version == 0 or last != b"chunked" or not all(one in _CODINGS for one in before):
-            raise Refusal(400, Fault.FRAMING, "Transfer-Encoding is not `chunked` by itself, in HTTP/1.1")
+            raise BadRequest(400, Fault.FRAMING, "Transfer-Encoding is not `chunked` by itself, in HTTP/1.1")
         irregular = irregular or bool(before)
     options = [one.strip(b" \t") for one in connection.split(b",")] if connection else []
     close = irregular or b"close" in options or (version == 0 and b"keep-alive" not in options) or method == "CONNECT"

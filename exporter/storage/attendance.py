@@ -24,7 +24,7 @@ class Attendance:
         tables, now = self._db.tables, self._clock.now()
         stamps, leases, states = tables.stamps, tables.leases, tables.states
         with self._db.read("read attendance"):
-            stamp = next((row[0] for row in stamps.select(stamps.at).tuples()), None)
+            record_liveness = next((row[0] for row in stamps.select(stamps.at).tuples()), None)
             lease = next(
                 (row[0] for row in leases.select(leases.expires_at).where(leases.name == "evaluation").tuples()), None
             )
@@ -35,10 +35,10 @@ class Attendance:
                 .limit(1)
             )
             due = next((row[0] for row in waiting.tuples()), None)
-        if stamp is None:
+        if record_liveness is None:
             return 0
-        if now - stamp > LONGEST_GAP:
-            return int(stamp)
+        if now - record_liveness > LONGEST_GAP:
+            return int(record_liveness)
         if lease is not None and lease and now - lease > LATE:
             return int(lease)
         return int(due) if due is not None and now - due > LATE else None

@@ -8,7 +8,7 @@ from typing import Any
 from exporter.core.heartbeat import HeartbeatState, Kind, Run
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
-from exporter.core.timeline import Standing
+from exporter.core.timeline import CurrentStatus
 
 CHUNK = 400
 """Ids in one IN (…): far below every engine's limit of parameters, and as fast as any more."""
@@ -54,6 +54,6 @@ def state_of(row: Sequence[Any], runs: tuple[Run, ...]) -> HeartbeatState:
     )
 
 
-def standing_of(status: str, reason: str, since: int) -> Standing:
-    """From STANDING_COLUMNS."""
-    return Standing(Status(status), Reason(reason), since)
+def current_status_of(status: str, reason: str, since: int) -> CurrentStatus:
+    """From STATUS_COLUMNS."""
+    return CurrentStatus(Status(status), Reason(reason), since)

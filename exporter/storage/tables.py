@@ -32,7 +32,7 @@ STATE_COLUMNS = (
     "last_exit_code",
     "last_duration",
 )
-STANDING_COLUMNS = ("status", "reason", "status_since")
+STATUS_COLUMNS = ("status", "reason", "status_since")
 MAINTENANCE_COLUMNS = (
     "name",
     "selector",
@@ -123,7 +123,7 @@ class Tables:
             "states",
             "monitor_id",
             *STATE_COLUMNS,
-            *STANDING_COLUMNS,
+            *STATUS_COLUMNS,
             "evaluated_at",
             "next_evaluation_at",
             primary_key="monitor_id",

@@ -14,7 +14,7 @@ from exporter.config.settings import Secret, WebSettings
 from exporter.ingest.guesses import Guesses
 from exporter.web.hosts import Hosts
 from exporter.web.proxies import client_address
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 CHALLENGES = ('Basic realm="Heartbeat Exporter", charset="UTF-8"', 'Bearer realm="Heartbeat Exporter"')
 
@@ -33,7 +33,7 @@ class Access(Enum):
     """Holders of `web.auth.metrics_token`, if one is configured."""
 
 
-class Guard:
+class AccessControl:
     """Lets a request pass, or raises what it is answered with."""
 
     def __init__(self, settings: Callable[[], WebSettings], guesses: Guesses) -> None:
@@ -41,14 +41,14 @@ class Guard:
         self._guesses = guesses
         self._hosts = Hosts(settings)
 
-    async def check_host(self, access: Access, req: Request) -> None:
+    async def check_host(self, access: Access, req: WebRequest) -> None:
         """While there is no token, the name by which it is called is all that keeps other sites' pages out."""
         if access in (Access.GUARDED, Access.RELOAD) and self._settings().auth.token is None:
             host = req.get_header("Host")
             if host is not None:  # a browser always sends one
                 await self._hosts.check(host)
 
-    async def check(self, access: Access, req: Request, changes: bool) -> None:
+    async def check(self, access: Access, req: WebRequest, changes: bool) -> None:
         """`changes` says whether the request would change something."""
         auth = self._settings().auth
         if access is Access.METRICS:
@@ -62,7 +62,7 @@ class Guard:
                         description="Nothing can be changed here until web.auth.token is set in the configuration."
                     )
 
-    async def _check_token(self, token: Secret | None, req: Request) -> None:
+    async def _check_token(self, token: Secret | None, req: WebRequest) -> None:
         if token is None:
             return
         given = _given(req.auth)
@@ -94,7 +94,7 @@ def _given(authorization: str | None) -> bytes | None:
     return None
 
 
-def _check_origin(req: Request) -> None:
+def _check_origin(req: WebRequest) -> None:
     """A browser sends a kept Basic password along with requests that another site makes it send."""
     site = req.get_header("Sec-Fetch-Site")
     origin = req.get_header("Origin")

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 from exporter.config.settings import WebSettings
 from exporter.web.proxies import client_scheme
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
 
-def base_url(req: Request, settings: Callable[[], WebSettings]) -> str:
+def base_url(req: WebRequest, settings: Callable[[], WebSettings]) -> str:
     """`external_url`, else what the client itself used; without a trailing slash."""
     web = settings()
     if web.external_url:

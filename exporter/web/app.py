@@ -5,7 +5,7 @@ from typing import Any
 import falcon.asgi
 
 from exporter.ingest.guesses import Guesses
-from exporter.web.access import Access, Guard
+from exporter.web.access import Access, AccessControl
 from exporter.web.api.incidents import (
     Acknowledge,
     AlertList,
@@ -23,11 +23,11 @@ from exporter.web.api.monitors import (
     TransitionList,
 )
 from exporter.web.api.openapi import Description
-from exporter.web.context import Parts
+from exporter.web.context import WebContext
 from exporter.web.errors import Errors
 from exporter.web.headers import REVALIDATED, STATIC
-from exporter.web.metrics import Exposition
-from exporter.web.middleware import Passage, Route
+from exporter.web.metrics import MetricsResource
+from exporter.web.middleware import RequestMiddleware, Route
 from exporter.web.pages.document_pages import DocumentPage
 from exporter.web.pages.documents import Documents
 from exporter.web.pages.feed import Feed
@@ -38,17 +38,19 @@ from exporter.web.pages.rendering import Assets, Pages
 from exporter.web.pages.static_files import StaticFile
 from exporter.web.pages.status import StatusPage
 from exporter.web.probes import Healthy, Ready, ReloadConfiguration
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 
-def create_app(parts: Parts, guesses: Guesses | None = None) -> falcon.asgi.App[Any, Any]:
+def create_app(parts: WebContext, guesses: Guesses | None = None) -> falcon.asgi.App[Any, Any]:
     """The application that gunicorn serves; nothing in it is global, so a test may have as many as it likes."""
     assets = Assets()
     pages = Pages(assets, parts.version, parts.notice)
     all_routes = routes(parts, assets, pages)
     app = falcon.asgi.App(
-        middleware=[Passage(all_routes, Guard(parts.settings, guesses or Guesses(parts.clock)), parts.observe)],
-        request_type=Request,
+        middleware=[
+            RequestMiddleware(all_routes, AccessControl(parts.settings, guesses or Guesses(parts.clock)), parts.observe)
+        ],
+        request_type=WebRequest,
     )
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.keep_blank_qs_values = False
@@ -58,7 +60,7 @@ def create_app(parts: Parts, guesses: Guesses | None = None) -> falcon.asgi.App[
     return app
 
 
-def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
+def routes(parts: WebContext, assets: Assets, pages: Pages) -> list[Route]:
     """All of them; docs/api.md names each, and a test holds it to that."""
     telemetry = parts.settings().telemetry_path
     document = DocumentPage(parts, pages, Documents())
@@ -88,7 +90,7 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         Route("/api/v1/incidents/{id}/acknowledge", Acknowledge(parts), "api"),
         Route("/api/v1/notifications", NotificationList(parts), "api"),
         Route("/api/v1/openapi.json", Description(parts), "api"),
-        Route(telemetry, Exposition(parts.scrape, parts.executor), "metrics", Access.METRICS),
+        Route(telemetry, MetricsResource(parts.scrape, parts.executor), "metrics", Access.METRICS),
         Route("/-/healthy", Healthy(parts.health), "healthy", Access.OPEN),
         Route("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),
         Route("/-/reload", ReloadConfiguration(parts.reload, parts.executor, explains), "reload", Access.RELOAD),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.config.settings import WebSettings
-from exporter.core.alert import Step
+from exporter.core.alert import AlertState
 from exporter.core.clock import Clock
 from exporter.core.fleet import Fleet
 from exporter.core.heartbeat import Heartbeat
@@ -56,7 +56,7 @@ class Alerts(Protocol):
     def recent(
         self,
         *,
-        step: Step | None = None,
+        step: AlertState | None = None,
         incident_id: int | None = None,
         limit: int = ...,
         before_id: int | None = None,
@@ -139,7 +139,7 @@ Observe = Callable[[str, str, int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class WebContext:
     """Everything `create_app` needs."""
 
     fleet: Fleet

@@ -5,10 +5,10 @@ import hashlib
 import falcon
 import falcon.asgi
 
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 
-def answer_unless_known(req: Request, resp: falcon.asgi.Response, body: bytes) -> None:
+def answer_unless_known(req: WebRequest, resp: falcon.asgi.Response, body: bytes) -> None:
     """Answers with `body` and its tag, or with 304 when the request names that tag."""
     resp.etag = tag = hashlib.blake2b(body, digest_size=16).hexdigest()
     if _knows(req.get_header("If-None-Match"), tag):

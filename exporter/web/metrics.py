@@ -8,7 +8,7 @@ import falcon.asgi
 
 from exporter.web.context import Scrape
 from exporter.web.errors import log
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 MOST_NAMES = 1_000
 
@@ -17,14 +17,14 @@ class ScrapeBroken(Exception):
     """The answer had begun. Breaking the connection off is all that tells Prometheus that it is not whole."""
 
 
-class Exposition:
+class MetricsResource:
     """The telemetry path."""
 
     def __init__(self, scrape: Scrape, executor: Executor) -> None:
         self._scrape = scrape
         self._executor = executor
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         given = req.get_param_as_list("name[]", default=None)
         names = frozenset(given[:MOST_NAMES]) if given else None
         accept, encoding = req.get_header("Accept"), req.get_header("Accept-Encoding")

@@ -9,10 +9,10 @@ import falcon
 import falcon.asgi
 
 from exporter.core.telemetry import IRREGULAR
-from exporter.web.access import Access, Guard
+from exporter.web.access import Access, AccessControl
 from exporter.web.context import Observe
 from exporter.web.headers import PLAIN
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 _METHODS = frozenset(falcon.HTTP_METHODS)
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -33,17 +33,17 @@ class Route:
 _NO_ROUTE = Route("", None, "other", Access.OPEN)
 
 
-class Passage:
+class RequestMiddleware:
     """Asks for the token, adds the headers, and tells how long it took."""
 
-    def __init__(self, routes: list[Route], guard: Guard, observe: Observe) -> None:
+    def __init__(self, routes: list[Route], guard: AccessControl, observe: Observe) -> None:
         self._routes: dict[str | None, Route] = {route.template: route for route in routes}
         self._guarded = {route.template: route.access for route in routes if route.access is not Access.OPEN}
         self._guard = guard
         self._observe = observe
 
     async def process_resource(
-        self, req: Request, resp: falcon.asgi.Response, resource: object, params: dict[str, Any]
+        self, req: WebRequest, resp: falcon.asgi.Response, resource: object, params: dict[str, Any]
     ) -> None:
         # Two readings of an irregular request are possible; where nothing can be gained by that, it counts.
         if IRREGULAR in req.scope.get("extensions", ()) and self._route(req).handler != "heartbeat":
@@ -56,7 +56,7 @@ class Passage:
             await self._guard.check(access, req, changes)
 
     async def process_response(
-        self, req: Request, resp: falcon.asgi.Response, resource: object, succeeded: bool
+        self, req: WebRequest, resp: falcon.asgi.Response, resource: object, succeeded: bool
     ) -> None:
         route = self._route(req)
         resp.set_headers(route.headers)
@@ -65,14 +65,14 @@ class Passage:
         else:
             self._tell(route.handler, req, resp.status_code)
 
-    def _route(self, req: Request) -> Route:
+    def _route(self, req: WebRequest) -> Route:
         return self._routes.get(req.uri_template, _NO_ROUTE)
 
-    def _tell(self, handler: str, req: Request, code: int) -> None:
+    def _tell(self, handler: str, req: WebRequest, code: int) -> None:
         method = req.method
         self._observe(handler, method if method in _METHODS else "other", code, perf_counter() - req.started)
 
-    async def _until_sent(self, stream: Any, handler: str, req: Request, code: int) -> AsyncIterator[bytes]:
+    async def _until_sent(self, stream: Any, handler: str, req: WebRequest, code: int) -> AsyncIterator[bytes]:
         """A streamed answer is done when its last chunk is, or when its reader has gone."""
         try:
             async for chunk in stream:

@@ -12,7 +12,7 @@ import falcon.asgi
 from exporter.core.errors import ConfigError, Problem
 from exporter.web.context import Readiness, Reload
 from exporter.web.errors import RETRY_AFTER, Refused
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 _PATH = re.compile(r"(?<!\S)\(?/[^\s;,]+")
 
@@ -31,7 +31,7 @@ class Healthy:
         """`health` returns what only a new process can mend, or None."""
         self._health = health
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         reason = self._health()
         if reason is not None:
             raise falcon.HTTPServiceUnavailable(description=f"Not healthy: {reason}.", retry_after=RETRY_AFTER)
@@ -46,7 +46,7 @@ class Ready:
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         reason = self._readiness()
         if reason is not None:
             raise falcon.HTTPServiceUnavailable(
@@ -67,7 +67,7 @@ class ReloadConfiguration:
         self._executor = executor
         self._one_at_a_time = asyncio.Lock()
 
-    async def on_post(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_post(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         async with self._one_at_a_time:
             try:
                 # An async function only makes its coroutine there; it is run here.

@@ -7,7 +7,7 @@ from typing import Any
 import falcon.asgi
 
 
-class Request(falcon.asgi.Request):
+class WebRequest(falcon.asgi.Request):
     """Falcon's, with two things it lacks."""
 
     __slots__ = ("started",)

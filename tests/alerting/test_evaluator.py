@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from exporter.config.alert_models import NotifierOptions
-from exporter.core.alert import Ending, Step
+from exporter.core.alert import AlertState, ResolveReason
 from exporter.core.alert_rule import AlertRule, Selector, Severity
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import StorageUnavailable
@@ -23,7 +23,7 @@ from exporter.core.threads import Threads
 from exporter.notify.notifier import DeliveryFailed, Failure, Notifier
 from exporter.notify.notifiers.webhook import WebhookNotifier, WebhookOptions
 from exporter.presentation.describe import headline
-from exporter.presentation.message import Event, Facts, Message, Site
+from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 from exporter.recording.statements import Pending
 from exporter.storage.database import Transaction
 from exporter.storage.repositories import leases
@@ -46,7 +46,7 @@ class Scripted(Notifier):
         self.answers = list(answers)
         self.tried: list[Message] = []
         self.got: list[Message] = []
-        self.refreshed: list[tuple[Sequence[Facts], Sequence[Facts]]] = []
+        self.refreshed: list[tuple[Sequence[AlertSnapshot], Sequence[AlertSnapshot]]] = []
 
     def deliver(self, message: Message) -> str:
         self.tried.append(message)
@@ -56,7 +56,7 @@ class Scripted(Notifier):
         self.got.append(message)
         return "ok"
 
-    def refresh(self, firing: Sequence[Facts], resolved: Sequence[Facts], site: Site) -> None:
+    def refresh(self, firing: Sequence[AlertSnapshot], resolved: Sequence[AlertSnapshot], site: Site) -> None:
         self.refreshed.append((firing, resolved))
 
     def told(self) -> list[tuple[str, list[str]]]:
@@ -123,7 +123,7 @@ def test_a_missed_heartbeat_reaches_the_notifier_and_so_does_the_recovery(replic
     assert recovery.unannounced == frozenset()
     assert recovery.first.alert_id == facts.alert_id
     assert recovery.first.lasted == HOUR
-    assert recovery.first.ending is Ending.RECOVERED
+    assert recovery.first.ending is ResolveReason.RECOVERED
     assert alarm.key != recovery.key
     assert replica.progress.tracked() == []
 
@@ -235,13 +235,13 @@ def test_a_stall_tells_what_happened_meanwhile_in_one_message(replica: Replica) 
 @pytest.mark.parametrize(
     ("after", "ending"),
     [
-        ([AlertRule(name="down", notify=("ops",), severity=Severity.INFO)], Ending.RULE_CHANGED),
-        ([], Ending.RULE_REMOVED),
-        ([AlertRule(name="other")], Ending.RULE_REMOVED),
+        ([AlertRule(name="down", notify=("ops",), severity=Severity.INFO)], ResolveReason.RULE_CHANGED),
+        ([], ResolveReason.RULE_REMOVED),
+        ([AlertRule(name="other")], ResolveReason.RULE_REMOVED),
     ],
 )
 def test_a_rule_that_is_edited_or_removed_ends_its_alert_visibly(
-    replica: Replica, after: list[AlertRule], ending: Ending
+    replica: Replica, after: list[AlertRule], ending: ResolveReason
 ) -> None:
     replica.watch(DOWN)
     replica.add("job")
@@ -252,7 +252,7 @@ def test_a_rule_that_is_edited_or_removed_ends_its_alert_visibly(
     replica.watch(*after)
     pass_time(replica, MINUTE)
     channel.work()
-    assert [alert.ending for alert in replica.alerts.recent(step=Step.RESOLVED)] == [ending]
+    assert [alert.ending for alert in replica.alerts.recent(step=AlertState.RESOLVED)] == [ending]
     assert ops.got[1].event is Event.RESOLVED
     assert ops.got[1].first.ending is ending
     assert replica.open_alerts() == [rule.name for rule in after]
@@ -293,7 +293,9 @@ def test_a_monitor_that_is_removed_or_deselected_ends_its_alerts(replica: Replic
     replica.fleet.update(removed=[watched.id])
     pass_time(replica, MINUTE)
     assert replica.open_alerts() == ["down"]
-    assert {alert.ending for alert in replica.alerts.recent(step=Step.RESOLVED)} == {Ending.MONITOR_REMOVED}
+    assert {alert.ending for alert in replica.alerts.recent(step=AlertState.RESOLVED)} == {
+        ResolveReason.MONITOR_REMOVED
+    }
     replica.monitors.provision([])
     replica.watch(AlertRule(name="down", notify=("ops",), selector=Selector(tags=("x*",))))
     pass_time(replica, MINUTE)
@@ -751,7 +753,7 @@ def test_a_notifier_that_breaks_while_it_tells_again_still_delivers(
     class Broken(Scripted):
         refresh_every = 1.0
 
-        def refresh(self, firing: Sequence[Facts], resolved: Sequence[Facts], site: Site) -> None:
+        def refresh(self, firing: Sequence[AlertSnapshot], resolved: Sequence[AlertSnapshot], site: Site) -> None:
             raise ZeroDivisionError("https://SESAME")
 
     replica.watch(DOWN)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.core.alert import Step
+from exporter.core.alert import AlertState
 from exporter.core.alert_rule import AlertRule, Selector
 from exporter.core.clock import HOUR, MINUTE
 from exporter.core.heartbeat import Kind
@@ -114,5 +114,5 @@ def test_reminders_say_what_the_database_says(replica: Replica, stale: Replica, 
     take_over(stale, clock)
     assert stale.status("job") == ("UP", "on_time")
     assert {one.event for one in stale.notifications.recent(limit=10)} == {"TRIGGERED"}
-    (alert,) = stale.alerts.recent(step=Step.TRIGGERED)
+    (alert,) = stale.alerts.recent(step=AlertState.TRIGGERED)
     assert stale.alerts.next_repeat_at() == clock.now() + HOUR, alert

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from prometheus_client import CollectorRegistry
 
-from exporter.app.outages import Presence
+from exporter.app.outages import OutageTracker
 from exporter.core.alert_rule import AlertRule
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND, ReceiptClock
 from exporter.core.heartbeat import Heartbeat, Kind
@@ -18,7 +18,7 @@ from exporter.recording.statements import Pending
 from exporter.storage.pruning_clock import PruningClock
 from exporter.storage.repositories.blackouts import Blackouts
 from exporter.storage.repositories.leases import Lease, LeaseLost
-from exporter.storage.repositories.outbox import Owed, Terms
+from exporter.storage.repositories.outbox import DeliveryPolicy, OutboxItem
 from exporter.storage.repositories.pruning import Pruner
 from exporter.storage.server_clock import ServerClock
 from tests.conftest import START, ManualClock
@@ -44,7 +44,7 @@ MOMENTS = {
 class Machine(Replica):
     """A process, and the machine's clock that it may not believe. The database's server has no other."""
 
-    presence: Presence
+    presence: OutageTracker
 
     def __init__(self, url: str, machine: ManualClock, name: str = "one") -> None:
         super().__init__(url, machine, name)
@@ -58,7 +58,7 @@ class Machine(Replica):
         trusted = TrustedClock(self.machine)
         self.receipts = ReceiptClock(trusted)
         self.clock = trusted  # type: ignore[assignment]
-        self.presence = Presence(
+        self.presence = OutageTracker(
             self.db,
             self.fleet,
             trusted,
@@ -185,7 +185,9 @@ def test_strict_does_not_count_time_that_never_was(one: Machine, clock: ManualCl
 def test_what_waits_for_its_turn_is_not_given_up_by_a_step(one: Machine, clock: ManualClock) -> None:
     begin(one)
     with one.db.write("test") as transaction:
-        one.outbox.owe(transaction, "ops", "TRIGGERED", [Owed(1, "{}")], Terms(MINUTE, HOUR), clock.now())
+        one.outbox.enqueue(
+            transaction, "ops", "TRIGGERED", [OutboxItem(1, "{}")], DeliveryPolicy(MINUTE, HOUR), clock.now()
+        )
     one.synchronised = True
     clock.step(2 * DAY)
     one.live(SECOND)
@@ -277,7 +279,9 @@ def test_two_processes_set_the_database_back_once(url: str, one: Machine, clock:
         one.live(SECOND)
         two.live(SECOND)
         with one.db.write("test") as transaction:
-            one.outbox.owe(transaction, "ops", "TRIGGERED", [Owed(1, "{}")], Terms(10 * MINUTE), clock.now())
+            one.outbox.enqueue(
+                transaction, "ops", "TRIGGERED", [OutboxItem(1, "{}")], DeliveryPolicy(10 * MINUTE), clock.now()
+            )
         clock.step(-2 * DAY)
         for each in (one, two, one, two):
             each.live(SECOND)

@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 from prometheus_client import CollectorRegistry
 
-from exporter.app.outages import Presence
-from exporter.core.alert import Step
+from exporter.app.outages import OutageTracker
+from exporter.core.alert import AlertState
 from exporter.core.alert_rule import AlertRule
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import StorageUnavailable
@@ -16,7 +16,7 @@ from exporter.core.heartbeat import Kind
 from exporter.core.spans import Span
 from exporter.core.telemetry import Silent
 from exporter.evaluation.evaluator import Evaluator
-from exporter.fleet.calendars import Calendars
+from exporter.fleet.calendars import FleetExclusions
 from exporter.storage.database import Database
 from exporter.storage.repositories.blackouts import AHEAD, COURTESY, EVERY, LONGEST_GAP, Blackouts
 from exporter.storage.repositories.leases import Lease
@@ -29,11 +29,11 @@ from tests.support.replica import Replica
 class Living(Replica):
     """A replica that stamps, and can be stopped and started again."""
 
-    presence: Presence
+    presence: OutageTracker
 
     def start(self, after_outage: str = "forgive") -> None:
         """A new process takes the place of the last, which knows nothing that is not in the database."""
-        self.presence = Presence(self.db, self.fleet, self.clock, CollectorRegistry())
+        self.presence = OutageTracker(self.db, self.fleet, self.clock, CollectorRegistry())
         self.lease = Lease(self.db, self.clock, "evaluation", f"{self.name}, {self.clock.steady}")
         self.evaluator = Evaluator(
             self.db,
@@ -270,7 +270,7 @@ class Spooling(Living):
     taking_since: int | None = None
 
     def start(self, after_outage: str = "forgive") -> None:
-        self.presence = Presence(
+        self.presence = OutageTracker(
             self.db, self.fleet, self.clock, CollectorRegistry(), lambda: self.taking_since, spools=True
         )
         self.lease = Lease(self.db, self.clock, "evaluation", f"{self.name}, {self.clock.steady}")
@@ -471,7 +471,7 @@ def test_every_replica_knows_of_it_and_reads_it_once(make: Maker, one: Living, c
     one.add("job")
     one.start()
     two = make("two")
-    calendars = Calendars(two.db, two.fleet, Blackouts(two.db, clock), Maintenances(two.db, clock))
+    calendars = FleetExclusions(two.db, two.fleet, Blackouts(two.db, clock), Maintenances(two.db, clock))
     before = calendars.refresh()
     assert calendars.refresh() is before
     clock.advance(HOUR)
@@ -482,7 +482,7 @@ def test_every_replica_knows_of_it_and_reads_it_once(make: Maker, one: Living, c
     assert calendars.blackout_total == HOUR
     watched = two.fleet.get("job")
     assert watched is not None
-    assert watched.uncounted.blackouts == after.blackouts
+    assert watched.exclusions.blackouts == after.blackouts
 
 
 # ── statuses ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -502,7 +502,7 @@ def test_stopped_over_a_deadline_and_a_dead_job_is_found_when_it_must_be(one: Li
     one.live(10 * MINUTE)
     # Two of its minutes were over: three more to DEGRADED and eight to DOWN.
     assert one.past("job")[2:] == [("DEGRADED", back + 3 * MINUTE + 1), ("DOWN", back + 8 * MINUTE + 1)]
-    (alert,) = one.alerts.recent(step=Step.TRIGGERED)
+    (alert,) = one.alerts.recent(step=AlertState.TRIGGERED)
     assert alert.triggered_at == back + 8 * MINUTE + 1
 
 
@@ -630,7 +630,7 @@ def test_an_alert_does_not_gain_by_an_outage(one: Living, clock: ManualClock) ->
     assert one.open_alerts() == []
     one.live(5 * MINUTE)
     one.live(DAY)
-    found = {alert.rule: alert.triggered_at for alert in one.alerts.recent(step=Step.TRIGGERED)}
+    found = {alert.rule: alert.triggered_at for alert in one.alerts.recent(step=AlertState.TRIGGERED)}
     assert found == {"half-hour": START + HOUR + 30 * MINUTE, "third": START + HOUR + 2 * MINUTE}
 
 
@@ -645,7 +645,7 @@ def test_an_alert_does_not_end_by_an_outage(one: Living, clock: ManualClock) -> 
     one.die(HOUR)
     assert one.open_alerts() == ["down"]
     one.live(HOUR)
-    (alert,) = one.alerts.recent(step=Step.RESOLVED)
+    (alert,) = one.alerts.recent(step=AlertState.RESOLVED)
     assert alert.resolved_at is not None
     assert START + HOUR + 30 * MINUTE <= alert.resolved_at <= START + HOUR + 30 * MINUTE + 1
 
@@ -657,7 +657,7 @@ def test_with_strict_an_alert_gains_all_the_time(one: Living, clock: ManualClock
     one.beat("job", Kind.FAILURE)
     one.live(0)
     one.die(HOUR, "strict")
-    (alert,) = one.alerts.recent(step=Step.TRIGGERED)
+    (alert,) = one.alerts.recent(step=AlertState.TRIGGERED)
     assert alert.triggered_at == START + 30 * MINUTE
 
 
@@ -681,7 +681,7 @@ def test_ticks_of_evaluation_cron_at_which_nobody_looked_are_none(one: Living, c
     one.live(5 * MINUTE)
     assert one.open_alerts() == []
     one.live(5 * MINUTE)
-    (alert,) = one.alerts.recent(step=Step.TRIGGERED)
+    (alert,) = one.alerts.recent(step=AlertState.TRIGGERED)
     assert alert.triggered_at == begin + 75 * MINUTE
     one.live(10 * MINUTE)
     assert one.status("fine") == ("DEGRADED", "late")

@@ -20,7 +20,7 @@ from exporter.evaluation.evaluator import Evaluator
 from exporter.fleet.follower import Follower
 from exporter.notify.notifiers import OptionModels
 from exporter.notify.self_heartbeat import SelfHeartbeat
-from exporter.notify.worker import Channel
+from exporter.notify.worker import DeliveryWorker
 from exporter.recording.recorder import Recorder
 from exporter.recording.statements import Pending
 from exporter.storage.repositories.alert_board import AlertBoard
@@ -32,7 +32,7 @@ WORK = {
     "evaluator": (Evaluator, "evaluate_due"),
     "follower": (Follower, "poll"),
     "board": (AlertBoard, "poll"),
-    "notifier": (Channel, "work"),
+    "notifier": (DeliveryWorker, "work"),
     "pruner": (Pruner, "prune"),
     "spool": (Recorder, "look_around"),
     "self-heartbeat": (SelfHeartbeat, "beat"),

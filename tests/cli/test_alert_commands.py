@@ -12,7 +12,7 @@ from click.testing import Result
 from exporter.cli._person import person
 from exporter.cli.incidents import GOES_ON
 from exporter.cli.main import main
-from exporter.core.alert import Ending, Step
+from exporter.core.alert import AlertState, ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import HOUR, MINUTE, SystemClock
 from exporter.core.notification import Hold
@@ -23,7 +23,7 @@ from exporter.storage.repositories.alerts import Alerts, NewAlert
 from exporter.storage.repositories.deliveries import Deliveries
 from exporter.storage.repositories.incidents import Incidents, NewIncident
 from exporter.storage.repositories.notifications import ALARM, RECOVERY, Notifications
-from exporter.storage.repositories.outbox import Outbox, Owed, Terms
+from exporter.storage.repositories.outbox import DeliveryPolicy, Outbox, OutboxItem
 from exporter.storage.schema import migrate
 from tests.cli.test_main import commands, refused, run
 
@@ -64,13 +64,13 @@ class Scene:
                 at,
             )
             id = self.alerts.open(transaction, [alert])[uid]
-            self.outbox.owe(transaction, notifier, ALARM, [Owed(id, "{}")], Terms(group_wait=0), at)
+            self.outbox.enqueue(transaction, notifier, ALARM, [OutboxItem(id, "{}")], DeliveryPolicy(group_wait=0), at)
         return id
 
     def end(self, alert_id: int) -> None:
         with self.db.write("test") as transaction:
-            self.alerts.resolve(transaction, [(alert_id, self.now, Ending.RECOVERED)])
-            self.outbox.recover(transaction, {alert_id: "{}"}, lambda notifier: Terms(), self.now)
+            self.alerts.resolve(transaction, [(alert_id, self.now, ResolveReason.RECOVERED)])
+            self.outbox.recover(transaction, {alert_id: "{}"}, lambda notifier: DeliveryPolicy(), self.now)
 
     def fail(self, notifier: str = "ops", error: str = "hooks.example.org answered 404: no_team") -> int:
         found = self.deliveries.due(notifier, FAR)
@@ -137,7 +137,7 @@ def test_an_incident_from_its_first_minute_to_its_last(scene: Scene) -> None:
 def test_the_next_alert_opens_another_one(scene: Scene) -> None:
     alert = scene.begin(1)
     scene("incident", "resolve", "1")
-    assert scene.alerts.find([alert])[alert].step is Step.TRIGGERED
+    assert scene.alerts.find([alert])[alert].step is AlertState.TRIGGERED
     scene.begin(1)
     assert "2  critical  INVESTIGATING  Job 1 is DOWN" in scene("incident", "list").output
     scene.end(alert)

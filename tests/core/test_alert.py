@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.alert import Change, Observation, Progress, Step, advance, count, next_change_at
+from exporter.core.alert import AlertChange, AlertState, Observation, RuleState, advance, count, next_change_at
 from exporter.core.alert_rule import FROZEN, WATCHABLE, AlertRule, Selector
 from exporter.core.clock import HOUR, MINUTE
 from exporter.core.monitor import Monitor
@@ -22,13 +22,13 @@ def seen(at: int, status: Status) -> Observation:
     return Observation(at, status, Reason.ON_TIME)
 
 
-def steps(changes: list[Change]) -> list[tuple[Step, int]]:
+def steps(changes: list[AlertChange]) -> list[tuple[AlertState, int]]:
     return [(change.step, change.at) for change in changes]
 
 
 def by_hand(
     rule: AlertRule, timeline: dict[int, Status], until: int, blackouts: Sequence[Span]
-) -> list[tuple[Step, int]]:
+) -> list[tuple[AlertState, int]]:
     """One moment after the other: what each rule of DESIGN says, in its own words."""
     found, triggered, gained, status = [], False, None, None
     for now in range(until + 1):
@@ -42,7 +42,7 @@ def by_hand(
         gained = 0 if gained is None else gained
         needed = rule.resolve_time if triggered else rule.trigger_time
         if gained >= needed:
-            found.append((Step.RESOLVED if triggered else Step.TRIGGERED, now))
+            found.append((AlertState.RESOLVED if triggered else AlertState.TRIGGERED, now))
             triggered, gained = not triggered, None
             continue
         gained += covering(blackouts, now) is None
@@ -88,8 +88,8 @@ def test_counted_by_evaluations(
     when: tuple[Status, ...], failures: int, successes: int, ticks: list[Status], size: int
 ) -> None:
     rule = AlertRule(name="r", when=when, failure_threshold=failures, success_threshold=successes)
-    progress: Progress | None = None
-    found: list[Change] = []
+    progress: RuleState | None = None
+    found: list[AlertChange] = []
     for start in range(0, len(ticks), size):
         some = [seen(start + at, status) for at, status in enumerate(ticks[start : start + size])]
         progress, changes = count(rule, progress, some)
@@ -100,7 +100,7 @@ def test_counted_by_evaluations(
             continue
         run = run + 1 if (status is Status.UP if triggered else status in when) else 0
         if run == (successes if triggered else failures):
-            expected.append((Step.RESOLVED if triggered else Step.TRIGGERED, at))
+            expected.append((AlertState.RESOLVED if triggered else AlertState.TRIGGERED, at))
             triggered, run = not triggered, 0
     assert steps(found) == expected
 
@@ -112,11 +112,11 @@ def test_an_episode_begins_and_ends_once(timeline: list[tuple[int, Status]]) -> 
     """Also when several things happen in the same millisecond."""
     rule = AlertRule(name="r")
     _, changes = advance(rule, None, [seen(*one) for one in timeline], END)
-    assert [change.step for change in changes] == [Step.TRIGGERED, Step.RESOLVED] * (len(changes) // 2) + [
-        Step.TRIGGERED
+    assert [change.step for change in changes] == [AlertState.TRIGGERED, AlertState.RESOLVED] * (len(changes) // 2) + [
+        AlertState.TRIGGERED
     ] * (len(changes) % 2)
     assert sum(status is Status.DOWN for _, status in timeline) >= sum(
-        change.step is Step.TRIGGERED for change in changes
+        change.step is AlertState.TRIGGERED for change in changes
     )
 
 
@@ -126,28 +126,28 @@ def test_one_evaluation_a_minute_is_counted() -> None:
     assert changes == []
     assert next_change_at(rule, progress) == 2 * MINUTE
     progress, changes = advance(rule, progress, [], 2 * MINUTE)
-    assert steps(changes) == [(Step.TRIGGERED, 2 * MINUTE)]
+    assert steps(changes) == [(AlertState.TRIGGERED, 2 * MINUTE)]
     progress, changes = advance(rule, progress, [seen(5 * MINUTE, Status.UP)], 6 * MINUTE - 1)
     assert changes == []
     _, changes = advance(rule, progress, [], 6 * MINUTE)
-    assert steps(changes) == [(Step.RESOLVED, 6 * MINUTE)]
+    assert steps(changes) == [(AlertState.RESOLVED, 6 * MINUTE)]
 
 
 @pytest.mark.parametrize("status", [Status.DEGRADED, Status.NO_DATA, Status.PAUSED, Status.MAINTENANCE])
 def test_nothing_but_up_is_a_recovery(status: Status) -> None:
     rule = AlertRule(name="r")
     progress, changes = advance(rule, None, [seen(0, Status.DOWN)], 0)
-    assert steps(changes) == [(Step.TRIGGERED, 0)]
+    assert steps(changes) == [(AlertState.TRIGGERED, 0)]
     progress, changes = advance(rule, progress, [seen(1, status)], HOUR)
     assert changes == []
     progress, changes = advance(rule, progress, [seen(HOUR, Status.DOWN)], HOUR)
     assert changes == []
-    assert steps(advance(rule, progress, [seen(2 * HOUR, Status.UP)], 2 * HOUR)[1]) == [(Step.RESOLVED, 2 * HOUR)]
+    assert steps(advance(rule, progress, [seen(2 * HOUR, Status.UP)], 2 * HOUR)[1]) == [(AlertState.RESOLVED, 2 * HOUR)]
 
 
 def test_a_failure_and_a_success_in_one_millisecond_are_both_seen() -> None:
     _, changes = advance(AlertRule(name="r"), None, [seen(5, Status.DOWN), seen(5, Status.UP)], 5)
-    assert steps(changes) == [(Step.TRIGGERED, 5), (Step.RESOLVED, 5)]
+    assert steps(changes) == [(AlertState.TRIGGERED, 5), (AlertState.RESOLVED, 5)]
 
 
 def test_a_clock_that_steps_back_gains_nothing() -> None:
@@ -157,7 +157,7 @@ def test_a_clock_that_steps_back_gains_nothing() -> None:
     assert progress is not None
     assert progress.gained == 5
     assert changes == []
-    assert steps(advance(rule, progress, [], 55)[1]) == [(Step.TRIGGERED, 55)]
+    assert steps(advance(rule, progress, [], 55)[1]) == [(AlertState.TRIGGERED, 55)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.core.clock import DAY, HOUR, MINUTE
-from exporter.core.exclusions import EVERYTHING_COUNTS, Calendar, Uncounted
+from exporter.core.exclusions import EVERYTHING_COUNTS, Calendar, Exclusions
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, Kind, apply
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span, merged, overlap
@@ -41,7 +41,7 @@ def spans(most: int) -> st.SearchStrategy[tuple[Span, ...]]:
 
 
 UNCOUNTED = st.builds(
-    lambda blackouts, first, second: Uncounted(blackouts, (Windows(first), Windows(second))),
+    lambda blackouts, first, second: Exclusions(blackouts, (Windows(first), Windows(second))),
     spans(3),
     spans(2),
     spans(2),
@@ -50,27 +50,27 @@ UNCOUNTED = st.builds(
 
 @given(monitors(), heartbeats(), MOMENTS, UNCOUNTED)
 def test_nothing_changes_before_next_change_and_something_does_at_it(
-    monitor: Monitor, beats: list[Heartbeat], now: int, uncounted: Uncounted
+    monitor: Monitor, beats: list[Heartbeat], now: int, exclusions: Exclusions
 ) -> None:
     state = apply(NO_HEARTBEATS, beats)
-    found = evaluate(monitor, state, now, uncounted)
+    found = evaluate(monitor, state, now, exclusions)
     if found.next_change_at is None:
-        later = evaluate(monitor, state, now + 10_000 * HOUR, uncounted)
+        later = evaluate(monitor, state, now + 10_000 * HOUR, exclusions)
         assert (later.status, later.reason) == (found.status, found.reason)
         return
     assert found.next_change_at > now
-    before = evaluate(monitor, state, found.next_change_at - 1, uncounted)
-    at = evaluate(monitor, state, found.next_change_at, uncounted)
+    before = evaluate(monitor, state, found.next_change_at - 1, exclusions)
+    at = evaluate(monitor, state, found.next_change_at, exclusions)
     assert (before.status, before.reason) == (found.status, found.reason)
     assert (at.status, at.reason) != (found.status, found.reason)
 
 
 @given(MOMENTS, st.integers(1, 48 * HOUR), UNCOUNTED)
-def test_lateness_is_the_time_that_counts(success: int, later: int, uncounted: Uncounted) -> None:
+def test_lateness_is_the_time_that_counts(success: int, later: int, exclusions: Exclusions) -> None:
     monitor, now = Monitor(tag="job"), success + later
-    found = evaluate(monitor, apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, success)]), now, uncounted)
-    windows = tuple(window for one in uncounted.maintenances for window in one.spans(0, 2 * T))
-    elapsed = later - overlap(merged((*uncounted.blackouts, *windows)), success, now)
+    found = evaluate(monitor, apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, success)]), now, exclusions)
+    windows = tuple(window for one in exclusions.maintenances for window in one.spans(0, 2 * T))
+    elapsed = later - overlap(merged((*exclusions.blackouts, *windows)), success, now)
     if any(window.start <= now < window.end for window in windows):
         assert found.status is Status.MAINTENANCE
     elif elapsed > monitor.down_after:
@@ -81,11 +81,11 @@ def test_lateness_is_the_time_that_counts(success: int, later: int, uncounted: U
 
 @given(monitors(), heartbeats(), MOMENTS, UNCOUNTED)
 def test_an_excuse_never_makes_it_worse(
-    monitor: Monitor, beats: list[Heartbeat], now: int, uncounted: Uncounted
+    monitor: Monitor, beats: list[Heartbeat], now: int, exclusions: Exclusions
 ) -> None:
     badness = {Status.UP: 0, Status.DEGRADED: 1, Status.DOWN: 2}
     state = apply(NO_HEARTBEATS, beats)
-    without, found = evaluate(monitor, state, now).status, evaluate(monitor, state, now, uncounted).status
+    without, found = evaluate(monitor, state, now).status, evaluate(monitor, state, now, exclusions).status
     if found in badness and without in badness:
         assert badness[found] <= badness[without]
 
@@ -94,19 +94,19 @@ def test_a_tick_inside_a_blackout_is_forgiven_and_the_next_is_not() -> None:
     nightly = Monitor(tag="job", schedule="0 3 * * *")
     three = T - T % DAY + 3 * HOUR + DAY
     state = apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, three - DAY)])
-    away = Uncounted((Span(three - HOUR, three + 1),))
+    away = Exclusions((Span(three - HOUR, three + 1),))
     assert due_at(nightly, state, away) == three + DAY
     assert evaluate(nightly, state, three + 20 * HOUR, away).status is Status.UP
     assert evaluate(nightly, state, three + DAY + HOUR, away) == Evaluation(Status.DOWN, Reason.MISSED, None)
     # It ended before the tick: the job could have told us.
-    assert due_at(nightly, state, Uncounted((Span(three - HOUR, three),))) == three
+    assert due_at(nightly, state, Exclusions((Span(three - HOUR, three),))) == three
 
 
 def test_an_interval_longer_than_the_time_between_restarts_still_fires() -> None:
     daily = Monitor(tag="job", degraded_after=24 * HOUR, down_after=25 * HOUR)
     state = apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, T)])
     restarts = tuple(Span(T + n * HOUR, T + n * HOUR + 30_000) for n in range(1, 100))
-    away = Uncounted(restarts)
+    away = Exclusions(restarts)
     assert evaluate(daily, state, T + 25 * HOUR, away).status is Status.DEGRADED
     assert evaluate(daily, state, T + 25 * HOUR + 13 * MINUTE, away).status is Status.DOWN
 
@@ -114,7 +114,7 @@ def test_an_interval_longer_than_the_time_between_restarts_still_fires() -> None
 def test_an_overrun_does_not_count_what_is_excused() -> None:
     monitor = Monitor(tag="job", max_runtime=HOUR, degraded_after=DAY, down_after=2 * DAY)
     state = apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, T), Heartbeat(Kind.START, T, "a")])
-    away = Uncounted((Span(T + MINUTE, T + 31 * MINUTE),))
+    away = Exclusions((Span(T + MINUTE, T + 31 * MINUTE),))
     assert evaluate(monitor, state, T + 90 * MINUTE, away).status is Status.UP
     assert evaluate(monitor, state, T + 90 * MINUTE + 1, away).reason is Reason.OVERRUN
 
@@ -122,11 +122,11 @@ def test_an_overrun_does_not_count_what_is_excused() -> None:
 def test_every_tick_forgiven_is_no_endless_search() -> None:
     always = Windows(tuple(Span(T + n * DAY, T + (n + 1) * DAY - 1) for n in range(-2, 3000)))
     state = apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, T)])
-    assert due_at(Monitor(tag="job", schedule="*/5 * * * *"), state, Uncounted((), (always,))) is not None
+    assert due_at(Monitor(tag="job", schedule="*/5 * * * *"), state, Exclusions((), (always,))) is not None
 
 
 def test_windows_that_join_are_one() -> None:
-    both = Uncounted((), (Windows((Span(T, T + HOUR),)), Windows((Span(T + HOUR, T + 2 * HOUR),))))
+    both = Exclusions((), (Windows((Span(T, T + HOUR),)), Windows((Span(T + HOUR, T + 2 * HOUR),))))
     state = apply(NO_HEARTBEATS, [Heartbeat(Kind.FAILURE, T - DAY)])
     found = evaluate(Monitor(tag="job"), state, T + MINUTE, both)
     assert found == Evaluation(Status.MAINTENANCE, Reason.MAINTENANCE, T + 2 * HOUR)

@@ -15,8 +15,8 @@ from exporter.core.uptime import (
     NEVER_COUNTED,
     NOTHING_HAPPENED,
     WINDOWS,
-    Change,
     Ratios,
+    StatusChange,
     past,
     uptime,
 )
@@ -26,7 +26,7 @@ STEP = 6 * HOUR
 NOW = 400 * DAY
 
 
-def looked_at(changes: Sequence[Change], now: int, blackouts: Sequence[Span]) -> Ratios:
+def looked_at(changes: Sequence[StatusChange], now: int, blackouts: Sequence[Span]) -> Ratios:
     """By brute force."""
     found: list[float | None] = []
     for length in WINDOWS.values():
@@ -42,7 +42,7 @@ def looked_at(changes: Sequence[Change], now: int, blackouts: Sequence[Span]) ->
 
 moments = st.integers(0, 100 * 4).map(lambda steps: NOW - steps * STEP)
 histories = st.lists(st.tuples(moments, st.sampled_from(Status)), max_size=12).map(
-    lambda found: [Change(*one) for one in sorted(dict(found).items())]
+    lambda found: [StatusChange(*one) for one in sorted(dict(found).items())]
 )
 outages = st.lists(st.tuples(moments, st.integers(1, 20)), max_size=5).map(
     lambda found: merged(Span(start, start + steps * STEP) for start, steps in found)
@@ -50,7 +50,7 @@ outages = st.lists(st.tuples(moments, st.integers(1, 20)), max_size=5).map(
 
 
 @given(histories, outages)
-def test_exact(changes: list[Change], blackouts: tuple[Span, ...]) -> None:
+def test_exact(changes: list[StatusChange], blackouts: tuple[Span, ...]) -> None:
     if not changes:
         return
     expected = looked_at(changes, NOW, blackouts)
@@ -60,7 +60,7 @@ def test_exact(changes: list[Change], blackouts: tuple[Span, ...]) -> None:
 
 @given(histories, outages, st.integers(0, 60 * 4))
 def test_what_is_kept_is_enough_for_every_later_moment(
-    changes: list[Change], blackouts: tuple[Span, ...], steps: int
+    changes: list[StatusChange], blackouts: tuple[Span, ...], steps: int
 ) -> None:
     if not changes:
         return
@@ -90,26 +90,26 @@ def test_what_is_kept_is_enough_for_every_later_moment(
     ],
 )
 def test_most_monitors_need_no_memory(statuses: list[Status], kept: int) -> None:
-    changes = [Change(NOW - DAY + index * HOUR, status) for index, status in enumerate(statuses)]
+    changes = [StatusChange(NOW - DAY + index * HOUR, status) for index, status in enumerate(statuses)]
     assert len(past(changes)) == kept
     if not kept:
         assert past(changes) is NOTHING_HAPPENED
 
 
 def test_what_is_older_than_any_window_is_left_out_but_for_the_status_at_its_beginning() -> None:
-    old = [Change(NOW - LONGEST - days * DAY, status) for days, status in ((9, Status.DOWN), (5, Status.UP))]
-    assert past([*old, Change(NOW, Status.DOWN)]) == (old[1], Change(NOW, Status.DOWN))
-    assert past([*old, Change(NOW - LONGEST + 1, Status.DEGRADED), Change(NOW, Status.UP)]) == ()
+    old = [StatusChange(NOW - LONGEST - days * DAY, status) for days, status in ((9, Status.DOWN), (5, Status.UP))]
+    assert past([*old, StatusChange(NOW, Status.DOWN)]) == (old[1], StatusChange(NOW, Status.DOWN))
+    assert past([*old, StatusChange(NOW - LONGEST + 1, Status.DEGRADED), StatusChange(NOW, Status.UP)]) == ()
 
 
 def test_by_hand() -> None:
     changes = (
-        Change(NOW - 10 * DAY, Status.NO_DATA),
-        Change(NOW - 8 * DAY, Status.UP),
-        Change(NOW - 2 * DAY, Status.DOWN),
-        Change(NOW - 1 * DAY - 12 * HOUR, Status.UP),
-        Change(NOW - 12 * HOUR, Status.DOWN),
-        Change(NOW - 6 * HOUR, Status.DEGRADED),
+        StatusChange(NOW - 10 * DAY, Status.NO_DATA),
+        StatusChange(NOW - 8 * DAY, Status.UP),
+        StatusChange(NOW - 2 * DAY, Status.DOWN),
+        StatusChange(NOW - 1 * DAY - 12 * HOUR, Status.UP),
+        StatusChange(NOW - 12 * HOUR, Status.DOWN),
+        StatusChange(NOW - 6 * HOUR, Status.DEGRADED),
     )
     day, week, month, quarter = uptime(changes, Status.DEGRADED, NOW, ())
     assert (day, week) == (18 / 24, (7 * 24 - 18) / (7 * 24))
@@ -122,10 +122,10 @@ def test_by_hand() -> None:
 def test_nothing_counts() -> None:
     assert uptime((), Status.NO_DATA, NOW, ()) is NEVER_COUNTED
     assert uptime((), Status.UP, NOW, ()) is ALWAYS_UP
-    paused = (Change(NOW - 2 * DAY, Status.UP), Change(NOW - DAY, Status.PAUSED))
+    paused = (StatusChange(NOW - 2 * DAY, Status.UP), StatusChange(NOW - DAY, Status.PAUSED))
     assert uptime(paused, Status.PAUSED, NOW, ()) == (None, 1.0, 1.0, 1.0)
 
 
 def test_a_clock_that_was_set_back_makes_no_time() -> None:
-    changes = (Change(NOW - DAY, Status.UP), Change(NOW + HOUR, Status.DOWN))
+    changes = (StatusChange(NOW - DAY, Status.UP), StatusChange(NOW + HOUR, Status.DOWN))
     assert uptime(changes, Status.DOWN, NOW, ()) == (1.0, 1.0, 1.0, 1.0)

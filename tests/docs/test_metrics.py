@@ -11,10 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.core.alert_rule import Severity
 from exporter.core.notification import Hold
 from exporter.core.status import Reason, Status
-from exporter.core.telemetry import Dropped, Fault, Rejection
+from exporter.core.telemetry import Dropped, Fault, RejectReason
 from exporter.ingest.dialects.alertmanager import TAG_LABEL
 from exporter.metrics.exposition.families import FAMILIES
-from exporter.metrics.own.alerts import Alarms
+from exporter.metrics.own.alerts import AlertCollector
 from exporter.metrics.own.blackouts import BlackoutSeconds
 from exporter.metrics.own.telemetry import PREFIX
 from exporter.notify.notifier import Failure
@@ -54,13 +54,13 @@ def shipped() -> dict[str, tuple[str, set[str]]]:
     return found
 
 
-def on_the_board() -> Alarms:
+def on_the_board() -> AlertCollector:
     """Series of alerts and what is owed, with one of each."""
     board = AlertBoard(Mock(), Mock(), Mock(), ManualClock())
     board.firing = {1: Mock(tag="job", rule="down", severity=Severity.CRITICAL)}
     board.queues = [Queue("ops", 1, 0, 0)]
     board.holds = {"ops": Hold("ops", 0, 1, "busy")}
-    return Alarms(board, ManualClock(), PREFIX)
+    return AlertCollector(board, ManualClock(), PREFIX)
 
 
 def blocks(language: str, beginning: str = "") -> list[str]:
@@ -90,8 +90,10 @@ def test_no_metric_is_documented_that_does_not_exist() -> None:
                 assert name in exist, f"{name} in {file.name}"
 
 
-@pytest.mark.parametrize("word", [*Status, *Reason, *Rejection, *Fault, *Dropped, *Failure])
-def test_every_status_and_reason_is_documented(word: Status | Reason | Rejection | Fault | Dropped | Failure) -> None:
+@pytest.mark.parametrize("word", [*Status, *Reason, *RejectReason, *Fault, *Dropped, *Failure])
+def test_every_status_and_reason_is_documented(
+    word: Status | Reason | RejectReason | Fault | Dropped | Failure,
+) -> None:
     assert re.search(rf"^\| `{word.value}` \|", DOCS, re.MULTILINE), word
 
 

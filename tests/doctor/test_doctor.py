@@ -23,7 +23,7 @@ from exporter.core.maintenance import Window
 from exporter.doctor.checks import CHECKS, examine, reach
 from exporter.doctor.checks.configuration import secrets_of
 from exporter.doctor.checks.disk import LITTLE, TOO_LITTLE, file_system_of
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, Result
 from exporter.notify.notifiers import NOTIFIERS, notifier_class
 from exporter.notify.transport.endpoints import Endpoint
@@ -59,7 +59,7 @@ def clock() -> ManualClock:
     return ManualClock(SystemClock().now())
 
 
-class Ward:
+class Installation:
     """An installation whose process has just done all that it should: a replica, a configuration, and its doctor."""
 
     def __init__(self, replica: Replica, url: str, folder: Path) -> None:
@@ -69,7 +69,7 @@ class Ward:
         for one in folder.glob("contract.db*"):
             one.chmod(0o600)
         self._file = folder / "heartbeats.yml"
-        self._opened: list[Patient] = []
+        self._opened: list[DoctorContext] = []
         self.mounts = folder / "mounts"
         self.mounts.write_text("/dev/sda1 / ext4 rw 0 0\n")
         self.configure(CONFIG)
@@ -89,9 +89,9 @@ class Ward:
         Blackouts(self.replica.db, self.clock).stamp(now=True)
         execute(self.replica.db, "UPDATE monitors SET provisioned = (1 = 1)")
 
-    def patient(self, **changes: object) -> Patient:
+    def patient(self, **changes: object) -> DoctorContext:
         loaded = read_config(self._file)
-        patient = Patient(self._file, loaded.settings, clock=self.clock, mounts=self.mounts)
+        patient = DoctorContext(self._file, loaded.settings, clock=self.clock, mounts=self.mounts)
         patient.opened = Database(self._url)
         for name, value in changes.items():
             setattr(patient, name, value)
@@ -120,8 +120,8 @@ class Ward:
 
 
 @pytest.fixture
-def ward(replica: Replica, url: str, tmp_path: Path) -> Iterator[Ward]:
-    ward = Ward(replica, url, tmp_path)
+def ward(replica: Replica, url: str, tmp_path: Path) -> Iterator[Installation]:
+    ward = Installation(replica, url, tmp_path)
     yield ward
     ward.close()
 
@@ -135,7 +135,7 @@ on_sqlite = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 
 
-def test_a_healthy_installation(ward: Ward, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_healthy_installation(ward: Installation, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: ROOMY)
     results = dict(examine(ward.patient(offline=True)))
     assert list(results) == [check.name for check in CHECKS]
@@ -169,7 +169,7 @@ def test_configuration(tmp_path: Path) -> None:
 
 
 @on_sqlite
-def test_permissions(ward: Ward, tmp_path: Path) -> None:
+def test_permissions(ward: Installation, tmp_path: Path) -> None:
     ward.well("permissions")
     secret, other = tmp_path / "secret", tmp_path / "other"
     secret.write_text("secret-in-a-file\n")
@@ -186,14 +186,14 @@ def test_permissions(ward: Ward, tmp_path: Path) -> None:
 
 
 @on_sqlite
-def test_permissions_of_the_database(ward: Ward, file: Path) -> None:
+def test_permissions_of_the_database(ward: Installation, file: Path) -> None:
     ward.well("permissions")
     file.chmod(0o644)
     ward.found("permissions", Result.WARNING, re.escape(str(file)))
 
 
 @on_sqlite
-def test_access(ward: Ward) -> None:
+def test_access(ward: Installation) -> None:
     ward.well("access")
     for address in ("127.0.0.1:1", "[::1]:1", "localhost:1"):
         ward.configure(f'web: {{listen_address: "{address}"}}\n')
@@ -208,7 +208,7 @@ def test_access(ward: Ward) -> None:
 # ── database and disk ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_database_and_schema(ward: Ward, empty_url: str, tmp_path: Path) -> None:
+def test_database_and_schema(ward: Installation, empty_url: str, tmp_path: Path) -> None:
     ward.well("database")
     ward.well("schema")
     before = set(tmp_path.iterdir())
@@ -221,7 +221,7 @@ def test_database_and_schema(ward: Ward, empty_url: str, tmp_path: Path) -> None
     ward.found("schema", Result.PROBLEM, "newer version")
 
 
-def test_a_database_that_is_away(ward: Ward, tmp_path: Path) -> None:
+def test_a_database_that_is_away(ward: Installation, tmp_path: Path) -> None:
     away = f"postgresql://somebody:SESAME@127.0.0.1:{free_port()}/none"
     results = dict(examine(ward.patient(opened=Database(away), offline=True)))
     assert results["database"].result is Result.PROBLEM
@@ -229,7 +229,7 @@ def test_a_database_that_is_away(ward: Ward, tmp_path: Path) -> None:
     assert "SESAME" not in str(results)
 
 
-def test_writing(ward: Ward, url: str) -> None:
+def test_writing(ward: Installation, url: str) -> None:
     ward.well("writing")
     assert execute(ward.replica.db, "SELECT COUNT(*) FROM settings WHERE key = 'doctor'") == [(0,)]
     if url.startswith("sqlite"):
@@ -242,7 +242,7 @@ def test_writing(ward: Ward, url: str) -> None:
 
 
 @on_sqlite
-def test_integrity(ward: Ward, file: Path) -> None:
+def test_integrity(ward: Installation, file: Path) -> None:
     ward.well("integrity")
     for number in range(200):
         ward.replica.add(f"job-{number}")
@@ -258,7 +258,7 @@ def test_integrity(ward: Ward, file: Path) -> None:
 
 
 @on_postgresql
-def test_durability(ward: Ward) -> None:
+def test_durability(ward: Installation) -> None:
     ward.found("durability", Result.PROBLEM, "fsync is off")
 
 
@@ -266,7 +266,7 @@ def test_durability_of_a_server_as_it_should_be() -> None:
     with running(durable=True) as server:
         database = Database(server.create())
         (check,) = (one for one in CHECKS if one.name == "durability")
-        (finding,) = check.look(Patient(None, None, opened=database))
+        (finding,) = check.look(DoctorContext(None, None, opened=database))
         assert finding.result is Result.OK
         database.close()
         kept = []
@@ -274,7 +274,7 @@ def test_durability_of_a_server_as_it_should_be() -> None:
         try:
             for _ in range(most - 7):
                 kept.append(psycopg.connect(server.url("postgres")))
-            (finding,) = check.look(Patient(None, None, opened=database))
+            (finding,) = check.look(DoctorContext(None, None, opened=database))
             assert finding.result is Result.PROBLEM
             assert re.search(r"\d+ of the server's 60 connections are taken", finding.found)
         finally:
@@ -293,7 +293,7 @@ def test_durability_of_a_server_as_it_should_be() -> None:
         ("overlay", "own layer"),
     ],
 )
-def test_file_system(ward: Ward, file: Path, kind: str, said: str) -> None:
+def test_file_system(ward: Installation, file: Path, kind: str, said: str) -> None:
     ward.well("file system")
     ward.mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nhost:/x {file.parent} {kind} rw 0 0\n")
     ward.found("file system", Result.WARNING, said)
@@ -307,7 +307,7 @@ def test_file_systems_are_told_by_the_last_mount() -> None:
 
 
 @on_sqlite
-def test_disk_space(ward: Ward, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_space(ward: Installation, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for free, result in ((LITTLE - 1, Result.WARNING), (TOO_LITTLE - 1, Result.PROBLEM)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: ROOMY._replace(free=free))
         ward.found("disk space", result, "GB free")
@@ -316,7 +316,7 @@ def test_disk_space(ward: Ward, file: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @on_sqlite
-def test_disk_speed(ward: Ward, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_speed(ward: Installation, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(100))
     monkeypatch.setattr("exporter.doctor.checks.disk.time.monotonic", lambda: next(now) * 0.06)
     ward.found("disk speed", Result.WARNING, r"takes 60\.0 ms")
@@ -339,7 +339,7 @@ class Away(SystemClock):
         return super().now() + self._ahead
 
 
-def test_clock(ward: Ward) -> None:
+def test_clock(ward: Installation) -> None:
     ward.well("clock", clock=Away())
     ward.found("clock", Result.WARNING, "behind this machine's", clock=Away(5 * SECOND))
     ward.found("clock", Result.PROBLEM, r"database's clock is 1 min .* behind", clock=Away(MINUTE + 5 * SECOND))
@@ -347,7 +347,7 @@ def test_clock(ward: Ward) -> None:
     ward.found("clock", Result.WARNING, "ahead of this machine's", clock=Away(-5 * SECOND))
 
 
-def test_a_clock_that_is_behind_those_of_others(ward: Ward) -> None:
+def test_a_clock_that_is_behind_those_of_others(ward: Installation) -> None:
     for table, column in (("stamps", "at"), ("heartbeats", "received_at"), ("transitions", "observed_at")):
         before = execute(ward.replica.db, f"SELECT MAX({column}) FROM {table}")[0][0]
         future = SystemClock().now() + 10 * MINUTE
@@ -358,7 +358,7 @@ def test_a_clock_that_is_behind_those_of_others(ward: Ward) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), [(0, 3 * SECOND), (-3 * SECOND, 0), (-1500, 1500)])
-def test_clocks_of_replicas_that_differ(ward: Ward, one: int, other: int) -> None:
+def test_clocks_of_replicas_that_differ(ward: Installation, one: int, other: int) -> None:
     """Each measures how far it is from the database's; on SQLite all are on one machine, and have its clock."""
     measured = ServerClock(ward.replica.db, SystemClock())
     measured.keep("one", one)
@@ -372,7 +372,7 @@ def test_clocks_of_replicas_that_differ(ward: Ward, one: int, other: int) -> Non
     ward.found("clock", Result.WARNING, "the clocks of replicas differ by 3 s", clock=Away())
 
 
-def test_a_replica_that_is_gone_has_no_clock(ward: Ward) -> None:
+def test_a_replica_that_is_gone_has_no_clock(ward: Installation) -> None:
     measured = ServerClock(ward.replica.db, SystemClock())
     measured.keep("gone", 5 * SECOND)
     execute(ward.replica.db, f"UPDATE clocks SET measured_at = {SystemClock().now() - 6 * MINUTE}")
@@ -384,7 +384,7 @@ def test_a_replica_that_is_gone_has_no_clock(ward: Ward) -> None:
     ("said", "result"), [("yes", Result.OK), ("no", Result.WARNING), ("", Result.SKIPPED), (None, Result.SKIPPED)]
 )
 def test_clock_synchronisation(
-    ward: Ward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, result: Result
+    ward: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, result: Result
 ) -> None:
     """systemd is not there in tests; a program in its place says what it would."""
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -396,7 +396,7 @@ def test_clock_synchronisation(
     assert finding.result is result
 
 
-def test_presence_lease_and_evaluation(ward: Ward) -> None:
+def test_presence_lease_and_evaluation(ward: Installation) -> None:
     for name in ("presence", "lease", "evaluation"):
         ward.well(name)
     ward.clock.advance(HOUR)
@@ -412,14 +412,14 @@ def test_presence_lease_and_evaluation(ward: Ward) -> None:
     ward.well("presence")
 
 
-def test_where_nobody_ever_was(ward: Ward) -> None:
+def test_where_nobody_ever_was(ward: Installation) -> None:
     execute(ward.replica.db, "UPDATE stamps SET at = NULL")
     execute(ward.replica.db, "DELETE FROM leases")
     ward.found("presence", Result.PROBLEM, "ever")
     ward.found("lease", Result.PROBLEM, "ever evaluated")
 
 
-def test_monitors(ward: Ward) -> None:
+def test_monitors(ward: Installation) -> None:
     ward.well("monitors")
     for number in range(12):
         ward.replica.add(f"silent-{number:02}")
@@ -434,7 +434,7 @@ def test_monitors(ward: Ward) -> None:
     ward.found("monitors", Result.WARNING, "there is none")
 
 
-def test_maintenances(ward: Ward) -> None:
+def test_maintenances(ward: Installation) -> None:
     ward.well("maintenances")
     rule = "FREQ=MONTHLY;INTERVAL=0;BYDAY=MO;BYMONTHDAY=1"  # an earlier version took it
     database = ward.patient().database
@@ -446,7 +446,7 @@ def test_maintenances(ward: Ward) -> None:
     ward.well("maintenances")
 
 
-def test_provisioning(ward: Ward) -> None:
+def test_provisioning(ward: Installation) -> None:
     ward.well("provisioning")
     ward.configure("monitors: [{tag: new, secret: s}]\n")
     ward.found("provisioning", Result.WARNING, "not there yet: new; still there: job")
@@ -458,7 +458,7 @@ def test_provisioning(ward: Ward) -> None:
 OPS = 'notifiers: [{{name: ops, type: webhook, url: "http://127.0.0.1:{port}/path-of-the-hook"}}]\n'
 
 
-def owed(ward: Ward, notifier: str, state: str, created_at: int, key: str) -> None:
+def owed(ward: Installation, notifier: str, state: str, created_at: int, key: str) -> None:
     table = ward.replica.db.tables.notifications
     ended = created_at if state == "dead" else None
     row = {"key": key, "notifier": notifier, "event": "TRIGGERED", "state": state, "sealed": True, "attempts": 3}
@@ -467,7 +467,7 @@ def owed(ward: Ward, notifier: str, state: str, created_at: int, key: str) -> No
         table.insert(**row, **moments, ended_at=ended, failure="connect", error="refused").execute()
 
 
-def test_outbox(ward: Ward) -> None:
+def test_outbox(ward: Installation) -> None:
     ward.configure(CONFIG + OPS.format(port=1))
     ward.well("outbox")
     now = ward.clock.now()
@@ -484,7 +484,7 @@ def test_outbox(ward: Ward) -> None:
     ward.found("outbox", Result.WARNING, "owed to gone")
 
 
-def test_a_notifier_that_waits_for_its_receiver(ward: Ward) -> None:
+def test_a_notifier_that_waits_for_its_receiver(ward: Installation) -> None:
     ward.configure(CONFIG + OPS.format(port=1))
     now = ward.clock.now()
     hold = f"'ops', {now - MINUTE}, {now + 12 * MINUTE}, 'hooks.example.org answered 429'"
@@ -494,7 +494,7 @@ def test_a_notifier_that_waits_for_its_receiver(ward: Ward) -> None:
     ward.well("outbox")
 
 
-def test_rules(ward: Ward) -> None:
+def test_rules(ward: Installation) -> None:
     ward.configure(CONFIG + "alerts: [{name: down, notify: ops}]\n" + OPS.format(port=1))
     ward.well("rules")
     ward.configure(CONFIG + "alerts: [{name: down}]\n")
@@ -509,7 +509,7 @@ def test_rules(ward: Ward) -> None:
 
 
 @on_sqlite
-def test_notifiers(ward: Ward) -> None:
+def test_notifiers(ward: Installation) -> None:
     with Receiver(answer()) as receiver:
         ward.configure(CONFIG + OPS.format(port=receiver.port))
         ward.well("notifiers")
@@ -524,7 +524,7 @@ def test_notifiers(ward: Ward) -> None:
 
 
 @on_sqlite
-def test_notifiers_by_tls(ward: Ward, tmp_path: Path) -> None:
+def test_notifiers_by_tls(ward: Installation, tmp_path: Path) -> None:
     context, certificate = self_signed(tmp_path)
     hook = 'notifiers: [{{name: ops, type: webhook, url: "https://localhost:{port}/x"{more}}}]\n'
     with Receiver(answer(), tls=context) as receiver:
@@ -540,7 +540,7 @@ def test_notifiers_by_tls(ward: Ward, tmp_path: Path) -> None:
 
 
 @on_sqlite
-def test_private_addresses_and_proxies(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_private_addresses_and_proxies(ward: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     with Receiver(answer()) as receiver:
         text = OPS.format(port=receiver.port).replace("name: ops", "name: ops, allow_private_addresses: false")
         ward.configure(CONFIG + text)
@@ -556,7 +556,7 @@ def test_private_addresses_and_proxies(ward: Ward, monkeypatch: pytest.MonkeyPat
 
 
 @on_sqlite
-def test_one_that_does_not_answer_holds_up_nobody(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_does_not_answer_holds_up_nobody(ward: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reach, "ALL", 0.5)
     over = threading.Event()
     real = reach.look
@@ -589,7 +589,7 @@ def test_every_notifier_tells_where_it_connects_to(type: str) -> None:
 
 
 @on_sqlite
-def test_self_heartbeat(ward: Ward) -> None:
+def test_self_heartbeat(ward: Installation) -> None:
     ward.found("self heartbeat", Result.SKIPPED, "who watches the exporter")
     closed = free_port()
     ward.configure(CONFIG + f'self_heartbeat: {{url: "http://127.0.0.1:{closed}/path-of-ours"}}\n')
@@ -597,7 +597,7 @@ def test_self_heartbeat(ward: Ward) -> None:
 
 
 @on_sqlite
-def test_service(ward: Ward) -> None:
+def test_service(ward: Installation) -> None:
     ward.found("service", Result.PROBLEM, "does not answer: no connection", url=f"http://127.0.0.1:{free_port()}")
     with Receiver(answer(200, b'{"status": "OK"}')) as receiver:
         ward.well("service", url=receiver.url)
@@ -611,7 +611,7 @@ def test_service(ward: Ward) -> None:
 
 
 @on_sqlite
-def test_external_address(ward: Ward) -> None:
+def test_external_address(ward: Installation) -> None:
     ward.found("external address", Result.SKIPPED, "not set")
     with Receiver(answer(200)) as receiver:
         ward.configure(f"web: {{external_url: {receiver.url}}}\n")
@@ -625,7 +625,7 @@ def test_external_address(ward: Ward) -> None:
 # ── all of them ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_no_secret_is_told(ward: Ward, url: str, tmp_path: Path) -> None:
+def test_no_secret_is_told(ward: Installation, url: str, tmp_path: Path) -> None:
     notifiers = []
     for number, type in enumerate(sorted(NOTIFIERS)):
         options = entry(type).options(f"http://127.0.0.1:{free_port()}")

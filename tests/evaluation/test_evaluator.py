@@ -286,7 +286,7 @@ def test_a_burst_of_deadlines(replica: Replica, clock: ManualClock) -> None:
     replica.refresh()
     assert replica.evaluator.evaluate_due() == 1700
     for watched in replica.fleet:
-        assert watched.standing.status.value == "NO_DATA"
+        assert watched.current.status.value == "NO_DATA"
 
 
 class Frontier(Silent):

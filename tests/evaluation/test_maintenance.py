@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from exporter.app.outages import Presence
+from exporter.app.outages import OutageTracker
 from exporter.core.alert_rule import AlertRule, Selector
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import Conflict, NotFound
@@ -22,7 +22,7 @@ class Planned(Replica):
     """A replica that knows of windows."""
 
     def begin(self) -> "Planned":
-        self.presence = Presence(self.db, self.fleet, self.clock, CollectorRegistry())
+        self.presence = OutageTracker(self.db, self.fleet, self.clock, CollectorRegistry())
         self.maintenances = Maintenances(self.db, self.clock)
         self.evaluator = Evaluator(
             self.db,

@@ -15,7 +15,7 @@ from tests.support.replica import Replica
 def of(replica: Replica, tag: str = "job") -> Ratios:
     watched = replica.fleet.get(tag)
     assert watched is not None
-    return uptime(watched.past, watched.standing.status, replica.clock.now(), replica.fleet.calendar.blackouts)
+    return uptime(watched.past, watched.current.status, replica.clock.now(), replica.fleet.calendar.blackouts)
 
 
 def fails_for(replica: Replica, milliseconds: int, tag: str = "job") -> None:
@@ -55,7 +55,7 @@ def test_a_start_and_another_process_know_the_same(job: Replica, other: Replica,
     watched = job.fleet.get("job")
     assert watched is not None
     assert loaded.past == watched.past != NOTHING_HAPPENED
-    (unread,) = load(job.db, pasts=False)
+    (unread,) = load(job.db, histories=False)
     assert unread.past == NOTHING_HAPPENED
 
 
@@ -103,5 +103,5 @@ def test_many_monitors_at_once(replica: Replica, clock: ManualClock) -> None:
     replica.evaluator.evaluate_due()
     clock.advance(4 * MINUTE)
     replica.evaluator.evaluate_due()
-    assert {watched.standing.status for watched in replica.fleet} == {Status.DOWN}
+    assert {watched.current.status for watched in replica.fleet} == {Status.DOWN}
     assert [of(replica, tag)[0] for tag in tags] == pytest.approx([0.5] * len(tags), abs=1e-4)

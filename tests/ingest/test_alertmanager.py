@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.fleet import Fleet, Watched
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import Kind
 from exporter.core.monitor import Monitor
 from exporter.core.secret import digest
 from exporter.core.status import Reason, Status
-from exporter.core.telemetry import Rejection
-from exporter.core.timeline import Standing
+from exporter.core.telemetry import RejectReason
+from exporter.core.timeline import CurrentStatus
 from exporter.ingest.body import KEPT, Body
 from exporter.ingest.credentials import Authenticator
-from exporter.ingest.dialect import Refused, Request, Signal
+from exporter.ingest.dialect import Beat, Refused, Request
 from exporter.ingest.dialects.alertmanager import READ, AlertmanagerDialect
 
 KEY = b"k" * 32
@@ -28,9 +28,9 @@ SECRETS = {"watchdog": SECRET, "eu": SECRET, "us": SECRET, "private": OTHER_SECR
 class FakeRequest:
     def __init__(self, rest: str, query: str, authorization: str | None, body: bytes, stalled: bool) -> None:
         fleet = Fleet()
-        standing = Standing(Status.NO_DATA, Reason.NEVER_RECEIVED, 0)
+        current = CurrentStatus(Status.NO_DATA, Reason.NEVER_RECEIVED, 0)
         fleet.update(
-            Watched(id, Monitor(tag=tag), digest(secret, KEY), standing)
+            FleetMonitor(id, Monitor(tag=tag), digest(secret, KEY), current)
             for id, (tag, secret) in enumerate(SECRETS.items())
         )
         self.rest, self.query, self.received_at = rest, query, 1000
@@ -40,9 +40,9 @@ class FakeRequest:
     def header(self, name: str) -> str | None:
         return self._authorization if name == "Authorization" else None
 
-    def authenticate(self, tag: str, secret: str) -> Watched | None:
+    def authenticate(self, tag: str, secret: str) -> FleetMonitor | None:
         found = self._authenticator.check(tag, secret)
-        return found if isinstance(found, Watched) else None
+        return found if isinstance(found, FleetMonitor) else None
 
     @property
     def has_body(self) -> bool:
@@ -58,7 +58,7 @@ def read(
     query: str = "",
     authorization: str | None = None,
     stalled: bool = False,
-) -> Sequence[Signal]:
+) -> Sequence[Beat]:
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     request: Request = FakeRequest(rest, query, authorization, sent, stalled)
     return asyncio.run(AlertmanagerDialect().read(request))
@@ -73,12 +73,12 @@ def post(*alerts: object) -> dict[str, object]:
     return {"receiver": "watchdog", "status": "firing", "alerts": list(alerts), "groupLabels": {}, "version": "4"}
 
 
-def beaten(signals: Sequence[Signal]) -> list[str]:
+def beaten(signals: Sequence[Beat]) -> list[str]:
     assert all(signal.beat.kind is Kind.SUCCESS and signal.beat.received_at == 1000 for signal in signals)
     return [signal.watched.monitor.tag for signal in signals]
 
 
-def answer(signals: Sequence[Signal]) -> Mapping[str, object]:
+def answer(signals: Sequence[Beat]) -> Mapping[str, object]:
     said = json.loads(AlertmanagerDialect().answer(signals))
     assert isinstance(said, dict)
     assert said["status"] == "OK"
@@ -110,7 +110,7 @@ def test_wrong_is_wrong_whatever_is_sent(rest: str) -> None:
     for body in (post(alert()), b"nonsense", b"", post(alert("resolved"))):
         with pytest.raises(Refused) as raised:
             read(body, rest)
-        assert (raised.value.status, raised.value.reason, raised.value.hint) == (404, Rejection.WRONG_SECRET, None)
+        assert (raised.value.status, raised.value.reason, raised.value.hint) == (404, RejectReason.WRONG_SECRET, None)
 
 
 def test_a_resolved_alert_is_no_heartbeat() -> None:
@@ -175,7 +175,7 @@ def test_a_name_that_no_label_has_is_left_out() -> None:
 def test_what_is_not_understood_is_refused_so_that_alertmanager_says_so(body: bytes) -> None:
     with pytest.raises(Refused) as raised:
         read(body)
-    assert (raised.value.status, raised.value.reason) == (400, Rejection.UNREADABLE_BODY)
+    assert (raised.value.status, raised.value.reason) == (400, RejectReason.UNREADABLE_BODY)
     assert raised.value.hint is not None
     assert SECRET not in str(raised.value) + raised.value.hint
 

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from exporter.core.errors import StorageUnavailable
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.monitor import Monitor
 from exporter.core.secret import digest
 from exporter.core.status import Reason, Status
-from exporter.core.telemetry import Rejection, Silent
-from exporter.core.timeline import Standing
+from exporter.core.telemetry import RejectReason, Silent
+from exporter.core.timeline import CurrentStatus
 from exporter.ingest.app import Express
 from exporter.ingest.credentials import Authenticator
 from exporter.ingest.dialects.native import HeartbeatDialect
@@ -49,9 +49,9 @@ class FakeRecorder:
 
 class Counts(Silent):
     def __init__(self) -> None:
-        self.rejected: list[Rejection] = []
+        self.rejected: list[RejectReason] = []
 
-    def heartbeat_rejected(self, reason: Rejection) -> None:
+    def heartbeat_rejected(self, reason: RejectReason) -> None:
         self.rejected.append(reason)
 
 
@@ -60,7 +60,7 @@ class Outcome(NamedTuple):
     headers: list[tuple[bytes, bytes]]
     body: bytes
     recorded: list[tuple[str, Heartbeat]]
-    rejected: list[Rejection]
+    rejected: list[RejectReason]
     observed: list[tuple[str, str, int]]
 
 
@@ -81,8 +81,8 @@ async def _answer(asked: Asked, express: bool, fate: StorageUnavailable | str | 
     world, telemetry, dialect = World(), Counts(), HeartbeatDialect()
     waiters = Waiters(asyncio.get_running_loop(), world.clock)
     recorder = FakeRecorder(waiters, fate)
-    standing = Standing(Status.UP, Reason.ON_TIME, 0)
-    world.fleet.update([Watched(1, Monitor(tag="job"), digest(SECRET, KEY), standing)])
+    current = CurrentStatus(Status.UP, Reason.ON_TIME, 0)
+    world.fleet.update([FleetMonitor(1, Monitor(tag="job"), digest(SECRET, KEY), current)])
     ingest = None if fate == "starting" else Ingest(Authenticator(world.fleet, KEY), recorder, waiters)  # type: ignore[arg-type]
     receiver = Receiver(dialect, world.clock, telemetry, lambda: ingest, lambda request: "client", Guesses(world.clock))
     web = create_app(replace(world.parts(), ingest=[(receiver.route, receiver)]))
@@ -196,7 +196,9 @@ def test_a_dialect_may_ask_for_headers_that_are_not_there() -> None:
             return await super().read(request)
 
     world = World()
-    world.fleet.update([Watched(1, Monitor(tag="job"), digest(SECRET, KEY), Standing(Status.UP, Reason.ON_TIME, 0))])
+    world.fleet.update(
+        [FleetMonitor(1, Monitor(tag="job"), digest(SECRET, KEY), CurrentStatus(Status.UP, Reason.ON_TIME, 0))]
+    )
 
     async def run(headers: Iterable[tuple[bytes, bytes]]) -> bool:
         waiters = Waiters(asyncio.get_running_loop(), world.clock)

@@ -7,22 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.fleet import Fleet, Watched
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.monitor import Monitor
 from exporter.core.secret import digest, make_secret
 from exporter.core.status import Reason, Status
-from exporter.core.telemetry import Rejection
-from exporter.core.timeline import Standing
+from exporter.core.telemetry import RejectReason
+from exporter.core.timeline import CurrentStatus
 from exporter.ingest.body import KEPT, Body
 from exporter.ingest.credentials import Authenticator
-from exporter.ingest.dialect import Refused, Request, Signal
+from exporter.ingest.dialect import Beat, Refused, Request
 from exporter.ingest.dialects import DIALECTS, all_dialects
 from exporter.ingest.dialects.native import HeartbeatDialect
 
 KEY = b"k" * 32
 SECRET = "s3cret:with~odd-chars"  # a colon in a secret is its own business
-WATCHED = Watched(1, Monitor(tag="job"), digest(SECRET, KEY), Standing(Status.NO_DATA, Reason.NEVER_RECEIVED, 0))
+WATCHED = FleetMonitor(
+    1, Monitor(tag="job"), digest(SECRET, KEY), CurrentStatus(Status.NO_DATA, Reason.NEVER_RECEIVED, 0)
+)
 
 
 class FakeRequest:
@@ -36,9 +38,9 @@ class FakeRequest:
     def header(self, name: str) -> str | None:
         return self._authorization if name == "Authorization" else None
 
-    def authenticate(self, tag: str, secret: str) -> Watched | None:
+    def authenticate(self, tag: str, secret: str) -> FleetMonitor | None:
         found = self._authenticator.check(tag, secret)
-        return found if isinstance(found, Watched) else None
+        return found if isinstance(found, FleetMonitor) else None
 
     @property
     def has_body(self) -> bool:
@@ -48,7 +50,7 @@ class FakeRequest:
         return Body(self._body[:keep], len(self._body) > keep)
 
 
-def read(rest: str, query: str = "", authorization: str | None = None, body: bytes = b"") -> Signal:
+def read(rest: str, query: str = "", authorization: str | None = None, body: bytes = b"") -> Beat:
     request: Request = FakeRequest(rest, query, authorization, body)
     signals = asyncio.run(HeartbeatDialect().read(request))
     assert len(signals) == 1
@@ -123,7 +125,7 @@ def test_wrong_is_wrong(rest: str) -> None:
 def test_an_unknown_suffix_is_no_success_and_only_those_who_know_the_secret_are_told(suffix: str) -> None:
     with pytest.raises(Refused) as raised:
         read(f"job:{SECRET}{suffix}")
-    assert raised.value.reason is Rejection.UNKNOWN_SUFFIX
+    assert raised.value.reason is RejectReason.UNKNOWN_SUFFIX
     assert raised.value.hint is not None
     with pytest.raises(Refused) as raised:
         read(f"job:wrong{suffix}")
@@ -179,9 +181,9 @@ def test_an_unknown_tag_is_worked_on_like_a_wrong_secret() -> None:
     fleet.update([WATCHED])
     authenticator = Authenticator(fleet, KEY)
     assert authenticator.check("job", SECRET) is WATCHED
-    assert authenticator.check("job", "x") is Rejection.WRONG_SECRET
-    assert authenticator.check("nobody", SECRET) is Rejection.UNKNOWN_TAG
-    assert authenticator.check("nobody", "") is Rejection.UNKNOWN_TAG
+    assert authenticator.check("job", "x") is RejectReason.WRONG_SECRET
+    assert authenticator.check("nobody", SECRET) is RejectReason.UNKNOWN_TAG
+    assert authenticator.check("nobody", "") is RejectReason.UNKNOWN_TAG
 
 
 def test_secrets_are_long_and_fit_a_url() -> None:

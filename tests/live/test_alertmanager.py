@@ -14,7 +14,7 @@ from exporter.core.clock import MINUTE, SECOND, SystemClock
 from exporter.notify.notifier import DeliveryFailed, Failure
 from exporter.notify.notifiers.alertmanager import AlertmanagerNotifier, AlertmanagerOptions, labels_of
 from exporter.notify.samples import SAMPLE_SITE, nasty_samples, sample
-from exporter.presentation.message import Event, Facts, Message
+from exporter.presentation.message import AlertSnapshot, Event, Message
 from tests.conftest import ManualClock
 from tests.live.conftest import curl, eventually, free_port
 from tests.support.receivers import Receiver, answer
@@ -75,7 +75,7 @@ def alarm(count: int = 1) -> Message:
     return sample(Event.TRIGGERED, at=SystemClock().now() - 30 * SECOND, count=count)
 
 
-def over(facts: Facts, after: int = 20 * SECOND) -> Facts:
+def over(facts: AlertSnapshot, after: int = 20 * SECOND) -> AlertSnapshot:
     return facts.model_copy(update={"resolved_at": facts.triggered_at + after})
 
 

@@ -23,13 +23,13 @@ from prometheus_client.utils import floatToGoString
 
 from exporter.core.clock import DAY
 from exporter.core.exclusions import Calendar
-from exporter.core.fleet import Fleet, Watched
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
-from exporter.core.timeline import Standing
-from exporter.core.uptime import Change
+from exporter.core.timeline import CurrentStatus
+from exporter.core.uptime import StatusChange
 from exporter.metrics.exposition import renderer as module
 from exporter.metrics.exposition.families import FAMILIES
 from exporter.metrics.exposition.format import go_count, go_float, go_seconds
@@ -69,7 +69,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
     fleet = Fleet()
     tags = draw(st.lists(st.text("abcXYZ09._-", min_size=1, max_size=8), unique=True, max_size=5))
     fleet.update(
-        Watched(
+        FleetMonitor(
             number,
             Monitor(
                 tag=tag,
@@ -81,7 +81,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
                 labels=tuple(sorted(draw(st.dictionaries(st.text("abz_", min_size=1), TEXTS, max_size=2)).items())),
             ),
             b"",
-            Standing(draw(st.sampled_from(Status)), Reason.LATE, draw(st.integers(0, 4_000_000_000_000))),
+            CurrentStatus(draw(st.sampled_from(Status)), Reason.LATE, draw(st.integers(0, 4_000_000_000_000))),
             draw(states()),
         )
         for number, tag in enumerate(tags)
@@ -152,7 +152,7 @@ def test_what_is_kept_never_shows(data: st.DataObject) -> None:
         match data.draw(st.integers(0, 4)):
             case 0:
                 fleet.update(
-                    [Watched(hash(one.monitor.tag), one.monitor, b"", one.standing, one.state) for one in other],
+                    [FleetMonitor(hash(one.monitor.tag), one.monitor, b"", one.current, one.state) for one in other],
                     removed=[one.id for one in fleet][: data.draw(st.integers(0, 3))],
                 )
             case 1:
@@ -160,7 +160,7 @@ def test_what_is_kept_never_shows(data: st.DataObject) -> None:
                     watched.state = data.draw(states())
             case 2:
                 for watched in list(fleet)[::2]:
-                    watched.standing = Standing(data.draw(st.sampled_from(Status)), Reason.LATE, 5)
+                    watched.current = CurrentStatus(data.draw(st.sampled_from(Status)), Reason.LATE, 5)
             case 4:
                 fleet.use(Calendar(tuple(data.draw(st.lists(BLACKOUTS, max_size=1)))))
             case 3:
@@ -171,8 +171,8 @@ def test_what_is_kept_never_shows(data: st.DataObject) -> None:
         assert b"".join(kept.render(Format.TEXT)) == rendered(fleet, clock, Format.TEXT)
 
 
-def plain(numbers: range) -> list[Watched]:
-    return [Watched(n, Monitor(tag=f"t{n}"), b"", Standing(Status.UP, Reason.ON_TIME, 1)) for n in numbers]
+def plain(numbers: range) -> list[FleetMonitor]:
+    return [FleetMonitor(n, Monitor(tag=f"t{n}"), b"", CurrentStatus(Status.UP, Reason.ON_TIME, 1)) for n in numbers]
 
 
 def test_a_monitor_that_comes_leaves_the_other_blocks_as_they_are(clock: ManualClock) -> None:
@@ -180,7 +180,7 @@ def test_a_monitor_that_comes_leaves_the_other_blocks_as_they_are(clock: ManualC
     fleet.update(plain(range(5_000)))
     exposition = Exposition(fleet, clock)
     before = set(exposition.render(Format.TEXT, frozenset({"heartbeat_info"})))
-    fleet.update([Watched(9_999, Monitor(tag="a-first"), b"", Standing(Status.UP, Reason.ON_TIME, 1))])
+    fleet.update([FleetMonitor(9_999, Monitor(tag="a-first"), b"", CurrentStatus(Status.UP, Reason.ON_TIME, 1))])
     after = set(exposition.render(Format.TEXT, frozenset({"heartbeat_info"})))
     assert len(before) > 20
     assert len(after - before) <= 2
@@ -212,7 +212,7 @@ def test_scrapes_side_by_side_while_heartbeats_arrive() -> None:
             turn += 1
             for watched in fleet:
                 watched.state = apply(watched.state, [Heartbeat(Kind.SUCCESS, START)])
-                watched.standing = Standing(Status.DOWN, Reason.MISSED, START)
+                watched.current = CurrentStatus(Status.DOWN, Reason.MISSED, START)
             fleet.update(
                 plain(range(1_000, 1_010)) if turn % 2 else (), removed=() if turn % 2 else range(1_000, 1_010)
             )
@@ -267,7 +267,7 @@ def golden_fleet() -> Fleet:
         (Monitor(tag="window"), Status.MAINTENANCE, Reason.ON_TIME, late),
     ]
     fleet.update(
-        Watched(number, monitor, b"", Standing(status, reason, START - 60_000), state)
+        FleetMonitor(number, monitor, b"", CurrentStatus(status, reason, START - 60_000), state)
         for number, (monitor, status, reason, state) in enumerate(rows)
     )
     return fleet
@@ -346,11 +346,15 @@ def test_one_name_brings_one_family(name: str, family: str, clock: ManualClock) 
 def test_uptime_is_made_anew_once_a_minute_and_whenever_something_happens(clock: ManualClock) -> None:
     fleet, now = Fleet(), clock.now()
     fleet.update(
-        Watched(number, Monitor(tag=f"job-{number}"), b"", Standing(Status.UP, Reason.ON_TIME, now - DAY))
+        FleetMonitor(number, Monitor(tag=f"job-{number}"), b"", CurrentStatus(Status.UP, Reason.ON_TIME, now - DAY))
         for number in range(3)
     )
     one = fleet.all()[1]
-    one.past = (Change(now - 2 * DAY, Status.UP), Change(now - DAY, Status.DOWN), Change(now - DAY // 2, Status.UP))
+    one.past = (
+        StatusChange(now - 2 * DAY, Status.UP),
+        StatusChange(now - DAY, Status.DOWN),
+        StatusChange(now - DAY // 2, Status.UP),
+    )
     exposition = Exposition(fleet, clock)
 
     def shown() -> bytes:
@@ -382,8 +386,8 @@ def test_uptime_is_made_anew_once_a_minute_and_whenever_something_happens(clock:
     # A blackout, and a change of status, are known at once.
     fleet.use(Calendar((Span(now - DAY, now - DAY // 2),)))
     assert second != shown() == exact()
-    one.standing = Standing(Status.DOWN, Reason.MISSED, clock.now())
-    one.past = (*one.past, Change(clock.now(), Status.DOWN))
+    one.current = CurrentStatus(Status.DOWN, Reason.MISSED, clock.now())
+    one.past = (*one.past, StatusChange(clock.now(), Status.DOWN))
     clock.advance(30_000)
     assert shown() == exact()
     clock.step(-90_000)

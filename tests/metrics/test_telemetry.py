@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 
-from exporter.core.fleet import Fleet, Watched
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
-from exporter.core.telemetry import Dropped, Fault, Rejection, Silent, Telemetry
-from exporter.core.timeline import Standing
+from exporter.core.telemetry import Dropped, Fault, RejectReason, Silent, Telemetry
+from exporter.core.timeline import CurrentStatus
 from exporter.metrics.own.telemetry import PREFIX, ExporterTelemetry
 
 
@@ -59,7 +59,7 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
     ),
     "refusal_delayed": (lambda telemetry: telemetry.refusal_delayed(), {"refusals_delayed_total": 1}),
     "heartbeat_rejected": (
-        lambda telemetry: telemetry.heartbeat_rejected(Rejection.WRONG_SECRET),
+        lambda telemetry: telemetry.heartbeat_rejected(RejectReason.WRONG_SECRET),
         {"heartbeats_rejected_total{reason=wrong_secret}": 1, "heartbeats_rejected_total{reason=unknown_tag}": 0},
     ),
     "request_refused": (
@@ -195,7 +195,7 @@ def test_what_goes_down_again() -> None:
 
 def test_labels_with_known_values_are_there_from_the_start() -> None:
     values = Watching().values()
-    for reason in Rejection:
+    for reason in RejectReason:
         assert values[f"heartbeats_rejected_total{{reason={reason.value}}}"] == 0
     for status in Status:
         assert values[f"transitions_total{{status={status.value}}}"] == 0
@@ -206,7 +206,7 @@ def test_labels_with_known_values_are_there_from_the_start() -> None:
 def test_monitors_are_counted_when_scraped() -> None:
     watching = Watching()
     for id, status in enumerate([Status.UP, Status.UP, Status.DOWN]):
-        watching.fleet.update([Watched(id, Monitor(tag=f"t{id}"), b"", Standing(status, Reason.ON_TIME, 1))])
+        watching.fleet.update([FleetMonitor(id, Monitor(tag=f"t{id}"), b"", CurrentStatus(status, Reason.ON_TIME, 1))])
     values = watching.values()
     assert (values["monitors{status=UP}"], values["monitors{status=DOWN}"]) == (2, 1)
     assert values["monitors{status=PAUSED}"] == 0

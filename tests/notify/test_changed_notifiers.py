@@ -12,8 +12,8 @@ from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Kind
 from exporter.core.notification import NotificationState
 from exporter.core.telemetry import Silent
-from exporter.notify.dispatcher import Sender
-from exporter.notify.worker import Channel
+from exporter.notify.dispatcher import Dispatcher
+from exporter.notify.worker import DeliveryWorker
 from exporter.presentation.message import Message, Site
 from tests.alerting.test_evaluator import DOWN, Scripted, busy
 from tests.support.replica import DEADLINE, Replica
@@ -36,9 +36,9 @@ class Reloaded:
     """A sender whose notifier is changed by each `reload`."""
 
     def __init__(self, replica: Replica) -> None:
-        self.made: list[Channel] = []
+        self.made: list[DeliveryWorker] = []
         self._replica = replica
-        self._sender = Sender(
+        self._sender = Dispatcher(
             replica.deliveries,
             replica.notifications,
             replica.lease,
@@ -66,7 +66,7 @@ class Reloaded:
             channel.stop()
             channel.join(DEADLINE)
 
-    def _channel(self, settings: NotifierSettings) -> Channel:
+    def _channel(self, settings: NotifierSettings) -> DeliveryWorker:
         assert self._notifier is not None
         self.made.append(self._replica.channel(self._notifier, changed=bool(self.made)))
         return self.made[-1]

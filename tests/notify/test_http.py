@@ -15,7 +15,7 @@ from exporter.app.log_setup import set_up_logging
 from exporter.config.alert_models import NotifierOptions
 from exporter.notify.notifier import DeliveryFailed, Failure
 from exporter.notify.transport.connections import is_public
-from exporter.notify.transport.http import Answer, HttpClient
+from exporter.notify.transport.http import HttpClient, HttpResponse
 from tests.support.receivers import (
     DRIPPING_BODY,
     DRIPPING_HEAD,
@@ -52,7 +52,7 @@ def options(timeout: str = "500ms", private: bool = True) -> NotifierOptions:
     return NotifierOptions(name="n", type="t", timeout=timeout, allow_private_addresses=private)
 
 
-def send(url: str, client: HttpClient | None = None, method: str = "POST") -> Answer:
+def send(url: str, client: HttpClient | None = None, method: str = "POST") -> HttpResponse:
     return (client or HttpClient(options())).send(method, url, key="key-1", json={"text": "héllo 🔥"})
 
 
@@ -66,7 +66,7 @@ def failure(url: str, client: HttpClient | None = None) -> DeliveryFailed:
 
 def test_what_is_sent(receiver: Receiver) -> None:
     receiver.behave(answer(202, "  taken\nwith  thanks "))
-    assert send(f"{receiver.url}/a/b?c=d") == Answer(202, "taken with thanks")
+    assert send(f"{receiver.url}/a/b?c=d") == HttpResponse(202, "taken with thanks")
     (request,) = receiver.received
     assert (request.method, request.target, request.json) == ("POST", "/a/b?c=d", {"text": "héllo 🔥"})
     assert request.headers["idempotency-key"] == "key-1"

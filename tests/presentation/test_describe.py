@@ -2,18 +2,18 @@
 
 import pytest
 
-from exporter.core.alert import Ending
+from exporter.core.alert import ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import DAY, HOUR, MINUTE
 from exporter.core.status import Reason, Status
 from exporter.notify.samples import SAMPLE_AT, SAMPLE_SITE, nasty_samples, sample, samples
 from exporter.presentation.describe import COLORS, color, headline, icon, listing, plain_text
-from exporter.presentation.message import Event, Facts, Message, Site
+from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 from exporter.presentation.text import readable
 
 
 def about(event: Event = Event.TRIGGERED, **changes: object) -> Message:
-    facts = Facts(
+    facts = AlertSnapshot(
         alert_id="1",
         rule="backup-missed",
         severity=Severity.CRITICAL,
@@ -49,9 +49,12 @@ OVER = {"resolved_at": SAMPLE_AT + 47 * MINUTE, "at": SAMPLE_AT + 47 * MINUTE}
         ),
         (about(Event.REPEATED, at=SAMPLE_AT + 4 * HOUR), "Still DOWN: Nightly backup, missed, 4 h 12 min late"),
         (about(Event.RESOLVED, **OVER), "Recovered: Nightly backup was DOWN for 47 min"),
-        (about(Event.RESOLVED, **OVER, ending=Ending.RECOVERED), "Recovered: Nightly backup was DOWN for 47 min"),
         (
-            about(Event.RESOLVED, **OVER, ending=Ending.RULE_REMOVED),
+            about(Event.RESOLVED, **OVER, ending=ResolveReason.RECOVERED),
+            "Recovered: Nightly backup was DOWN for 47 min",
+        ),
+        (
+            about(Event.RESOLVED, **OVER, ending=ResolveReason.RULE_REMOVED),
             "Ended: Nightly backup, the rule was removed; it was DOWN for 47 min",
         ),
         (about(name="two\nlines \x1b[31mred\x1b[0m"), "DOWN: two lines red, missed, 12 min late"),
@@ -132,15 +135,15 @@ def test_a_list_ends_where_there_is_no_room() -> None:
 
 
 def test_an_alert_that_merely_ended_is_not_green() -> None:
-    for ending in Ending:
+    for ending in ResolveReason:
         message = about(Event.RESOLVED, **OVER, ending=ending)
-        recovered = ending is Ending.RECOVERED
+        recovered = ending is ResolveReason.RECOVERED
         assert (icon(message) == "🟢") is recovered
         assert (color(message) == COLORS[Status.UP]) is recovered
 
 
 def test_every_ending_and_reason_has_words() -> None:
-    for ending in Ending:
+    for ending in ResolveReason:
         assert "_" not in headline(about(Event.RESOLVED, **OVER, ending=ending))
     for reason in Reason:
         assert "_" not in headline(about(reason=reason))

@@ -241,10 +241,10 @@ def test_an_evaluation_under_way_is_undone_when_heartbeats_are_spooled(
     spooling.send(("job", "a"))
     spooling.evaluator.evaluate_due()
     spooling.clock.advance(6 * MINUTE)
-    judge = spooling.evaluator._judge_one
+    evaluate_monitor = spooling.evaluator._judge_one
 
     def slow(*arguments: Any) -> Any:
-        found = judge(*arguments)
+        found = evaluate_monitor(*arguments)
         with away(spooling.replica.db):
             spooling.send(("job", "b"))
         return found

@@ -17,9 +17,9 @@ from exporter.server.connection import (
     LINGER,
     READ_PATIENCE,
     SILENCE,
-    Connection,
+    HttpConnection,
 )
-from exporter.server.connections import AT_ONCE, Connections, Listener
+from exporter.server.connections import AT_ONCE, HttpConnections, Listener
 from exporter.server.gunicorn import Server
 from exporter.server.logging import EVERY, Occasionally
 
@@ -107,11 +107,11 @@ class House:
         self.counts = Counts()
         self.bodies: list[bytes | None] = []
         self._reads = reads
-        self.connections = Connections(self._answer, self.loop, self.counts, keepalive, most)
+        self.connections = HttpConnections(self._answer, self.loop, self.counts, keepalive, most)
         self.connection, self.transport = self.connect()
 
-    def connect(self) -> tuple[Connection, Transport]:
-        connection, transport = Connection(self.connections), Transport()
+    def connect(self) -> tuple[HttpConnection, Transport]:
+        connection, transport = HttpConnection(self.connections), Transport()
         connection.connection_made(transport)
         return connection, transport
 
@@ -201,7 +201,9 @@ def test_a_real_connection_is_kept_idle_as_long_as_the_setting_says(keepalive: f
 
     async def test(house: House) -> None:
         house.may_answer.set()
-        server = await asyncio.get_running_loop().create_server(lambda: Connection(house.connections), "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: HttpConnection(house.connections), "127.0.0.1", 0
+        )
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         for _ in range(2):
             writer.write(REQUEST)
@@ -398,7 +400,7 @@ def test_accepted_sockets_count_before_their_connections_are_made() -> None:
             listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=256))
             listening.setblocking(False)
             clients = [stack.enter_context(socket.create_connection(listening.getsockname())) for _ in range(200)]
-            connections = Connections(None, loop, Silent(), KEEPALIVE, most=10)
+            connections = HttpConnections(None, loop, Silent(), KEEPALIVE, most=10)
             opened = 0
 
             class Counted(asyncio.Protocol):
@@ -409,7 +411,7 @@ def test_accepted_sockets_count_before_their_connections_are_made() -> None:
                 def connection_made(self, transport: asyncio.BaseTransport) -> None:
                     nonlocal opened
                     opened += 1
-                    connections.add(cast("Connection", self))
+                    connections.add(cast("HttpConnection", self))
                     stack.callback(cast("asyncio.Transport", transport).abort)
 
             listener = Listener(listening, connections, Counted)

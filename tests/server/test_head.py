@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.core.telemetry import Fault
 from exporter.server.body import MAX_CHUNK_LINE, Chunked, Malformed
-from exporter.server.head import MAX_HEAD, Head, Refusal, take_head
+from exporter.server.head import MAX_HEAD, BadRequest, Head, take_head
 
 HOST = b"Host: x\r\n"
 
@@ -143,19 +143,19 @@ def test_what_may_hide_where_a_request_ends_is_refused(fields: bytes) -> None:
 @pytest.mark.parametrize("fields", [b"A: b\rc", b"A: b\nContent-Length: 5", b"A: b\n", b"A: b\r\n\nC: d"])
 def test_lines_end_with_both(fields: bytes) -> None:
     refused(HOST + fields, Fault.HEADER)
-    with pytest.raises(Refusal):
+    with pytest.raises(BadRequest):
         take_head(bytearray(b"GET / HTTP/1.1\r\n" + fields))
 
 
 def test_chunks_are_of_http_1_1() -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(BadRequest):
         line(b"POST / HTTP/1.0", b"Transfer-Encoding: chunked\r\n")
     assert line(b"POST / HTTP/1.1", b"Transfer-Encoding: Chunked\r\n").chunked
     assert line(b"POST / HTTP/1.1", b"Transfer-Encoding: gzip, chunked\r\n").close
 
 
 def refused(fields: bytes, fault: Fault) -> None:
-    with pytest.raises(Refusal) as error:
+    with pytest.raises(BadRequest) as error:
         parsed(b"POST /ext/heartbeat/job:SESAME HTTP/1.1\r\n" + fields + b"\r\n\r\n")
     assert (error.value.status, error.value.fault) == (400, fault)
     assert "SESAME" not in str(error.value)
@@ -178,7 +178,7 @@ def refused(fields: bytes, fault: Fault) -> None:
     ],
 )
 def test_first_lines_that_are_refused(text: bytes, fault: Fault) -> None:
-    with pytest.raises(Refusal) as error:
+    with pytest.raises(BadRequest) as error:
         line(text)
     assert (error.value.status, error.value.fault) == (400, fault)
 
@@ -195,7 +195,7 @@ def test_first_lines_that_are_refused(text: bytes, fault: Fault) -> None:
     ],
 )
 def test_heads_that_are_too_large(head: bytes, status: int) -> None:
-    with pytest.raises(Refusal) as error:
+    with pytest.raises(BadRequest) as error:
         take_head(bytearray(head))
     assert (error.value.status, error.value.fault) == (status, Fault.TOO_LARGE)
 
@@ -246,7 +246,7 @@ def test_against_gunicorns_parser(pieces: list[bytes], start: bytes) -> None:
     head = start + b"".join(pieces) + b"\r\n\r\n"
     try:
         ours = take_head(bytearray(head))
-    except Refusal:
+    except BadRequest:
         return
     if ours is None or ours.irregular or ours.path == "*" or not 3 <= len(ours.method) <= 20:
         return

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.core.alert import Ending, Observation, Progress, Step
+from exporter.core.alert import AlertState, Observation, ResolveReason, RuleState
 from exporter.core.alert_rule import Severity
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database
@@ -46,7 +46,7 @@ def opened(db: Database, alerts: Alerts, *some: NewAlert) -> list[int]:
 
 
 def tracked(monitor_id: int, rule: str = "missed", next_at: int | None = None, alert_id: int | None = None) -> Tracked:
-    progress = Progress(alert_id is not None, 17, 3, Observation(START, Status.DOWN, Reason.FAILED))
+    progress = RuleState(alert_id is not None, 17, 3, Observation(START, Status.DOWN, Reason.FAILED))
     return Tracked(monitor_id, rule, "f" * 64, progress, next_at, alert_id)
 
 
@@ -84,15 +84,15 @@ def test_an_alert_from_beginning_to_end(replica: Replica, alerts: Alerts) -> Non
     (id,) = opened(replica.db, alerts, new("u", incident_id=7))
     found = alerts.find([id, 999])[id]
     assert (found.uid, found.tag, found.severity, found.notify) == ("u", "job-1", Severity.CRITICAL, ("ops", "a b, c"))
-    assert (found.step, found.status, found.reason) == (Step.TRIGGERED, Status.DOWN, Reason.MISSED)
+    assert (found.step, found.status, found.reason) == (AlertState.TRIGGERED, Status.DOWN, Reason.MISSED)
     assert (found.triggered_at, found.resolved_at, found.ending, found.incident_id) == (START, None, None, 7)
     assert alerts.open_of_incidents([7, 8]) == {7}
     with replica.db.write("test") as transaction:
-        alerts.resolve(transaction, [(id, START + 60, Ending.RECOVERED)])
+        alerts.resolve(transaction, [(id, START + 60, ResolveReason.RECOVERED)])
     with replica.db.write("test") as transaction:
-        alerts.resolve(transaction, [(id, START + 99, Ending.RULE_REMOVED)])
+        alerts.resolve(transaction, [(id, START + 99, ResolveReason.RULE_REMOVED)])
     found = alerts.find([id])[id]
-    assert (found.step, found.resolved_at, found.ending) == (Step.RESOLVED, START + 60, Ending.RECOVERED)
+    assert (found.step, found.resolved_at, found.ending) == (AlertState.RESOLVED, START + 60, ResolveReason.RECOVERED)
     assert alerts.open_of_incidents([7]) == set()
 
 
@@ -105,8 +105,8 @@ def test_lists(replica: Replica, alerts: Alerts) -> None:
     ids = opened(replica.db, alerts, *(new(f"u{n}", monitor_id=n % 3, incident_id=n % 2) for n in range(1200)))
     assert len(set(ids)) == 1200
     with replica.db.write("test") as transaction:
-        alerts.resolve(transaction, [(id, START + 1, Ending.RECOVERED) for id in ids[:1190]])
-    assert [one.id for one in alerts.recent(step=Step.TRIGGERED)] == ids[:1189:-1]
+        alerts.resolve(transaction, [(id, START + 1, ResolveReason.RECOVERED) for id in ids[:1190]])
+    assert [one.id for one in alerts.recent(step=AlertState.TRIGGERED)] == ids[:1189:-1]
     assert [one.id for one in alerts.recent(limit=2)] == [ids[-1], ids[-2]]
     assert [one.id for one in alerts.recent(limit=2, before_id=ids[-2])] == [ids[-3], ids[-4]]
     assert {one.incident_id for one in alerts.recent(incident_id=1)} == {1}
@@ -131,16 +131,16 @@ def test_what_changed_is_followed(replica: Replica, other: Replica, alerts: Aler
     assert followed.changed_since(0) == (0, ())
     old, on = opened(replica.db, alerts, new("a", incident_id=5), new("b", incident_id=6))
     with replica.db.write("test") as transaction:
-        alerts.resolve(transaction, [(old, START + 1, Ending.RECOVERED)])
+        alerts.resolve(transaction, [(old, START + 1, ResolveReason.RECOVERED)])
     revision, found = followed.changed_since(0)
     assert [one.id for one in found] == [on]
     assert followed.changed_since(revision) == (revision, ())
     (third,) = opened(replica.db, alerts, new("c"))
     with replica.db.write("test") as transaction:
-        alerts.resolve(transaction, [(on, START + 2, Ending.MONITOR_REMOVED)])
+        alerts.resolve(transaction, [(on, START + 2, ResolveReason.MONITOR_REMOVED)])
     newest, found = followed.changed_since(revision)
     assert newest > revision
-    assert {one.id: one.step for one in found} == {on: Step.RESOLVED, third: Step.TRIGGERED}
+    assert {one.id: one.step for one in found} == {on: AlertState.RESOLVED, third: AlertState.TRIGGERED}
     with replica.db.write("test"):
         alerts.acknowledge(6, START + 3)
     _, found = followed.changed_since(newest)
@@ -159,7 +159,7 @@ def test_repeats_are_due_until_acknowledged_or_over(replica: Replica, alerts: Al
     assert len(alerts.repeats_due(START + 10, 2)) == 2
     with replica.db.write("test") as transaction:
         alerts.acknowledge(1, START + 11)
-        alerts.resolve(transaction, [(b, START + 11, Ending.RECOVERED)])
+        alerts.resolve(transaction, [(b, START + 11, ResolveReason.RECOVERED)])
         alerts.repeat_at([c], START + 20)
     assert alerts.repeats_due(START + 19, 10) == []
     assert [one.id for one in alerts.repeats_due(START + 20, 10)] == [c]

@@ -2,20 +2,20 @@
 
 import pytest
 
-from exporter.core.alert import Ending
+from exporter.core.alert import ResolveReason
 from exporter.core.clock import DAY, SECOND
 from exporter.core.errors import Conflict, NotFound
 from exporter.core.notification import NotificationState
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.deliveries import Contents, Deliveries
 from exporter.storage.repositories.notifications import ALARM, RECOVERY, REPEAT, Notification, Notifications
-from exporter.storage.repositories.outbox import MOST_ALERTS, Outbox, Owed, Terms
+from exporter.storage.repositories.outbox import MOST_ALERTS, DeliveryPolicy, Outbox, OutboxItem
 from tests.conftest import START
 from tests.storage.test_alerts import new as new_alert
 from tests.storage.test_alerts import opened
 from tests.support.replica import Replica
 
-TERMS = Terms(group_wait=10 * SECOND, give_up_after=DAY)
+TERMS = DeliveryPolicy(group_wait=10 * SECOND, give_up_after=DAY)
 LATER = START + 10 * SECOND
 
 
@@ -32,11 +32,13 @@ def fine() -> None:
     """Nobody lost the lease."""
 
 
-def owe(
+def enqueue(
     replica: Replica, outbox: Post, *alerts: int, notifier: str = "ops", event: str = ALARM, now: int = START
 ) -> None:
     with replica.db.write("test") as transaction:
-        outbox.owe(transaction, notifier, event, [Owed(id, f'{{"alert": {id}}}') for id in alerts], TERMS, now)
+        outbox.enqueue(
+            transaction, notifier, event, [OutboxItem(id, f'{{"alert": {id}}}') for id in alerts], TERMS, now
+        )
 
 
 def recover(replica: Replica, outbox: Post, *alerts: int, now: int = LATER) -> None:
@@ -69,9 +71,9 @@ def states(outbox: Post) -> list[tuple[str, str, str]]:
 
 
 def test_what_begins_together_is_one_message(replica: Replica, outbox: Post) -> None:
-    owe(replica, outbox, 1, 2)
-    owe(replica, outbox, 3, now=START + 9 * SECOND)
-    owe(replica, outbox, 1, notifier="boss")
+    enqueue(replica, outbox, 1, 2)
+    enqueue(replica, outbox, 3, now=START + 9 * SECOND)
+    enqueue(replica, outbox, 1, notifier="boss")
     assert outbox.due("ops", START + 9 * SECOND) is None
     assert outbox.next_due("ops") == LATER
     assert outbox.next_due("nobody") is None
@@ -81,7 +83,7 @@ def test_what_begins_together_is_one_message(replica: Replica, outbox: Post) -> 
     assert contents.alert_ids == [1, 2, 3]
     assert contents.facts == ['{"alert": 1}', '{"alert": 2}', '{"alert": 3}']
     assert (contents.unannounced, contents.answers) == (frozenset(), [])
-    owe(replica, outbox, 4, now=LATER)  # it is on its way: the next one begins
+    enqueue(replica, outbox, 4, now=LATER)  # it is on its way: the next one begins
     assert len(outbox.recent()) == 3
     assert len({one.key for one in outbox.recent()}) == 3
     assert sealed(outbox, message) == contents
@@ -89,8 +91,8 @@ def test_what_begins_together_is_one_message(replica: Replica, outbox: Post) -> 
 
 
 def test_a_message_has_room_for_so_many(replica: Replica, outbox: Post) -> None:
-    owe(replica, outbox, *range(1, MOST_ALERTS))
-    owe(replica, outbox, *range(MOST_ALERTS, 2 * MOST_ALERTS + 6))
+    enqueue(replica, outbox, *range(1, MOST_ALERTS))
+    enqueue(replica, outbox, *range(MOST_ALERTS, 2 * MOST_ALERTS + 6))
     told = [deliver(outbox).alert_ids for _ in range(3)]
     assert [len(ids) for ids in told] == [MOST_ALERTS, MOST_ALERTS, 5]
     assert sorted(id for ids in told for id in ids) == list(range(1, 2 * MOST_ALERTS + 6))
@@ -98,8 +100,8 @@ def test_a_message_has_room_for_so_many(replica: Replica, outbox: Post) -> None:
 
 
 def test_those_who_got_the_alarm_hear_the_end(replica: Replica, outbox: Post) -> None:
-    owe(replica, outbox, 1, 2)
-    owe(replica, outbox, 1, notifier="boss")
+    enqueue(replica, outbox, 1, 2)
+    enqueue(replica, outbox, 1, notifier="boss")
     alarm = due(outbox)
     deliver(outbox)
     boss = due(outbox, "boss")
@@ -118,7 +120,7 @@ def test_those_who_got_the_alarm_hear_the_end(replica: Replica, outbox: Post) ->
 
 
 def test_an_end_that_overtakes_its_alarm_replaces_it(replica: Replica, outbox: Post) -> None:
-    owe(replica, outbox, 1, 2)
+    enqueue(replica, outbox, 1, 2)
     recover(replica, outbox, 1)
     alarm = due(outbox)
     assert sealed(outbox, alarm).alert_ids == [2]
@@ -131,8 +133,8 @@ def test_an_end_that_overtakes_its_alarm_replaces_it(replica: Replica, outbox: P
 
 
 def test_an_alarm_with_nothing_left_to_tell_is_never_sent(replica: Replica, outbox: Post) -> None:
-    owe(replica, outbox, 1)
-    owe(replica, outbox, 7, notifier="boss")
+    enqueue(replica, outbox, 1)
+    enqueue(replica, outbox, 7, notifier="boss")
     alarm = due(outbox)
     recover(replica, outbox, 1)
     assert states(outbox) == [("ops", ALARM, "replaced"), ("boss", ALARM, "pending"), ("ops", RECOVERY, "pending")]
@@ -141,7 +143,7 @@ def test_an_alarm_with_nothing_left_to_tell_is_never_sent(replica: Replica, outb
 
 
 def test_an_alarm_that_arrives_while_its_alert_ends_was_told(replica: Replica, outbox: Post) -> None:
-    owe(replica, outbox, 1, 2)
+    enqueue(replica, outbox, 1, 2)
     alarm = due(outbox)
     contents = sealed(outbox, alarm)
     recover(replica, outbox, 1, 2)
@@ -153,10 +155,10 @@ def test_an_alarm_that_arrives_while_its_alert_ends_was_told(replica: Replica, o
 
 
 def test_reminders_are_taken_back_with_the_end(replica: Replica, outbox: Post) -> None:
-    owe(replica, outbox, 1)
+    enqueue(replica, outbox, 1)
     alarm = due(outbox)
     deliver(outbox)
-    owe(replica, outbox, 1, event=REPEAT, now=LATER)
+    enqueue(replica, outbox, 1, event=REPEAT, now=LATER)
     recover(replica, outbox, 1)
     assert [state for _, _, state in states(outbox)] == ["delivered", "replaced", "pending"]
     contents = deliver(outbox)
@@ -164,7 +166,7 @@ def test_reminders_are_taken_back_with_the_end(replica: Replica, outbox: Post) -
 
 
 def test_a_failed_attempt_is_tried_again_and_then_given_up(replica: Replica, outbox: Post) -> None:
-    owe(replica, outbox, 1)
+    enqueue(replica, outbox, 1)
     message = due(outbox)
     outbox.seal(message.id, fine)
     outbox.try_again(message.id, LATER + 60_000, "timeout", "ops did not answer in time", fine)
@@ -184,7 +186,7 @@ def test_a_failed_attempt_is_tried_again_and_then_given_up(replica: Replica, out
 
 
 def test_who_lost_the_lease_changes_nothing(replica: Replica, outbox: Post) -> None:
-    owe(replica, outbox, 1)
+    enqueue(replica, outbox, 1)
     message = due(outbox)
 
     def lost() -> None:
@@ -203,12 +205,12 @@ def test_who_lost_the_lease_changes_nothing(replica: Replica, outbox: Post) -> N
 
 def test_queues(replica: Replica, outbox: Post) -> None:
     assert outbox.queues() == []
-    owe(replica, outbox, 1)
-    owe(replica, outbox, 1, event=REPEAT, now=START + 5)
-    owe(replica, outbox, 1, notifier="boss", now=START + 7)
+    enqueue(replica, outbox, 1)
+    enqueue(replica, outbox, 1, event=REPEAT, now=START + 5)
+    enqueue(replica, outbox, 1, notifier="boss", now=START + 7)
     boss = due(outbox, "boss")
     outbox.give_up(boss.id, LATER, "timeout", "x", fine)
-    owe(replica, outbox, 2, notifier="done")
+    enqueue(replica, outbox, 2, notifier="done")
     deliver(outbox, "done")
     boss_queue, ops_queue = outbox.queues()
     assert (ops_queue.notifier, ops_queue.pending, ops_queue.dead, ops_queue.oldest_pending_at) == ("ops", 2, 0, START)
@@ -222,7 +224,7 @@ def test_queues(replica: Replica, outbox: Post) -> None:
 def test_dead_letters_since(replica: Replica, outbox: Post) -> None:
     for moment in (100, 200):
         for notifier in ("ops", "boss") if moment == 200 else ("ops",):
-            owe(replica, outbox, 1, notifier=notifier)
+            enqueue(replica, outbox, 1, notifier=notifier)
             outbox.give_up(due(outbox, notifier).id, START + moment, "timeout", "x", fine)
     assert outbox.dead_since(START) == {"boss": 1, "ops": 2}
     assert outbox.dead_since(START + 200) == {"boss": 1, "ops": 1}
@@ -231,7 +233,7 @@ def test_dead_letters_since(replica: Replica, outbox: Post) -> None:
 
 def test_lists_go_on_where_they_ended(replica: Replica, outbox: Post) -> None:
     for number in range(5):
-        owe(replica, outbox, number, notifier=f"n{number}")
+        enqueue(replica, outbox, number, notifier=f"n{number}")
     newest = outbox.recent(limit=2)
     assert [one.notifier for one in newest] == ["n4", "n3"]
     older = outbox.recent(state=NotificationState.PENDING, limit=2, before_id=newest[-1].id)
@@ -239,7 +241,7 @@ def test_lists_go_on_where_they_ended(replica: Replica, outbox: Post) -> None:
 
 
 def dead_letter(replica: Replica, outbox: Post, *alerts: int, event: str = ALARM) -> int:
-    owe(replica, outbox, *alerts, event=event)
+    enqueue(replica, outbox, *alerts, event=event)
     message = due(outbox)
     outbox.seal(message.id, fine)
     outbox.give_up(message.id, LATER, "rejected", "ops answered 404", fine)
@@ -271,7 +273,7 @@ def test_an_alarm_whose_end_nobody_would_tell_is_not_raised_again(replica: Repli
     over, on = opened(replica.db, alerts, new_alert("a"), new_alert("b"))
     both, only = dead_letter(replica, outbox, over, on, event=event), dead_letter(replica, outbox, over, event=event)
     with replica.db.write("test") as transaction:
-        alerts.resolve(transaction, [(over, LATER, Ending.RECOVERED)])
+        alerts.resolve(transaction, [(over, LATER, ResolveReason.RECOVERED)])
         outbox.recover(transaction, {over: "{}"}, lambda notifier: TERMS, LATER)
     assert outbox.retry(both, LATER)
     assert sealed(outbox, due(outbox)).alert_ids == [on]
@@ -282,10 +284,10 @@ def test_an_alarm_whose_end_nobody_would_tell_is_not_raised_again(replica: Repli
 def test_a_dead_recovery_is_told_again(replica: Replica, outbox: Post) -> None:
     alerts = Alerts(replica.db)
     (alert,) = opened(replica.db, alerts, new_alert("a"))
-    owe(replica, outbox, alert)
+    enqueue(replica, outbox, alert)
     deliver(outbox)
     with replica.db.write("test") as transaction:
-        alerts.resolve(transaction, [(alert, LATER, Ending.RECOVERED)])
+        alerts.resolve(transaction, [(alert, LATER, ResolveReason.RECOVERED)])
         outbox.recover(transaction, {alert: "{}"}, lambda notifier: TERMS, LATER)
     recovery = due(outbox)
     outbox.give_up(recovery.id, LATER, "timeout", "x", fine)

@@ -17,7 +17,7 @@ from exporter.recording.statements import Pending
 from exporter.storage import engines
 from exporter.storage.database import Database
 from exporter.storage.engines import postgresql
-from exporter.storage.engines.connections import Connections
+from exporter.storage.engines.connections import ConnectionPool
 from exporter.storage.schema import migrate
 from tests.conftest import START, ManualClock
 from tests.support.postgres import PASSWORD, Postgres, running
@@ -471,7 +471,7 @@ class Fake:
 
 
 def test_connections_are_used_again_while_they_are_good() -> None:
-    pool: Connections[Fake] = Connections(Fake, 2)
+    pool: ConnectionPool[Fake] = ConnectionPool(Fake, 2)
     first, second = pool.take(0), pool.take(0)
     pool.give_back(first)
     assert pool.take(0) is first
@@ -494,14 +494,14 @@ def test_a_connection_that_could_not_be_made_leaves_its_place_free() -> None:
     def refuse() -> Fake:
         raise OSError("no")
 
-    pool: Connections[Fake] = Connections(refuse, 1)
+    pool: ConnectionPool[Fake] = ConnectionPool(refuse, 1)
     for _ in range(3):
         with pytest.raises(OSError, match="no"):
             pool.take(0)
 
 
 def test_an_old_connection_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool: Connections[Fake] = Connections(Fake, 1)
+    pool: ConnectionPool[Fake] = ConnectionPool(Fake, 1)
     first = pool.take(0)
     pool.give_back(first)
     monkeypatch.setattr("exporter.storage.engines.connections.IDLE_SECONDS", 0)

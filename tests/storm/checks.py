@@ -4,11 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from exporter.core.alert import Observation, Step, advance
-from exporter.core.exclusions import Calendar, Uncounted
+from exporter.core.alert import AlertState, Observation, advance
+from exporter.core.exclusions import Calendar, Exclusions
 from exporter.core.heartbeat import NO_HEARTBEATS, Kind, apply
 from exporter.core.status import Reason, Status, evaluate
-from exporter.core.timeline import Standing, changes
+from exporter.core.timeline import CurrentStatus, changes
 from tests.storm.clients import Sent
 from tests.storm.monitors import RULE
 from tests.storm.record import Alarm, Change, Delivered, Record
@@ -73,12 +73,12 @@ def history(record: Record, sent: Iterable[Sent], calendar: Calendar) -> Problem
             yield f"{tag}: the same transition twice: {before}, {after}"
         if after[2] < before[2]:
             yield f"{tag}: transitions go back in time: {before}, {after}"
-    uncounted = calendar.of(record.monitor)
-    wanted = expected(record, uncounted)
+    exclusions = calendar.of(record.monitor)
+    wanted = expected(record, exclusions)
     if wanted != found[1:]:
         if stored_in_time(record, sent) and not _about(found[1:], wanted):
             yield f"{tag}: transitions are {_difference(found[1:], wanted)}"
-        unfounded = [one for one in record.changes[1:] if not _founded(record, one, uncounted)]
+        unfounded = [one for one in record.changes[1:] if not _founded(record, one, exclusions)]
         if unfounded:
             yield f"{tag}: transitions without a reason in the log: {unfounded[:3]}"
         last = wanted[-1][0] if wanted else Status.NO_DATA
@@ -122,16 +122,16 @@ def stored_in_time(record: Record, sent: Iterable[Sent]) -> bool:
     return record.in_order and all(one.beat.rid in prompt for one in record.log)
 
 
-def expected(record: Record, uncounted: Uncounted) -> list[tuple[Status, Reason, int]]:
+def expected(record: Record, exclusions: Exclusions) -> list[tuple[Status, Reason, int]]:
     """The core's pure function of the log, in the order of receipt."""
-    standing = Standing(Status.NO_DATA, Reason.NEVER_RECEIVED, record.created_at)
+    current = CurrentStatus(Status.NO_DATA, Reason.NEVER_RECEIVED, record.created_at)
     beats = record.received
     until = max([record.evaluated_at, *(beat.received_at for beat in beats)])
     result = []
-    for change in changes(record.monitor, NO_HEARTBEATS, standing, record.created_at, until, beats, uncounted):
-        if change.status is not standing.status:
+    for change in changes(record.monitor, NO_HEARTBEATS, current, record.created_at, until, beats, exclusions):
+        if change.status is not current.status:
             result.append((change.status, change.reason, change.since))
-        standing = change
+        current = change
     return result
 
 
@@ -142,12 +142,12 @@ def _difference(found: Sequence[object], wanted: Sequence[object]) -> str:
     return f"{len(found)} and not {len(wanted)}: …{found[len(wanted) :][:3]}{wanted[len(found) :][:3]}"
 
 
-def _founded(record: Record, change: Change, uncounted: Uncounted) -> bool:
+def _founded(record: Record, change: Change, exclusions: Exclusions) -> bool:
     """Whether it is what the whole log says of that moment, or what a part of it said before the rest was stored."""
     monitor, at = record.monitor, change.at
     beats = record.received
     state = apply(NO_HEARTBEATS, (beat for beat in beats if beat.received_at <= at), monitor.max_runtime)
-    if evaluate(monitor, state, at, uncounted).status is change.status:
+    if evaluate(monitor, state, at, exclusions).status is change.status:
         return True
     if change.reason is Reason.FAILED:
         return any(beat.kind is Kind.FAILURE and beat.received_at == at for beat in beats)
@@ -156,10 +156,10 @@ def _founded(record: Record, change: Change, uncounted: Uncounted) -> bool:
     if change.reason is Reason.OVERRUN:
         assert monitor.max_runtime is not None
         starts = (beat.received_at for beat in beats if beat.kind is Kind.START)
-        return any(uncounted.deadline(start, monitor.max_runtime + 1, at) == at for start in starts)
+        return any(exclusions.deadline(start, monitor.max_runtime + 1, at) == at for start in starts)
     threshold = monitor.down_after if change.status is Status.DOWN else monitor.degraded_after
     successes = (beat.received_at for beat in beats if beat.kind is Kind.SUCCESS)
-    return any(uncounted.deadline(success, threshold + 1, at) == at for success in successes)
+    return any(exclusions.deadline(success, threshold + 1, at) == at for success in successes)
 
 
 def overtaken(record: Record) -> int:
@@ -197,8 +197,8 @@ def alarms(record: Record, delivered: dict[str, Delivered], calendar: Calendar) 
         return
     blackouts = calendar.blackouts if calendar.forgives else ()
     _, steps = advance(RULE, None, seen, max(seen[-1].at, record.evaluated_at), blackouts)
-    begun = [step.at for step in steps if step.step is Step.TRIGGERED]
-    ended = [step.at for step in steps if step.step is Step.RESOLVED]
+    begun = [step.at for step in steps if step.step is AlertState.TRIGGERED]
+    ended = [step.at for step in steps if step.step is AlertState.RESOLVED]
     if [alarm.triggered_at for alarm in record.alarms] != begun:
         yield f"{tag}: alerts began at {[alarm.triggered_at for alarm in record.alarms]} and not at {begun}"
     resolved = [alarm.resolved_at for alarm in record.alarms if alarm.resolved_at is not None]

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from exporter.core.alert import Ending, Step
+from exporter.core.alert import AlertState, ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import DAY, HOUR, MINUTE
 from exporter.core.errors import Conflict, NotFound, StorageUnavailable
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.incident import IncidentState
 from exporter.core.notification import Hold, NotificationState
 from exporter.core.status import Reason, Status
@@ -44,7 +44,7 @@ class FakeAlerts(Breakable):
     def recent(
         self,
         *,
-        step: Step | None = None,
+        step: AlertState | None = None,
         incident_id: int | None = None,
         limit: int = 1000,
         before_id: int | None = None,
@@ -64,17 +64,17 @@ class FakeAlerts(Breakable):
 
     def firing(self, monitor_ids: Sequence[int]) -> Mapping[int, Sequence[Alert]]:
         found: dict[int, list[Alert]] = {}
-        for one in self.recent(step=Step.TRIGGERED):
+        for one in self.recent(step=AlertState.TRIGGERED):
             if one.monitor_id in monitor_ids:
                 found.setdefault(one.monitor_id, []).append(one)
         return found
 
-    def add(self, watched: Watched, rule: str, at: int, **options: object) -> Alert:
+    def add(self, watched: FleetMonitor, rule: str, at: int, **options: object) -> Alert:
         number = len(self.kept) + 1
         values: dict[str, object] = {
             "severity": Severity.CRITICAL,
             "notify": ("ops",),
-            "step": Step.TRIGGERED,
+            "step": AlertState.TRIGGERED,
             "status": Status.DOWN,
             "reason": Reason.MISSED,
         }
@@ -137,7 +137,7 @@ class FakeIncidents(Breakable):
 
     # ── for scenes ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def open(self, watched: Watched, title: str, impact: Severity, at: int, text: str) -> int:
+    def open(self, watched: FleetMonitor, title: str, impact: Severity, at: int, text: str) -> int:
         id = len(self.kept) + 1
         state = IncidentState.INVESTIGATING
         self.kept[id] = Incident(id, watched.id, watched.monitor.tag, title, impact, state, at, None, None, None, at)
@@ -179,7 +179,7 @@ class FakeNotifications(Breakable):
         ][:limit]
 
 
-def trouble(incidents: FakeIncidents, watched: Watched, now: int) -> None:
+def trouble(incidents: FakeIncidents, watched: FleetMonitor, now: int) -> None:
     """What alerting would have made of this monitor of `every_status`."""
     alerts = incidents.alerts
     match watched.monitor.tag:
@@ -201,9 +201,9 @@ def trouble(incidents: FakeIncidents, watched: Watched, now: int) -> None:
                 "late",
                 now - 9 * HOUR,
                 severity=Severity.WARNING,
-                step=Step.RESOLVED,
+                step=AlertState.RESOLVED,
                 resolved_at=now - 7 * HOUR,
-                ending=Ending.RECOVERED,
+                ending=ResolveReason.RECOVERED,
                 incident_id=id,
             )
         case "invoice-export":
@@ -234,9 +234,9 @@ def trouble(incidents: FakeIncidents, watched: Watched, now: int) -> None:
                 "backup-missed",
                 now - 11 * HOUR,
                 reason=Reason.FAILED,
-                step=Step.RESOLVED,
+                step=AlertState.RESOLVED,
                 resolved_at=now - 10 * HOUR,
-                ending=Ending.RULE_CHANGED,
+                ending=ResolveReason.RULE_CHANGED,
             )
         case "video-transcoder":
             id = incidents.open(
@@ -250,7 +250,7 @@ def trouble(incidents: FakeIncidents, watched: Watched, now: int) -> None:
             alerts.add(watched, "slow", now - 25 * MINUTE, severity=Severity.WARNING, incident_id=id)
 
 
-def many(incidents: FakeIncidents, fleet: Sequence[Watched], now: int) -> None:
+def many(incidents: FakeIncidents, fleet: Sequence[FleetMonitor], now: int) -> None:
     """A dead switch, after many quieter days."""
     for day in range(120, 0, -1):
         watched = fleet[day % len(fleet)]

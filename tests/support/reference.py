@@ -25,7 +25,7 @@ class Reference:
             kind = CounterMetricFamily if family.type == "counter" else GaugeMetricFamily
             found[family.name] = kind(family.name, help_of[family.name])
         for watched in self._fleet:
-            monitor, state, standing = watched.monitor, watched.state, watched.standing
+            monitor, state, current = watched.monitor, watched.state, watched.current
             tag = {"tag": monitor.tag}
 
             def add(name: str, value: float | None, tag: dict[str, str] = tag) -> None:
@@ -44,22 +44,22 @@ class Reference:
             found["heartbeat_info"].add_sample("heartbeat_info", info, 1)
             for status in Status:
                 labels = {**tag, "status": status.value}
-                found["heartbeat_status"].add_sample("heartbeat_status", labels, int(standing.status is status))
-            ratios = uptime(watched.past, standing.status, self._now, self._fleet.calendar.blackouts)
+                found["heartbeat_status"].add_sample("heartbeat_status", labels, int(current.status is status))
+            ratios = uptime(watched.past, current.status, self._now, self._fleet.calendar.blackouts)
             for window, ratio in zip(WINDOWS, ratios, strict=True):
                 if ratio is not None:
                     labels = {**tag, "window": window}
                     found["heartbeat_uptime_ratio"].add_sample("heartbeat_uptime_ratio", labels, ratio)
-            why = {**tag, "reason": standing.reason.value}
+            why = {**tag, "reason": current.reason.value}
             found["heartbeat_status_reason"].add_sample("heartbeat_status_reason", why, 1)
-            add("heartbeat_status_since_timestamp_seconds", standing.since / 1000)
+            add("heartbeat_status_since_timestamp_seconds", current.since / 1000)
             if state.last_success_at is not None:
                 add("heartbeat_age_seconds", max(0, self._now - state.last_success_at) / 1000)
             for name, moment in (
                 ("heartbeat_last_success_timestamp_seconds", state.last_success_at),
                 ("heartbeat_last_failure_timestamp_seconds", state.last_failure_at),
                 ("heartbeat_last_start_timestamp_seconds", state.last_start_at),
-                ("heartbeat_due_timestamp_seconds", due_at(monitor, state, watched.uncounted)),
+                ("heartbeat_due_timestamp_seconds", due_at(monitor, state, watched.exclusions)),
                 ("heartbeat_degraded_after_seconds", monitor.degraded_after),
                 ("heartbeat_down_after_seconds", monitor.down_after),
                 ("heartbeat_last_duration_seconds", state.last_duration),

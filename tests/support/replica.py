@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from exporter.alerting.evaluator import Engine
-from exporter.alerting.ruleset import Rulebook
-from exporter.alerting.writer import Ledger
-from exporter.core.alert import Step
+from exporter.alerting.evaluator import AlertEvaluator
+from exporter.alerting.ruleset import RuleSet
+from exporter.alerting.writer import AlertWriter
+from exporter.core.alert import AlertState
 from exporter.core.alert_rule import AlertRule
 from exporter.core.clock import DAY
 from exporter.core.fleet import Fleet
@@ -25,7 +25,7 @@ from exporter.evaluation.outcomes import Evaluations
 from exporter.fleet.follower import Follower
 from exporter.fleet.loader import load
 from exporter.notify.notifier import Notifier
-from exporter.notify.worker import Channel
+from exporter.notify.worker import DeliveryWorker
 from exporter.presentation.message import Site
 from exporter.recording.recorder import Recorder
 from exporter.recording.statements import Pending
@@ -38,7 +38,7 @@ from exporter.storage.repositories.incidents import Incidents
 from exporter.storage.repositories.leases import Lease
 from exporter.storage.repositories.monitors import Monitors
 from exporter.storage.repositories.notifications import Notifications
-from exporter.storage.repositories.outbox import Outbox, Terms
+from exporter.storage.repositories.outbox import DeliveryPolicy, Outbox
 from exporter.storage.schema import migrate
 from tests.conftest import ManualClock
 from tests.support.postgres import Postgres, running
@@ -116,7 +116,7 @@ class Replica:
         self.progress = AlertProgress(self.db)
         self.deliveries, self.notifications = Deliveries(self.db), Notifications(self.db)
         self.incidents = Incidents(self.db, clock)
-        self.ledger = Ledger(
+        self.ledger = AlertWriter(
             self.fleet,
             self.history,
             self.progress,
@@ -126,7 +126,7 @@ class Replica:
             Silent(),
             owed=lambda: None,
         )
-        self.engine = Engine(self.db, self.fleet, self.progress, self.alerts, self.ledger)
+        self.engine = AlertEvaluator(self.db, self.fleet, self.progress, self.alerts, self.ledger)
         self.evaluator = Evaluator(self.db, self.evaluations, self.history, self.lease, clock, Silent(), self.engine)
         self.settled: list[Pending] = []
         self.recorder = Recorder(self.db, self.fleet, Silent(), name, settled=self.settled.extend)
@@ -154,9 +154,9 @@ class Replica:
     def watch(self, *rules: AlertRule, group_wait: int = 0, give_up_after: int = DAY) -> None:
         """Has these rules in force, and no others."""
         notifiers = {name for rule in rules for name in rule.notify}
-        terms = {name: Terms(group_wait, give_up_after) for name in notifiers}
+        terms = {name: DeliveryPolicy(group_wait, give_up_after) for name in notifiers}
         self.ledger.terms = {**self.ledger.terms, **terms}
-        self.engine.use(Rulebook(rules))
+        self.engine.use(RuleSet(rules))
 
     def channel(
         self,
@@ -165,10 +165,10 @@ class Replica:
         changed: bool = False,
         telemetry: Telemetry | None = None,
         threads: Threads | None = None,
-    ) -> Channel:
+    ) -> DeliveryWorker:
         """Without a thread of its own."""
         site = Site("http://here")
-        return Channel(
+        return DeliveryWorker(
             name,
             notifier,
             self.deliveries,
@@ -182,12 +182,12 @@ class Replica:
 
     def open_alerts(self) -> list[str]:
         """The rules of the alerts that are on."""
-        return sorted(alert.rule for alert in self.alerts.recent(step=Step.TRIGGERED))
+        return sorted(alert.rule for alert in self.alerts.recent(step=AlertState.TRIGGERED))
 
     def status(self, tag: str) -> tuple[str, str]:
         watched = self.fleet.get(tag)
         assert watched is not None
-        return watched.standing.status.value, watched.standing.reason.value
+        return watched.current.status.value, watched.current.reason.value
 
     def past(self, tag: str) -> Sequence[tuple[str, int]]:
         """The monitor's transitions as (status, moment)."""

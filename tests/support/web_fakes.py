@@ -15,16 +15,16 @@ from exporter.config.settings import WebSettings
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import Conflict, NotFound, StorageUnavailable
 from exporter.core.exclusions import Calendar
-from exporter.core.fleet import Fleet, Watched
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, Kind, Run
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span, merged
 from exporter.core.status import Reason, Status, evaluate
-from exporter.core.timeline import Standing
-from exporter.core.uptime import Change, past
+from exporter.core.timeline import CurrentStatus
+from exporter.core.uptime import StatusChange, past
 from exporter.storage.repositories.history import Transition
 from exporter.web.app import create_app
-from exporter.web.context import Parts
+from exporter.web.context import WebContext
 from tests.support.alarm_fakes import FakeAlerts, FakeIncidents, FakeNotifications, many, trouble
 
 NOW = 1_795_532_612_000
@@ -84,8 +84,8 @@ class FakeMonitors:
         if self._fleet.get(monitor.tag) is not None:
             raise Conflict(f"there is a monitor {monitor.tag!r} already")
         self.secrets[monitor.tag] = secret
-        standing = Standing(Status.NO_DATA, Reason.NEVER_RECEIVED, NOW)
-        self._fleet.update([Watched(1000 + len(self._fleet), monitor, b"", standing)])
+        current = CurrentStatus(Status.NO_DATA, Reason.NEVER_RECEIVED, NOW)
+        self._fleet.update([FleetMonitor(1000 + len(self._fleet), monitor, b"", current)])
 
     def set_paused(self, tag: str, paused: bool) -> None:
         watched = self._found(tag)
@@ -97,7 +97,7 @@ class FakeMonitors:
             raise Conflict(f"{tag!r} comes from the configuration file")
         self._fleet.update((), [watched.id])
 
-    def _found(self, tag: str) -> Watched:
+    def _found(self, tag: str) -> FleetMonitor:
         self._check()
         watched = self._fleet.get(tag)
         if watched is None:
@@ -173,8 +173,8 @@ class World:
         for part in (self.history, self.monitors, self.alerts, self.incidents, self.notifications):
             part.broken = True
 
-    def parts(self) -> Parts:
-        return Parts(
+    def parts(self) -> WebContext:
+        return WebContext(
             fleet=self.fleet,
             clock=self.clock,
             readiness=lambda: self.reason,
@@ -207,9 +207,9 @@ def every_status(now: int = NOW) -> World:
             status, reason = Status.MAINTENANCE, Reason.ON_TIME
         transitions = [Transition(now - ago, was, why, now - ago + 40) for ago, was, why in history]
         since = transitions[-1].at if transitions else now - 2 * DAY
-        standing = Standing(status, reason, since)
-        watched = Watched(number, monitor, b"", standing, state, provisioned=number % 2 == 1)
-        watched.past = past([Change(one.at, one.status) for one in transitions])
+        current = CurrentStatus(status, reason, since)
+        watched = FleetMonitor(number, monitor, b"", current, state, provisioned=number % 2 == 1)
+        watched.past = past([StatusChange(one.at, one.status) for one in transitions])
         world.fleet.update([watched])
         world.history.kept[number] = transitions
         world.history.beats[number] = _beats(state)
@@ -373,7 +373,7 @@ def as_it_is(now: int = NOW) -> World:
     world.version = __version__
     vacuum = world.fleet.get("db-vacuum")
     assert vacuum is not None
-    vacuum.standing = Standing(Status.UP, Reason.ON_TIME, now - 14 * DAY)
+    vacuum.current = CurrentStatus(Status.UP, Reason.ON_TIME, now - 14 * DAY)
     world.history.kept[vacuum.id] = world.history.kept[vacuum.id][:1]
     for watched in world.fleet.all():
         trouble(world.incidents, watched, now)
@@ -395,8 +395,8 @@ def longest_names(now: int = NOW) -> World:
             timezone="America/Argentina/Buenos_Aires",
             labels=(("runbook", "https://wiki.example.org/" + "runbooks/" * 10), ("team", "x" * 200)),
         )
-        standing = Standing(*cycle[number * 2], now - 5 * MINUTE)
-        world.fleet.update([Watched(number, monitor, b"", standing, state)])
+        current = CurrentStatus(*cycle[number * 2], now - 5 * MINUTE)
+        world.fleet.update([FleetMonitor(number, monitor, b"", current, state)])
         world.history.kept[number] = history
         world.history.beats[number] = [Heartbeat(Kind.FAILURE, now - MINUTE, "r" * 64, -(2**31), "y" * 3000)]
     return world

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import MINUTE
 from exporter.core.errors import InvalidValue
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.incident import LONGEST_AUTHOR, LONGEST_TEXT, IncidentState, clean_author, clean_text
 from exporter.core.notification import Hold
 from exporter.presentation.statuses import held, undelivered
@@ -42,7 +42,7 @@ def page(client: testing.TestClient, path: str, code: int = 200) -> str:
     return answer.text
 
 
-def watched(world: World, tag: str) -> Watched:
+def watched(world: World, tag: str) -> FleetMonitor:
     found = world.fleet.get(tag)
     assert found is not None
     return found

@@ -6,12 +6,12 @@ from falcon import testing
 
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.exclusions import Calendar
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, Kind, apply
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
-from exporter.core.timeline import Standing
+from exporter.core.timeline import CurrentStatus
 from exporter.storage.repositories.history import Transition
 from exporter.web.pages.bar import bar
 from exporter.web.pages.outages import outage
@@ -81,11 +81,11 @@ def test_pages_show_it() -> None:
 def test_when_it_will_be_late_leaves_them_out() -> None:
     monitor, success = Monitor(tag="job"), THREE - MINUTE
     state = apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, success)])
-    watched = Watched(1, monitor, b"", Standing(Status.UP, Reason.ON_TIME, success), state)
+    watched = FleetMonitor(1, monitor, b"", CurrentStatus(Status.UP, Reason.ON_TIME, success), state)
     away = Span(THREE, THREE + HOUR)
     texts = (("Expected", "within 4 min"), ("Late", "for 56 min"))
     for calendar, late in zip((Calendar((away,)), Calendar((away,), forgives=False)), texts, strict=True):
-        watched.uncounted = calendar.of(monitor)
+        watched.exclusions = calendar.of(monitor)
         shown = row(watched, (), away.end)
         assert shown.due is not None
         assert (shown.due_label, shown.due.text) == late

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from exporter.core.errors import HeartbeatExporterError
 from exporter.doctor.checks import clock, configuration, disk, notifications, reach, service, storage, work
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding, Result, problem, skipped
 
 CHECKS = (
@@ -39,7 +39,7 @@ CHECKS = (
 )
 
 
-def examine(patient: Patient) -> Iterator[tuple[str, Finding]]:
+def examine(patient: DoctorContext) -> Iterator[tuple[str, Finding]]:
     """Each check's findings, in order. One whose ground another found missing is skipped."""
     sound: set[str] = set()
     for check in CHECKS:
@@ -50,7 +50,7 @@ def examine(patient: Patient) -> Iterator[tuple[str, Finding]]:
             yield check.name, finding
 
 
-def _findings(check: Check, patient: Patient, sound: set[str]) -> Iterator[Finding]:
+def _findings(check: Check, patient: DoctorContext, sound: set[str]) -> Iterator[Finding]:
     if check.online and patient.offline:
         yield skipped("not with --offline")
         return

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from exporter.core.clock import MINUTE, SECOND
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, ok, problem, skipped, warning
-from exporter.presentation.moments import precisely
+from exporter.presentation.moments import humanize_duration_exact
 from exporter.storage.repositories.blackouts import AHEAD
 from exporter.storage.server_clock import ServerClock
 
@@ -17,7 +17,7 @@ NOTABLE = 1 * SECOND
 _ADVICE = "Have all machines synchronise their clocks (systemd-timesyncd, chrony), the database's too."
 
 
-def clock(patient: Patient) -> Iterator[Finding]:
+def clock(patient: DoctorContext) -> Iterator[Finding]:
     """It agrees with the database's, and nothing in the database is from the future."""
     opened, tables = patient.database, patient.database.tables
     stamps, beats, changes = tables.stamps, tables.heartbeats, tables.transitions
@@ -34,24 +34,25 @@ def clock(patient: Patient) -> Iterator[Finding]:
     away = _away(_milliseconds(theirs), before, now)
     if abs(away) > NOTABLE:
         ahead = "ahead of" if away > 0 else "behind"
-        found = f"the database's clock is {precisely(abs(away))} {ahead} this machine's"
+        found = f"the database's clock is {humanize_duration_exact(abs(away))} {ahead} this machine's"
         yield problem(found, _ADVICE) if abs(away) > AHEAD else warning(found, _ADVICE)
     future = latest - now
     if future > AHEAD:
         yield problem(
-            f"something in the database is of {precisely(future)} from now: this machine's clock is behind, or was "
+            f"something in the database is of {humanize_duration_exact(future)} from now: "
+            "this machine's clock is behind, or was "
             "ahead, or another replica's is",
             _ADVICE,
         )
     measured = ServerClock(opened, patient.clock).kept(now - 5 * MINUTE) if patient.database.engine.locks_rows else []
     skew = max((one.ahead for one in measured), default=0) - min((one.ahead for one in measured), default=0)
     if skew > NOTABLE:
-        yield warning(f"the clocks of replicas differ by {precisely(skew)}", _ADVICE)
+        yield warning(f"the clocks of replicas differ by {humanize_duration_exact(skew)}", _ADVICE)
     if abs(away) <= NOTABLE and future <= AHEAD and skew <= NOTABLE:
         yield ok("this machine's, the database's and what others wrote agree")
 
 
-def synchronisation(patient: Patient) -> Iterator[Finding]:
+def synchronisation(patient: DoctorContext) -> Iterator[Finding]:
     """The machine's clock is synchronised, as far as systemd knows."""
     program = shutil.which("timedatectl")
     if program is None:

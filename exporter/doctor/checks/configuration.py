@@ -14,14 +14,14 @@ from pydantic import BaseModel
 from exporter.config.document import read_document
 from exporter.config.settings import Secret, Settings
 from exporter.config.substitution import substitute_environment
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, ok, problem, warning
 
 _SHORTEST = 4
 """Characters: what is shorter is found in any text."""
 
 
-def configuration(patient: Patient) -> Iterator[Finding]:
+def configuration(patient: DoctorContext) -> Iterator[Finding]:
     """It can be read and has no problem."""
     if patient.settings is None:
         for found in patient.problems:
@@ -36,7 +36,7 @@ def configuration(patient: Patient) -> Iterator[Finding]:
     yield ok(f"{patient.config_file}: {counted(monitors, 'monitor')}, {counted(notifiers, 'notifier')}")
 
 
-def permissions(patient: Patient) -> Iterator[Finding]:
+def permissions(patient: DoctorContext) -> Iterator[Finding]:
     """Nobody else on this machine can read a secret."""
     looked = [*_secret_files(patient), *_database_files(patient)]
     exposed = [file for file in looked if _readable_by_all(file)]
@@ -56,7 +56,7 @@ def permissions(patient: Patient) -> Iterator[Finding]:
 _CHMOD = "chmod o= FILE, and UMask=0077 in the service's unit."
 
 
-def access(patient: Patient) -> Iterator[Finding]:
+def access(patient: DoctorContext) -> Iterator[Finding]:
     """Who can reach pages and API needs a token."""
     web = patient.configured.web
     host = web.listen_address.rpartition(":")[0].strip("[]")
@@ -97,7 +97,7 @@ def _secrets_in(value: Any) -> Iterator[Secret]:
             yield from _secrets_in(inner)
 
 
-def _secret_files(patient: Patient) -> Iterator[Path]:
+def _secret_files(patient: DoctorContext) -> Iterator[Path]:
     """The configuration file and those that it names, as far as a secret of the settings stands in them."""
     file = patient.config_file
     if file is None:
@@ -127,7 +127,7 @@ def _named_files(value: Any) -> Iterator[str]:
             yield from _named_files(inner)
 
 
-def _database_files(patient: Patient) -> Iterator[Path]:
+def _database_files(patient: DoctorContext) -> Iterator[Path]:
     file = patient.database.engine.file
     if file is not None:
         yield from (one for one in (file, Path(f"{file}-wal"), Path(f"{file}-shm")) if one.exists())

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, ok, problem, skipped, warning
 
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "afs", "fuse.sshfs", "gfs2")
@@ -21,7 +21,7 @@ _TRIES = 9
 _ELSEWHERE = "the database is on a server"
 
 
-def file_system(patient: Patient) -> Iterator[Finding]:
+def file_system(patient: DoctorContext) -> Iterator[Finding]:
     """SQLite's file is on a local disk that outlives us."""
     folder = _folder(patient)
     if folder is None:
@@ -44,7 +44,7 @@ def file_system(patient: Patient) -> Iterator[Finding]:
         yield ok(f"{folder} is on {kind}")
 
 
-def space(patient: Patient) -> Iterator[Finding]:
+def space(patient: DoctorContext) -> Iterator[Finding]:
     """There is room for more."""
     folder = _folder(patient)
     if folder is None:
@@ -61,7 +61,7 @@ def space(patient: Patient) -> Iterator[Finding]:
         yield ok(found)
 
 
-def speed(patient: Patient) -> Iterator[Finding]:
+def speed(patient: DoctorContext) -> Iterator[Finding]:
     """An fsync, for which every heartbeat waits, is quick."""
     folder = _folder(patient)
     if folder is None:
@@ -94,7 +94,7 @@ def file_system_of(folder: Path, mounts: str) -> str:
     return kind
 
 
-def _folder(patient: Patient) -> Path | None:
+def _folder(patient: DoctorContext) -> Path | None:
     file = patient.database.engine.file
     return None if file is None else file.resolve().parent
 

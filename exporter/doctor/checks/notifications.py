@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 
 from exporter.core.clock import DAY, MINUTE
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, listed, ok, warning
 from exporter.fleet.loader import load
-from exporter.presentation.moments import roughly
+from exporter.presentation.moments import humanize_duration
 from exporter.storage.repositories.notifications import Notifications
 
 OVERDUE = 5 * MINUTE
 """A message that could be sent is sent within `group_wait` and a few seconds."""
 
 
-def outbox(patient: Patient) -> Iterator[Finding]:
+def outbox(patient: DoctorContext) -> Iterator[Finding]:
     """Nothing waits for long, and nothing was given up in the last day."""
     known, now = Notifications(patient.database), patient.clock.now()
     waiting = [one for one in known.queues() if one.oldest_pending_at is not None]
@@ -21,13 +21,14 @@ def outbox(patient: Patient) -> Iterator[Finding]:
     for one in late:
         yield warning(
             f"{counted(one.pending, 'message')} to {one.notifier}, the oldest for "
-            f"{roughly(now - (one.oldest_pending_at or now))}",
+            f"{humanize_duration(now - (one.oldest_pending_at or now))}",
             "`heartbeat-exporter notification list --state pending` says why.",
         )
     holds = known.holds(now)
     for hold in holds.values():
         yield warning(
-            f"{hold.notifier} is held for {roughly(hold.left(now))}: the receiver asked for it ({hold.error})",
+            f"{hold.notifier} is held for {humanize_duration(hold.left(now))}: "
+            f"the receiver asked for it ({hold.error})",
             "Its messages wait until then. Are there too many of them? Raise group_wait, or repeat_every of its rules.",
         )
     dead = known.dead_since(now - DAY)
@@ -47,7 +48,7 @@ def outbox(patient: Patient) -> Iterator[Finding]:
         yield ok(f"{counted(sum(one.pending for one in waiting), 'message')} on the way, none late, none given up")
 
 
-def rules(patient: Patient) -> Iterator[Finding]:
+def rules(patient: DoctorContext) -> Iterator[Finding]:
     """Every rule tells somebody and fits a monitor, and every notifier is used."""
     settings = patient.configured
     silent = [rule.name for rule in settings.alerts if not rule.notify and not rule.create_incident]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, ok, problem, skipped
 from exporter.notify.notifiers import notifier_class
 from exporter.notify.transport.address_policy import PrivateAddress, connect_public
@@ -29,7 +29,7 @@ class Task:
     public_only: bool = False
 
 
-def notifiers(patient: Patient) -> Iterator[Finding]:
+def notifiers(patient: DoctorContext) -> Iterator[Finding]:
     """Every notifier's host can be connected to."""
     tasks: list[Task] = []
     for one in patient.configured.notifiers:
@@ -43,7 +43,7 @@ def notifiers(patient: Patient) -> Iterator[Finding]:
         yield ok("there are none")
 
 
-def self_heartbeat(patient: Patient) -> Iterator[Finding]:
+def self_heartbeat(patient: DoctorContext) -> Iterator[Finding]:
     """Whoever watches us can be connected to."""
     settings = patient.configured.self_heartbeat
     if settings is None:

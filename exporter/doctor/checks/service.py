@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, ok, problem, skipped, warning
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
@@ -15,7 +15,7 @@ _SHOWN = 200
 _START = "Start it, or say where it is with --url. Its log says why it ended."
 
 
-def service(patient: Patient) -> Iterator[Finding]:
+def service(patient: DoctorContext) -> Iterator[Finding]:
     """It is there and ready."""
     web = patient.configured.web
     url = (patient.url or f"http://{_callable(web.listen_address)}").rstrip("/")
@@ -32,7 +32,7 @@ def service(patient: Patient) -> Iterator[Finding]:
         yield problem(f"{url} answered {status} to /-/ready: is it this service?", _START)
 
 
-def external_address(patient: Patient) -> Iterator[Finding]:
+def external_address(patient: DoctorContext) -> Iterator[Finding]:
     """It answers where people and jobs are told to find it."""
     url = patient.configured.web.external_url
     if url is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from exporter.core.errors import SchemaTooNew
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, ok, problem, skipped, warning
 from exporter.storage import schema as schemas
 
@@ -14,7 +14,7 @@ _SLOW_WRITE = 0.5
 """Seconds."""
 
 
-def database(patient: Patient) -> Iterator[Finding]:
+def database(patient: DoctorContext) -> Iterator[Finding]:
     """It is there and answers."""
     opened = patient.database
     name = opened.engine.name
@@ -38,7 +38,7 @@ def database(patient: Patient) -> Iterator[Finding]:
         yield ok(found)
 
 
-def schema(patient: Patient) -> Iterator[Finding]:
+def schema(patient: DoctorContext) -> Iterator[Finding]:
     """It has this version's schema."""
     try:
         missing = schemas.pending(patient.database)
@@ -58,7 +58,7 @@ class _Undo(Exception):
     """Ends a transaction that nobody shall see."""
 
 
-def writing(patient: Patient) -> Iterator[Finding]:
+def writing(patient: DoctorContext) -> Iterator[Finding]:
     """It takes a write, which is taken back."""
     opened = patient.database
     began = time.monotonic()
@@ -73,7 +73,7 @@ def writing(patient: Patient) -> Iterator[Finding]:
         yield ok(found)
 
 
-def integrity(patient: Patient) -> Iterator[Finding]:
+def integrity(patient: DoctorContext) -> Iterator[Finding]:
     """The engine finds nothing damaged."""
     with patient.database.read("check integrity"):
         damage = patient.database.engine.damage()
@@ -88,7 +88,7 @@ def integrity(patient: Patient) -> Iterator[Finding]:
         yield ok("nothing is damaged")
 
 
-def durability(patient: Patient) -> Iterator[Finding]:
+def durability(patient: DoctorContext) -> Iterator[Finding]:
     """What is acknowledged stays, and more can be taken."""
     with patient.database.read("check settings"):
         risks = patient.database.engine.risks()

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from exporter.core.clock import DAY, SECOND
 from exporter.core.fleet import Fleet
-from exporter.doctor.context import Patient
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, listed, ok, problem, warning
 from exporter.evaluation.outcomes import Evaluations
-from exporter.presentation.moments import ago, roughly
+from exporter.presentation.moments import humanize_ago, humanize_duration
 from exporter.storage.repositories.blackouts import LONGEST_GAP, Blackouts
 from exporter.storage.repositories.maintenances import Maintenances
 
@@ -17,18 +17,18 @@ _START = "Start the service (`systemctl status heartbeat-exporter`), or name its
 _STALLED = "Read the service's log; restart the process that holds the lease."
 
 
-def presence(patient: Patient) -> Iterator[Finding]:
+def presence(patient: DoctorContext) -> Iterator[Finding]:
     """A process takes heartbeats, and has done so for a day."""
     stamps, now = patient.database.tables.stamps, patient.clock.now()
     with patient.database.read("read stamp"):
         at = next(iter(stamps.select(stamps.at).tuples()))[0]
     if at is None or now - at > LONGEST_GAP:
-        when = "ever" if at is None else f"since {ago(at, now)}"
+        when = "ever" if at is None else f"since {humanize_ago(at, now)}"
         yield problem(f"no process has been there to take heartbeats, {when}", _START)
         return
     away = [span for span in Blackouts(patient.database, patient.clock).all() if span.end > now - DAY]
     if away:
-        length = roughly(sum(span.end - max(span.start, now - DAY) for span in away))
+        length = humanize_duration(sum(span.end - max(span.start, now - DAY) for span in away))
         yield warning(
             f"heartbeats could not be taken for {length} in the last day, in {counted(len(away), 'blackout')}",
             "Jobs that ran then may have to run again; the service's log says what ended each.",
@@ -37,7 +37,7 @@ def presence(patient: Patient) -> Iterator[Finding]:
         yield ok("heartbeats are being taken, and were all day")
 
 
-def lease(patient: Patient) -> Iterator[Finding]:
+def lease(patient: DoctorContext) -> Iterator[Finding]:
     """One process holds the lease by which it evaluates."""
     leases, now = patient.database.tables.leases, patient.clock.now()
     with patient.database.read("read lease"):
@@ -49,20 +49,20 @@ def lease(patient: Patient) -> Iterator[Finding]:
     if expires_at <= now:
         yield problem("nobody holds the lease: no process evaluates", _START)
     else:
-        yield ok(f"held by process {holder}, until {ago(expires_at, now).removeprefix('in ')} from now")
+        yield ok(f"held by process {holder}, until {humanize_ago(expires_at, now).removeprefix('in ')} from now")
 
 
-def evaluation(patient: Patient) -> Iterator[Finding]:
+def evaluation(patient: DoctorContext) -> Iterator[Finding]:
     """No monitor waits to be evaluated."""
     due = Evaluations(patient.database, Fleet(), "doctor").next_due()
     late = 0 if due is None else patient.clock.now() - due
     if late > LATE:
-        yield problem(f"a monitor has waited for {roughly(late)} to be evaluated", _STALLED)
+        yield problem(f"a monitor has waited for {humanize_duration(late)} to be evaluated", _STALLED)
     else:
         yield ok("nothing is behind")
 
 
-def monitors(patient: Patient) -> Iterator[Finding]:
+def monitors(patient: DoctorContext) -> Iterator[Finding]:
     """There are some, and each has sent something."""
     tables = patient.database.tables
     monitors, states = tables.monitors, tables.states
@@ -85,7 +85,7 @@ def monitors(patient: Patient) -> Iterator[Finding]:
         yield ok(f"{counted(len(rows), 'monitor')}, all of which sent heartbeats")
 
 
-def maintenances(patient: Patient) -> Iterator[Finding]:
+def maintenances(patient: DoctorContext) -> Iterator[Finding]:
     """Each maintenance window that recurs has a rule that can be used."""
     now = patient.clock.now()
     windows = [one.window for one in Maintenances(patient.database, patient.clock).all() if not one.over(now)]
@@ -99,7 +99,7 @@ def maintenances(patient: Patient) -> Iterator[Finding]:
         yield ok(f"{counted(len(windows), 'window')}, none with a rule that cannot be used")
 
 
-def provisioning(patient: Patient) -> Iterator[Finding]:
+def provisioning(patient: DoctorContext) -> Iterator[Finding]:
     """The service has read this configuration."""
     table = patient.database.tables.monitors
     with patient.database.read("read monitors"):

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat, Kind
-from exporter.core.telemetry import Rejection
+from exporter.core.telemetry import RejectReason
 from exporter.ingest.bearer import bearer
 from exporter.ingest.body import KEPT, Body, text_of
-from exporter.ingest.dialect import Refused, Request, Signal
+from exporter.ingest.dialect import Beat, IngestError, Request
 
 READ = 1024 * 1024
 """Bytes of a post that are looked at: about a thousand alerts."""
@@ -41,7 +41,7 @@ _UNEVALUATED = frozenset(("Error", "NoData"))
 """In the annotation `grafana_state_reason`: the rule fires because it could not be evaluated."""
 
 
-class _Nothing(tuple[Signal, ...]):
+class _Nothing(tuple[Beat, ...]):
     """No heartbeat, and why."""
 
     warning = _NOT_FIRING
@@ -52,7 +52,7 @@ class AlertmanagerDialect:
     route = "/api/v1/alertmanager/{rest:path}"
     methods: Sequence[str] = ("POST",)
 
-    async def read(self, request: Request) -> Sequence[Signal]:
+    async def read(self, request: Request) -> Sequence[Beat]:
         watched, secret = _claim(request)
         firing, unevaluated = _firing(await request.body(READ) if request.has_body else Body(b"", False))
         warnings = [_of_grafana(unevaluated)] if unevaluated else []
@@ -61,7 +61,7 @@ class AlertmanagerDialect:
             nothing.warning = "; ".join(warnings) or _NOT_FIRING
             return nothing
         label = _tag_label(request.query, warnings)
-        beaten: dict[str, tuple[Watched, list[str]]] = {}
+        beaten: dict[str, tuple[FleetMonitor, list[str]]] = {}
         unknown: set[str] = set()
         for alert in firing:
             labels = _texts(alert, "labels")
@@ -75,13 +75,13 @@ class AlertmanagerDialect:
         if unknown:
             warnings.append(_unknown(label, sorted(unknown)))
         if not beaten:
-            raise Refused(Rejection.WRONG_SECRET, "no such monitors and secret", warnings[-1])
+            raise IngestError(RejectReason.WRONG_SECRET, "no such monitors and secret", warnings[-1])
         return [
-            Signal(one, Heartbeat(Kind.SUCCESS, request.received_at, output=_output(lines)), warnings)
+            Beat(one, Heartbeat(Kind.SUCCESS, request.received_at, output=_output(lines)), warnings)
             for one, lines in beaten.values()
         ]
 
-    def answer(self, signals: Sequence[Signal]) -> bytes:
+    def answer(self, signals: Sequence[Beat]) -> bytes:
         if not signals:
             return json.dumps({"status": "OK", "warning": getattr(signals, "warning", _NOT_FIRING)}).encode()
         said: dict[str, object] = {"status": "OK", "monitors": [signal.watched.monitor.tag for signal in signals]}
@@ -90,7 +90,7 @@ class AlertmanagerDialect:
         return json.dumps(said).encode()
 
 
-def _claim(request: Request) -> tuple[Watched, str]:
+def _claim(request: Request) -> tuple[FleetMonitor, str]:
     """The URL's own monitor and the secret that was shown; raises Refused."""
     tag, _, in_path = request.rest.removesuffix("/").partition("/")
     given = bearer(request)
@@ -98,7 +98,7 @@ def _claim(request: Request) -> tuple[Watched, str]:
         watched = request.authenticate(tag, secret)
         if watched is not None:
             return watched, secret
-    raise Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
+    raise IngestError(RejectReason.WRONG_SECRET, "no such monitor and secret")
 
 
 def _firing(body: Body) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
@@ -110,16 +110,16 @@ def _firing(body: Body) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]
         document = json.loads(text)
     except (ValueError, RecursionError):
         if not body.cut:
-            raise Refused(Rejection.UNREADABLE_BODY, "no JSON", _NOT_UNDERSTOOD, 400) from None
+            raise IngestError(RejectReason.UNREADABLE_BODY, "no JSON", _NOT_UNDERSTOOD, 400) from None
         found, unevaluated = _sorted(_beginning(text))
         if not found and len(body.kept) < READ:
-            raise Refused(Rejection.UNREADABLE_BODY, "not whole", _NOT_WHOLE, 503) from None
+            raise IngestError(RejectReason.UNREADABLE_BODY, "not whole", _NOT_WHOLE, 503) from None
         if not found:
-            raise Refused(Rejection.UNREADABLE_BODY, "too long", _TOO_LONG, 413) from None
+            raise IngestError(RejectReason.UNREADABLE_BODY, "too long", _TOO_LONG, 413) from None
         return found, unevaluated
     alerts = document.get("alerts") if isinstance(document, dict) else None
     if not isinstance(alerts, list):
-        raise Refused(Rejection.UNREADABLE_BODY, "no alerts", _NOT_UNDERSTOOD, 400)
+        raise IngestError(RejectReason.UNREADABLE_BODY, "no alerts", _NOT_UNDERSTOOD, 400)
     return _sorted(alerts)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import parse_qsl
 
 from exporter.core.heartbeat import Heartbeat, Kind
-from exporter.core.telemetry import Rejection
+from exporter.core.telemetry import RejectReason
 from exporter.ingest.bad_news import bad_news
 from exporter.ingest.bearer import bearer
 from exporter.ingest.body import text_of
-from exporter.ingest.dialect import Refused, Request, Signal
+from exporter.ingest.dialect import Beat, IngestError, Request
 
 _RID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EXIT_CODE = re.compile(r"-?[0-9]{1,300}")
@@ -24,7 +24,7 @@ class HeartbeatDialect:
     route = "/ext/heartbeat/{rest:path}"
     methods: Sequence[str] = ("GET", "POST", "HEAD")
 
-    async def read(self, request: Request) -> Sequence[Signal]:
+    async def read(self, request: Request) -> Sequence[Beat]:
         refused = None
         for tag, secret, suffix in _claims(request):
             watched = request.authenticate(tag, secret)
@@ -33,7 +33,7 @@ class HeartbeatDialect:
             warnings: list[str] = []
             try:
                 kind, exit_code = _kind(suffix, warnings)
-            except Refused as error:
+            except IngestError as error:
                 refused = error  # what is no suffix here may be the secret in the next reading
                 continue
             query = request.query
@@ -45,10 +45,10 @@ class HeartbeatDialect:
                 if body.cut:
                     warnings.append("the body is longer than 10 kB or did not arrive whole: its beginning is kept")
             beat = Heartbeat(kind, request.received_at, rid, exit_code, output)
-            return (Signal(watched, beat, warnings),)
-        raise refused or Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
+            return (Beat(watched, beat, warnings),)
+        raise refused or IngestError(RejectReason.WRONG_SECRET, "no such monitor and secret")
 
-    def answer(self, signals: Sequence[Signal]) -> bytes:
+    def answer(self, signals: Sequence[Beat]) -> bytes:
         warnings = signals[0].warnings
         return json.dumps({"status": "OK", "warning": "; ".join(warnings)}).encode() if warnings else _OK
 
@@ -79,7 +79,7 @@ def _kind(suffix: str, warnings: list[str]) -> tuple[Kind, int | None]:
     if not _EXIT_CODE.fullmatch(suffix):
         # Not taken as a success: a mistyped /fail must not be good news.
         hint = "unknown suffix after the secret: use /start, /fail, /log or an exit code"
-        raise Refused(Rejection.UNKNOWN_SUFFIX, "unknown suffix", hint)
+        raise IngestError(RejectReason.UNKNOWN_SUFFIX, "unknown suffix", hint)
     exit_code = int(suffix)
     if exit_code == 0:
         return Kind.SUCCESS, 0

@@ -9,7 +9,7 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any
 
-from exporter.core.exclusions import Uncounted
+from exporter.core.exclusions import Exclusions
 from exporter.core.heartbeat import HeartbeatState
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status, due_at
@@ -69,7 +69,7 @@ def _counter(name: str, help: str, value: Callable[[HeartbeatState], int]) -> Fa
     return Family(name, "counter", help, Part.STATE, value, go_count)
 
 
-def _due(part: tuple[Monitor, HeartbeatState, Uncounted]) -> int | None:
+def _due(part: tuple[Monitor, HeartbeatState, Exclusions]) -> int | None:
     """None as well when a schedule cannot be read any more: one monitor's must not cost all of them the scrape."""
     try:
         return due_at(*part)

@@ -12,8 +12,8 @@ from typing import Any
 from zlib import crc32
 
 from exporter.core.clock import MINUTE, Clock
-from exporter.core.exclusions import Uncounted
-from exporter.core.fleet import Fleet, Watched
+from exporter.core.exclusions import Exclusions
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.spans import Span
 from exporter.core.uptime import uptime
 from exporter.metrics.exposition.families import FAMILIES, Family, Part
@@ -28,7 +28,7 @@ window is 0.07 %.
 """
 _SLICE = 0.0007
 """Seconds of rendering after which other threads get the interpreter; heartbeats go on during a scrape."""
-_BREATH = 0.0001
+_YIELD_EVERY = 0.0001
 
 _BY_PART = {part: [family for family in FAMILIES if family.part is part] for part in Part}
 
@@ -36,13 +36,13 @@ _BY_PART = {part: [family for family in FAMILIES if family.part is part] for par
 class _Block:
     __slots__ = ("_parts", "_phase", "_uncounted", "_uptimes", "_values", "lines", "members", "tags")
 
-    def __init__(self, members: Sequence[Watched]) -> None:
+    def __init__(self, members: Sequence[FleetMonitor]) -> None:
         self.members = members
         self.tags = [f'tag="{escape_label(watched.monitor.tag)}"' for watched in members]
         self.lines: dict[str, bytes] = {}
         """By family; replaced, never changed, so that a scrape under way keeps what it began with."""
         self._parts: dict[Part, list[Any]] = {}
-        self._uncounted: list[Uncounted] = []
+        self._uncounted: list[Exclusions] = []
         self._values: dict[str, list[Any]] = {}
         self._uptimes: tuple[int, object, bytes] = (0, None, b"")
         """(minute, what they were made of, lines) of a block in which anything happened."""
@@ -54,12 +54,12 @@ class _Block:
         parts: dict[Part, list[Any]] = {
             Part.MONITOR: [watched.monitor for watched in self.members],
             Part.STATE: [watched.state for watched in self.members],
-            Part.STANDING: [watched.standing for watched in self.members],
+            Part.STANDING: [watched.current for watched in self.members],
         }
         changed = {part: now for part, now in parts.items() if self._parts.get(part) != now}
-        uncounted = [watched.uncounted for watched in self.members]
-        if Part.MONITOR in changed or Part.STATE in changed or self._uncounted != uncounted:
-            changed[Part.DUE] = list(zip(parts[Part.MONITOR], parts[Part.STATE], uncounted, strict=True))
+        exclusions = [watched.exclusions for watched in self.members]
+        if Part.MONITOR in changed or Part.STATE in changed or self._uncounted != exclusions:
+            changed[Part.DUE] = list(zip(parts[Part.MONITOR], parts[Part.STATE], exclusions, strict=True))
         if not changed:
             return
         lines = dict(self.lines)
@@ -70,7 +70,7 @@ class _Block:
                 if self._values.get(family.name) != values:
                     self._values[family.name] = values
                     lines[family.name] = family.render(values, self.tags)
-        self._parts, self._uncounted, self.lines = parts, uncounted, lines
+        self._parts, self._uncounted, self.lines = parts, exclusions, lines
 
     def ages(self, family: Family, now: int) -> bytes:
         """Never below zero, whatever the clock did."""
@@ -78,15 +78,15 @@ class _Block:
         return family.render([None if at is None else now - at if at < now else 0 for at in moments], self.tags)
 
     def uptimes(self, family: Family, now: int, blackouts: Sequence[Span]) -> bytes:
-        pasts, standings = [watched.past for watched in self.members], self._parts[Part.STANDING]
-        if not any(pasts):  # most are like that: quick to make, and a lot to keep
+        histories, standings = [watched.past for watched in self.members], self._parts[Part.STANDING]
+        if not any(histories):  # most are like that: quick to make, and a lot to keep
             return family.render([uptime((), one.status, now, ()) for one in standings], self.tags)
         # Each block's minute begins at another moment, so that no scrape has to make them all.
         minute = (now + self._phase) // UPTIMES_KEPT
-        made_of = (pasts, standings, blackouts)
+        made_of = (histories, standings, blackouts)
         made_in, known, lines = self._uptimes
         if made_in != minute or known != made_of:
-            both = zip(pasts, standings, strict=True)
+            both = zip(histories, standings, strict=True)
             lines = family.render([uptime(past, one.status, now, blackouts) for past, one in both], self.tags)
             self._uptimes = (minute, made_of, lines)
         return lines
@@ -99,7 +99,7 @@ class Exposition:
         self._fleet = fleet
         self._clock = clock
         self._lock = threading.Lock()
-        self._members: Sequence[Watched] = ()
+        self._members: Sequence[FleetMonitor] = ()
         self._blocks: list[_Block] = []
 
     def render(self, format: Format, names: frozenset[str] | None = None) -> Iterator[bytes]:
@@ -150,11 +150,11 @@ class _Pause:
 
     def when_due(self) -> None:
         if time.perf_counter() - self._since > _SLICE:
-            time.sleep(_BREATH)
+            time.sleep(_YIELD_EVERY)
             self._since = time.perf_counter()
 
 
-def _cut(members: Sequence[Watched]) -> list[Sequence[Watched]]:
+def _cut(members: Sequence[FleetMonitor]) -> list[Sequence[FleetMonitor]]:
     """Blocks of neighbours, cut where a tag's checksum says, so that one that comes or goes moves no other's bounds."""
     starts = [at for at, watched in enumerate(members) if crc32(watched.monitor.tag.encode()) % BLOCK == 0]
     bounds = sorted({0, *starts, len(members)})

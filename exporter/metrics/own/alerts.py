@@ -9,7 +9,7 @@ from exporter.core.clock import SECOND, Clock
 from exporter.storage.repositories.alert_board import AlertBoard
 
 
-class Alarms:
+class AlertCollector:
     """A collector."""
 
     def __init__(self, board: AlertBoard, clock: Clock, prefix: str) -> None:

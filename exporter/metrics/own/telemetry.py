@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from exporter.core.alert import Step
+from exporter.core.alert import AlertState
 from exporter.core.fleet import Fleet
 from exporter.core.status import Status
-from exporter.core.telemetry import Dropped, Fault, Rejection
+from exporter.core.telemetry import Dropped, Fault, RejectReason
 from exporter.metrics.own.requests import Requests
 
 PREFIX = "heartbeat_exporter_"
@@ -26,7 +26,7 @@ THREADS = ("recorder", "evaluator", "follower", "board", "notifier", "pruner", "
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 
 
-class Monitors:
+class MonitorCollector:
     """Counts the fleet by status when it is scraped."""
 
     def __init__(self, fleet: Fleet) -> None:
@@ -34,7 +34,7 @@ class Monitors:
 
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(f"{PREFIX}monitors", "Monitors by status.", labels=["status"])
-        tally = Tally(watched.standing.status for watched in self._fleet)
+        tally = Tally(watched.current.status for watched in self._fleet)
         for status in Status:
             family.add_metric([status.value], tally[status])
         yield family
@@ -50,7 +50,7 @@ class ExporterTelemetry:
         """`registry` is what is scraped. One of several workers tells of all."""
         # A creation time beside each counter doubles the series and tells nothing that process_start_time does not.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-        registry.register(Monitors(fleet))
+        registry.register(MonitorCollector(fleet))
         if workers > 1:
             from exporter.metrics.own.workers import Processes, SharedRequests, collect_from_all  # it takes memory
 
@@ -81,7 +81,7 @@ class ExporterTelemetry:
             return Histogram(PREFIX + name, help, labels, buckets=buckets, registry=registry)
 
         self._rejected = counter("heartbeats_rejected", "Heartbeats not taken, by reason.", "reason")
-        for reason in Rejection:
+        for reason in RejectReason:
             self._rejected.labels(reason.value)
         self._delayed = counter("refusals_delayed", "Answers to wrong credentials that were held back.")
         self._refused = counter("requests_refused", "Requests refused before any route, by reason.", "reason")
@@ -137,8 +137,8 @@ class ExporterTelemetry:
             self._delivery.labels(name)
 
     def alerts_changed(self, triggered: int, resolved: int) -> None:
-        self._alerts.labels(Step.TRIGGERED.value).inc(triggered)
-        self._alerts.labels(Step.RESOLVED.value).inc(resolved)
+        self._alerts.labels(AlertState.TRIGGERED.value).inc(triggered)
+        self._alerts.labels(AlertState.RESOLVED.value).inc(resolved)
 
     def notification_delivered(self, notifier: str, seconds: float) -> None:
         self._sent.labels(notifier).inc()
@@ -150,7 +150,7 @@ class ExporterTelemetry:
     def scraped(self, seconds: float) -> None:
         self._scrape.observe(seconds)
 
-    def heartbeat_rejected(self, reason: Rejection) -> None:
+    def heartbeat_rejected(self, reason: RejectReason) -> None:
         self._rejected.labels(reason.value).inc()
 
     def refusal_delayed(self) -> None:

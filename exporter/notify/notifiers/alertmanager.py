@@ -22,7 +22,7 @@ from exporter.notify.transport.endpoints import Endpoint, endpoint_of
 from exporter.notify.transport.http import HttpClient
 from exporter.notify.transport.redaction import spellings
 from exporter.presentation.describe import description_of, headline, lines, name_of, output_of
-from exporter.presentation.message import Event, Facts, Message, Site
+from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 from exporter.presentation.moments import rfc3339
 from exporter.presentation.text import one_line, shorten
 
@@ -89,7 +89,7 @@ class AlertmanagerNotifier(Notifier):
     def endpoints(self) -> Sequence[Endpoint]:
         return [endpoint_of(url, self.options.ca_file) for url in self.options.urls]
 
-    def refresh(self, firing: Sequence[Facts], resolved: Sequence[Facts], site: Site) -> None:
+    def refresh(self, firing: Sequence[AlertSnapshot], resolved: Sequence[AlertSnapshot], site: Site) -> None:
         known = {facts.alert_id for facts in (*firing, *resolved)}
         self._labels = {id: labels for id, labels in self._labels.items() if id in known}
         self._firing = {facts.alert_id: self._labels_of(facts) for facts in firing}
@@ -97,10 +97,10 @@ class AlertmanagerNotifier(Notifier):
         if alerts:
             self._send(alerts, f"refresh-{self._clock.now()}")
 
-    def _labels_of(self, facts: Facts) -> _Labels:
+    def _labels_of(self, facts: AlertSnapshot) -> _Labels:
         return self._labels.setdefault(facts.alert_id, labels_of(facts))
 
-    def _told(self, alerts: Sequence[Facts], event: Event, site: Site) -> list[dict[str, Any]]:
+    def _told(self, alerts: Sequence[AlertSnapshot], event: Event, site: Site) -> list[dict[str, Any]]:
         """As the API wants them. Where the next episode has begun, the end of the last one would end that."""
         lives_on = list(self._firing.values()) if event is Event.RESOLVED else []
         found = []
@@ -150,7 +150,7 @@ class AlertmanagerNotifier(Notifier):
         return "; ".join([taken, *map(str, failed)])
 
 
-def labels_of(facts: Facts) -> _Labels:
+def labels_of(facts: AlertSnapshot) -> _Labels:
     """What Alertmanager knows the alert by; an empty label is none."""
     labels = {
         "alertname": facts.rule,
@@ -164,7 +164,7 @@ def labels_of(facts: Facts) -> _Labels:
     return {key: value for key, value in told.items() if value}
 
 
-def annotations_of(facts: Facts, event: Event, site: Site) -> dict[str, str]:
+def annotations_of(facts: AlertSnapshot, event: Event, site: Site) -> dict[str, str]:
     message = Message(facts.alert_id, event, (facts,), site, facts.at)
     told = [f"{line.label}: {line.value}" for line in lines(facts, message)]
     annotations = {

@@ -29,7 +29,7 @@ from exporter.presentation.describe import (
     output_of,
     particulars,
 )
-from exporter.presentation.message import Facts, Message
+from exporter.presentation.message import AlertSnapshot, Message
 from exporter.presentation.moments import rfc3339
 from exporter.presentation.text import shorten, tail, utf16
 
@@ -109,12 +109,12 @@ def payload(message: Message, options: DiscordOptions) -> dict[str, Any]:
     return found
 
 
-def _embed(message: Message, facts: Facts | None, description: str) -> dict[str, Any]:
+def _embed(message: Message, facts: AlertSnapshot | None, description: str) -> dict[str, Any]:
     bar = int(color(message, facts).removeprefix("#"), 16)
     return {"color": bar, "description": description, "timestamp": rfc3339(message.owed_at)}
 
 
-def _in_full(facts: Facts, message: Message) -> str:
+def _in_full(facts: AlertSnapshot, message: Message) -> str:
     alone = len(message.alerts) == 1
     room = min(LONGEST_DESCRIPTION, _ROOM // len(message.alerts))
     told = [
@@ -135,7 +135,7 @@ def _in_full(facts: Facts, message: Message) -> str:
 
 
 def _list(message: Message) -> str:
-    def write(facts: Facts) -> str:
+    def write(facts: AlertSnapshot) -> str:
         return f"{icon(message, facts)} {_fit(brief(facts, message), 2 * _VALUE)}"
 
     told = listing(message, write, LONGEST_DESCRIPTION - 500, utf16)

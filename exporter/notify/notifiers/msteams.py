@@ -27,7 +27,7 @@ from exporter.presentation.describe import (
     output_of,
     particulars,
 )
-from exporter.presentation.message import Facts, Message
+from exporter.presentation.message import AlertSnapshot, Message
 from exporter.presentation.text import shorten, tail, utf8
 
 LARGEST = 28 * 1024
@@ -82,7 +82,7 @@ def payload(message: Message, options: TeamsOptions) -> dict[str, Any]:
     return {"type": "message", "summary": title, "attachments": [attachment]}
 
 
-def _in_full(facts: Facts, message: Message) -> list[Element]:
+def _in_full(facts: AlertSnapshot, message: Message) -> list[Element]:
     alone = len(message.alerts) == 1
     description_room, output_room = _ROOM[len(message.alerts)]
     description, output = description_of(facts, message), output_of(facts, message)

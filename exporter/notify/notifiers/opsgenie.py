@@ -14,7 +14,7 @@ from exporter.notify.one_by_one import OneByOne
 from exporter.notify.transport.http import HttpClient
 from exporter.notify.transport.redaction import spellings
 from exporter.presentation.describe import headline, lines, plain_text
-from exporter.presentation.message import Facts, Message
+from exporter.presentation.message import AlertSnapshot, Message
 from exporter.presentation.text import one_line, shorten
 
 _LONGEST_MESSAGE = 130
@@ -58,7 +58,7 @@ class OpsgenieNotifier(Notifier):
     def deliver(self, message: Message) -> str:
         return self._alerts.deliver(message, lambda facts: self._send(facts, message))
 
-    def _send(self, facts: Facts, message: Message) -> str:
+    def _send(self, facts: AlertSnapshot, message: Message) -> str:
         said = ""
         if not message.is_resolved or facts.alert_id in message.unannounced:
             said = self._post("", self._alert(facts, message), f"{message.key}-{facts.alert_id}-create")
@@ -77,7 +77,7 @@ class OpsgenieNotifier(Notifier):
     def _source(self, message: Message) -> str:
         return shorten(message.site.name, _LONGEST_SOURCE)
 
-    def _alert(self, facts: Facts, message: Message) -> dict[str, Any]:
+    def _alert(self, facts: AlertSnapshot, message: Message) -> dict[str, Any]:
         alone = replace(message, alerts=(facts,))
         tags = [shorten(one_line(tag), _LONGEST_TAG) for tag in (facts.rule, facts.severity.value, facts.group)]
         alert: dict[str, Any] = {

@@ -13,7 +13,7 @@ from exporter.notify.one_by_one import OneByOne
 from exporter.notify.transport.http import HttpClient
 from exporter.notify.transport.redaction import spellings
 from exporter.presentation.describe import description_of, headline, lines, links, name_of, output_of
-from exporter.presentation.message import Facts, Message
+from exporter.presentation.message import AlertSnapshot, Message
 from exporter.presentation.moments import rfc3339
 from exporter.presentation.text import one_line, shorten
 
@@ -45,7 +45,7 @@ class PagerDutyNotifier(Notifier):
     def deliver(self, message: Message) -> str:
         return self._alerts.deliver(message, lambda facts: self._send(facts, message))
 
-    def _send(self, facts: Facts, message: Message) -> str:
+    def _send(self, facts: AlertSnapshot, message: Message) -> str:
         if not message.is_resolved:
             return self._post(self._trigger(facts, message), message)
         if facts.alert_id in message.unannounced:
@@ -58,10 +58,10 @@ class PagerDutyNotifier(Notifier):
         answer = self._http.send("POST", self.options.url, key=key, json=event)
         return f"{answer.status} {answer.text}".strip()
 
-    def _event(self, action: str, facts: Facts) -> dict[str, Any]:
+    def _event(self, action: str, facts: AlertSnapshot) -> dict[str, Any]:
         return {"routing_key": self._key, "event_action": action, "dedup_key": facts.alert_id}
 
-    def _trigger(self, facts: Facts, message: Message) -> dict[str, Any]:
+    def _trigger(self, facts: AlertSnapshot, message: Message) -> dict[str, Any]:
         alone = replace(message, alerts=(facts,))
         details = {line.label: line.value for line in lines(facts, message)}
         if facts.description:

@@ -27,7 +27,7 @@ from exporter.presentation.describe import (
     output_of,
     particulars,
 )
-from exporter.presentation.message import Facts, Message
+from exporter.presentation.message import AlertSnapshot, Message
 from exporter.presentation.text import shorten, tail, utf16
 
 LONGEST_TEXT = 3_000
@@ -80,7 +80,7 @@ def payload(message: Message, options: SlackOptions) -> dict[str, Any]:
     return {"text": shorten(title, LONGEST_TEXT, utf16), "attachments": attachments}
 
 
-def _in_full(facts: Facts, message: Message) -> list[dict[str, Any]]:
+def _in_full(facts: AlertSnapshot, message: Message) -> list[dict[str, Any]]:
     alone = len(message.alerts) == 1
     description_room, output_room = _ROOM[len(message.alerts)]
     description, output = description_of(facts, message), output_of(facts, message)
@@ -98,7 +98,7 @@ def _in_full(facts: Facts, message: Message) -> list[dict[str, Any]]:
 
 
 def _list(message: Message) -> list[dict[str, Any]]:
-    def write(facts: Facts) -> str:
+    def write(facts: AlertSnapshot) -> str:
         linked = f"<{_url(message.site.monitor_url(facts.tag))}|{_fit(shorten(name_of(facts), 80), _VALUE)}>"
         return f"{icon(message, facts)} {linked}: {_fit(outcome(facts, message), _VALUE)}"
 

@@ -17,11 +17,11 @@ from exporter.notify.transport.address_policy import PrivateAddress as PrivateIP
 from exporter.notify.transport.address_policy import is_public, public_addresses
 
 
-class PrivateAddress(HTTPError):
+class PrivateAddressRefused(HTTPError):
     """The settings forbid this address."""
 
 
-class Guard:
+class AddressPolicy:
     """Looks after one request's connections: none to a forbidden address, and none that outlives the deadline.
 
     A timeout of a socket begins anew with every byte; somebody who sends one now and then would hold us up for ever.
@@ -53,13 +53,13 @@ class Guard:
         try:
             return public_addresses(host, port)
         except PrivateIP:
-            raise PrivateAddress("a private address") from None
+            raise PrivateAddressRefused("a private address") from None
 
     def admit(self, made: socket.socket) -> None:
         """Looks at the address that was in fact reached, too."""
         if self._public_only and not is_public(str(made.getpeername()[0])):
             made.close()
-            raise PrivateAddress("a private address")
+            raise PrivateAddressRefused("a private address")
         with self._lock:
             if self.expired:
                 made.close()
@@ -81,7 +81,7 @@ class _Guarded:
     _dns_host: str
     port: int
 
-    def __init__(self, *arguments: Any, guard: Guard, **options: Any) -> None:
+    def __init__(self, *arguments: Any, guard: AddressPolicy, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._guard = guard
 
@@ -116,7 +116,7 @@ class _GuardedHTTPS(_Guarded, HTTPSConnection):
     pass
 
 
-def manager_for(proxy: str | None, guard: Guard, tls: ssl.SSLContext) -> PoolManager:
+def manager_for(proxy: str | None, guard: AddressPolicy, tls: ssl.SSLContext) -> PoolManager:
     if proxy is None:
         manager = PoolManager(ssl_context=tls)
     else:
@@ -145,6 +145,6 @@ def check_by_name(host: str) -> None:
     try:
         public_addresses(host, None)
     except PrivateIP:
-        raise PrivateAddress("a private address") from None
+        raise PrivateAddressRefused("a private address") from None
     except (OSError, UnicodeError):
         return

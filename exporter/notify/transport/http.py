@@ -31,7 +31,7 @@ from exporter import __version__
 from exporter.core.clock import SECOND
 from exporter.core.notification import LONGEST_HOLD
 from exporter.notify.notifier import DeliveryFailed, Failure
-from exporter.notify.transport.connections import Guard, PrivateAddress, check_by_name, manager_for
+from exporter.notify.transport.connections import AddressPolicy, PrivateAddressRefused, check_by_name, manager_for
 from exporter.notify.transport.proxies import UnusableProxy, proxy_for
 from exporter.presentation.text import one_line, shorten
 
@@ -57,7 +57,7 @@ _NUMBER = re.compile(r"[0-9]{1,300}(\.[0-9]{0,9})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     status: int
     text: str
     """The beginning of the body, as text without what is secret."""
@@ -110,14 +110,14 @@ class HttpClient:
         json: Any = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Sends `json`, or `body`, and returns the answer if it is 2xx. Raises DeliveryFailed.
 
         `key` goes out as the header Idempotency-Key. What stands before an @ in the URL is sent as Basic credentials.
         """
         reply = self.ask(method, url, key=key, json=json, body=body, headers=headers)
         self._check(reply)
-        return Answer(reply.status, self.shown(reply.text))
+        return HttpResponse(reply.status, self.shown(reply.text))
 
     def ask(
         self,
@@ -152,7 +152,7 @@ class HttpClient:
         except UnusableProxy:
             text = "the proxy that the environment names cannot be used: only http:// and https:// can"
             raise DeliveryFailed(Failure.CONNECT, text, retry=True) from None
-        with Guard(self._connect + self._seconds, self._public_only and proxy is None) as guard:
+        with AddressPolicy(self._connect + self._seconds, self._public_only and proxy is None) as guard:
             try:
                 if self._public_only and proxy is not None:
                     check_by_name(host)
@@ -162,7 +162,13 @@ class HttpClient:
         return _Reply(host, status, retry_after, text)
 
     def _exchange(
-        self, guard: Guard, proxy: str | None, method: str, url: str, body: bytes | None, headers: HTTPHeaderDict
+        self,
+        guard: AddressPolicy,
+        proxy: str | None,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: HTTPHeaderDict,
     ) -> tuple[int, Sequence[str], str]:
         with manager_for(proxy, guard, self._tls) as manager:
             response = manager.request(
@@ -242,7 +248,7 @@ def _unusable() -> DeliveryFailed:
 
 def _unreachable(error: Exception, host: str, expired: bool) -> DeliveryFailed:
     """In our own words: the library's hold the URL."""
-    if isinstance(error, PrivateAddress):
+    if isinstance(error, PrivateAddressRefused):
         text = f"{host} is at a private address, and allow_private_addresses is false"
         return DeliveryFailed(Failure.FORBIDDEN, text, retry=False)
     if isinstance(error, LocationValueError) or (isinstance(error, ValueError) and not isinstance(error, OSError)):

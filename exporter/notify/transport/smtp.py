@@ -56,7 +56,7 @@ class SmtpServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RecipientRefusal:
     """Of one recipient."""
 
     code: int
@@ -188,7 +188,7 @@ class SmtpSession:
             secrets.append(f"\0{server.username}\0{server.password}")
         self._redaction = Redaction(secrets)
 
-    def send(self, sender: str, recipients: Sequence[str], mail: bytes) -> Mapping[str, Refusal]:
+    def send(self, sender: str, recipients: Sequence[str], mail: bytes) -> Mapping[str, RecipientRefusal]:
         """Returns those recipients that were refused; at least one was not. Raises DeliveryFailed."""
         client = _Client(self._server, self._tls)
         try:
@@ -238,10 +238,10 @@ class SmtpSession:
             text = f"{host} {_NO_AUTH} in a way that is known here"
             raise DeliveryFailed(Failure.REJECTED, text, retry=False) from None
 
-    def _refusals(self, refused: Mapping[str, tuple[int, bytes]]) -> dict[str, Refusal]:
-        return {who: Refusal(code, self._shown(text)) for who, (code, text) in refused.items()}
+    def _refusals(self, refused: Mapping[str, tuple[int, bytes]]) -> dict[str, RecipientRefusal]:
+        return {who: RecipientRefusal(code, self._shown(text)) for who, (code, text) in refused.items()}
 
-    def _all_refused(self, refused: Mapping[str, Refusal]) -> DeliveryFailed:
+    def _all_refused(self, refused: Mapping[str, RecipientRefusal]) -> DeliveryFailed:
         temporary = any(refusal.temporary for refusal in refused.values())
         failure = Failure.SERVER_ERROR if temporary else Failure.REJECTED
         return DeliveryFailed(failure, f"{self._server.host} refused {told(refused)}", retry=temporary)
@@ -283,7 +283,7 @@ class SmtpSession:
         return self._redaction.shown(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
 
 
-def told(refused: Mapping[str, Refusal]) -> str:
+def told(refused: Mapping[str, RecipientRefusal]) -> str:
     """`ops@example.org (550 no such user)`."""
     return ", ".join(f"{who} ({refusal.code} {refusal.text})" for who, refusal in refused.items())
 

@@ -11,7 +11,7 @@ from typing import Any
 from peewee import EXCLUDED
 
 from exporter.core.errors import HeartbeatExporterError, StorageConflict, StorageUnavailable
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.telemetry import Telemetry
 from exporter.fleet.loader import load
 from exporter.recording.group import GroupCommit
@@ -152,7 +152,7 @@ class Replay:
             self._group.write(transaction, batch)
         return {one.id for one in watched.values()}
 
-    def _watched(self, tags: Iterable[str]) -> list[Watched]:
+    def _watched(self, tags: Iterable[str]) -> list[FleetMonitor]:
         """The monitors of these tags that are watched."""
         monitors = self._db.tables.monitors
         ids: list[int] = []
@@ -160,7 +160,7 @@ class Replay:
         for start in range(0, len(wanted), CHUNK):
             watched = monitors.tag.in_(wanted[start : start + CHUNK]) & monitors.removed_at.is_null()
             ids += [row[0] for row in monitors.select(monitors.id).where(watched).tuples()]
-        return load(self._db, sorted(ids), pasts=False)
+        return load(self._db, sorted(ids), histories=False)
 
     def _progress(self, file: SpoolFile) -> tuple[int, int]:
         """(position, the last group that is known to be committed)"""

@@ -9,7 +9,7 @@ IDLE_SECONDS = 300.0
 """A connection that nobody needed for so long is closed: firewalls forget it, and say nothing."""
 
 
-class Connection(Protocol):
+class PooledConnection(Protocol):
     def usable(self) -> bool:
         """Whether nothing speaks against it, without asking the server."""
         ...
@@ -17,14 +17,14 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
-C = TypeVar("C", bound=Connection)
+C = TypeVar("C", bound=PooledConnection)
 
 
 class NoneFree(Exception):
     """All are lent, and none came back in time."""
 
 
-class Connections(Generic[C]):
+class ConnectionPool(Generic[C]):
     """Connects on the thread that needs it, so that whoever waits learns why it failed, and all others go on."""
 
     def __init__(self, connect: Callable[[], C], most: int) -> None:

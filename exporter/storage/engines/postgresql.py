@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from exporter.core.errors import InvalidValue
-from exporter.storage.engines.connections import Connections, NoneFree
+from exporter.storage.engines.connections import ConnectionPool, NoneFree
 from exporter.storage.engines.engine import Engine
 
 POOL_SIZE = 5
@@ -72,7 +72,7 @@ class PostgresqlEngine(Engine):
         """Whether the user says that statements may be prepared, also behind a pooler."""
         self.name = _name(self._parameters)
         self.database = _Peewee("postgresql", autoconnect=False)
-        self._connections = Connections(self._open, _pool_size(options))
+        self._connections = ConnectionPool(self._open, _pool_size(options))
 
     def connect(self, *, writing: bool) -> None:
         if not self.database.is_closed():
@@ -163,8 +163,10 @@ class PostgresqlEngine(Engine):
     def _ask(self, question: str) -> list[Any]:
         return self.database.connection().execute(question).fetchall()  # type: ignore[no-any-return]
 
-    def _open(self) -> "_Connection":
-        connection = _Connection.connect(**self._parameters, autocommit=True, prepare_threshold=self._prepare_threshold)
+    def _open(self) -> "_PostgresConnection":
+        connection = _PostgresConnection.connect(
+            **self._parameters, autocommit=True, prepare_threshold=self._prepare_threshold
+        )
         try:
             connection.adapters.register_dumper(int, _Integer)
             connection.prepare_session()
@@ -176,7 +178,7 @@ class PostgresqlEngine(Engine):
         return connection
 
 
-class _Connection(psycopg.Connection[Any]):
+class _PostgresConnection(psycopg.Connection[Any]):
     """One that does not wait forever: libpq has a timeout for connecting only, and a server that is stopped or behind
     a cut line never answers.
 
@@ -260,17 +262,17 @@ class _Peewee(peewee.PostgresqlDatabase):
     psycopg2_adapter = psycopg3_adapter = _Adapter  # peewee itself may not have been let see the driver
     index_value_literals = True
 
-    def use(self, connection: _Connection) -> None:
+    def use(self, connection: _PostgresConnection) -> None:
         self._state.reset()
         self._state.set_connection(connection)
         self.server_version = connection.info.server_version
 
     def begin(self, isolation_level: str | None = None) -> None:
-        connection: _Connection = self._state.conn
+        connection: _PostgresConnection = self._state.conn
         connection.execute(connection.begin, prepare=False)
 
-    def release(self) -> _Connection | None:
-        connection: _Connection | None = self._state.conn
+    def release(self) -> _PostgresConnection | None:
+        connection: _PostgresConnection | None = self._state.conn
         self._state.reset()
         return connection
 

@@ -46,7 +46,7 @@ class SqliteEngine(Engine):
             # Deferred transactions that turn into writers fail with "database is locked" at once, whatever the timeout.
             lock_type="IMMEDIATE",
             timeout=BUSY_SECONDS,
-            factory=_Connection,
+            factory=_SqliteConnection,
             pragmas={
                 "journal_mode": "wal",
                 "synchronous": "full",
@@ -101,7 +101,7 @@ class SqliteEngine(Engine):
         busy, frames, copied = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
         return not busy and frames == copied
 
-    def _connection(self) -> "_Connection | None":
+    def _connection(self) -> "_SqliteConnection | None":
         """The calling thread's, if it has one."""
         return None if self.database.is_closed() else self.database.connection()
 
@@ -152,7 +152,7 @@ def _cause(file: Path, said: str) -> str:
     return f"{file}"
 
 
-class _Connection(sqlite3.Connection):
+class _SqliteConnection(sqlite3.Connection):
     log: tuple[int, ...] = ()
     """Which files the log and its index are, since there are any."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from exporter.core.alert import Step
+from exporter.core.alert import AlertState
 from exporter.core.clock import Clock
 from exporter.core.notification import Hold
 from exporter.storage.repositories.alerts import Alert, Alerts
@@ -32,7 +32,7 @@ class AlertBoard:
         if changed:
             firing = dict(self.firing)
             for alert in changed:
-                if alert.step is Step.TRIGGERED:
+                if alert.step is AlertState.TRIGGERED:
                     firing[alert.id] = alert
                 else:
                     firing.pop(alert.id, None)

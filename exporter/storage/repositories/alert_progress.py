@@ -6,7 +6,7 @@ from typing import Any
 
 from peewee import EXCLUDED, fn
 
-from exporter.core.alert import Observation, Progress
+from exporter.core.alert import Observation, RuleState
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
 from exporter.storage.rows import chunks
@@ -21,7 +21,7 @@ class Tracked:
     rule: str
     fingerprint: str
     """Of the rule by which it was counted: an edited rule does not go on with what its former self counted."""
-    progress: Progress
+    progress: RuleState
     next_at: int | None
     """When it changes if nothing else happens."""
     alert_id: int | None = None
@@ -102,9 +102,9 @@ class AlertProgress:
 
 
 def _tracked(row: Sequence[Any]) -> Tracked:
-    monitor_id, rule, fingerprint, triggered, gained, evaluations, at, status, reason, next_at, alert_id = row
+    monitor_id, rule, fingerprint, triggered, elapsed, evaluations, at, status, reason, next_at, alert_id = row
     seen = Observation(at, Status(status), Reason(reason))
-    progress = Progress(bool(triggered), gained, evaluations, seen)
+    progress = RuleState(bool(triggered), elapsed, evaluations, seen)
     return Tracked(monitor_id, rule, fingerprint, progress, next_at, alert_id)
 
 
@@ -115,7 +115,7 @@ def _progress_row(one: Tracked) -> Mapping[str, Any]:
         "rule": one.rule,
         "fingerprint": one.fingerprint,
         "triggered": progress.triggered,
-        "gained": progress.gained,
+        "gained": progress.elapsed,
         "evaluations": progress.evaluations,
         "at": seen.at,
         "status": seen.status.value,

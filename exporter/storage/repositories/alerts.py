@@ -6,7 +6,7 @@ from typing import Any
 
 from peewee import fn
 
-from exporter.core.alert import Ending, Step
+from exporter.core.alert import AlertState, ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
@@ -28,13 +28,13 @@ class Alert:
     tag: str
     severity: Severity
     notify: tuple[str, ...]
-    step: Step
+    step: AlertState
     status: Status
     """The status that triggered it, and its reason."""
     reason: Reason
     triggered_at: int
     resolved_at: int | None = None
-    ending: Ending | None = None
+    ending: ResolveReason | None = None
     incident_id: int | None = None
     acknowledged_at: int | None = None
 
@@ -68,13 +68,13 @@ class Alerts:
             database,
             alerts.update(
                 **{
-                    "step": Step.RESOLVED.value,
+                    "step": AlertState.RESOLVED.value,
                     "resolved_at": param("resolved_at"),
                     "ending": param("ending"),
                     "next_repeat_at": None,
                     "revision": param("revision"),
                 }
-            ).where((alerts.id == param("id")) & (alerts.step == Step.TRIGGERED.value)),
+            ).where((alerts.id == param("id")) & (alerts.step == AlertState.TRIGGERED.value)),
         )
 
     def next_repeat_at(self) -> int | None:
@@ -97,7 +97,7 @@ class Alerts:
             ids.update(alerts.select(alerts.uid, alerts.id).where(alerts.uid.in_(uids)).tuples())
         return ids
 
-    def resolve(self, transaction: Transaction, ended: Sequence[tuple[int, int, Ending]]) -> None:
+    def resolve(self, transaction: Transaction, ended: Sequence[tuple[int, int, ResolveReason]]) -> None:
         """Each is (id, moment, why)."""
         if ended:
             revision = next_revision(self._db, _REVISION)
@@ -117,7 +117,7 @@ class Alerts:
     def recent(
         self,
         *,
-        step: Step | None = None,
+        step: AlertState | None = None,
         incident_id: int | None = None,
         limit: int = 1000,
         before_id: int | None = None,
@@ -146,7 +146,7 @@ class Alerts:
         found: dict[int, list[Alert]] = {}
         with self._db.read("list alerts"):
             for chunk in chunks(monitor_ids):
-                for one in self._select(alerts.monitor_id.in_(chunk) & (alerts.step == Step.TRIGGERED.value)):
+                for one in self._select(alerts.monitor_id.in_(chunk) & (alerts.step == AlertState.TRIGGERED.value)):
                     found.setdefault(one.monitor_id, []).append(one)
         return found
 
@@ -158,7 +158,7 @@ class Alerts:
             if newest <= revision:
                 return revision, ()
             # Everything is in the first call: only what is on matters then.
-            wanted = alerts.revision > revision if revision else alerts.step == Step.TRIGGERED.value
+            wanted = alerts.revision > revision if revision else alerts.step == AlertState.TRIGGERED.value
             return int(newest), self._select(wanted, None)
 
     def repeats_due(self, now: int, limit: int) -> Sequence[Alert]:
@@ -192,7 +192,7 @@ class Alerts:
                 int(row[0])
                 for chunk in chunks(incident_ids)
                 for row in alerts.select(alerts.incident_id)
-                .where(alerts.incident_id.in_(chunk) & (alerts.step == Step.TRIGGERED.value))
+                .where(alerts.incident_id.in_(chunk) & (alerts.step == AlertState.TRIGGERED.value))
                 .distinct()
                 .tuples()
             }
@@ -212,7 +212,7 @@ def _alert_row(one: NewAlert, revision: int) -> Mapping[str, Any]:
         "tag": one.tag,
         "severity": one.severity.value,
         "notify": "\n".join(one.notify),
-        "step": Step.TRIGGERED.value,
+        "step": AlertState.TRIGGERED.value,
         "status": one.status.value,
         "reason": one.reason.value,
         "triggered_at": one.triggered_at,
@@ -237,11 +237,11 @@ def _alert(row: Sequence[Any]) -> Alert:
         tag,
         Severity(severity),
         tuple(notify.split("\n")) if notify else (),
-        Step(step),
+        AlertState(step),
         Status(status),
         Reason(reason),
         triggered_at,
         resolved_at,
-        Ending(ending) if ending is not None else None,
+        ResolveReason(ending) if ending is not None else None,
         *rest,
     )

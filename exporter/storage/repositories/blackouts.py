@@ -13,7 +13,7 @@ import threading
 from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import StorageUnavailable
 from exporter.core.spans import Span, merged
-from exporter.presentation.moments import roughly
+from exporter.presentation.moments import humanize_duration
 from exporter.storage.database import Database
 from exporter.storage.future_moments import FutureMoments, shift_plans
 from exporter.storage.repositories.maintenances import REVISION as CALENDAR_REVISION
@@ -65,7 +65,7 @@ class Blackouts:
         self._set_back_at: int | None = None
         """When the clock was set back last, by the steady clock."""
 
-    def stamp(self, taking_since: int | None = None, *, now: bool = False) -> Span | None:
+    def record_liveness(self, taking_since: int | None = None, *, now: bool = False) -> Span | None:
         """Moves the stamp forward when that is due, or in any case if `now`; returns the blackout that this recorded.
 
         `taking_since`: from that moment on this process took every heartbeat that came, wherever it put it, unless it
@@ -181,7 +181,7 @@ class Blackouts:
             log.warning(
                 "the clock was set back by %s: %d moments in the future have become now, and every monitor is "
                 "evaluated again",
-                roughly(at - now),
+                humanize_duration(at - now),
                 moved,
             )
         elif self._set_back_at is not None and steady - self._set_back_at < AFTERWARDS:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from peewee import fn
 
-from exporter.core.alert import Step
+from exporter.core.alert import AlertState
 from exporter.core.clock import DAY, SECOND
 from exporter.core.errors import Conflict, NotFound
 from exporter.core.notification import NotificationState
@@ -26,7 +26,7 @@ MOST_ALERTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class DeliveryPolicy:
     """How a notifier wants its messages. Milliseconds."""
 
     group_wait: int = 10 * SECOND
@@ -34,7 +34,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class OutboxItem:
     """An alert's place in a message."""
 
     alert_id: int
@@ -52,8 +52,14 @@ class Outbox:
         columns = ("notification_id", "alert_id", "facts", "replaced")
         self._add_item = Prepared(database, items.insert(**{column: param(column) for column in columns}))
 
-    def owe(
-        self, transaction: Transaction, notifier: str, event: str, owed: Sequence[Owed], terms: Terms, now: int
+    def enqueue(
+        self,
+        transaction: Transaction,
+        notifier: str,
+        event: str,
+        owed: Sequence[OutboxItem],
+        terms: DeliveryPolicy,
+        now: int,
     ) -> None:
         """Puts alerts into the message that this notifier's are being gathered in, or else into a new one."""
         left = list(owed)
@@ -77,14 +83,14 @@ class Outbox:
         self,
         transaction: Transaction,
         ended: Mapping[int, str],
-        terms: Callable[[str], Terms],
+        terms: Callable[[str], DeliveryPolicy],
         now: int,
     ) -> None:
         """Owes the end of alerts, facts by alert id, to those who got the alarm or still would.
 
         An alarm that is still on its way is taken back: the recovery then tells both.
         """
-        owed: defaultdict[str, list[Owed]] = defaultdict(list)
+        owed: defaultdict[str, list[OutboxItem]] = defaultdict(list)
         taken_back: list[int] = []
         touched: set[int] = set()
         for item_id, notification_id, alert_id, notifier, event, state in self._alarms(list(ended)):
@@ -92,10 +98,10 @@ class Outbox:
                 taken_back.append(item_id)
                 touched.add(notification_id)
             if event == ALARM and state in (PENDING, NotificationState.DELIVERED.value):
-                owed[notifier].append(Owed(alert_id, ended[alert_id]))
+                owed[notifier].append(OutboxItem(alert_id, ended[alert_id]))
         self._take_back(taken_back, touched, now)
         for notifier, some in owed.items():
-            self.owe(transaction, notifier, RECOVERY, some, terms(notifier), now)
+            self.enqueue(transaction, notifier, RECOVERY, some, terms(notifier), now)
 
     def retry(self, id: int, now: int, give_up_after: int = DAY) -> bool:
         """Has a dead letter tried again at once. Raises NotFound, and Conflict when it is not dead.
@@ -165,7 +171,7 @@ class Outbox:
                 return int(id), MOST_ALERTS - int(count)
         return None, 0
 
-    def _begin(self, notifier: str, event: str, terms: Terms, now: int) -> int:
+    def _begin(self, notifier: str, event: str, terms: DeliveryPolicy, now: int) -> int:
         table = self._db.tables.notifications
         return int(
             table.insert(
@@ -214,6 +220,6 @@ class Outbox:
         query = (
             items.select(items.id)
             .join(alerts, on=(alerts.id == items.alert_id))
-            .where((items.notification_id == id) & (alerts.step == Step.RESOLVED.value))
+            .where((items.notification_id == id) & (alerts.step == AlertState.RESOLVED.value))
         )
         return [row[0] for row in query.tuples()]

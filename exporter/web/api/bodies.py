@@ -11,7 +11,7 @@ from exporter.core.incident import LONGEST_AUTHOR, LONGEST_TEXT, IncidentState, 
 from exporter.core.secret import LONGEST as LONGEST_SECRET
 from exporter.core.secret import check_secret
 from exporter.web.errors import JSON, Refused
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 LARGEST = 64 * 1024
 
@@ -65,7 +65,7 @@ class Acknowledgement(Model):
 _B = TypeVar("_B", bound=Model)
 
 
-async def read_body(req: Request, model: type[_B]) -> _B:
+async def read_body(req: WebRequest, model: type[_B]) -> _B:
     """The body as a `model`; raises 415, 413, or 422 with all problems, none of which quotes a secret."""
     kind = (req.content_type or "").partition(";")[0].strip().lower()
     if kind != JSON:
@@ -86,7 +86,7 @@ def problems_of(error: ValidationError) -> list[dict[str, Any]]:
     ]
 
 
-async def _bounded(req: Request) -> bytes:
+async def _bounded(req: WebRequest) -> bytes:
     """Never more than LARGEST in memory, whatever Content-Length says or leaves out."""
     length = req.content_length
     if length is not None and length > LARGEST:

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from exporter.core.alert import Ending, Step
+from exporter.core.alert import AlertState, ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.incident import IncidentState
 from exporter.core.notification import NotificationState, next_try
 from exporter.core.status import Reason, Status
 from exporter.presentation.moments import rfc3339
-from exporter.web.api.schemas import Answer, clean, seconds, when
+from exporter.web.api.schemas import ResponseModel, clean, seconds, when
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from exporter.storage.repositories.notifications import Notification
 
 
-class AlertAnswer(Answer):
+class AlertAnswer(ResponseModel):
     """One alert, on or over."""
 
     id: str = Field(description="The same for its whole life; notifiers are told it too.")
     rule: str
     tag: str = Field(description="The monitor's.")
     severity: Severity
-    step: Step
+    step: AlertState
     status: Status = Field(description="The status that triggered it.")
     reason: Reason
     triggered_at: str
     resolved_at: str | None
-    ending: Ending | None = Field(description="Why it is over; null while it is on.")
+    ending: ResolveReason | None = Field(description="Why it is over; null while it is on.")
     notify: list[str] = Field(description="Names of notifiers.")
     incident_id: int | None
     acknowledged_at: str | None = Field(description="Since when it is not told again.")
@@ -57,14 +57,14 @@ class AlertAnswer(Answer):
         )
 
 
-class AlertsAnswer(Answer):
+class AlertsAnswer(ResponseModel):
     """Newest first."""
 
     alerts: list[AlertAnswer]
     next_cursor: str | None = Field(description="Give it as `cursor` to go on; null at the end.")
 
 
-class IncidentAnswer(Answer):
+class IncidentAnswer(ResponseModel):
     """One incident."""
 
     id: int
@@ -84,7 +84,7 @@ class IncidentAnswer(Answer):
         return cls(**_facts(incident))
 
 
-class UpdateAnswer(Answer):
+class UpdateAnswer(ResponseModel):
     """One entry of a timeline."""
 
     at: str
@@ -114,14 +114,14 @@ class WholeIncidentAnswer(IncidentAnswer):
         )
 
 
-class IncidentsAnswer(Answer):
+class IncidentsAnswer(ResponseModel):
     """Newest first."""
 
     incidents: list[IncidentAnswer]
     next_cursor: str | None = Field(description="Give it as `cursor` to go on; null at the end.")
 
 
-class NotificationAnswer(Answer):
+class NotificationAnswer(ResponseModel):
     """One message to one notifier, and what became of it."""
 
     id: int
@@ -160,7 +160,7 @@ class NotificationAnswer(Answer):
         )
 
 
-class NotificationsAnswer(Answer):
+class NotificationsAnswer(ResponseModel):
     """Newest first."""
 
     notifications: list[NotificationAnswer]

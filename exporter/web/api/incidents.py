@@ -7,7 +7,7 @@ from typing import TypeVar
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import Step
+from exporter.core.alert import AlertState
 from exporter.core.incident import IncidentState
 from exporter.core.notification import NotificationState
 from exporter.web.api.bodies import Acknowledgement, NewUpdate, read_body
@@ -22,7 +22,7 @@ from exporter.web.api.incident_schemas import (
 )
 from exporter.web.api.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
 from exporter.web.pages.incidents import as_id, incident_id
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
@@ -31,13 +31,13 @@ _T = TypeVar("_T")
 class AlertList(Resource):
     """`/api/v1/alerts`."""
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
-        step = _one_of(req, "step", Step)
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
+        step = _one_of(req, "step", AlertState)
         answer(resp, await self._off_loop(self._page, step, *_page_of(req)))
 
     on_head = on_get
 
-    def _page(self, step: Step | None, limit: int, before: int | None) -> bytes:
+    def _page(self, step: AlertState | None, limit: int, before: int | None) -> bytes:
         found, more = _cut(self._parts.alerts.recent(step=step, limit=limit + 1, before_id=before), limit)
         cursor = str(found[-1].id) if more else None
         return to_json(AlertsAnswer(alerts=[AlertAnswer.of(each) for each in found], next_cursor=cursor))
@@ -46,7 +46,7 @@ class AlertList(Resource):
 class IncidentList(Resource):
     """`/api/v1/incidents`."""
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         text = (req.get_param("open") or "").lower()
         if text not in ("", "true", "false"):
             raise bad("open", "is true or false")
@@ -72,7 +72,7 @@ class _WithIncident(Resource):
 class OneIncident(_WithIncident):
     """`/api/v1/incidents/{id}`."""
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, id: str) -> None:
         answer(resp, await self._off_loop(self._whole, incident_id(id)))
 
     on_head = on_get
@@ -81,7 +81,7 @@ class OneIncident(_WithIncident):
 class IncidentUpdates(_WithIncident):
     """`/api/v1/incidents/{id}/updates`."""
 
-    async def on_post(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
+    async def on_post(self, req: WebRequest, resp: falcon.asgi.Response, id: str) -> None:
         wanted, new = incident_id(id), await read_body(req, NewUpdate)
         body = await self._off_loop(self._add, wanted, new.state, new.text, new.author)
         resp.status = falcon.HTTP_201
@@ -95,7 +95,7 @@ class IncidentUpdates(_WithIncident):
 class Acknowledge(_WithIncident):
     """`/api/v1/incidents/{id}/acknowledge`."""
 
-    async def on_post(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
+    async def on_post(self, req: WebRequest, resp: falcon.asgi.Response, id: str) -> None:
         wanted, given = incident_id(id), await read_body(req, Acknowledgement)
         answer(resp, await self._off_loop(self._acknowledge, wanted, given.author))
 
@@ -107,7 +107,7 @@ class Acknowledge(_WithIncident):
 class NotificationList(Resource):
     """`/api/v1/notifications`."""
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         state = _one_of(req, "state", NotificationState)
         answer(resp, await self._off_loop(self._page, state, *_page_of(req)))
 
@@ -124,7 +124,7 @@ class NotificationList(Resource):
         )
 
 
-def _page_of(req: Request) -> tuple[int, int | None]:
+def _page_of(req: WebRequest) -> tuple[int, int | None]:
     """How many, and before which."""
     cursor = req.get_param("cursor") or ""
     before = as_id(cursor)
@@ -133,7 +133,7 @@ def _page_of(req: Request) -> tuple[int, int | None]:
     return number(req, "limit", PER_ANSWER, MOST_PER_ANSWER), before
 
 
-def _one_of(req: Request, name: str, kind: type[_E]) -> _E | None:
+def _one_of(req: WebRequest, name: str, kind: type[_E]) -> _E | None:
     """Whatever its case; None when it is not given."""
     text = req.get_param(name) or ""
     for member in kind:

@@ -8,7 +8,7 @@ import falcon.asgi
 from exporter.config.strength import SHORTEST
 from exporter.core.clock import DAY
 from exporter.core.errors import InvalidValue
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.maintenance import Window
 from exporter.core.secret import make_secret
 from exporter.core.status import Status
@@ -31,10 +31,10 @@ from exporter.web.api.schemas import (
     TransitionsAnswer,
 )
 from exporter.web.errors import RETRY_AFTER, log
-from exporter.web.pages.listing import Query, breathing
+from exporter.web.pages.listing import Query, yielding_gil
 from exporter.web.pages.monitor import find
 from exporter.web.pages.outages import kept
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 HEARTBEATS_PER_ANSWER = 20
 
@@ -42,7 +42,7 @@ HEARTBEATS_PER_ANSWER = 20
 class MonitorList(Resource):
     """`/api/v1/monitors`."""
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         status = req.get_param("status", default="").upper()
         if status and status not in Status.__members__:
             raise bad("status", f"is one of {', '.join(Status)}")
@@ -57,7 +57,7 @@ class MonitorList(Resource):
 
     on_head = on_get
 
-    async def on_post(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_post(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         new = await read_body(req, NewMonitor)
         secret = new.secret.get_secret_value() if new.secret is not None else make_secret()
         await self._off_loop(self._parts.monitors.add, new.monitor(), secret)
@@ -72,10 +72,10 @@ class MonitorList(Resource):
         """In the order of tags, in which a cursor stays right whatever comes and goes meanwhile."""
         now, watched = self._parts.clock.now(), self._parts.fleet.all()
         start = bisect_right(watched, cursor, key=_tag) if cursor else 0
-        found: list[Watched] = []
-        for index in breathing(range(start, len(watched))):
+        found: list[FleetMonitor] = []
+        for index in yielding_gil(range(start, len(watched))):
             each = watched[index]
-            if query.status is not None and each.standing.status is not query.status:
+            if query.status is not None and each.current.status is not query.status:
                 continue
             if query.matches(each):
                 found.append(each)
@@ -93,19 +93,19 @@ class MonitorList(Resource):
 class OneMonitor(Resource):
     """`/api/v1/monitors/{tag}`."""
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
         found, blackouts = find(self._parts, tag), self._parts.fleet.calendar.blackouts
         answer(resp, to_json(MonitorAnswer.of(found, self._parts.clock.now(), blackouts)))
 
     on_head = on_get
 
-    async def on_patch(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+    async def on_patch(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
         change = await read_body(req, MonitorChange)
         find(self._parts, tag)
         await self._off_loop(self._parts.monitors.set_paused, tag, change.paused)
         answer(resp, to_json(PausedAnswer(tag=tag, paused=change.paused)))
 
-    async def on_delete(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+    async def on_delete(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
         find(self._parts, tag)
         await self._off_loop(self._parts.monitors.remove, tag)
         resp.status = falcon.HTTP_204
@@ -114,14 +114,14 @@ class OneMonitor(Resource):
 class TransitionList(Resource):
     """`/api/v1/monitors/{tag}/transitions`."""
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
         watched = find(self._parts, tag)
         since = _since(req, self._parts.clock.now() - DAY)
         answer(resp, await self._off_loop(self._page, watched, since))
 
     on_head = on_get
 
-    def _page(self, watched: Watched, since: int) -> bytes:
+    def _page(self, watched: FleetMonitor, since: int) -> bytes:
         found = self._parts.history.transitions([watched.id], since).get(watched.id, ())
         return to_json(TransitionsAnswer(transitions=[TransitionAnswer.of(each) for each in found]))
 
@@ -129,14 +129,14 @@ class TransitionList(Resource):
 class HeartbeatList(Resource):
     """`/api/v1/monitors/{tag}/heartbeats`."""
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
         watched = find(self._parts, tag)
         limit = number(req, "limit", HEARTBEATS_PER_ANSWER, MOST_PER_ANSWER)
         answer(resp, await self._off_loop(self._page, watched, limit))
 
     on_head = on_get
 
-    def _page(self, watched: Watched, limit: int) -> bytes:
+    def _page(self, watched: FleetMonitor, limit: int) -> bytes:
         found = self._parts.history.heartbeats(watched.id, limit)
         return to_json(HeartbeatsAnswer(heartbeats=[HeartbeatAnswer.of(each) for each in found]))
 
@@ -144,7 +144,7 @@ class HeartbeatList(Resource):
 class BlackoutList(Resource):
     """`/api/v1/blackouts`: from memory, so it answers while the database is away."""
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         since, calendar = _since(req, 0), self._parts.fleet.calendar
         found = kept(calendar.blackouts, since)
         blackouts = [BlackoutAnswer.of(span) for span in found]
@@ -156,7 +156,7 @@ class BlackoutList(Resource):
 class MaintenanceList(Resource):
     """`/api/v1/maintenances`: from memory, so it answers while the database is away."""
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         now, windows = self._parts.clock.now(), self._parts.fleet.calendar.maintenances
         shown = [one for one in windows if isinstance(one, Window) and not _over(one, now)]
         answer(resp, to_json(MaintenancesAnswer(maintenances=[MaintenanceAnswer.of(one, now) for one in shown])))
@@ -169,7 +169,7 @@ def _over(window: Window, now: int) -> bool:
     return at is not None and at <= now
 
 
-def _since(req: Request, default: int) -> int:
+def _since(req: WebRequest, default: int) -> int:
     text = req.get_param("since")
     try:
         return parse_moment(text) if text else default
@@ -177,5 +177,5 @@ def _since(req: Request, default: int) -> int:
         raise bad("since", str(error)) from error
 
 
-def _tag(watched: Watched) -> str:
+def _tag(watched: FleetMonitor) -> str:
     return watched.monitor.tag

@@ -9,7 +9,7 @@ import falcon.asgi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from exporter.core.alert import Step
+from exporter.core.alert import AlertState
 from exporter.core.monitor import TAG_PATTERN
 from exporter.core.notification import NotificationState
 from exporter.core.status import Status
@@ -29,7 +29,7 @@ from exporter.web.api.schemas import (
     TransitionsAnswer,
 )
 from exporter.web.errors import JSON
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 _REF = "#/components/schemas/{model}"
 
@@ -129,7 +129,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             "Alerts, newest first",
             AlertsAnswer,
             query={
-                "step": ("Only those that are on, or over.", {"enum": [step.value for step in Step]}),
+                "step": ("Only those that are on, or over.", {"enum": [step.value for step in AlertState]}),
                 "limit": _limit(PER_ANSWER),
                 "cursor": _NUMBER_CURSOR,
             },
@@ -189,7 +189,7 @@ class Description(Resource):
 
     _body: bytes | None = None
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         if self._body is None:
             self._body = await self._off_loop(_described, self._parts.version)
         answer(resp, self._body)

@@ -8,9 +8,9 @@ import falcon
 import falcon.asgi
 from pydantic import BaseModel
 
-from exporter.web.context import Parts
+from exporter.web.context import WebContext
 from exporter.web.errors import JSON
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 PER_ANSWER = 100
 MOST_PER_ANSWER = 1_000
@@ -20,14 +20,14 @@ _T = TypeVar("_T")
 class Resource:
     """Base of all."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: WebContext) -> None:
         self._parts = parts
 
     async def _off_loop(self, work: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._parts.executor, work, *arguments)
 
 
-def number(req: Request, name: str, default: int, most: int) -> int:
+def number(req: WebRequest, name: str, default: int, most: int) -> int:
     text = req.get_param(name)
     if not text:
         return default

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from exporter.core.clock import SECOND
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.maintenance import Window
 from exporter.core.spans import Span
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from exporter.storage.repositories.history import Transition
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     # What checks and writes a model is made when it is first used: who never asks the API pays nothing for it.
     model_config = ConfigDict(frozen=True, use_enum_values=True, defer_build=True)
 
 
-class RunAnswer(Answer):
+class RunAnswer(ResponseModel):
     rid: str
     started_at: str
 
 
-class MonitorAnswer(Answer):
+class MonitorAnswer(ResponseModel):
     """A monitor, what its heartbeats left behind, and its status."""
 
     tag: str
@@ -68,8 +68,8 @@ class MonitorAnswer(Answer):
     )
 
     @classmethod
-    def of(cls, watched: Watched, now: int, blackouts: Sequence[Span]) -> "MonitorAnswer":
-        monitor, state, standing = watched.monitor, watched.state, watched.standing
+    def of(cls, watched: FleetMonitor, now: int, blackouts: Sequence[Span]) -> "MonitorAnswer":
+        monitor, state, current = watched.monitor, watched.state, watched.current
         last = state.last_success_at
         return cls(
             tag=monitor.tag,
@@ -84,9 +84,9 @@ class MonitorAnswer(Answer):
             evaluation_cron=monitor.evaluation_cron,
             paused=monitor.paused,
             provisioned=watched.provisioned,
-            status=standing.status,
-            reason=standing.reason,
-            status_since=rfc3339(standing.since),
+            status=current.status,
+            reason=current.reason,
+            status_since=rfc3339(current.since),
             due_at=when(due_of(watched)),
             age_seconds=None if last is None else max(0, now - last) / SECOND,
             last_success_at=when(last),
@@ -98,16 +98,16 @@ class MonitorAnswer(Answer):
             failures=state.failures,
             starts=state.starts,
             open_runs=[RunAnswer(rid=run.rid, started_at=rfc3339(run.started_at)) for run in state.runs],
-            uptime=dict(zip(WINDOWS, uptime(watched.past, standing.status, now, blackouts), strict=True)),
+            uptime=dict(zip(WINDOWS, uptime(watched.past, current.status, now, blackouts), strict=True)),
         )
 
 
-class MonitorsAnswer(Answer):
+class MonitorsAnswer(ResponseModel):
     monitors: list[MonitorAnswer]
     next_cursor: str | None = Field(description="Give it as `cursor` to go on; null at the end.")
 
 
-class TransitionAnswer(Answer):
+class TransitionAnswer(ResponseModel):
     at: str = Field(description="The exact moment at which the status changed.")
     status: Status
     reason: Reason
@@ -123,13 +123,13 @@ class TransitionAnswer(Answer):
         )
 
 
-class TransitionsAnswer(Answer):
+class TransitionsAnswer(ResponseModel):
     """Oldest first. The first one is what held at `since`, if anything did."""
 
     transitions: list[TransitionAnswer]
 
 
-class HeartbeatAnswer(Answer):
+class HeartbeatAnswer(ResponseModel):
     kind: Kind
     received_at: str
     rid: str
@@ -147,13 +147,13 @@ class HeartbeatAnswer(Answer):
         )
 
 
-class HeartbeatsAnswer(Answer):
+class HeartbeatsAnswer(ResponseModel):
     """Newest first."""
 
     heartbeats: list[HeartbeatAnswer]
 
 
-class BlackoutAnswer(Answer):
+class BlackoutAnswer(ResponseModel):
     started_at: str
     ended_at: str
     duration_seconds: float
@@ -163,14 +163,14 @@ class BlackoutAnswer(Answer):
         return cls(started_at=rfc3339(span.start), ended_at=rfc3339(span.end), duration_seconds=span.length / SECOND)
 
 
-class BlackoutsAnswer(Answer):
+class BlackoutsAnswer(ResponseModel):
     """Newest first; two that touch are one."""
 
     forgiven: bool = Field(description="Whether they count against no monitor: `after_outage` says so.")
     blackouts: list[BlackoutAnswer]
 
 
-class MaintenanceAnswer(Answer):
+class MaintenanceAnswer(ResponseModel):
     """A window in which its monitors neither alarm nor count."""
 
     name: str
@@ -205,11 +205,11 @@ class MaintenanceAnswer(Answer):
         )
 
 
-class MaintenancesAnswer(Answer):
+class MaintenancesAnswer(ResponseModel):
     maintenances: list[MaintenanceAnswer]
 
 
-class CreatedAnswer(Answer):
+class CreatedAnswer(ResponseModel):
     """The only time that the secret is shown: what is kept is a digest."""
 
     tag: str
@@ -217,17 +217,17 @@ class CreatedAnswer(Answer):
     ping_url: str
 
 
-class PausedAnswer(Answer):
+class PausedAnswer(ResponseModel):
     tag: str
     paused: bool
 
 
-class ProblemAnswer(Answer):
+class ProblemAnswer(ResponseModel):
     path: str = Field(description="Where: `down_after`, `labels.team`.")
     message: str
 
 
-class ErrorAnswer(Answer):
+class ErrorAnswer(ResponseModel):
     """Every refusal."""
 
     error: str = Field(description="One sentence.")

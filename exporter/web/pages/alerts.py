@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from exporter.core.clock import DAY
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.presentation.statuses import held, undelivered
-from exporter.web.context import Parts
+from exporter.web.context import WebContext
 from exporter.web.pages.incident_rows import IncidentRow, incident_rows, worst_first
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ REMEMBERED = 7 * DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Alarms:
+class AlertSummary:
     incidents: tuple[IncidentRow, ...] = ()
     """The worst of those that are open."""
     open_count: int = 0
@@ -33,10 +33,10 @@ class Alarms:
     """A sentence; empty when no notifier waits."""
 
 
-def alarms(parts: Parts, watched: Sequence[Watched], now: int) -> Alarms:
+def alarms(parts: WebContext, watched: Sequence[FleetMonitor], now: int) -> AlertSummary:
     """Raises StorageUnavailable."""
     found = worst_first(parts.incidents.recent(open=True, limit=MOST_READ))
-    return Alarms(
+    return AlertSummary(
         incidents=incident_rows(found[:SHOWN], parts.incidents, parts.fleet, now),
         open_count=len(found) if len(found) < MOST_READ else parts.incidents.count_open(),
         firing=parts.alerts.firing([each.id for each in watched]),

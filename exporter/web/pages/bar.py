@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from exporter.core.clock import DAY, MINUTE
 from exporter.core.spans import Span, between
 from exporter.core.status import Reason, Status
-from exporter.presentation.moments import clock_time, roughly
+from exporter.presentation.moments import clock_time, humanize_duration
 from exporter.presentation.statuses import LABELS, TROUBLE, URGENCY
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def bar(transitions: Sequence["Transition"], now: int, timezone: str, blackouts:
 def _gap(span: Span, begin: int, timezone: str) -> Gap:
     width = max(span.length / MINUTE, _NARROWEST_GAP)
     x = min((span.start - begin) / MINUTE, WIDTH - width)
-    title = f"The exporter was away, {_when(span.start, span.end, begin, timezone)} ({roughly(span.length)})"
+    title = f"The exporter was away, {_when(span.start, span.end, begin, timezone)} ({humanize_duration(span.length)})"
     return Gap(_number(x), _number(width), title)
 
 
@@ -117,7 +117,7 @@ def _segment(stay: _Stay, begin: int, timezone: str) -> Segment:
         x = min(x, WIDTH - width)
     reason = stay.reason.value.replace("_", " ")
     when = _when(stay.start, stay.end, begin, timezone)
-    title = f"{LABELS[stay.status]}, {when} ({roughly(stay.end - stay.start)}): {reason}"
+    title = f"{LABELS[stay.status]}, {when} ({humanize_duration(stay.end - stay.start)}): {reason}"
     height = _HEIGHTS[stay.status]
     return Segment(_number(x), _number(width), HEIGHT - height, height, stay.status, title)
 
@@ -141,10 +141,10 @@ def _describe(stays: list[_Stay], away: Sequence[Span]) -> str:
     spans: dict[Status, int] = {}
     for stay in stays:
         spans[stay.status] = spans.get(stay.status, 0) + stay.end - stay.start
-    parts = [f"{LABELS[status].lower()} {roughly(spans[status])}" for status in URGENCY if status in spans]
+    parts = [f"{LABELS[status].lower()} {humanize_duration(spans[status])}" for status in URGENCY if status in spans]
     changes = len(stays) - 1
     times = "" if not changes else f"; {changes} change{'' if changes == 1 else 's'}"
-    gone = f"; the exporter was away for {roughly(sum(span.length for span in away))}" if away else ""
+    gone = f"; the exporter was away for {humanize_duration(sum(span.length for span in away))}" if away else ""
     return f"Last 24 hours: {', '.join(parts)}{times}{gone}"
 
 

@@ -5,24 +5,24 @@ import asyncio
 import falcon
 import falcon.asgi
 
-from exporter.web.context import Parts
+from exporter.web.context import WebContext
 from exporter.web.etags import answer_unless_known
 from exporter.web.headers import answer_html
 from exporter.web.pages.documents import Documents
 from exporter.web.pages.rendering import Pages
 from exporter.web.pages.status import made
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 
 class DocumentPage:
     """A document or one of its images. They change with the version only, so each answer has an ETag."""
 
-    def __init__(self, parts: Parts, pages: Pages, documents: Documents) -> None:
+    def __init__(self, parts: WebContext, pages: Pages, documents: Documents) -> None:
         self._parts = parts
         self._pages = pages
         self._documents = documents
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response, path: str = "") -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, path: str = "") -> None:
         source = self._documents.find(path)
         if source is None:
             moved = self._documents.moved(path)

@@ -9,12 +9,12 @@ import falcon.asgi
 
 from exporter.presentation.moments import rfc3339
 from exporter.web.addresses import base_url
-from exporter.web.context import Parts
+from exporter.web.context import WebContext
 from exporter.web.etags import answer_unless_known
 from exporter.web.pages.incident_rows import IncidentRow, incident_rows, title_of
 from exporter.web.pages.rendering import Pages
 from exporter.web.pages.status import made
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 if TYPE_CHECKING:
     from exporter.storage.repositories.incidents import Incident
@@ -36,11 +36,11 @@ class FeedEntry:
 class Feed:
     """Asked again and again by readers, so it has an ETag."""
 
-    def __init__(self, parts: Parts, pages: Pages) -> None:
+    def __init__(self, parts: WebContext, pages: Pages) -> None:
         self._parts = parts
         self._pages = pages
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         body = await made(req, resp, self._parts, self._render, base_url(req, self._parts.settings))
         resp.content_type = ATOM
         answer_unless_known(req, resp, body)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.core.alert import Ending
+from exporter.core.alert import ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.fleet import Fleet
 from exporter.core.incident import IncidentState
 from exporter.core.status import Status
-from exporter.presentation.moments import Moment, moment, roughly
+from exporter.presentation.moments import Moment, humanize_duration, moment
 from exporter.presentation.statuses import ENDINGS, IMPACTS, STATES
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def incident_row(one: "Incident", updates: Sequence["Update"], fleet: Fleet, now
         state=one.state,
         started=moment(one.started_at, now, zone),
         resolved=None if one.resolved_at is None else moment(one.resolved_at, now, zone),
-        duration=roughly(end - one.started_at),
+        duration=humanize_duration(end - one.started_at),
         acknowledged=None if one.acknowledged_at is None else moment(one.acknowledged_at, now, zone),
         acknowledged_by=one.acknowledged_by or "",
         timeline=tuple(
@@ -122,8 +122,8 @@ def alert_rows(alerts: Sequence["Alert"], timezone: str, now: int) -> tuple[Aler
             reason=one.reason.value.replace("_", " "),
             triggered=moment(one.triggered_at, now, timezone),
             ended=None if one.resolved_at is None else moment(one.resolved_at, now, timezone),
-            ending=ENDINGS[one.ending] if one.ending is not None else ENDINGS[Ending.RECOVERED],
-            lasted=roughly((now if one.resolved_at is None else one.resolved_at) - one.triggered_at),
+            ending=ENDINGS[one.ending] if one.ending is not None else ENDINGS[ResolveReason.RECOVERED],
+            lasted=humanize_duration((now if one.resolved_at is None else one.resolved_at) - one.triggered_at),
             incident_id=one.incident_id,
         )
         for one in alerts

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import Step
+from exporter.core.alert import AlertState
 from exporter.core.errors import StorageUnavailable
 from exporter.presentation.moments import moment
-from exporter.web.context import Parts
+from exporter.web.context import WebContext
 from exporter.web.errors import log
 from exporter.web.pages.incident_rows import IncidentRow, alert_rows, incident_row, incident_rows, title_of, worst_first
 from exporter.web.pages.rendering import Pages
 from exporter.web.pages.status import answer_page
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 if TYPE_CHECKING:
     from exporter.storage.repositories.incidents import Incident
@@ -31,11 +31,11 @@ INCIDENTS_MISSING = "The database does not answer now, so incidents cannot be sh
 class IncidentsPage:
     """All incidents: the open ones, then the past ones a page at a time."""
 
-    def __init__(self, parts: Parts, pages: Pages) -> None:
+    def __init__(self, parts: WebContext, pages: Pages) -> None:
         self._parts = parts
         self._pages = pages
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         # What makes no sense is as if it were not there.
         await answer_page(req, resp, self._parts, self._render, as_id(req.get_param("before") or ""))
 
@@ -76,11 +76,11 @@ class IncidentsPage:
 class IncidentPage:
     """One incident."""
 
-    def __init__(self, parts: Parts, pages: Pages) -> None:
+    def __init__(self, parts: WebContext, pages: Pages) -> None:
         self._parts = parts
         self._pages = pages
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response, id: str) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, id: str) -> None:
         await answer_page(req, resp, self._parts, self._render, incident_id(id))
 
     on_head = on_get
@@ -97,7 +97,7 @@ class IncidentPage:
                 "incident": row,
                 "title": title_of(row),
                 "alerts": alert_rows(alerts, watched.monitor.timezone if watched is not None else "UTC", now),
-                "goes_on": any(alert.step is Step.TRIGGERED for alert in alerts),
+                "goes_on": any(alert.step is AlertState.TRIGGERED for alert in alerts),
                 "not_ready": self._parts.readiness(),
                 "rendered": moment(now, now, "UTC"),
             },

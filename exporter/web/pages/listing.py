@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heapq import merge
 from typing import TypeVar
 
-from exporter.core.fleet import Fleet, Watched
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.monitor import Monitor
 from exporter.core.status import Status
 from exporter.presentation.statuses import URGENCY
@@ -20,7 +20,7 @@ PER_PAGE = 100
 LONGEST_TEXT = 200
 MOST_GROUPS = 500
 """Groups offered in the form; who has more finds them by text."""
-_BREATH = 1_000
+_YIELD_EVERY = 1_000
 _RUN = 4_000
 _URGENT = (Status.DOWN, Status.DEGRADED, Status.NO_DATA)
 """These come first, in this order; all others stay together, by group and name."""
@@ -49,7 +49,7 @@ class Query:
             page=max(1, int(number)) if number.isascii() and number.isdigit() and len(number) <= 9 else 1,
         )
 
-    def matches(self, watched: Watched) -> bool:
+    def matches(self, watched: FleetMonitor) -> bool:
         """By text and group; the status is counted first and asked afterwards."""
         monitor = watched.monitor
         if self.group and monitor.group != self.group:
@@ -64,7 +64,7 @@ class Query:
 class Selection:
     """One page of a listing, and what there is around it."""
 
-    watched: tuple[Watched, ...]
+    watched: tuple[FleetMonitor, ...]
     first: int
     """The number of the first one shown, from 1; 0 when there is none."""
     matching: int
@@ -80,8 +80,8 @@ class Selection:
 class _Order:
     """The fleet as it was sorted."""
 
-    snapshot: Sequence[Watched]
-    watched: list[Watched]
+    snapshot: Sequence[FleetMonitor]
+    watched: list[FleetMonitor]
     monitors: list[Monitor]
     """The definitions that put them in their places."""
     groups: tuple[str, ...]
@@ -105,12 +105,12 @@ class Listing:
         everything = not query.q and not query.group
         fleet_counts = dict.fromkeys(URGENCY, 0)
         counts = fleet_counts if everything else dict.fromkeys(URGENCY, 0)
-        urgent: dict[Status, list[Watched]] = {status: [] for status in _URGENT}
-        quiet: list[Watched] = []
-        for watched, monitor in breathing(zip(order.watched, order.monitors, strict=True)):
+        urgent: dict[Status, list[FleetMonitor]] = {status: [] for status in _URGENT}
+        quiet: list[FleetMonitor] = []
+        for watched, monitor in yielding_gil(zip(order.watched, order.monitors, strict=True)):
             if watched.monitor is not monitor:
                 self._order = _NOTHING  # it has another name or group: the next page is sorted anew
-            status = watched.standing.status
+            status = watched.current.status
             fleet_counts[status] += 1
             if not everything:
                 if not query.matches(watched):
@@ -134,16 +134,16 @@ class Listing:
         )
 
 
-def _sorted(snapshot: Sequence[Watched]) -> _Order:
+def _sorted(snapshot: Sequence[FleetMonitor]) -> _Order:
     """Sorts numbers, not tuples: 100,000 new tuples would make the garbage collector go through the whole heap."""
-    monitors = [watched.monitor for watched in breathing(snapshot)]
-    keys = [_key(monitor) for monitor in breathing(monitors)]
+    monitors = [watched.monitor for watched in yielding_gil(snapshot)]
+    keys = [_key(monitor) for monitor in yielding_gil(monitors)]
     runs = [
         sorted(range(at, min(at + _RUN, len(keys))), key=keys.__getitem__)
-        for at in breathing(range(0, len(keys), _RUN), 1)
+        for at in yielding_gil(range(0, len(keys), _RUN), 1)
     ]
-    places = list(breathing(merge(*runs, key=keys.__getitem__)))
-    groups = sorted({monitor.group for monitor in breathing(monitors)} - {""}, key=str.casefold)
+    places = list(yielding_gil(merge(*runs, key=keys.__getitem__)))
+    groups = sorted({monitor.group for monitor in yielding_gil(monitors)} - {""}, key=str.casefold)
     return _Order(
         snapshot,
         [snapshot[place] for place in places],
@@ -157,7 +157,7 @@ def _key(monitor: Monitor) -> str:
     return f"{monitor.group or chr(0x10FFFF)}\0{monitor.name or monitor.tag}".casefold()
 
 
-def breathing(items: Iterable[_T], breath: int = _BREATH) -> Iterator[_T]:
+def yielding_gil(items: Iterable[_T], breath: int = _YIELD_EVERY) -> Iterator[_T]:
     """The items, with the interpreter's lock let go now and then."""
     left = breath
     for item in items:

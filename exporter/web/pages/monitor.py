@@ -8,18 +8,18 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import Step
+from exporter.core.alert import AlertState
 from exporter.core.clock import DAY
 from exporter.core.durations import format_duration
 from exporter.core.errors import StorageUnavailable
 from exporter.core.exclusions import Calendar
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.monitor import TAG_PATTERN
 from exporter.core.status import Status
-from exporter.presentation.moments import Moment, moment, precisely, roughly
+from exporter.presentation.moments import Moment, humanize_duration, humanize_duration_exact, moment
 from exporter.web.addresses import base_url, ping_url
-from exporter.web.context import Parts
+from exporter.web.context import WebContext
 from exporter.web.errors import log
 from exporter.web.pages.bar import SPAN
 from exporter.web.pages.incident_rows import IncidentRow, alert_rows, incident_rows
@@ -28,7 +28,7 @@ from exporter.web.pages.outages import kept
 from exporter.web.pages.rendering import Pages
 from exporter.web.pages.rows import row
 from exporter.web.pages.status import HISTORY_MISSING, PLACEHOLDER, answer_page
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 TRANSITIONS_SPAN = 30 * DAY
 AHEAD = 30 * DAY
@@ -42,7 +42,7 @@ _TAG = re.compile(TAG_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class HistoryLine:
     """One line of the history."""
 
     at: Moment
@@ -53,7 +53,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class HeartbeatLine:
     """One heartbeat."""
 
     at: Moment
@@ -67,18 +67,18 @@ class Beat:
 class MonitorPage:
     """One monitor."""
 
-    def __init__(self, parts: Parts, pages: Pages) -> None:
+    def __init__(self, parts: WebContext, pages: Pages) -> None:
         self._parts = parts
         self._pages = pages
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response, tag: str) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
         watched = find(self._parts, tag)
         base = base_url(req, self._parts.settings)
         await answer_page(req, resp, self._parts, self._render, watched, base)
 
     on_head = on_get
 
-    def _render(self, watched: Watched, base: str) -> bytes:
+    def _render(self, watched: FleetMonitor, base: str) -> bytes:
         now, zone = self._parts.clock.now(), watched.monitor.timezone
         trouble: str | None = None
         transitions: Any = ()
@@ -95,7 +95,7 @@ class MonitorPage:
         except StorageUnavailable as error:
             log.warning("a page goes without its history: %s", error)
             trouble = HISTORY_MISSING
-        firing = [alert for alert in alerts if alert.step is Step.TRIGGERED]
+        firing = [alert for alert in alerts if alert.step is AlertState.TRIGGERED]
         calendar = self._parts.fleet.calendar
         shown = row(watched, _since(transitions, now - SPAN), now, firing, calendar.blackouts)
         return self._pages.render(
@@ -104,7 +104,7 @@ class MonitorPage:
                 "row": shown,
                 "monitor": watched.monitor,
                 "facts": _facts(watched, now),
-                "windows": window_rows(watched.uncounted.maintenances, now, zone, AHEAD),
+                "windows": window_rows(watched.exclusions.maintenances, now, zone, AHEAD),
                 "changes": _changes(transitions, calendar, now, zone),
                 "beats": _beats(heartbeats, now, zone),
                 "alerts": alert_rows(alerts, zone, now),
@@ -117,7 +117,7 @@ class MonitorPage:
         )
 
 
-def find(parts: Parts, tag: str) -> Watched:
+def find(parts: WebContext, tag: str) -> FleetMonitor:
     """The monitor, or 404; 503 while the fleet may not be known yet, for then nobody can tell that it is not there."""
     watched = parts.fleet.get(tag) if _TAG.fullmatch(tag) else None
     if watched is not None:
@@ -138,7 +138,7 @@ def _since(transitions: Any, since: int) -> Any:
     return transitions[first:]
 
 
-def _facts(watched: Watched, now: int) -> list[tuple[str, str | Moment | None]]:
+def _facts(watched: FleetMonitor, now: int) -> list[tuple[str, str | Moment | None]]:
     """Label and value, in the order in which they are asked; None is a dash."""
     monitor, state = watched.monitor, watched.state
 
@@ -154,7 +154,7 @@ def _facts(watched: Watched, now: int) -> list[tuple[str, str | Moment | None]]:
         ("Last success", when(state.last_success_at)),
         ("Last failure", when(state.last_failure_at)),
         ("Last start", when(state.last_start_at)),
-        ("Last duration", None if state.last_duration is None else precisely(state.last_duration)),
+        ("Last duration", None if state.last_duration is None else humanize_duration_exact(state.last_duration)),
         ("Last exit code", None if state.last_exit_code is None else str(state.last_exit_code)),
         ("Heartbeats received", f"{state.received:,}"),
         ("Failures", f"{state.failures:,}"),
@@ -167,31 +167,33 @@ def _facts(watched: Watched, now: int) -> list[tuple[str, str | Moment | None]]:
 
 
 def _run(rid: str, running: int) -> str:
-    return f"{rid or 'without a rid'} for {roughly(running)}"
+    return f"{rid or 'without a rid'} for {humanize_duration(running)}"
 
 
-def _changes(transitions: Any, calendar: Calendar, now: int, zone: str) -> list[Change]:
+def _changes(transitions: Any, calendar: Calendar, now: int, zone: str) -> list[HistoryLine]:
     """The newest first, with outages of our own among them: there nobody looked."""
-    shown: list[tuple[int, Change]] = []
+    shown: list[tuple[int, HistoryLine]] = []
     end = now
     for transition in reversed(transitions[-MOST_TRANSITIONS:]):
-        lasted = roughly(end - transition.at)
+        lasted = humanize_duration(end - transition.at)
         reason = transition.reason.value.replace("_", " ")
-        shown.append((transition.at, Change(moment(transition.at, now, zone), transition.status, reason, lasted)))
+        shown.append((transition.at, HistoryLine(moment(transition.at, now, zone), transition.status, reason, lasted)))
         end = transition.at
     known_since = max(now - TRANSITIONS_SPAN, end)
     reason = "not counted" if calendar.forgives else "counted"
     for span in kept(calendar.blackouts, known_since)[:MOST_BLACKOUTS]:
-        shown.append((span.start, Change(moment(span.start, now, zone), None, reason, roughly(span.length))))
+        shown.append(
+            (span.start, HistoryLine(moment(span.start, now, zone), None, reason, humanize_duration(span.length)))
+        )
     return [change for _, change in sorted(shown, key=itemgetter(0), reverse=True)]
 
 
-def _beats(heartbeats: Any, now: int, zone: str) -> list[Beat]:
-    shown: list[Beat] = []
+def _beats(heartbeats: Any, now: int, zone: str) -> list[HeartbeatLine]:
+    shown: list[HeartbeatLine] = []
     for index, beat in enumerate(heartbeats):
         duration = _duration(beat, heartbeats[index + 1 :])
         at = moment(beat.received_at, now, zone)
-        shown.append(Beat(at, beat.kind, beat.exit_code, beat.rid, duration, beat.output))
+        shown.append(HeartbeatLine(at, beat.kind, beat.exit_code, beat.rid, duration, beat.output))
     return shown
 
 
@@ -201,7 +203,7 @@ def _duration(beat: Heartbeat, earlier: Any) -> str:
         return ""
     for other in earlier:
         if other.kind is Kind.START and (not beat.rid or other.rid == beat.rid):
-            return precisely(max(0, beat.received_at - other.received_at))
+            return humanize_duration_exact(max(0, beat.received_at - other.received_at))
         if not beat.rid and other.kind in (Kind.SUCCESS, Kind.FAILURE):
             return ""  # that one may have ended the run
     return ""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from exporter.core.clock import DAY
 from exporter.core.exclusions import Calendar
 from exporter.core.spans import Span, between
-from exporter.presentation.moments import clock_time, exact, roughly
+from exporter.presentation.moments import clock_time, exact, humanize_duration
 
 FORGIVEN = "That time counts against no monitor."
 COUNTED = "That time counts like any other (after_outage: strict)."
@@ -22,11 +22,11 @@ def outage(calendar: Calendar, now: int) -> str:
     if not recent:
         return ""
     last, together = recent[-1], sum(span.length for span in between(recent, now - DAY, now))
-    when = f"{_when(last, now)} ({roughly(last.length)})"
+    when = f"{_when(last, now)} ({humanize_duration(last.length)})"
     if len(recent) == 1:
         return f"The exporter was away {when}. {verdict(calendar)}"
     return (
-        f"The exporter was away {len(recent)} times in the last 24 hours, for {roughly(together)} together, "
+        f"The exporter was away {len(recent)} times in the last 24 hours, for {humanize_duration(together)} together, "
         f"the last time {when}. {verdict(calendar)}"
     )
 

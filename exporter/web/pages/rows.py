@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.core.errors import InvalidValue
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.spans import Span
 from exporter.core.status import Status, due_at
 from exporter.core.uptime import WINDOWS, percent, uptime
-from exporter.presentation.moments import Moment, exact, moment, precisely, rfc3339, roughly
+from exporter.presentation.moments import Moment, exact, humanize_duration, humanize_duration_exact, moment, rfc3339
 from exporter.presentation.statuses import IMPACTS, LABELS, TROUBLE, explain
 from exporter.web.pages.bar import Bar, bar
 
@@ -49,28 +49,30 @@ class Row:
 
 
 def row(
-    watched: Watched,
+    watched: FleetMonitor,
     transitions: Sequence["Transition"],
     now: int,
     firing: Sequence["Alert"] = (),
     blackouts: Sequence[Span] = (),
 ) -> Row:
-    monitor, state, standing = watched.monitor, watched.state, watched.standing
+    monitor, state, current = watched.monitor, watched.state, watched.current
     zone, due = monitor.timezone, due_of(watched)
-    label, expected = _expected(watched, None if standing.status is Status.PAUSED else due, now)
+    label, expected = _expected(watched, None if current.status is Status.PAUSED else due, now)
     return Row(
         tag=monitor.tag,
         name=monitor.name or monitor.tag,
         group=monitor.group,
-        status=standing.status,
-        label=LABELS[standing.status],
-        reason=explain(monitor, state, standing, due, now),
-        since=Moment(rfc3339(standing.since), exact(standing.since, zone), f"for {roughly(now - standing.since)}"),
+        status=current.status,
+        label=LABELS[current.status],
+        reason=explain(monitor, state, current, due, now),
+        since=Moment(
+            rfc3339(current.since), exact(current.since, zone), f"for {humanize_duration(now - current.since)}"
+        ),
         last_success=None if state.last_success_at is None else moment(state.last_success_at, now, zone),
         due_label=label,
         due=expected,
-        duration="" if state.last_duration is None else precisely(state.last_duration),
-        uptimes=tuple(zip(WINDOWS, map(percent, uptime(watched.past, standing.status, now, blackouts)), strict=True)),
+        duration="" if state.last_duration is None else humanize_duration_exact(state.last_duration),
+        uptimes=tuple(zip(WINDOWS, map(percent, uptime(watched.past, current.status, now, blackouts)), strict=True)),
         bar=bar(transitions, now, zone, blackouts),
         alerts=tuple(alert.rule for alert in sorted(firing, key=_severity)),
         section=_section(watched),
@@ -81,15 +83,15 @@ def _severity(alert: "Alert") -> tuple[int, str]:
     return _SEVERITIES.index(alert.severity), alert.rule
 
 
-def due_of(watched: Watched) -> int | None:
+def due_of(watched: FleetMonitor) -> int | None:
     """The moment from which lateness counts; None too for a schedule that came from elsewhere and never fires."""
     try:
-        return due_at(watched.monitor, watched.state, watched.uncounted)
+        return due_at(watched.monitor, watched.state, watched.exclusions)
     except InvalidValue:
         return None
 
 
-def _expected(watched: Watched, due: int | None, now: int) -> tuple[str, Moment | None]:
+def _expected(watched: FleetMonitor, due: int | None, now: int) -> tuple[str, Moment | None]:
     """A label, and the moment that it is for. With a schedule, the tick. Without one `due` is the last success itself,
     which would read as if it were late: there people want to know by when the next one has to come.
     """
@@ -98,15 +100,15 @@ def _expected(watched: Watched, due: int | None, now: int) -> tuple[str, Moment 
         return "Due", None if due is None else moment(due, now, monitor.timezone)
     if due is None:
         return "Expected", None
-    at = watched.uncounted.deadline(due, monitor.degraded_after, now)
+    at = watched.exclusions.deadline(due, monitor.degraded_after, now)
     iso, precise = rfc3339(at), exact(at, monitor.timezone)
     if at > now:
-        return "Expected", Moment(iso, precise, f"within {roughly(at - now)}")
-    return "Late", Moment(iso, precise, f"for {roughly(now - at)}")
+        return "Expected", Moment(iso, precise, f"within {humanize_duration(at - now)}")
+    return "Late", Moment(iso, precise, f"for {humanize_duration(now - at)}")
 
 
-def _section(watched: Watched) -> str:
-    status = watched.standing.status
+def _section(watched: FleetMonitor) -> str:
+    status = watched.current.status
     if status in TROUBLE:
         return "Needs attention"
     if status is Status.NO_DATA:

@@ -6,7 +6,7 @@ import falcon
 import falcon.asgi
 
 from exporter.web.pages.rendering import Assets
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 
 class StaticFile:
@@ -15,7 +15,7 @@ class StaticFile:
     def __init__(self, assets: Assets) -> None:
         self._assets = assets
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response, name: str, **_: Any) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, name: str, **_: Any) -> None:
         found = self._assets.find(name)
         if found is None:
             raise falcon.HTTPNotFound

@@ -11,22 +11,22 @@ from urllib.parse import urlencode
 import falcon.asgi
 
 from exporter.core.errors import StorageUnavailable
-from exporter.core.fleet import Watched
+from exporter.core.fleet import FleetMonitor
 from exporter.core.status import Status
 from exporter.presentation.moments import moment
 from exporter.presentation.statuses import summarize, worst
 from exporter.web.addresses import base_url, ping_url
-from exporter.web.context import Parts
+from exporter.web.context import WebContext
 from exporter.web.errors import log
 from exporter.web.headers import answer_html
-from exporter.web.pages.alerts import Alarms, alarms
+from exporter.web.pages.alerts import AlertSummary, alarms
 from exporter.web.pages.bar import SPAN
 from exporter.web.pages.listing import PER_PAGE, Listing, Query, Selection
 from exporter.web.pages.maintenance import window_rows
 from exporter.web.pages.outages import outage
 from exporter.web.pages.rendering import Pages
 from exporter.web.pages.rows import row
-from exporter.web.requests import Request
+from exporter.web.requests import WebRequest
 
 PLACEHOLDER = "SECRET"
 _REFUSES_GZIP = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
@@ -38,12 +38,12 @@ HISTORY_MISSING = (
 class StatusPage:
     """All monitors, trouble first."""
 
-    def __init__(self, parts: Parts, pages: Pages, listing: Listing) -> None:
+    def __init__(self, parts: WebContext, pages: Pages, listing: Listing) -> None:
         self._parts = parts
         self._pages = pages
         self._listing = listing
 
-    async def on_get(self, req: Request, resp: falcon.asgi.Response) -> None:
+    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         query = Query.parse(*(req.get_param(name) for name in ("q", "status", "group", "page")))
         base = base_url(req, self._parts.settings)
         await answer_page(req, resp, self._parts, self._render, query, base)
@@ -87,22 +87,24 @@ class StatusPage:
             },
         )
 
-    def _read(self, watched: tuple[Watched, ...], now: int) -> tuple[Mapping[int, Any], Alarms, str | None]:
+    def _read(self, watched: tuple[FleetMonitor, ...], now: int) -> tuple[Mapping[int, Any], AlertSummary, str | None]:
         """The last 24 hours by monitor id, and alarms. A page without them is still worth having: then, and why not."""
         try:
             transitions = self._parts.history.transitions([each.id for each in watched], now - SPAN) if watched else {}
             return transitions, alarms(self._parts, watched, now), None
         except StorageUnavailable as error:
             log.warning("a page goes without its history: %s", error)
-            return {}, Alarms(), HISTORY_MISSING
+            return {}, AlertSummary(), HISTORY_MISSING
 
 
-async def answer_page(req: Request, resp: falcon.asgi.Response, parts: Parts, render: Any, *arguments: Any) -> None:
+async def answer_page(
+    req: WebRequest, resp: falcon.asgi.Response, parts: WebContext, render: Any, *arguments: Any
+) -> None:
     """What `render` makes, as a page."""
     answer_html(resp, await made(req, resp, parts, render, *arguments))
 
 
-async def made(req: Request, resp: falcon.asgi.Response, parts: Parts, render: Any, *arguments: Any) -> bytes:
+async def made(req: WebRequest, resp: falcon.asgi.Response, parts: WebContext, render: Any, *arguments: Any) -> bytes:
     """Renders, and compresses for whoever can read that, in the executor."""
     accepted = req.get_header("Accept-Encoding") or ""
     gzip = "gzip" in accepted and not _REFUSES_GZIP.search(accepted)
