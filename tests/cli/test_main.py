@@ -1,5 +1,6 @@
 """The command line: what each command does, what it says when it cannot, and that all of it is documented."""
 
+import configparser
 import json
 import re
 import shlex
@@ -297,3 +298,10 @@ def test_every_command_and_option_is_documented_and_no_other() -> None:
             where = section + (section_of(" ".join(path.split()[:2])) if shared else "")
             assert re.search(rf"`{re.escape(option)}\b", where), (path, option)
     assert set(re.findall(r"`(--[a-z.-]+)", DOCS)) <= known
+
+
+def test_the_version_is_said_once() -> None:
+    """In the program as in the package: it is not looked up, since that would take memory of each process."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert setup["metadata"]["version"] == __version__
