@@ -49,7 +49,7 @@ class IncidentList(Resource):
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         text = (req.get_param("open") or "").lower()
         if text not in ("", "true", "false"):
-            raise bad("open", "is true or false")
+            raise bad("open", "must be true or false")
         wanted = {"true": True, "false": False}.get(text)
         answer(resp, await self._off_loop(self._page, wanted, *_page_of(req)))
 
@@ -129,7 +129,7 @@ def _page_of(req: WebRequest) -> tuple[int, int | None]:
     cursor = req.get_param("cursor") or ""
     before = as_id(cursor)
     if cursor and before is None:
-        raise bad("cursor", "is the last answer's next_cursor")
+        raise bad("cursor", "must be the next_cursor of a previous response")
     return number(req, "limit", PER_ANSWER, MOST_PER_ANSWER), before
 
 
@@ -140,7 +140,7 @@ def _one_of(req: WebRequest, name: str, kind: type[_E]) -> _E | None:
         if member.value.lower() == text.lower():
             return member
     if text:
-        raise bad(name, f"is one of {', '.join(kind)}")
+        raise bad(name, f"must be one of {', '.join(kind)}")
     return None
 
 

@@ -45,7 +45,7 @@ class MonitorList(Resource):
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         status = req.get_param("status", default="").upper()
         if status and status not in Status.__members__:
-            raise bad("status", f"is one of {', '.join(Status)}")
+            raise bad("status", f"must be one of {', '.join(Status)}")
         query = Query.parse(req.get_param("q"), status, req.get_param("group"))
         limit = number(req, "limit", PER_ANSWER, MOST_PER_ANSWER)
         cursor = req.get_param("cursor", default="")

@@ -50,7 +50,7 @@ class Operation:
 
 def _limit(default: int) -> tuple[str, dict[str, Any]]:
     schema = {"type": "integer", "minimum": 1, "maximum": MOST_PER_ANSWER, "default": default}
-    return ("How many at most.", schema)
+    return ("Maximum number of items.", schema)
 
 
 _MOMENT = {
@@ -60,24 +60,24 @@ _MOMENT = {
     ],
     "examples": ["2026-11-24T03:00:00Z"],
 }
-_CURSOR = ("The last answer's `next_cursor`.", {"type": "string"})
-_NUMBER_CURSOR = ("The last answer's `next_cursor`.", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"})
+_CURSOR = ("The `next_cursor` of the previous response.", {"type": "string"})
+_NUMBER_CURSOR = ("The `next_cursor` of the previous response.", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"})
 OPERATIONS: dict[str, dict[str, Operation]] = {
     "/api/v1/monitors": {
         "get": Operation(
-            "All monitors, in the order of their tags",
+            "List monitors, ordered by tag",
             MonitorsAnswer,
             query={
-                "status": ("Only those that have it.", {"enum": [status.value for status in Status]}),
-                "group": ("Only those of this group.", {"type": "string"}),
-                "q": ("Only those with this text in tag, name or group.", {"type": "string"}),
+                "status": ("Only monitors with this status.", {"enum": [status.value for status in Status]}),
+                "group": ("Only monitors of this group.", {"type": "string"}),
+                "q": ("Only monitors with this text in tag, name or group.", {"type": "string"}),
                 "limit": _limit(PER_ANSWER),
                 "cursor": _CURSOR,
             },
             refusals=(400, 503),
         ),
         "post": Operation(
-            "Add a monitor; its secret is shown this once",
+            "Create a monitor; only this response shows its secret",
             CreatedAnswer,
             body=NewMonitor,
             status=201,
@@ -85,15 +85,15 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         ),
     },
     "/api/v1/monitors/{tag}": {
-        "get": Operation("One monitor", MonitorAnswer, refusals=(404, 503)),
+        "get": Operation("Get a monitor", MonitorAnswer, refusals=(404, 503)),
         "patch": Operation(
-            "Pause a monitor, or resume it",
+            "Pause or resume a monitor",
             PausedAnswer,
             body=MonitorChange,
             refusals=(403, 404, 409, 413, 415, 422, 503),
         ),
         "delete": Operation(
-            "Remove a monitor that was added through the API",
+            "Delete a monitor that the configuration file does not define",
             None,
             status=204,
             refusals=(403, 404, 409, 503),
@@ -101,15 +101,15 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
     },
     "/api/v1/monitors/{tag}/transitions": {
         "get": Operation(
-            "When its status changed, oldest first",
+            "List the monitor's status changes, oldest first",
             TransitionsAnswer,
-            query={"since": ("RFC 3339 or Unix seconds; a day ago when left out.", _MOMENT)},
+            query={"since": ("RFC 3339 or Unix seconds; one day ago by default.", _MOMENT)},
             refusals=(400, 404, 503),
         )
     },
     "/api/v1/monitors/{tag}/heartbeats": {
         "get": Operation(
-            "Its recent heartbeats, newest first",
+            "List the monitor's recent heartbeats, newest first",
             HeartbeatsAnswer,
             query={"limit": _limit(HEARTBEATS_PER_ANSWER)},
             refusals=(400, 404, 503),
@@ -117,19 +117,19 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
     },
     "/api/v1/blackouts": {
         "get": Operation(
-            "When the exporter itself was away, newest first",
+            "List outages of the exporter (blackouts), newest first",
             BlackoutsAnswer,
-            query={"since": ("RFC 3339 or Unix seconds: only those that ended later; all when left out.", _MOMENT)},
+            query={"since": ("RFC 3339 or Unix seconds: only blackouts that ended later; all by default.", _MOMENT)},
             refusals=(400,),
         )
     },
-    "/api/v1/maintenances": {"get": Operation("Maintenance windows that run or will", MaintenancesAnswer)},
+    "/api/v1/maintenances": {"get": Operation("List current and future maintenance windows", MaintenancesAnswer)},
     "/api/v1/alerts": {
         "get": Operation(
-            "Alerts, newest first",
+            "List alerts, newest first",
             AlertsAnswer,
             query={
-                "step": ("Only those that are on, or over.", {"enum": [step.value for step in AlertState]}),
+                "step": ("Only firing or only resolved alerts.", {"enum": [step.value for step in AlertState]}),
                 "limit": _limit(PER_ANSWER),
                 "cursor": _NUMBER_CURSOR,
             },
@@ -138,10 +138,10 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
     },
     "/api/v1/incidents": {
         "get": Operation(
-            "Incidents, newest first",
+            "List incidents, newest first",
             IncidentsAnswer,
             query={
-                "open": ("Only those that are open, or not.", {"type": "boolean"}),
+                "open": ("Only open or only resolved incidents.", {"type": "boolean"}),
                 "limit": _limit(PER_ANSWER),
                 "cursor": _NUMBER_CURSOR,
             },
@@ -149,11 +149,11 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         )
     },
     "/api/v1/incidents/{id}": {
-        "get": Operation("One incident, its timeline and its alerts", WholeIncidentAnswer, refusals=(404, 503))
+        "get": Operation("Get an incident with its timeline and its alerts", WholeIncidentAnswer, refusals=(404, 503))
     },
     "/api/v1/incidents/{id}/updates": {
         "post": Operation(
-            "Add to its timeline; with the state RESOLVED, resolve it",
+            "Add an entry to the timeline of an incident; the state RESOLVED resolves it",
             WholeIncidentAnswer,
             body=NewUpdate,
             status=201,
@@ -162,7 +162,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
     },
     "/api/v1/incidents/{id}/acknowledge": {
         "post": Operation(
-            "Say that somebody looks after it: its alerts are not told again",
+            "Acknowledge an incident, so that its alerts send no more reminders",
             WholeIncidentAnswer,
             body=Acknowledgement,
             refusals=(403, 404, 409, 413, 415, 422, 503),
@@ -170,17 +170,17 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
     },
     "/api/v1/notifications": {
         "get": Operation(
-            "What notifiers are owed and what became of it, newest first",
+            "List notifications and their delivery, newest first",
             NotificationsAnswer,
             query={
-                "state": ("Only those in it.", {"enum": [state.value for state in NotificationState]}),
+                "state": ("Only notifications in this state.", {"enum": [state.value for state in NotificationState]}),
                 "limit": _limit(PER_ANSWER),
                 "cursor": _NUMBER_CURSOR,
             },
             refusals=(400, 503),
         )
     },
-    "/api/v1/openapi.json": {"get": Operation("This description", None)},
+    "/api/v1/openapi.json": {"get": Operation("Get this description", None)},
 }
 
 
@@ -215,7 +215,7 @@ def describe(version: str) -> dict[str, Any]:
         "info": {
             "title": "Heartbeat Exporter",
             "version": version,
-            "summary": "Monitors, their status and their history; alerts and incidents",
+            "summary": "Monitors, their statuses and their history; alerts and incidents",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": {
@@ -226,7 +226,11 @@ def describe(version: str) -> dict[str, Any]:
             "schemas": schemas["$defs"],
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
-                "basic": {"type": "http", "scheme": "basic", "description": "Any user; the token as password."},
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "Any user name, with the token as the password.",
+                },
             },
         },
         "security": [{"bearer": []}, {"basic": []}, {}],
@@ -244,7 +248,7 @@ def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
         ],
         "responses": {
             str(operation.status): _success(operation),
-            **{str(code): _content("Refused.", ErrorAnswer) for code in (401, 421, *operation.refusals)},
+            **{str(code): _content("Error.", ErrorAnswer) for code in (401, 421, *operation.refusals)},
         },
     }
     if "{tag}" in path:
@@ -263,10 +267,10 @@ def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
 
 def _success(operation: Operation) -> dict[str, Any]:
     if operation.status == 204:
-        return {"description": "Done."}
+        return {"description": "Success."}
     if operation.answer is None:
-        return {"description": "Done.", "content": {JSON: {"schema": {"type": "object"}}}}
-    return _content("Done.", operation.answer)
+        return {"description": "Success.", "content": {JSON: {"schema": {"type": "object"}}}}
+    return _content("Success.", operation.answer)
 
 
 def _content(description: str, model: type[BaseModel]) -> dict[str, Any]:
