@@ -32,7 +32,7 @@ ENDINGS = {
     ResolveReason.RECOVERED: "recovered",
     ResolveReason.RULE_CHANGED: "the rule was changed",
     ResolveReason.RULE_REMOVED: "the rule was removed",
-    ResolveReason.DESELECTED: "the rule watches it no more",
+    ResolveReason.DESELECTED: "the rule no longer selects the monitor",
     ResolveReason.MONITOR_REMOVED: "the monitor was removed",
 }
 TROUBLE = (Status.DOWN, Status.DEGRADED)

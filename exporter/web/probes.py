@@ -77,8 +77,8 @@ class ReloadConfiguration:
             except ConfigError as error:
                 if not self._explains():
                     raise falcon.HTTPInternalServerError(
-                        description="The configuration is invalid, so the previous one stays in force. The service's log "
-                        "lists every problem; so does this response once web.auth.token is set."
+                        description="The configuration is invalid, so the previous one stays in force. The service's "
+                        "log lists every problem; so does this response once web.auth.token is set."
                     ) from error
                 raise Refused(
                     falcon.HTTP_500,

@@ -1,4 +1,4 @@
-"""For how long nobody could take heartbeats, ever, as the database knows it: the same on every replica."""
+"""Total length of all blackouts, read from the database: the same on every replica."""
 
 from collections.abc import Callable, Iterator
 

@@ -63,8 +63,8 @@ class MonitorAnswer(ResponseModel):
     starts: int
     open_runs: list[RunAnswer]
     uptime: dict[str, float | None] = Field(
-        description="Share of the evaluated time in the last `24h`, `7d`, `30d` and `90d` in which it was UP or DEGRADED; null if no "
-        "time in the window was evaluated."
+        description="Share of the evaluated time in the last `24h`, `7d`, `30d` and `90d` in which it was UP or "
+        "DEGRADED; null if no time in the window was evaluated."
     )
 
     @classmethod

@@ -17,9 +17,9 @@ def verdict(calendar: Calendar) -> str:
 
 
 def outage(calendar: Calendar, now: int) -> str:
-    """Describes the outages of the last 24 hours: `The exporter accepted no heartbeats from 03:02 to 03:40 UTC (38 min).`
+    """Describes the outages of the last 24 hours; empty when there were none.
 
-    Empty when there were none.
+    `The exporter accepted no heartbeats from 03:02 to 03:40 UTC (38 min). …`
     """
     recent = [span for span in calendar.blackouts if span.end > now - DAY]
     if not recent:
