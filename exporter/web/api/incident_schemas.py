@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from exporter.core.alert import AlertState, ResolveReason
+from exporter.core.alert import PublicAlertState, ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.incident import IncidentState
 from exporter.core.notification import NotificationState, next_try
@@ -28,7 +28,7 @@ class AlertAnswer(ResponseModel):
     rule: str
     tag: str = Field(description="Tag of the monitor.")
     severity: Severity
-    step: AlertState
+    state: PublicAlertState
     status: Status = Field(description="Status that triggered the alert.")
     reason: Reason
     triggered_at: str
@@ -45,7 +45,7 @@ class AlertAnswer(ResponseModel):
             rule=clean(alert.rule),
             tag=alert.tag,
             severity=alert.severity,
-            step=alert.step,
+            state=alert.step.public,
             status=alert.status,
             reason=alert.reason,
             triggered_at=rfc3339(alert.triggered_at),

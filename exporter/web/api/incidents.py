@@ -7,7 +7,7 @@ from typing import TypeVar
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import AlertState
+from exporter.core.alert import AlertState, PublicAlertState
 from exporter.core.incident import IncidentState
 from exporter.core.notification import NotificationState
 from exporter.web.api.bodies import Acknowledgement, NewUpdate, read_body
@@ -32,8 +32,9 @@ class AlertList(Resource):
     """`/api/v1/alerts`."""
 
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
-        step = _one_of(req, "step", AlertState)
-        answer(resp, await self._off_loop(self._page, step, *_page_of(req)))
+        state = _one_of(req, "state", PublicAlertState)
+        stored = None if state is None else state.stored
+        answer(resp, await self._off_loop(self._page, stored, *_page_of(req)))
 
     on_head = on_get
 

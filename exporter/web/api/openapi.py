@@ -9,7 +9,7 @@ import falcon.asgi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from exporter.core.alert import AlertState
+from exporter.core.alert import PublicAlertState
 from exporter.core.monitor import TAG_PATTERN
 from exporter.core.notification import NotificationState
 from exporter.core.status import Status
@@ -129,7 +129,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             "List alerts, newest first",
             AlertsAnswer,
             query={
-                "step": ("Only firing or only resolved alerts.", {"enum": [step.value for step in AlertState]}),
+                "state": ("Only alerts in this state.", {"enum": [state.value for state in PublicAlertState]}),
                 "limit": _limit(PER_ANSWER),
                 "cursor": _NUMBER_CURSOR,
             },
