@@ -1,4 +1,4 @@
-"""Writes the dashboards anew."""
+"""Writes the dashboards."""
 
 from dashboards.source import write
 

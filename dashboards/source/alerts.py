@@ -19,5 +19,5 @@ SEVERITIES: tuple[dict[str, Any], ...] = (
 
 
 def firing(monitors: Monitors) -> str:
-    """One series, 1, for each alert that is triggered."""
+    """One series, 1, for each firing alert."""
     return monitors.one("heartbeat_alert_firing", by=LABELS)

@@ -86,7 +86,7 @@ def scope(metric: str) -> list[Json]:
         variable("job", "The exporter's name in prometheus.yml.", f"label_values({metric}, job)"),
         variable(
             "instance",
-            "Replicas. All of them tell the same of monitors, so there is seldom a reason to choose.",
+            "Replicas. All replicas report the same monitors, so there is rarely a reason to select one.",
             f'label_values({metric}{{job=~"$job"}}, instance)',
         ),
     ]

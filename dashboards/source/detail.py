@@ -26,7 +26,7 @@ from dashboards.source.statuses import BAD, COLOURS, GOOD, IN_ORDER, PLAIN, QUIE
 from exporter.core.status import Status
 
 NEVER = "Not yet"
-NO_MONITOR = "No such monitor: is it still configured?"
+NO_MONITOR = "Monitor not found: is it still configured?"
 DASHED: dict[str, Any] = {"custom__lineStyle": {"fill": "dash", "dash": [8, 6]}, "custom__fillOpacity": 0}
 
 
@@ -35,7 +35,7 @@ def variables() -> list[dict[str, Any]]:
         *scope("heartbeat_info"),
         variable(
             "group",
-            "Narrows the list of monitors down.",
+            "Limits the list of monitors to these groups.",
             'label_values(heartbeat_info{job=~"$job", instance=~"$instance"}, group)',
             everything=".*",
         ),
@@ -51,8 +51,8 @@ def variables() -> list[dict[str, Any]]:
 def status() -> Panel:
     return stat(
         "Status",
-        "What the exporter says now. UP: on time. DEGRADED: late. DOWN: too late, failed, or running for too long. "
-        "NO_DATA: nothing has come yet. PAUSED and MAINTENANCE: quiet on purpose.",
+        "Current status. UP: on time. DEGRADED: late. DOWN: too late, failed, or running for too long. NO_DATA: no "
+        "heartbeat received yet. PAUSED and MAINTENANCE: silenced on purpose.",
         now(ONE.code(), "status"),
         field=Field(
             "none",
@@ -67,7 +67,7 @@ def status() -> Panel:
 def since() -> Panel:
     return stat(
         "In this status for",
-        "Counted from the exact moment at which the status changed, not from when somebody looked.",
+        "Measured from the exact time at which the status changed, not from its evaluation.",
         now(f"time() - {ONE.one('heartbeat_status_since_timestamp_seconds')}", "for"),
         field=Field("s", NO_MONITOR, steps(), decimals=1),
     )
@@ -76,7 +76,7 @@ def since() -> Panel:
 def last_success() -> Panel:
     return stat(
         "Last success",
-        "When the last success was received, and so how long ago the job last proved that it ran.",
+        "Time since the exporter received the last success: the last proof that the job ran.",
         now(f"1000 * {ONE.one('heartbeat_last_success_timestamp_seconds')}", "last success"),
         field=Field("dateTimeFromNow", NEVER, steps()),
     )
@@ -85,8 +85,9 @@ def last_success() -> Panel:
 def due() -> Panel:
     return stat(
         "Due",
-        "From when lateness counts: the first scheduled time after the last success, or that success itself when the "
-        "monitor has no schedule. In the past is normal: a monitor is DEGRADED only `degraded after` later.",
+        "Time from which lateness is measured: the first scheduled time after the last success, or that success "
+        "itself if the monitor has no schedule. A time in the past is normal: the monitor becomes DEGRADED only after "
+        "a further `degraded after`.",
         now(f"1000 * {ONE.one('heartbeat_due_timestamp_seconds')}", "due"),
         field=Field("dateTimeFromNow", NEVER, steps()),
     )
@@ -95,46 +96,46 @@ def due() -> Panel:
 def uptime() -> Panel:
     return stat(
         "Uptime",
-        "The share of the time range in which the monitor was not DOWN. DEGRADED counts as up; NO_DATA, PAUSED and "
-        "MAINTENANCE do not count at all.",
+        "Share of the time range in which the monitor was not DOWN. DEGRADED counts as up; NO_DATA, PAUSED and "
+        "MAINTENANCE are excluded.",
         now(ONE.uptime(), "uptime"),
-        field=Field("percentunit", "Nothing was judged", steps(BAD, *UPTIME), decimals=2, max=1),
+        field=Field("percentunit", "No evaluated time in this range", steps(BAD, *UPTIME), decimals=2, max=1),
     )
 
 
 def uptimes() -> Panel:
     return stat(
         "Uptime of the last 24 hours, 7, 30 and 90 days",
-        "As the exporter works it out from every change of status: exact, also for time in which Prometheus reached no "
-        "replica. DEGRADED counts as up; NO_DATA, PAUSED, MAINTENANCE and outages of the exporter do not count at all.",
+        "Computed by the exporter from every status change, so it is exact even for times at which Prometheus reached "
+        "no replica. DEGRADED counts as up; NO_DATA, PAUSED, MAINTENANCE and outages of the exporter are excluded.",
         now(ONE.uptimes(), "{{window}}"),
-        field=Field("percentunit", "No time counts yet", steps(BAD, *UPTIME), decimals=2, max=1),
+        field=Field("percentunit", "No evaluated time yet", steps(BAD, *UPTIME), decimals=2, max=1),
     )
 
 
 def exit_code() -> Panel:
     return stat(
         "Last exit code",
-        "Of the last run. 0 is success; anything else made the monitor DOWN. Absent before the first, and after a "
-        "failure that told no code.",
+        "Exit code of the last run. 0 means success; any other code sets the monitor to DOWN. Absent before the first "
+        "run and after a failure without an exit code.",
         now(ONE.one("heartbeat_last_exit_code"), "exit code"),
-        field=Field("none", "None told", steps(BAD, (0, GOOD), (1, BAD)), decimals=0),
+        field=Field("none", "None reported", steps(BAD, (0, GOOD), (1, BAD)), decimals=0),
     )
 
 
 def duration() -> Panel:
     return stat(
-        "Last run took",
-        "From the start that was received to its end. Only jobs that tell their start (`/start`) have one.",
+        "Last duration",
+        "Time from the start to the end of the last run. Only jobs that report their start (`/start`) have a duration.",
         now(ONE.one("heartbeat_last_duration_seconds"), "duration"),
-        field=Field("s", "No start was told", steps(), decimals=1),
+        field=Field("s", "No start reported", steps(), decimals=1),
     )
 
 
 def alerts_firing() -> Panel:
     return stat(
         "Alerts firing",
-        "Alerts of the exporter's own rules about this monitor that are triggered now.",
+        "Firing alerts of this monitor, by the exporter's own rules.",
         now(or_zero(f"sum({alerts.firing(ONE)})"), "firing"),
         field=Field("short", NO_MONITOR, steps(GOOD, (1, BAD)), decimals=0),
     )
@@ -144,15 +145,15 @@ def identity() -> Panel:
     described = "name, group, schedule, timezone"
     return table(
         "Monitor",
-        "Why it has its status, and what it is, as its owner described it, with its thresholds of lateness. An empty "
-        "schedule: the last success alone counts.",
+        "The reason for the current status, and the configuration of the monitor with its lateness thresholds. If the "
+        "schedule is empty, lateness starts at the last success.",
         rows(f"topk by ({MONITOR}) (1, max by ({MONITOR}, {described}) ({ONE.select('heartbeat_info')}))"),
         rows(ONE.one("heartbeat_degraded_after_seconds")),
         rows(ONE.one("heartbeat_down_after_seconds")),
         rows(ONE.reason()),
         field=Field("none", NO_MONITOR, steps()),
         columns=(
-            Column("reason", "Why this status"),
+            Column("reason", "Reason"),
             Column("tag", "Monitor"),
             Column("name", "Name"),
             Column("group", "Group"),
@@ -169,7 +170,8 @@ def identity() -> Panel:
 def over_time() -> Panel:
     return timeline(
         "Status over time",
-        "Every span shows the worst status in it. The marks on the graphs below are at the exact moments of change.",
+        "Each span shows the worst status within it. The annotations on the graphs below mark the exact times of "
+        "change.",
         Query(ONE.code(STEP), "{{tag}}"),
         field=Field(
             "none",
@@ -188,29 +190,29 @@ def age() -> Panel:
 
     return lines(
         "Age against both thresholds",
-        "Seconds since the last success, and the ages beyond which the monitor is DEGRADED and DOWN. With a "
-        "schedule the thresholds move with each success, for they count from the next scheduled time. The age falls "
-        "to zero with every success; where it crosses a line, the status changes.",
+        "Time since the last success, and the ages above which the monitor is DEGRADED and DOWN. With a schedule, the "
+        "thresholds move with each success, because they start at the next scheduled time. The age drops to zero with "
+        "every success; where it crosses a line, the status changes.",
         Query(ONE.age(), "age"),
-        Query(from_age("heartbeat_degraded_after_seconds"), "DEGRADED beyond"),
-        Query(from_age("heartbeat_down_after_seconds"), "DOWN beyond"),
+        Query(from_age("heartbeat_degraded_after_seconds"), "DEGRADED above"),
+        Query(from_age("heartbeat_down_after_seconds"), "DOWN above"),
         field=Field("s", "No success has been received yet", steps(), min=0),
         legend=("lastNotNull", "max"),
         overrides=(
             painted("age", PLAIN),
-            painted("DEGRADED beyond", WARNING, custom__lineInterpolation="stepAfter", **DASHED),
-            painted("DOWN beyond", BAD, custom__lineInterpolation="stepAfter", **DASHED),
+            painted("DEGRADED above", WARNING, custom__lineInterpolation="stepAfter", **DASHED),
+            painted("DOWN above", BAD, custom__lineInterpolation="stepAfter", **DASHED),
         ),
     )
 
 
 def durations() -> Panel:
     return lines(
-        "Duration of the runs",
-        "Of the last finished run at each moment, for jobs that tell their start. A slow rise is a job that grows; "
-        "it is DOWN (overrun) once a run exceeds the monitor's `max_runtime`.",
+        "Run duration",
+        "Duration of the last finished run at each time, for jobs that report their start. A slow rise means that the "
+        "job takes longer and longer; the monitor is DOWN (overrun) once a run exceeds its `max_runtime`.",
         Query(ONE.one("heartbeat_last_duration_seconds"), "duration"),
-        field=Field("s", "No start was told in this range", steps(), min=0),
+        field=Field("s", "No start reported in this range", steps(), min=0),
         stepped=True,
         legend=("lastNotNull", "mean", "max"),
         overrides=(painted("duration", PLAIN),),
@@ -220,9 +222,9 @@ def durations() -> Panel:
 def exit_codes() -> Panel:
     return lines(
         "Exit codes",
-        "Of the last run at each moment. 0 is success, everything above the line is a failure.",
+        "Exit code of the last run at each time. 0 means success; every value above the line is a failure.",
         Query(ONE.one("heartbeat_last_exit_code"), "exit code"),
-        field=Field("none", "No exit code was told in this range", steps(QUIET, (1, BAD)), decimals=0),
+        field=Field("none", "No exit code reported in this range", steps(QUIET, (1, BAD)), decimals=0),
         stepped=True,
         zones=True,
         legend=("lastNotNull", "max"),
@@ -233,8 +235,8 @@ def exit_codes() -> Panel:
 def received() -> Panel:
     return lines(
         "Heartbeats and failures",
-        "What arrives in a minute: heartbeats of every kind, and the starts and failures among them. A job that "
-        "runs seldom shows as humps: their number counts, not their height.",
+        "Heartbeats received per minute: all kinds, and the starts and failures among them. A job that runs rarely "
+        "shows as humps, of which the number matters, not the height.",
         Query(ONE.per_minute("heartbeat_received_total"), "received"),
         Query(ONE.per_minute("heartbeat_starts_total"), "starts"),
         Query(ONE.per_minute("heartbeat_failures_total"), "failures"),
@@ -256,7 +258,7 @@ def time_by_status() -> Panel:
 
     return bars(
         "Time in each status",
-        "How the time range is divided among the statuses, as far as the exporter was scraped.",
+        "Share of the time range spent in each status, as far as Prometheus scraped the exporter.",
         *(share(status) for status in IN_ORDER),
         field=Field("percentunit", NO_MONITOR, steps(), decimals=2, min=0, max=1),
         overrides=tuple(
@@ -268,7 +270,7 @@ def time_by_status() -> Panel:
 def alerts_over_time() -> Panel:
     return timeline(
         "Alerts over time",
-        "A row for each of the exporter's own alerts about this monitor, as long as it is triggered.",
+        "One row for each alert of this monitor by the exporter's own rules, while it is firing.",
         Query(f"{alerts.firing(ONE)} == 1", "{{alert}} ({{severity}})"),
         field=Field(
             "none",

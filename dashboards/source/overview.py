@@ -51,7 +51,7 @@ def variables() -> list[dict[str, Any]]:
         *scope("heartbeat_info"),
         variable(
             "group",
-            "Groups of monitors. All includes those that are in none.",
+            "Groups of monitors. All includes monitors without a group.",
             'label_values(heartbeat_info{job=~"$job", instance=~"$instance"}, group)',
             everything=".*",
         ),
@@ -70,9 +70,9 @@ def by_status() -> Panel:
 
     return stat(
         "Monitors by status",
-        "How many monitors have each status now. DOWN and DEGRADED want attention; NO_DATA are monitors from which "
-        "nothing has come yet: a job that was never set up, or one with a wrong tag or secret. PAUSED and MAINTENANCE "
-        "are meant to be quiet.",
+        "Number of monitors with each status. DOWN and DEGRADED need attention. NO_DATA means that the exporter has "
+        "received no heartbeat yet: the job was never set up, or its tag or secret is wrong. PAUSED and MAINTENANCE "
+        "are silenced on purpose.",
         *(count(status) for status in IN_ORDER),
         field=Field("short", NO_MONITORS, steps(QUIET, (1, GOOD)), decimals=0),
         names=True,
@@ -87,8 +87,8 @@ def by_status() -> Panel:
 def alerts_firing() -> Panel:
     return stat(
         "Alerts firing",
-        "Alerts of the exporter's own rules that are triggered now. 0 as well when no rules are configured. Alerts of "
-        "Prometheus's rules are in Alertmanager, not here.",
+        "Firing alerts of the exporter's own rules; 0 also if no rules are configured. Alerts of Prometheus rules are "
+        "in Alertmanager, not here.",
         now(or_zero(f"sum({FLEET.chosen(alerts.firing(FLEET))})"), "firing"),
         field=Field("short", NO_MONITORS, steps(GOOD, (1, BAD)), decimals=0),
     )
@@ -97,7 +97,7 @@ def alerts_firing() -> Panel:
 def open_incidents() -> Panel:
     return stat(
         "Open incidents",
-        "Incidents that are not resolved, of all monitors; the variables group and tag do not narrow them down.",
+        "Unresolved incidents of all monitors; the variables group and tag do not filter them.",
         now(or_zero(f"sum(max by (job) ({own('heartbeat_exporter_incidents_open')}))"), "open"),
         field=Field("short", NO_MONITORS, steps(GOOD, (1, WARNING)), decimals=0),
     )
@@ -106,10 +106,10 @@ def open_incidents() -> Panel:
 def fleet_uptime() -> Panel:
     return stat(
         "Uptime",
-        "Of all chosen monitors over the time range: the share of the time in which they were not DOWN. DEGRADED is "
-        "late and counts as up. Time in NO_DATA, PAUSED and MAINTENANCE does not count at all.",
+        "Share of the time range in which the selected monitors were not DOWN. DEGRADED means late and counts as up. "
+        "Time in NO_DATA, PAUSED and MAINTENANCE is excluded.",
         now(FLEET.fleet_uptime(), "uptime"),
-        field=Field("percentunit", "Nothing was judged", steps(BAD, *UPTIME), decimals=2, max=1),
+        field=Field("percentunit", "No evaluated time in this range", steps(BAD, *UPTIME), decimals=2, max=1),
     )
 
 
@@ -121,19 +121,19 @@ def whats_wrong() -> Panel:
 
     return table(
         "What is wrong now",
-        "Every monitor that is DOWN, DEGRADED or NO_DATA, the latest first, and why: missed and late are too long past "
-        "due; failed has reported it, see the exit code, and the output on the exporter's own page; overrun has been "
-        "running for too long; from never_received nothing has come. Click a monitor for its story.",
+        "Every monitor that is DOWN, DEGRADED or NO_DATA, the latest first, with its reason. missed and late: too "
+        "long past due. failed: the job reported a failure; see the exit code, and the output on the exporter's page. "
+        "overrun: a run takes too long. never_received: no heartbeat received yet. Click a monitor for its details.",
         rows(FLEET.described(f"{FLEET.code()} >= {CODES[Status.NO_DATA]}", "name", "group")),
         of_wrong(FLEET.lateness()),
         of_wrong(f"time() - {FLEET.one('heartbeat_status_since_timestamp_seconds')}"),
         of_wrong(FLEET.age()),
         of_wrong(FLEET.one("heartbeat_last_exit_code")),
         of_wrong(FLEET.reason()),
-        field=Field("none", "Nothing is wrong: every monitor is on time, paused or in maintenance", steps()),
+        field=Field("none", "All monitors are on time, paused or in maintenance", steps()),
         columns=(
             Column("Value #A", "Status", 130, mappings=tuple(mappings()), cell=FILLED),
-            Column("reason", "Why", 140),
+            Column("reason", "Reason", 140),
             Column("tag", "Monitor", links=(links.ROW,)),
             Column("name", "Name"),
             Column("group", "Group", 150),
@@ -151,9 +151,9 @@ def whats_wrong() -> Panel:
 def over_time() -> Panel:
     return timeline(
         "Status of every monitor",
-        f"A row for each monitor, {PAGE} on a page. Every span shows the worst status in it, so that a short DOWN "
-        "does not vanish from a long range. Click a span to open the monitor. In a large fleet choose a group or "
-        "tags first.",
+        f"One row for each monitor, {PAGE} per page. Each span shows the worst status within it, so that a short DOWN "
+        "remains visible in a long range. Click a span to open the monitor. In a large fleet, select a group or tags "
+        "first.",
         Query(FLEET.chosen(FLEET.code(STEP)), "{{tag}}"),
         field=Field(
             "none",
@@ -167,16 +167,15 @@ def over_time() -> Panel:
 
 
 WAY = (
-    "On every bar and line 50 % is where DEGRADED begins and 100 % where DOWN does, whatever the monitor's own "
-    "thresholds. A monitor that failed or overran is DOWN without being late. Paused monitors and those in "
-    "maintenance are left out."
+    "For every monitor, DEGRADED begins at 50 % and DOWN at 100 %, regardless of its thresholds. A monitor that failed "
+    "or overran is DOWN without being late. Paused monitors and monitors in maintenance are omitted."
 )
 
 
 def way_field(most: float | None = None) -> Field:
     return Field(
         "percentunit",
-        "Nothing is due: no monitor has had a success yet, or all are paused",
+        "No monitor is due: none has had a success yet, or all are paused",
         steps(GOOD, (0.5, WARNING), (1, BAD)),
         decimals=0,
         min=0,
@@ -188,7 +187,7 @@ def way_field(most: float | None = None) -> Field:
 def lateness() -> Panel:
     return lines(
         "Age against the thresholds",
-        f"The {MOST_LINES} monitors that were closest to DOWN at each moment, by how long ago they were due. {WAY}",
+        f"The {MOST_LINES} monitors closest to DOWN at each time, by lateness. {WAY}",
         Query(f"topk({MOST_LINES}, {FLEET.chosen(FLEET.way())})", "{{tag}}"),
         field=replace(way_field(1.05), palette=True),
         zones=True,
@@ -199,7 +198,7 @@ def lateness() -> Panel:
 def closest() -> Panel:
     return bars(
         "Closest to DOWN now",
-        f"The {MOST_BARS} monitors that have used most of their time. {WAY}",
+        f"The {MOST_BARS} monitors that are closest to DOWN now. {WAY}",
         now(f"topk({MOST_BARS}, {FLEET.chosen(FLEET.way())})", "{{tag}}"),
         field=way_field(1),
     )
@@ -207,13 +206,13 @@ def closest() -> Panel:
 
 def least_uptime() -> Panel:
     return bars(
-        "Least uptime",
-        f"The {MOST_BARS} monitors with the least uptime over the time range: the share of the time in which they "
-        "were not DOWN. DEGRADED counts as up; NO_DATA, PAUSED and MAINTENANCE do not count at all.",
+        "Lowest uptime",
+        f"The {MOST_BARS} monitors with the lowest uptime over the time range: the share of the time in which they "
+        "were not DOWN. DEGRADED counts as up; NO_DATA, PAUSED and MAINTENANCE are excluded.",
         now(f"bottomk({MOST_BARS}, {FLEET.chosen(FLEET.uptime())})", "{{tag}}"),
         field=Field(
             "percentunit",
-            "Nothing was judged in this range",
+            "No evaluated time in this range",
             steps(BAD, *UPTIME),
             decimals=2,
             min=0,
@@ -226,8 +225,8 @@ def least_uptime() -> Panel:
 def firing() -> Panel:
     return table(
         "Alerts",
-        "Alerts of the exporter's own rules that are triggered now, with the monitor that each is about. An alert is "
-        "resolved only after its monitor has been UP for as long as its rule demands.",
+        "Firing alerts of the exporter's own rules, with their monitors. An alert resolves only after its monitor has "
+        "been UP for as long as the rule requires.",
         rows(FLEET.chosen(f"{alerts.firing(FLEET)} == 1")),
         field=Field("none", "No alert is firing", steps()),
         columns=(
@@ -247,8 +246,8 @@ def received() -> Panel:
 
     return lines(
         "Heartbeats",
-        "What arrives in a minute from all chosen monitors: heartbeats of every kind, and the starts and failures "
-        "among them. A line that falls to zero with monitors still UP means that their deadlines are yet to come.",
+        "Heartbeats received per minute from all selected monitors: all kinds, and the starts and failures among "
+        "them. A line at zero while monitors are still UP means that their deadlines have not passed yet.",
         Query(total("heartbeat_received_total"), "received"),
         Query(total("heartbeat_starts_total"), "starts"),
         Query(total("heartbeat_failures_total"), "failures"),
@@ -266,8 +265,8 @@ def most_failures() -> Panel:
     failures = FLEET.chosen(FLEET.in_range("heartbeat_failures_total"))
     return bars(
         "Failures",
-        f"The {MOST_BARS} monitors that reported most failures over the time range: `/fail`, or an exit code that is "
-        "not 0. One failure makes a monitor DOWN until its next success.",
+        f"The {MOST_BARS} monitors with the most failures over the time range: `/fail` or a non-zero exit code. One "
+        "failure sets a monitor to DOWN until its next success.",
         now(f"topk({MOST_BARS}, ({failures}) > 0)", "{{tag}}"),
         field=Field("short", "No failures in this range", steps(WARNING), decimals=0, min=0, links=(links.SERIES,)),
     )
@@ -282,12 +281,12 @@ def board() -> dict[str, Any]:
     layout.line(10, (15, lateness()), (9, closest()))
     layout.heading("Uptime and alerts")
     layout.line(10, (12, least_uptime()), (12, firing()))
-    layout.heading("What arrives")
+    layout.heading("Heartbeats received")
     layout.line(9, (15, received()), (9, most_failures()))
     return dashboard(
         links.OVERVIEW,
         "Heartbeats overview",
-        "What is wrong in the fleet of monitors now, since when, and how it went.",
+        "The monitors that need attention now, since when, and the history of the fleet.",
         variables(),
         layout,
     )

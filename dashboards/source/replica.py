@@ -32,7 +32,7 @@ LEASE: tuple[dict[str, Any], ...] = (
     {
         "type": "value",
         "options": {
-            "0": {"text": "stands by", "color": COLOURS[Status.NO_DATA], "index": 1},
+            "0": {"text": "standby", "color": COLOURS[Status.NO_DATA], "index": 1},
             "1": {"text": "evaluates", "color": GOOD, "index": 0},
         },
     },

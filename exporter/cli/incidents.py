@@ -244,7 +244,7 @@ def _alert(one: Alert) -> dict[str, Any]:
         "id": one.uid,
         "rule": one.rule,
         "severity": one.severity.value,
-        "step": one.step.value,
+        "state": one.step.public.value,
         "status": one.status.value,
         "reason": one.reason.value,
         "triggered_at": rfc3339(one.triggered_at),

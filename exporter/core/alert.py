@@ -42,8 +42,27 @@ class RuleState:
 
 
 class AlertState(StrEnum):
+    """An alert's state as the database, templates and the metric's label `step` write it."""
+
     TRIGGERED = "TRIGGERED"
     RESOLVED = "RESOLVED"
+
+    @property
+    def public(self) -> "PublicAlertState":
+        """The same state as the API writes it."""
+        return PublicAlertState.FIRING if self is AlertState.TRIGGERED else PublicAlertState.RESOLVED
+
+
+class PublicAlertState(StrEnum):
+    """An alert's state as the API and the command line's JSON write it."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+    @property
+    def stored(self) -> AlertState:
+        """The same state as the database writes it."""
+        return AlertState.TRIGGERED if self is PublicAlertState.FIRING else AlertState.RESOLVED
 
 
 class ResolveReason(StrEnum):

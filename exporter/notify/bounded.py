@@ -25,10 +25,10 @@ MEMORY = 256 * 1024 * 1024
 _GOOD, _BAD, _FULL = b"+", b"-", b"!"
 _forking = threading.Lock()
 """The filters of warnings are the whole process's: one thread at a time changes them."""
-TOO_LONG = "the template takes too long: look for nested loops, batch, and macros that call themselves"
-STUCK = f"the template could not be rendered within {WALL:g} s: the machine is too busy, or the process hangs"
-BROKEN = "the template cannot be rendered: the process that renders it ended without an answer"
-TOO_MUCH = "the template takes too much memory: look for nested loops, batch, and texts that grow"
+TOO_LONG = "the template takes too long to render: look for nested loops, batch, and recursive macros"
+STUCK = f"the template could not be rendered within {WALL:g} s: the machine is overloaded or the process hangs"
+BROKEN = "the template cannot be rendered: the rendering process ended without a result"
+TOO_MUCH = "the template takes too much memory: look for nested loops, batch, and growing strings"
 
 
 def bounded(work: Callable[[], str]) -> str:
@@ -39,7 +39,7 @@ def bounded(work: Callable[[], str]) -> str:
     except OSError:
         os.close(reading)
         os.close(writing)
-        raise InvalidValue("the template cannot be rendered: no process can be started") from None
+        raise InvalidValue("the template cannot be rendered: the system cannot start a process") from None
     if child == 0:
         _in_the_child(work, writing)
     os.close(writing)

@@ -121,13 +121,11 @@ class Dispatcher:
         now, unhurried = self._clock.now(), self._unhurried.now()
         strangers = set(self._notifications.owed_to(list(self._channels)))
         for name in strangers - self._strangers:
-            log.warning(
-                "messages wait for %s, and the configuration has no notifier of that name: was it renamed?", name
-            )
+            log.warning("messages wait for notifier %s, which is not in the configuration: was it renamed?", name)
         self._strangers = strangers
         for name in sorted(strangers):
             for notification in self._notifications.expired(name, unhurried):
-                text = "there is no notifier of this name any more"
+                text = "the configuration no longer has this notifier"
                 self._deliveries.give_up(notification.id, now, Failure.REMOVED.value, text, self._lease.check)
                 self._telemetry.notification_failed(name, Failure.REMOVED.value)
                 self._events.record(

@@ -63,5 +63,5 @@ class OneByOne:
             return
         if delayed is None:
             self._refused = {}  # it is given up; an administrator may have it tried again
-        which = f"{len(self._taken)} of {count:,} alerts were taken; " if count > 1 else ""
+        which = f"{len(self._taken)} of {count:,} alerts were accepted; " if count > 1 else ""
         raise DeliveryFailed(error.failure, f"{which}{error}", retry=error.retry, retry_after=error.retry_after)

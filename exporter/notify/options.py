@@ -29,7 +29,7 @@ def _certificates(file: str) -> str:
     try:
         ssl.create_default_context(cafile=file)
     except ssl.SSLError:
-        raise InvalidValue("holds no certificate in PEM") from None
+        raise InvalidValue("contains no certificate in PEM format") from None
     except OSError:
         raise InvalidValue("cannot be read") from None
     return file

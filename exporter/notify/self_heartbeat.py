@@ -38,12 +38,12 @@ class SelfHeartbeat:
         """
         trouble = self._alive()
         if trouble is not None:
-            log.error("no heartbeat of our own is sent: %s", trouble)
+            log.error("the self-heartbeat is not sent: %s", trouble)
             return
         try:
             reply = self._http.ask("GET", self._url)
         except DeliveryFailed as error:
-            log.warning("the heartbeat of our own did not arrive: %s", error)
+            log.warning("the self-heartbeat did not arrive: %s", error)
             return
         if not 200 <= reply.status < 300:
-            log.warning("the heartbeat of our own was answered %d", reply.status)
+            log.warning("the self-heartbeat was answered %d", reply.status)

@@ -38,7 +38,7 @@ _OF_TEXTS = frozenset(
     | {"replace", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "title", "upper"}
 )
 """Methods of texts that make nothing much longer."""
-_NO_FORMAT = "formats may make too much: write ~ to put texts together"
+_NO_FORMAT = "string formatting may produce too much: use ~ to concatenate"
 _UNBOUNDED = ("center", "indent", "format", "wordwrap", "pprint", "random", "xmlattr")
 _UNESCAPED = ("e", "escape", "forceescape", "safe", "urlize")
 _ELSEWHERE = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
@@ -66,9 +66,9 @@ class _Environment(ImmutableSandboxedEnvironment):
             size = max(len(one) if isinstance(one, str | list | tuple) else 0 for one in (left, right))
             times = max(one if isinstance(one, int) else 0 for one in (left, right))
             if size * times > LONGEST_VALUE or (size == 0 and _is_huge(left) and _is_huge(right)):
-                raise SecurityError("that makes too much")
+                raise SecurityError("the result would be too large")
         elif operator == "**" and (_is_huge(left) or not isinstance(right, int | float) or abs(right) > 64):
-            raise SecurityError("that makes too much")
+            raise SecurityError("the result would be too large")
         elif operator == "%" and isinstance(left, str):
             raise SecurityError(_NO_FORMAT)
         return super().call_binop(context, operator, left, right)
@@ -120,7 +120,7 @@ class Template:
                 parts.append(part)
                 size += len(part)
                 if size > limit:
-                    raise InvalidValue(f"the template makes more than {limit:,} characters")
+                    raise InvalidValue(f"the result of the template is longer than {limit:,} characters")
         except (InvalidValue, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001  whatever an expression may raise
@@ -156,11 +156,11 @@ def _compile(source: str, kind: Kind | Escape) -> Any:
     try:
         tree = environment.parse(source)
         if next(tree.find_all(_ELSEWHERE), None) is not None:
-            raise InvalidValue("the template includes another: there is none")
+            raise InvalidValue("the template includes another one, which is not supported")
         _check_names(tree, environment)
         return environment.from_string(tree)
     except TemplateSyntaxError as error:
-        text = (error.message or "it cannot be read").rstrip(".")
+        text = (error.message or "it cannot be parsed").rstrip(".")
         raise InvalidValue(f"line {error.lineno} of the template: {text}") from None
     except RecursionError:
         raise InvalidValue("the template is nested too deeply") from None
@@ -186,7 +186,7 @@ def _environment(kind: Kind | Escape) -> _Environment:
 def _range(*limits: int) -> range:
     found = range(*limits)
     if len(found) > LONGEST_RANGE:
-        raise SecurityError(f"range goes up to {LONGEST_RANGE:,}")
+        raise SecurityError(f"range is limited to {LONGEST_RANGE:,} items")
     return found
 
 
@@ -226,13 +226,17 @@ def _check_json(text: str, message: Message) -> None:
         line = getattr(error, "lineno", 1)
         what = str(getattr(error, "msg", "not JSON")).lower()
         raise InvalidValue(
-            f"it is not JSON when {_occasion(message)}: {what}, in line {line} of what it makes; "
-            'write "{{ name }}" with quotes for a text, and {{ name | tojson }} without for any value'
+            f"the result is not JSON when {_occasion(message)}: {what}, in line {line} of the result; "
+            'write "{{ name }}" with quotes for a string, or {{ name | tojson }} without quotes for any value'
         ) from None
 
 
 def _occasion(message: Message) -> str:
-    return f"an alert is {message.event.value}" if len(message.alerts) == 1 else f"{message.event.value} tells of many"
+    return (
+        f"an alert is {message.event.value}"
+        if len(message.alerts) == 1
+        else f"{message.event.value} is about several alerts"
+    )
 
 
 def _check_names(tree: nodes.Template, environment: _Environment) -> None:
@@ -260,10 +264,10 @@ def _mustache(source: str) -> str | None:
         "^": f"{{% if not {name} %}}",
         "&": f"{{{{ {name} }}}}",
         None: "{{ name }}",
-    }.get(match["sigil"], "{# … #} for a remark")
+    }.get(match["sigil"], "{# … #} for a comment")
     line = source.count("\n", 0, match.start()) + 1
     written = match.group().strip() + ("…" if match["sigil"] is None else "}}")
-    return f"line {line} of the template: {written} is Mustache, templates here are Jinja2: write {instead}"
+    return f"line {line} of the template: {written} is Mustache, but templates are Jinja2: write {instead}"
 
 
 def _line_of(error: BaseException) -> str:
@@ -284,7 +288,7 @@ def _explained(error: Exception) -> str:
     text = str(error).partition("\n")[0]
     if name == "UndefinedError":
         return text[:160]
-    return f"it cannot be worked out ({name})"
+    return f"it cannot be evaluated ({name})"
 
 
 def made_template(value: object, kind: Kind = "text", escape: Escape | None = None) -> Template:
@@ -292,9 +296,9 @@ def made_template(value: object, kind: Kind = "text", escape: Escape | None = No
     if isinstance(value, Template):
         return value
     if not isinstance(value, str):
-        raise InvalidValue("must be a text: put it in quotes, or behind | on lines of its own")
+        raise InvalidValue("must be a string: put it in quotes, or after | on lines of its own")
     if not value.strip():
-        raise InvalidValue("is empty: give it a text or leave it out")
+        raise InvalidValue("is empty: write a template or leave it out")
     return Template(value, kind, escape)
 
 

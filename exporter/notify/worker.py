@@ -183,7 +183,9 @@ class DeliveryWorker:
             self._telemetry.notification_failed(self.name, Failure.TEMPLATE.value)
         if failed and self._template_failures.is_due(self.name):
             which = ", ".join(f"{option}: {text}" for option, text in failed.items())
-            log.warning("notifier %s sends default words, as a template cannot be rendered: %s", self.name, which)
+            log.warning(
+                "notifier %s sends the default text because a template cannot be rendered: %s", self.name, which
+            )
 
     def _lift_hold(self) -> None:
         self._deliveries.holds.lift(self.name, self._lease.check)
@@ -202,7 +204,9 @@ class DeliveryWorker:
         hold = Hold(self.name, now, now + wait, str(error)) if wait else None
         if hold is not None:
             self._not_before = self._clock.monotonic() + wait
-            log.warning("%s is held for %s: the other side asked for it: %s", self.name, humanize_duration(wait), error)
+            log.warning(
+                "notifier %s is held for %s, as its receiver asked: %s", self.name, humanize_duration(wait), error
+            )
         ended = (error.failure.value, str(error), self._lease.check, hold)
         if not error.retry or self._unhurried.now() >= notification.expires_at:
             self._deliveries.give_up(notification.id, now, *ended)
@@ -259,9 +263,9 @@ class DeliveryWorker:
         try:
             self._note()
         except LeaseLost:
-            log.warning("notifier %s ends, and cannot note a delivery: another process took over", self.name)
+            log.warning("notifier %s stops and cannot record a delivery: another process took over", self.name)
         except StorageUnavailable as error:
-            log.warning("notifier %s ends, and cannot note a delivery: %s", self.name, error)
+            log.warning("notifier %s stops and cannot record a delivery: %s", self.name, error)
         finally:
             self._deliveries.close()
 
@@ -291,7 +295,7 @@ def _fields(notification: Notification, message: Message | None, attempts: int) 
 
 def _broke(error: Exception) -> DeliveryFailed:
     """Without its text and its traceback, which may hold the notifier's secrets."""
-    return DeliveryFailed(Failure.INTERNAL, f"the notifier broke: {type(error).__name__}", retry=True)
+    return DeliveryFailed(Failure.INTERNAL, f"the notifier raised {type(error).__name__}", retry=True)
 
 
 def read_message(notification: Notification, contents: Contents, site: Site) -> Message:

@@ -34,12 +34,12 @@ COLORS = {
     Status.MAINTENANCE: "#8250df",
 }
 """Of each status, as `#rrggbb`."""
-UNANNOUNCED = "the alarm itself could not be delivered before it was over"
+UNANNOUNCED = "the alert resolved before its first notification could be delivered"
 _ENDINGS = {
     ResolveReason.RECOVERED: "recovered",
     ResolveReason.RULE_CHANGED: "the rule was changed",
     ResolveReason.RULE_REMOVED: "the rule was removed",
-    ResolveReason.DESELECTED: "the rule no longer watches it",
+    ResolveReason.DESELECTED: "the rule no longer selects the monitor",
     ResolveReason.MONITOR_REMOVED: "the monitor was removed",
 }
 
@@ -108,7 +108,7 @@ def name_of(facts: AlertSnapshot) -> str:
 
 
 def why(facts: AlertSnapshot) -> str:
-    """`missed, 12 min late`; `failed, exit code 3`; `no heartbeat was ever received`."""
+    """`missed, 12 min late`; `failed, exit code 3`; `no heartbeat received yet`."""
     match facts.reason:
         case Reason.MISSED | Reason.LATE if facts.late_by is not None:
             span = f"{humanize_duration(facts.late_by)} {'late' if facts.schedule else 'without a success'}"
@@ -116,9 +116,9 @@ def why(facts: AlertSnapshot) -> str:
         case Reason.FAILED if facts.exit_code is not None:
             return f"failed, exit code {facts.exit_code}"
         case Reason.OVERRUN:
-            return "overrun: a run takes longer than it may"
+            return "overrun, a run exceeded its maximum runtime"
         case Reason.NEVER_RECEIVED:
-            return "no heartbeat was ever received"
+            return "no heartbeat received yet"
     return facts.reason.value.replace("_", " ")
 
 

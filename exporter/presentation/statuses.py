@@ -32,7 +32,7 @@ ENDINGS = {
     ResolveReason.RECOVERED: "recovered",
     ResolveReason.RULE_CHANGED: "the rule was changed",
     ResolveReason.RULE_REMOVED: "the rule was removed",
-    ResolveReason.DESELECTED: "the rule watches it no more",
+    ResolveReason.DESELECTED: "the rule no longer selects the monitor",
     ResolveReason.MONITOR_REMOVED: "the monitor was removed",
 }
 TROUBLE = (Status.DOWN, Status.DEGRADED)
@@ -74,16 +74,16 @@ def summarize(counts: Mapping[Status, int]) -> str:
     trouble = sum(counts.get(status, 0) for status in TROUBLE)
     up = counts.get(Status.UP, 0)
     if not total:
-        return "Nothing to watch yet"
+        return "No monitors yet"
     if trouble:
         return f"{trouble:,} of {total:,} need{'s' if trouble == 1 else ''} attention"
     if up == total:
-        return "The one job is on time" if total == 1 else f"All {total:,} jobs on time"
+        return "The only job is on time" if total == 1 else f"All {total:,} jobs on time"
     if up:
         return f"{up:,} of {total:,} jobs on time, none in trouble"
     if counts.get(Status.NO_DATA, 0):
         return "Waiting for the first heartbeat"
-    return "Nothing is being watched now"
+    return "All monitors are paused or in maintenance"
 
 
 def undelivered(dead: Mapping[str, int]) -> str:
@@ -100,14 +100,14 @@ def undelivered(dead: Mapping[str, int]) -> str:
 
 
 def held(holds: Mapping[str, Hold], now: int) -> str:
-    """`ops waits for 12 min and boss for 3 min, as their receivers asked`; empty when no notifier waits."""
+    """`ops waits for 12 min and boss waits for 3 min, as their receivers asked`; empty when no notifier waits."""
     shown = [f"{name} waits for {humanize_duration(hold.left(now))}" for name, hold in sorted(holds.items())]
     if len(shown) > 3:
         shown = [*shown[:2], f"{len(shown) - 2} others wait"]
     if not shown:
         return ""
     listed = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
-    return f"{listed}: the receiver asked for it"
+    return f"{listed}, as {'its receiver' if len(holds) == 1 else 'their receivers'} asked"
 
 
 def worst(counts: Mapping[Status, int]) -> Status:

@@ -37,7 +37,7 @@ _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _NOTHING = Sized(0)
 _UNKNOWN = ("unknown", 0)
 """The address of a client that had left before anything was asked about it."""
-_FAILED = "Something went wrong on our side; the log says what."
+_FAILED = "An internal error occurred; the service's log has the details."
 
 
 class House(Protocol):

@@ -59,7 +59,7 @@ class AccessControl:
                 _check_origin(req)
                 if auth.token is None and access is Access.GUARDED:
                     raise falcon.HTTPForbidden(
-                        description="Nothing can be changed here until web.auth.token is set in the configuration."
+                        description="The API accepts no changes until web.auth.token is set in the configuration."
                     )
 
     async def _check_token(self, token: Secret | None, req: WebRequest) -> None:
@@ -74,7 +74,7 @@ class AccessControl:
             await self._guesses.slow(peer)
             self._guesses.tell("a wrong token was given", peer, logging.WARNING)
         raise falcon.HTTPUnauthorized(
-            description="A token is needed: Authorization: Bearer <token>, or Basic with the token as password.",
+            description="A token is required: Authorization: Bearer <token>, or Basic with the token as password.",
             challenges=CHALLENGES,
         )
 
@@ -103,7 +103,7 @@ def _check_origin(req: WebRequest) -> None:
     else:
         same = origin is None or _host(origin) == (req.get_header("Host") or "").lower()
     if not same:
-        raise falcon.HTTPForbidden(description="This cannot be asked for by another site's page.")
+        raise falcon.HTTPForbidden(description="A page of another site cannot make this request.")
 
 
 def _host(origin: str) -> str:

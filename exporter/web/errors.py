@@ -24,12 +24,12 @@ JSON = "application/json"
 
 _PATH = re.compile(r"(?<!\S)\(?/[^\s;,]+")
 _MESSAGES = {
-    400: "This request cannot be understood.",
-    404: "There is nothing here.",
-    405: "This method is not allowed here; the Allow header names those that are.",
-    413: "The body is too large.",
-    500: "Something went wrong on our side; the log says what.",
-    503: "This cannot be answered now; try again.",
+    400: "The server could not understand the request.",
+    404: "Nothing exists at this address.",
+    405: "This method is not allowed; the Allow header lists the methods that are.",
+    413: "The request body is too large.",
+    500: "An internal error occurred; the service's log has the details.",
+    503: "The service is temporarily unavailable; try again.",
 }
 
 RenderError = Callable[[int, str, str], bytes]
@@ -64,7 +64,7 @@ class Errors:
         # Falcon looks for the handler of the nearest class; HTTPError and HTTPStatus keep theirs.
 
     def _serialize(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError) -> None:
-        message = error.description or _MESSAGES.get(error.status_code, "This cannot be done.")
+        message = error.description or _MESSAGES.get(error.status_code, "The request cannot be fulfilled.")
         if prefers_html(req.accept):
             title = str(error.title).partition(" ")[2] or str(error.title)
             answer_html(resp, self._render(error.status_code, title, message))
@@ -98,9 +98,7 @@ async def _conflict(req: Any, resp: Any, error: Conflict, params: Any, ws: Any =
 
 async def _storage_unavailable(req: Any, resp: Any, error: StorageUnavailable, params: Any, ws: Any = None) -> None:
     log.warning("answered 503: %s", error)
-    raise falcon.HTTPServiceUnavailable(
-        description="The database cannot take this now; try again.", retry_after=RETRY_AFTER
-    )
+    raise falcon.HTTPServiceUnavailable(description="The database is unavailable; try again.", retry_after=RETRY_AFTER)
 
 
 async def _unexpected(req: Any, resp: Any, error: Exception, params: Any, ws: Any = None) -> None:

@@ -34,7 +34,7 @@ class Hosts:
             return
         raise falcon.HTTPError(
             MISDIRECTED,
-            description="This host name is not known to be this service's. Set web.external_url or "
+            description="The service does not recognise this host name as its own. Set web.external_url or "
             "web.allowed_hosts in the configuration, or web.auth.token.",
         )
 

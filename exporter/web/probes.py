@@ -69,12 +69,12 @@ class ReloadConfiguration:
             except ConfigError as error:
                 if not self._explains():
                     raise falcon.HTTPInternalServerError(
-                        description="The configuration cannot be used; the old one stays. The service's log names "
-                        "every problem; so does this answer once web.auth.token is set."
+                        description="The configuration is invalid, so the previous one stays in force. The service's "
+                        "log lists every problem; so does this response once web.auth.token is set."
                     ) from error
                 raise Refused(
                     falcon.HTTP_500,
-                    "The configuration cannot be used; the old one stays.",
+                    "The configuration is invalid, so the previous one stays in force.",
                     [_problem(problem) for problem in error.problems],
                 ) from error
         resp.media = {"status": "OK"}

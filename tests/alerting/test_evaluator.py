@@ -743,7 +743,7 @@ def test_a_broken_notifier_is_its_own_trouble_and_its_text_is_not_told(
     goes_down(replica)
     replica.channel(ops).work()
     (notification,) = replica.notifications.recent()
-    assert (notification.failure, notification.error) == ("internal", "the notifier broke: ZeroDivisionError")
+    assert (notification.failure, notification.error) == ("internal", "the notifier raised ZeroDivisionError")
     assert "SESAME" not in caplog.text
 
 
@@ -766,7 +766,7 @@ def test_a_notifier_that_breaks_while_it_tells_again_still_delivers(
     pass_time(replica, 2 * SECOND)
     channel.work()
     assert ops.told() == [("TRIGGERED", ["job"]), ("RESOLVED", ["job"])]
-    assert "alerts not refreshed at ops: the notifier broke: ZeroDivisionError" in caplog.text
+    assert "alerts not refreshed at ops: the notifier raised ZeroDivisionError" in caplog.text
     assert "SESAME" not in caplog.text
 
 
@@ -857,7 +857,7 @@ def test_a_channel_whose_last_note_fails_ends_in_good_order(
     channel.join(10)
     assert not channel.alive
     assert threads.look() is None
-    assert "cannot note a delivery" in caplog.text
+    assert "cannot record a delivery" in caplog.text
 
 
 class Counting(Silent):
@@ -887,7 +887,7 @@ def test_an_alarm_whose_template_fails_is_delivered_and_the_template_is_named(
     assert telemetry.failed == [("ops", "template")] * 2
     (warning,) = [one.getMessage() for one in caplog.records if "template" in one.getMessage()]
     assert warning.startswith(
-        "notifier ops sends default words, as a template cannot be rendered: body: line 1 of the "
+        "notifier ops sends the default text because a template cannot be rendered: body: line 1 of the "
     )
 
 
@@ -1152,7 +1152,7 @@ def test_what_cannot_be_read_is_one_message_s_trouble(replica: Replica) -> None:
     ops = Scripted()
     replica.channel(ops).work()
     (notification,) = replica.notifications.recent()
-    assert (notification.failure, notification.error) == ("internal", "the notifier broke: ValidationError")
+    assert (notification.failure, notification.error) == ("internal", "the notifier raised ValidationError")
 
 
 def wait_until(what: Callable[[], bool], seconds: float = 10) -> None:

@@ -149,8 +149,8 @@ def test_subjects(tmp_path: Path) -> None:
     assert subject(alert()) == "[CRITICAL] Backup is DOWN"
     assert subject(alert(), alert(summary="Mail is DOWN")) == "[CRITICAL ×2] HeartbeatDown"
     assert subject(alert(), alert("resolved", summary="Mail is DOWN")) == "[CRITICAL] HeartbeatDown"
-    assert subject(alert("resolved")) == "[OVER] Backup is DOWN"
-    assert subject(alert("resolved"), alert("resolved", tag="b")) == "[OVER ×2] Backup is DOWN"
+    assert subject(alert("resolved")) == "[RESOLVED] Backup is DOWN"
+    assert subject(alert("resolved"), alert("resolved", tag="b")) == "[RESOLVED ×2] Backup is DOWN"
 
 
 def test_the_text(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ Firing:
 - Backup is DOWN
   It did not run.
   since 2026-09-21 14:13:20 UTC, monitor backup, instance a:1
-Over:
+Resolved:
 
 - Mail is DOWN
   It did not run.
@@ -184,7 +184,10 @@ def test_html_and_slack_let_nobody_in(tmp_path: Path) -> None:
         assert "&lt;!channel&gt; &lt;b&gt;&amp;amp;" in text
         assert "<" not in text
     assert rendered(tmp_path, "heartbeat.slack.title", nasty).startswith("[CRITICAL] ")
-    assert rendered(tmp_path, "heartbeat.slack.text", alert("resolved")) == "• _over:_ *Backup is DOWN* It did not run."
+    assert (
+        rendered(tmp_path, "heartbeat.slack.text", alert("resolved"))
+        == "• _resolved:_ *Backup is DOWN* It did not run."
+    )
     assert rendered(tmp_path, "heartbeat.slack.color", nasty) == "danger"
     assert rendered(tmp_path, "heartbeat.slack.color", alert(severity="warning")) == "warning"
     assert rendered(tmp_path, "heartbeat.slack.color", alert("resolved")) == "good"

@@ -457,7 +457,7 @@ def test_what_down_says(tmp_path: Path) -> None:
         "Nightly backup is DOWN: its heartbeat is missing",
         "job has not reported success although it was due 15m 0s ago; it may be late by 10m 0s. Its "
         "last success was "
-        "15m 0s ago. Either the job did not run, or it hangs, or its heartbeat does not get through.",
+        "15m 0s ago. The job did not run, it hangs, or its heartbeat does not reach the exporter.",
     )
 
 
@@ -484,7 +484,7 @@ def test_what_down_says_when_nobody_answers_any_more(tmp_path: Path) -> None:
         5,
         {**OF_JOB, "name": "job", "status": "DOWN", "severity": "critical"},
         "job is DOWN: its heartbeat is missing",
-        "job has not reported success. Either the job did not run, or it hangs, or its heartbeat does not get through.",
+        "job has not reported success. The job did not run, it hangs, or its heartbeat does not reach the exporter.",
     )
 
 
@@ -495,8 +495,7 @@ def test_what_failed_says(tmp_path: Path) -> None:
         60,
         {**LABELS, "status": "DOWN", "severity": "critical"},
         "Nightly backup is DOWN: it reported a failure",
-        "job ran and failed with exit code 7, the last time 10m 0s ago. What it put out is on the monitor's "
-        "page. It stays "
+        "job ran and failed with exit code 7, the last time 10m 0s ago. The monitor's page shows its output. It stays "
         "DOWN until it reports a success.",
     )
 
@@ -507,12 +506,10 @@ def test_what_overrunning_says(tmp_path: Path) -> None:
         "HeartbeatOverrunning",
         60,
         {**LABELS, "status": "DOWN", "severity": "critical"},
-        "Nightly backup is DOWN: a run takes longer than max_runtime",
-        "A run of job was started and has not ended within the max_runtime of the monitor; its last start "
-        "was 15m 0s ago, and "
-        "the last run that ended took 1m 30s. Either it hangs, or it died without a word, or the end that it "
-        "reported has "
-        "another rid than the start.",
+        "Nightly backup is DOWN: a run exceeds max_runtime",
+        "A run of job started and has not ended within the monitor's max_runtime; its last start was 15m 0s ago, and "
+        "the last run that ended took 1m 30s. It hangs, it died without reporting its end, or it reported its end "
+        "with another rid than its start.",
     )
 
 
@@ -523,7 +520,7 @@ def test_what_degraded_says(tmp_path: Path) -> None:
         20,
         {**LABELS, "status": "DEGRADED", "severity": "warning"},
         "Nightly backup is late",
-        "job has not reported success although it was due 5m 0s ago. It is DOWN when it is late by 10m 0s.",
+        "job has not reported success although it was due 5m 0s ago. It becomes DOWN when it is late by 10m 0s.",
     )
 
 
@@ -533,10 +530,9 @@ def test_what_never_received_says(tmp_path: Path) -> None:
         "HeartbeatNeverReceived",
         60,
         {**LABELS, "status": "NO_DATA", "severity": "warning"},
-        "Nightly backup has never reported",
-        "job has been watched for 15m 0s now and neither a success nor a failure has ever come, though its first "
-        "run must be over. "
-        "Is the job set up, and does it call the right URL with the right secret?",
+        "Nightly backup has never reported a result",
+        "job has been watched for 15m 0s now but has reported neither a success nor a failure, although its first run "
+        "should be over. Is the job set up, and does it call the right URL with the right secret?",
     )
 
 
@@ -549,10 +545,9 @@ def test_what_flapping_says(tmp_path: Path) -> None:
         "HeartbeatFlapping",
         13,
         {**LABELS, "severity": "warning"},
-        "Nightly backup goes up and down",
-        "job has ceased to be UP or come back 6 times within the last hour. Either the job is unsteady, or "
-        "degraded_after is shorter "
-        "than its runs vary.",
+        "Nightly backup is flapping",
+        "job has left UP or returned to it 6 times in the last hour. Either the job is unreliable, or degraded_after "
+        "is shorter than the variation of its runs.",
     )
 
 
@@ -565,9 +560,8 @@ def test_what_notifications_failing_says(tmp_path: Path) -> None:
         7,
         {"job": "heartbeat", "notifier": "ops", "severity": "critical"},
         "Heartbeat Exporter cannot notify ops",
-        "Notifications to ops are not delivered; waiting: 3; given up: 2. Whoever relies on them is not told "
-        "of alarms. The "
-        "exporter's log says what the other side answers.",
+        "Notifications to ops are not delivered; waiting: 3; no longer retried: 2. Their recipients do not learn "
+        "about alerts. The exporter's log has the response of the receiver.",
     )
 
 

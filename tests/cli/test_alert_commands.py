@@ -127,7 +127,7 @@ def test_an_incident_from_its_first_minute_to_its_last(scene: Scene) -> None:
         "Hm.",
         "Known.",
     ]
-    assert (facts["state"], facts["acknowledged_by"], facts["alerts"][0]["step"]) == ("RESOLVED", ME, "TRIGGERED")
+    assert (facts["state"], facts["acknowledged_by"], facts["alerts"][0]["state"]) == ("RESOLVED", ME, "firing")
     assert len(scene("incident", "list").stdout.splitlines()) == 1
     both = json.loads(scene("incident", "list", "--all", "--json").output)
     assert [(one["id"], one["resolved_at"] is None) for one in both] == [(2, True), (1, False)]

@@ -347,7 +347,7 @@ def test_it_is_said_why(prometheus: Prometheus) -> None:
 def test_what_cannot_be_delivered_is_seen(prometheus: Prometheus) -> None:
     assert asked(prometheus, links.SERVICE, "Notifications waiting")["waiting"] >= 1
     assert asked(prometheus, links.SERVICE, "Notifications given up")["given up"] >= 1
-    assert asked(prometheus, links.SERVICE, "Judged until")["ago"] < 10
+    assert asked(prometheus, links.SERVICE, "Evaluation delay")["ago"] < 10
 
 
 def test_replicas_are_seen_apart_on_the_exporters_own_page(prometheus: Prometheus) -> None:

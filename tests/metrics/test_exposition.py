@@ -1,6 +1,6 @@
-"""The exposition is byte for byte prometheus_client's, whatever is cached and whoever scrapes meanwhile.
+"""The exposition is byte for byte prometheus_client's, whatever is cached and however many clients scrape.
 
-The golden files are written anew by `REGENERATE=1 python -m pytest tests/metrics/test_exposition.py`; read the
+`REGENERATE=1 python -m pytest tests/metrics/test_exposition.py` rewrites the golden files; read the
 difference before you commit it, because metrics are an interface.
 """
 

@@ -145,7 +145,10 @@ def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_name_without_an_address() -> None:
     with pytest.raises(DeliveryFailed) as caught:
         _client().send("POST", "http://nowhere.invalid/", key="k", body=b"")
-    assert (caught.value.failure, str(caught.value)) == (Failure.CONNECT, "no address is known for nowhere.invalid")
+    assert (caught.value.failure, str(caught.value)) == (
+        Failure.CONNECT,
+        "the host name nowhere.invalid cannot be resolved",
+    )
 
 
 def test_the_doctor_does_not_knock_either(door: socket.socket) -> None:

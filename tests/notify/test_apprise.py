@@ -37,7 +37,7 @@ def notifier(urls: list[str] | str, **given: Any) -> AppriseNotifier:
 
 def test_each_service_gets_the_message(service: Receiver) -> None:
     said = notifier([url(service, "a"), url(service, "b")]).deliver(sample(Event.TRIGGERED))
-    assert said == "apprise: 2 of 2 took it"
+    assert said == "Apprise: 2 of 2 services accepted it"
     assert [got.target for got in service.received] == ["/a/SESAME-path", "/b/SESAME-path"]
     body = bodies(service)[0]
     assert body["title"] == "🔴 DOWN: Nightly backup, missed, 12 min late"
@@ -63,7 +63,7 @@ def test_whoever_has_it_does_not_get_it_again(service: Receiver) -> None:
     with pytest.raises(DeliveryFailed) as caught:
         sender.deliver(sample(Event.TRIGGERED))
     assert (caught.value.failure, caught.value.retry) == (Failure.SERVER_ERROR, True)
-    assert str(caught.value) == "apprise could not deliver to urls[2] (json)"
+    assert str(caught.value) == "Apprise could not deliver to urls[2] (json)"
     sender.deliver(sample(Event.TRIGGERED))
     assert [got.target[1] for got in service.received] == ["a", "b", "b"]
 
@@ -97,11 +97,14 @@ def test_no_url_is_logged(service: Receiver, caplog: pytest.LogCaptureFixture) -
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"urls": ["mailto://a:b@example.org", "nosuchscheme://SESAME"]}, "number 2 is not a URL that apprise knows"),
+        (
+            {"urls": ["mailto://a:b@example.org", "nosuchscheme://SESAME"]},
+            "number 2 is not a URL that Apprise supports",
+        ),
         ({"urls": "SESAME"}, "number 1 is not a URL"),
         ({"urls": []}, "needs at least one"),
         ({"urls": "# nothing\n\n"}, "needs at least one"),
-        ({"allow_private_addresses": False}, "apprise makes its own connections"),
+        ({"allow_private_addresses": False}, "Apprise opens its own connections"),
     ],
 )
 def test_options_that_cannot_be(given: dict[str, Any], said: str) -> None:
@@ -121,7 +124,7 @@ def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.Monk
         "exporter.notify.notifiers.apprise.find_spec", lambda name: None if name == "apprise" else found(name)
     )
     with pytest.raises(
-        ValidationError, match=r"needs the package apprise: pip install 'heartbeat-exporter\[apprise\]'"
+        ValidationError, match=r"requires the package apprise: pip install 'heartbeat-exporter\[apprise\]'"
     ):
         notifier("json://127.0.0.1/")
 

@@ -103,7 +103,7 @@ def test_a_message_under_way_is_sent_once(replica: Replica, service: Reloaded, w
     if way != "changed":
         service.reload(between if way == "changed twice" else None)
     service.reload(new)
-    service.made[-1].attend()
+    service.made[-1].wake()
     assert not service.made[-1]._thread._stopped.wait(1.0), "time in which it would send what the old one is sending"
     old.let.set()
     wait_until_delivered(replica)

@@ -185,9 +185,9 @@ def test_a_body_without_end_is_no_reason_to_send_again(receiver: Receiver) -> No
     [
         (silence, Failure.TIMEOUT, "127.0.0.1 did not answer in time"),
         (DRIPPING_HEAD, Failure.TIMEOUT, "127.0.0.1 did not answer in time"),
-        (reset, Failure.CONNECT, "the connection to 127.0.0.1 broke off"),
-        (lambda *_: None, Failure.CONNECT, "the connection to 127.0.0.1 broke off"),
-        (garbage, Failure.CONNECT, "the connection to 127.0.0.1 broke off"),
+        (reset, Failure.CONNECT, "the connection to 127.0.0.1 was lost"),
+        (lambda *_: None, Failure.CONNECT, "the connection to 127.0.0.1 was lost"),
+        (garbage, Failure.CONNECT, "the connection to 127.0.0.1 was lost"),
     ],
 )
 def test_no_answer(receiver: Receiver, behaviour: Behaviour, expected: Failure, text: str) -> None:
@@ -201,7 +201,7 @@ def test_nobody_there() -> None:
     assert (failed.failure, failed.retry) == (Failure.CONNECT, True)
     assert str(failed) == "no connection to 127.0.0.1: connection refused"
     failed = failure("http://nowhere.invalid/")
-    assert (failed.failure, str(failed)) == (Failure.CONNECT, "no address is known for nowhere.invalid")
+    assert (failed.failure, str(failed)) == (Failure.CONNECT, "the host name nowhere.invalid cannot be resolved")
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_nobody_there() -> None:
 )
 def test_what_is_no_url(url: str) -> None:
     failed = failure(url)
-    assert (failed.failure, failed.retry, str(failed)) == (Failure.REJECTED, False, "the URL cannot be used")
+    assert (failed.failure, failed.retry, str(failed)) == (Failure.REJECTED, False, "the URL is invalid")
 
 
 def test_certificates_are_verified(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_one_alert_refused_does_not_keep_back_the_others(service: Receiver) -> N
     with pytest.raises(DeliveryFailed) as caught:
         sender.deliver(sample(Event.TRIGGERED, count=3))
     assert (caught.value.failure, caught.value.retry) == (Failure.REJECTED, False)
-    assert str(caught.value).startswith("2 of 3 alerts were taken; 127.0.0.1 answered 400: ")
+    assert str(caught.value).startswith("2 of 3 alerts were accepted; 127.0.0.1 answered 400: ")
     assert "routing_key <secret> is wrong" in str(caught.value)
 
 
@@ -114,7 +114,7 @@ def test_an_alert_that_is_always_answered_500_does_not_keep_back_the_others(serv
         with pytest.raises(DeliveryFailed) as caught:
             sender.deliver(message)
         assert (caught.value.failure, caught.value.retry) == (Failure.SERVER_ERROR, True)
-        assert str(caught.value).startswith(f"{taken} of 4 alerts were taken; ")
+        assert str(caught.value).startswith(f"{taken} of 4 alerts were accepted; ")
     assert tried(service) == [0, 1, 2, 3, 0], "what was taken, or refused for good, was sent again"
     keys = [got.headers["idempotency-key"] for got in service.received]
     assert keys[0] == keys[4]
@@ -122,7 +122,7 @@ def test_an_alert_that_is_always_answered_500_does_not_keep_back_the_others(serv
     with pytest.raises(DeliveryFailed) as caught:
         sender.deliver(message)
     assert (caught.value.failure, caught.value.retry) == (Failure.REJECTED, False)
-    assert str(caught.value).startswith("3 of 4 alerts were taken; ")
+    assert str(caught.value).startswith("3 of 4 alerts were accepted; ")
     service.behave(answer(202, TAKEN))
     sender.deliver(message)
     assert tried(service)[5:] == [0, 2], "what is tried again by hand is only what was refused"

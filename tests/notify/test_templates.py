@@ -91,7 +91,7 @@ BAD = [
     ("{% if is_resolved %}", "line 1 of the template: Unexpected end of template"),
     ("{{ headline }", "line 1 of the template: unexpected '}'"),
     ("{{ headline | nofilter }}", "No filter named 'nofilter'"),
-    ("{{ 1 / 0 }}", "line 1 of the template: it cannot be worked out (ZeroDivisionError)"),
+    ("{{ 1 / 0 }}", "line 1 of the template: it cannot be evaluated (ZeroDivisionError)"),
     ("{{ none.x() }}", "line 1 of the template"),
     ("{% include 'x' %}", "includes another"),
     ("{% import 'x' as x %}", "includes another"),
@@ -106,8 +106,8 @@ BAD = [
     ("{{ '{:>999999999}'.format(1) }}", "not allowed"),
     ("{{ 'a'.ljust(10**9) }}", "not allowed"),
     ("{{ 'a' | center(10**9) }}", "No filter named 'center'"),
-    ("{% for i in range(10**9) %}{% endfor %}", "range goes up to"),
-    ("{% for i in range(1000) %}{% for k in range(1000) %}{{ 'aaaaaaaa' }}{% endfor %}{% endfor %}", "makes more than"),
+    ("{% for i in range(10**9) %}{% endfor %}", "range is limited to"),
+    ("{% for i in range(1000) %}{% for k in range(1000) %}{{ 'aaaaaaaa' }}{% endfor %}{% endfor %}", "is longer than"),
     ("x" * 70_000, "longer than"),
     ("{{ " + "(" * 3_000, "nested too deeply"),
 ]
@@ -124,11 +124,14 @@ def test_what_cannot_be(source: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("{{ headline }}", "it is not JSON when an alert is TRIGGERED: expecting value, in line 1 of what it makes"),
+        (
+            "{{ headline }}",
+            "the result is not JSON when an alert is TRIGGERED: expecting value, in line 1 of the result",
+        ),
         ('{\n"a": {{ output }}}', "in line 2"),
-        ('{"a": {{ headline }}}', 'write "{{ name }}" with quotes for a text'),
+        ('{"a": {{ headline }}}', 'write "{{ name }}" with quotes for a string'),
         ('{"a": "{% if is_resolved %}x", "b": }{% else %}"}{% endif %}', "when an alert is RESOLVED"),
-        ('{"a": "x"}{% if count > 1 %},{% endif %}', "when TRIGGERED tells of many"),
+        ('{"a": "x"}{% if count > 1 %},{% endif %}', "when TRIGGERED is about several alerts"),
         ('{"a": "{{ headline | safe }}"}', "No filter named 'safe'"),
     ],
 )

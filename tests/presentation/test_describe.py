@@ -42,10 +42,10 @@ OVER = {"resolved_at": SAMPLE_AT + 47 * MINUTE, "at": SAMPLE_AT + 47 * MINUTE}
         (about(due_at=None), "DOWN: Nightly backup, missed"),
         (about(reason=Reason.FAILED, exit_code=3), "DOWN: Nightly backup, failed, exit code 3"),
         (about(reason=Reason.FAILED), "DOWN: Nightly backup, failed"),
-        (about(reason=Reason.OVERRUN), "DOWN: Nightly backup, overrun: a run takes longer than it may"),
+        (about(reason=Reason.OVERRUN), "DOWN: Nightly backup, overrun, a run exceeded its maximum runtime"),
         (
             about(status=Status.NO_DATA, reason=Reason.NEVER_RECEIVED),
-            "NO DATA: Nightly backup, no heartbeat was ever received",
+            "NO DATA: Nightly backup, no heartbeat received yet",
         ),
         (about(Event.REPEATED, at=SAMPLE_AT + 4 * HOUR), "Still DOWN: Nightly backup, missed, 4 h 12 min late"),
         (about(Event.RESOLVED, **OVER), "Recovered: Nightly backup was DOWN for 47 min"),
@@ -115,8 +115,8 @@ def test_a_recovery_whose_alarm_never_came_tells_both() -> None:
     told = sample(Event.RESOLVED)
     late = Message("k", told.event, told.alerts, told.site, told.owed_at, frozenset({told.first.alert_id}))
     text = plain_text(late)
-    assert text.splitlines()[2] == "Note: the alarm itself could not be delivered before it was over"
-    assert "the alarm itself could not be delivered before it was over" in text
+    assert text.splitlines()[2] == "Note: the alert resolved before its first notification could be delivered"
+    assert "the alert resolved before its first notification could be delivered" in text
     assert "no space left on device" in text
     assert "start backup.sh by hand" in text
 

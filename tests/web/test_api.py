@@ -155,7 +155,7 @@ def test_without_a_token_reading_is_open_and_changing_is_not(world: World) -> No
         assert "web.auth.token" in answer.json["error"]
 
 
-PARAMETERS = ["q", "status", "group", "limit", "cursor", "page", "since", "step", "open", "state", "before"]
+PARAMETERS = ["q", "status", "group", "limit", "cursor", "page", "since", "open", "state", "before"]
 
 
 @given(st.dictionaries(st.sampled_from(PARAMETERS), st.text(max_size=8)))
@@ -195,15 +195,16 @@ def test_alerts_are_listed_selected_and_paged(alarmed_client: testing.TestClient
     everything = alarmed_client.simulate_get("/api/v1/alerts").json["alerts"]
     assert len(everything) == 6
     assert all_pages(alarmed_client, "/api/v1/alerts", "alerts") == everything
-    on = alarmed_client.simulate_get("/api/v1/alerts?step=triggered").json["alerts"]
-    assert {one["step"] for one in on} == {"TRIGGERED"}
+    assert alarmed_client.simulate_get("/api/v1/alerts?state=TRIGGERED").status_code == 400
+    on = alarmed_client.simulate_get("/api/v1/alerts?state=FIRING").json["alerts"]
+    assert {one["state"] for one in on} == {"firing"}
     assert len(on) == 4
-    over = all_pages(alarmed_client, "/api/v1/alerts", "alerts", step="RESOLVED")
+    over = all_pages(alarmed_client, "/api/v1/alerts", "alerts", state="resolved")
     assert {(one["tag"], one["ending"]) for one in over} == {
         ("pg-dump-eu", "rule_changed"),
         ("search-reindex", "recovered"),
     }
-    for bad in ("step=on", "cursor=x", "cursor=0", "limit=0", f"cursor={'9' * 30}"):
+    for bad in ("state=on", "cursor=x", "cursor=0", "limit=0", f"cursor={'9' * 30}"):
         answer = alarmed_client.simulate_get(f"/api/v1/alerts?{bad}")
         assert answer.status_code == 400
         assert bad.partition("=")[0] in answer.json["error"]

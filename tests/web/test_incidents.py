@@ -64,7 +64,7 @@ def test_open_incidents_stand_above_the_monitors(client: testing.TestClient) -> 
 
 def test_alerts_that_are_on_stand_at_their_monitor(client: testing.TestClient) -> None:
     html = page(client, "/")
-    assert 'title="Alerts on: backup-missed, anything-late"' in html
+    assert 'title="Firing alerts: backup-missed, anything-late"' in html
     assert "backup-missed +1" in text_of(html)
     assert html.count('class="firing"') == 3
 
@@ -105,7 +105,7 @@ def test_who_could_not_be_told(dead: dict[str, int], said: str) -> None:
 
 
 def test_what_could_not_be_delivered_is_told(client: testing.TestClient, world: World) -> None:
-    assert "Not told" not in page(client, "/")
+    assert "Notifications failed" not in page(client, "/")
     world.notifications.dead = {"ops": 3}
     told = text_of(page(client, "/"))
     assert "3 notifications to ops could not be delivered" in told
@@ -117,9 +117,9 @@ def test_what_could_not_be_delivered_is_told(client: testing.TestClient, world: 
     ("names", "said"),
     [
         ("", ""),
-        ("a", "a waits for 2 min: the receiver asked for it"),
-        ("abc", "a waits for 2 min, b waits for 2 min and c waits for 2 min: the receiver asked for it"),
-        ("abcd", "a waits for 2 min, b waits for 2 min and 2 others wait: the receiver asked for it"),
+        ("a", "a waits for 2 min, as its receiver asked"),
+        ("abc", "a waits for 2 min, b waits for 2 min and c waits for 2 min, as their receivers asked"),
+        ("abcd", "a waits for 2 min, b waits for 2 min and 2 others wait, as their receivers asked"),
     ],
 )
 def test_which_notifiers_wait(names: str, said: str) -> None:
@@ -127,18 +127,18 @@ def test_which_notifiers_wait(names: str, said: str) -> None:
 
 
 def test_a_hold_is_told(client: testing.TestClient, world: World) -> None:
-    assert "Notifications wait" not in page(client, "/")
+    assert "Notifications delayed" not in page(client, "/")
     world.notifications.held["ops"] = Hold("ops", 0, world.clock.now() + 120_000, "busy")
-    assert "Notifications wait. ops waits for 2 min: the receiver asked for it." in text_of(page(client, "/"))
+    assert "Notifications delayed. ops waits for 2 min, as its receiver asked." in text_of(page(client, "/"))
 
 
 def test_a_database_that_is_away_leaves_the_pages_up(client: testing.TestClient, world: World) -> None:
     world.incidents.broken = True
     for path in ("/", "/monitors/pg-dump-eu"):
         told = text_of(page(client, path))
-        assert "Storage trouble." in told
+        assert "Database unavailable." in told
         assert "Database dump, EU" in told
-    assert "Storage trouble." in page(client, "/incidents")
+    assert "Database unavailable." in page(client, "/incidents")
     assert client.simulate_get("/incidents/1").headers["retry-after"]
     page(client, "/incidents/1", 503)
 
@@ -163,7 +163,7 @@ def test_a_resolved_one_tells_how_long_it_took(client: testing.TestClient, world
     told = text_of(page(client, "/incidents/3"))
     assert "Resolved 7 h ago , after 2 h" in told
     assert "incident resolve" not in told
-    assert "stays on" not in told
+    assert "stays open" not in told
     world.fleet.update((), [watched(world, "search-reindex").id])
     html = page(client, "/incidents/3")
     assert "search-reindex (removed)" in html
@@ -172,7 +172,10 @@ def test_a_resolved_one_tells_how_long_it_took(client: testing.TestClient, world
 
 def test_one_that_a_person_resolved_while_its_alert_goes_on(client: testing.TestClient) -> None:
     told = text_of(page(client, "/incidents/4"))
-    assert "An alert still goes on: it stays on, and quiet. The next new alert opens another incident." in told
+    assert (
+        "An alert is still firing. It stays open but sends no reminders. The next new alert opens another incident."
+        in told
+    )
 
 
 def test_what_people_write_is_text(client: testing.TestClient, world: World) -> None:
@@ -204,7 +207,7 @@ def test_past_incidents_are_paged(world: World) -> None:
         assert ("← Newest" in html) == (len(sizes) > 1)
     assert sizes == [11 + 50, 50, 20]
     assert len(set(seen)) == 131
-    assert "Nothing older" in page(client, "/incidents?before=1")
+    assert "No older incidents" in page(client, "/incidents?before=1")
     for nonsense in ("0", "-1", "x", "9" * 40, "1%00"):
         assert len(re.findall(r'<li class="incident', page(client, f"/incidents?before={nonsense}"))) == 61
 

@@ -28,24 +28,25 @@ def page(world: World, path: str = "/") -> str:
 
 def test_one_outage_is_told_in_a_sentence_and_for_a_day() -> None:
     calendar = Calendar((Span(THREE + 2 * MINUTE, THREE + 40 * MINUTE),))
-    told = "The exporter was away from 03:02 to 03:40 UTC (38 min). That time counts against no monitor."
+    told = "The exporter accepted no heartbeats from 03:02 to 03:40 UTC (38 min). "
+    told += "This time does not count against any monitor."
     assert outage(calendar, THREE + HOUR) == told
     assert outage(calendar, THREE + 40 * MINUTE + DAY) == ""
     short = Calendar((Span(THREE, THREE + 9 * SECOND),))
-    assert outage(short, THREE + HOUR).startswith("The exporter was away at 03:00 UTC (9 s). ")
+    assert outage(short, THREE + HOUR).startswith("The exporter accepted no heartbeats at 03:00 UTC (9 s). ")
     assert outage(Calendar(), THREE) == ""
 
 
 def test_with_strict_it_says_that_it_counts() -> None:
     calendar = Calendar((Span(THREE + 2 * MINUTE, THREE + 40 * MINUTE),), forgives=False)
-    assert outage(calendar, THREE + HOUR).endswith("(38 min). That time counts like any other (after_outage: strict).")
+    assert outage(calendar, THREE + HOUR).endswith("(38 min). This time counts like any other (after_outage: strict).")
 
 
 def test_several_are_summed_up_and_the_last_is_told() -> None:
     spans = Span(THREE - 30 * HOUR, THREE - 29 * HOUR), Span(THREE - HOUR, THREE), Span(THREE + HOUR, THREE + 2 * HOUR)
     assert outage(Calendar(spans), THREE + 3 * HOUR) == (
-        "The exporter was away 2 times in the last 24 hours, for 2 h together, "
-        "the last time from 04:00 to 05:00 UTC (1 h). That time counts against no monitor."
+        "The exporter had 2 outages in the last 24 hours, 2 h in total; "
+        "the last was from 04:00 to 05:00 UTC (1 h). This time does not count against any monitor."
     )
 
 
@@ -59,19 +60,19 @@ def test_the_bar_is_cut_and_says_so() -> None:
     spans = Span(NOW - 30 * HOUR, NOW - 23 * HOUR), Span(NOW - HOUR, NOW - HOUR + 8 * SECOND), Span(NOW - SECOND, NOW)
     drawn = bar(up, NOW, "UTC", spans)
     assert [(gap.x, gap.width) for gap in drawn.gaps] == [("0", "60"), ("1380", "4"), ("1436", "4")]
-    assert re.fullmatch(r"The exporter was away, until \d\d:\d\d \(1 h\)", drawn.gaps[0].title)
-    assert drawn.description == "Last 24 hours: up 1 d; the exporter was away for 1 h"
+    assert re.fullmatch(r"Exporter outage, until \d\d:\d\d \(1 h\)", drawn.gaps[0].title)
+    assert drawn.description == "Last 24 hours: up 1 d; exporter outages 1 h"
     assert bar(up, NOW, "UTC").gaps == ()
 
 
 def test_pages_show_it() -> None:
-    assert "The exporter was away 2 times" in page(been_away())
-    assert "The exporter was away" not in page(every_status())
+    assert "The exporter had 2 outages" in page(been_away())
+    assert "The exporter had" not in page(every_status())
     monitor = page(been_away(), "/monitors/search-reindex")
     lines = re.findall(r"<tr><td>.*?</tr>", monitor)
-    away = [number for number, line in enumerate(lines) if "Exporter away" in line]
+    away = [number for number, line in enumerate(lines) if ">Exporter outage<" in line]
     assert len(away) == 3
-    assert "not counted" in lines[away[0]]
+    assert "excluded" in lines[away[0]]
     assert "9 s" in lines[away[0]]
     # The one 11 hours ago stands between the changes after it and those before.
     assert away == [0, 4, 5]
@@ -92,10 +93,10 @@ def test_when_it_will_be_late_leaves_them_out() -> None:
 
 
 def test_what_was_before_a_monitor_is_not_in_its_history() -> None:
-    assert page(been_away(), "/monitors/new-etl").count("Exporter away") == 1
+    assert page(been_away(), "/monitors/new-etl").count(">Exporter outage<") == 1
 
 
 def test_they_are_told_while_the_database_is_away() -> None:
     world = been_away()
     world.break_storage()
-    assert "The exporter was away 2 times" in page(world)
+    assert "The exporter had 2 outages" in page(world)

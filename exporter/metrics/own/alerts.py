@@ -21,16 +21,21 @@ class AlertCollector:
 
     def describe(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
-            "heartbeat_alert_firing", "1 while the alert is triggered.", labels=["tag", "alert", "severity"]
+            "heartbeat_alert_firing",
+            "Whether the alert is firing; absent while it is not.",
+            labels=["tag", "alert", "severity"],
         )
-        yield GaugeMetricFamily(f"{self._prefix}incidents_open", "Incidents that are not resolved.")
+        yield GaugeMetricFamily(f"{self._prefix}incidents_open", "Number of unresolved incidents.")
         for name, help in (
-            ("notifications_pending", "Messages owed to the notifier."),
-            ("notifications_dead", "Messages given up: they were not delivered."),
-            ("notifications_oldest_pending_age_seconds", "How long the oldest message has been owed; 0 without any."),
+            ("notifications_pending", "Number of notifications waiting for delivery."),
+            ("notifications_dead", "Number of undelivered notifications that are no longer retried."),
+            (
+                "notifications_oldest_pending_age_seconds",
+                "Age of the oldest notification waiting for delivery; 0 if none waits.",
+            ),
             (
                 "notifier_hold_seconds",
-                "Time for which the receiver asked the notifier to wait; 0 when it does not wait.",
+                "Remaining time for which the receiver asked the notifier to wait; 0 if it does not wait.",
             ),
         ):
             yield GaugeMetricFamily(f"{self._prefix}{name}", help, labels=["notifier"])

@@ -1,4 +1,4 @@
-"""For how long nobody could take heartbeats, ever, as the database knows it: the same on every replica."""
+"""Total length of all blackouts, read from the database: the same on every replica."""
 
 from collections.abc import Callable, Iterator
 
@@ -17,7 +17,9 @@ class BlackoutSeconds:
         self._prefix = prefix
 
     def describe(self) -> Iterator[Metric]:
-        yield CounterMetricFamily(f"{self._prefix}blackout_seconds", "Time in which heartbeats could not be taken.")
+        yield CounterMetricFamily(
+            f"{self._prefix}blackout_seconds", "Total time during which the exporter could not accept heartbeats."
+        )
 
     def collect(self) -> Iterator[Metric]:
         for family in self.describe():

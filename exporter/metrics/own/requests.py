@@ -11,8 +11,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
 
-COUNT_HELP = "HTTP requests answered."
-TIME_HELP = "Time to the answer."
+COUNT_HELP = "Number of HTTP requests answered."
+TIME_HELP = "Time taken to answer an HTTP request."
 
 
 class _Times:

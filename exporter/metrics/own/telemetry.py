@@ -33,14 +33,14 @@ class MonitorCollector:
         self._fleet = fleet
 
     def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(f"{PREFIX}monitors", "Monitors by status.", labels=["status"])
+        family = GaugeMetricFamily(f"{PREFIX}monitors", "Number of monitors, by status.", labels=["status"])
         tally = Tally(watched.shown.status for watched in self._fleet)
         for status in Status:
             family.add_metric([status.value], tally[status])
         yield family
 
     def describe(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(f"{PREFIX}monitors", "Monitors by status.", labels=["status"])
+        yield GaugeMetricFamily(f"{PREFIX}monitors", "Number of monitors, by status.", labels=["status"])
 
 
 class ExporterTelemetry:
@@ -64,7 +64,7 @@ class ExporterTelemetry:
             self.request_served = requests.served
         info = Gauge(
             f"{PREFIX}build_info",
-            "Version; always 1.",
+            "Version of the exporter and of Python; always 1.",
             ["version", "python_version"],
             registry=registry,
             multiprocess_mode="livemax",
@@ -80,55 +80,70 @@ class ExporterTelemetry:
         def histogram(name: str, help: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(PREFIX + name, help, labels, buckets=buckets, registry=registry)
 
-        self._rejected = counter("heartbeats_rejected", "Heartbeats not taken, by reason.", "reason")
+        self._rejected = counter("heartbeats_rejected", "Number of heartbeats rejected, by reason.", "reason")
         for reason in RejectReason:
             self._rejected.labels(reason.value)
-        self._delayed = counter("refusals_delayed", "Answers to wrong credentials that were held back.")
-        self._refused = counter("requests_refused", "Requests refused before any route, by reason.", "reason")
+        self._delayed = counter("refusals_delayed", "Number of delayed responses to wrong credentials.")
+        self._refused = counter("requests_refused", "Number of requests refused before routing, by reason.", "reason")
         for fault in Fault:
             self._refused.labels(fault.value)
-        self._dropped = counter("connections_dropped", "Connections closed for protection, by reason.", "reason")
+        self._dropped = counter(
+            "connections_dropped", "Number of connections closed to protect the server, by reason.", "reason"
+        )
         for dropped in Dropped:
             self._dropped.labels(dropped.value)
-        self._connections = gauge("connections", "Open client connections.", "livesum")
-        self._commit = histogram("commit_duration_seconds", "Time to commit a group of heartbeats.", _FAST)
-        self._batch = histogram("commit_batch_size", "Heartbeats in a group.", _SIZES)
-        self._spooled = counter("spooled", "Heartbeats that went into the spool.")
-        self._replayed = counter("replayed", "Heartbeats recorded out of the spool.")
-        self._spool = gauge("spooled_heartbeats", "Heartbeats that wait in the spool.", "livesum")
-        self._storage_up = gauge("storage_up", "1 while the database takes our transactions.", "livemin")
-        self._storage_errors = counter("storage_errors", "Transactions that the database refused.", "operation")
-        self._storage_outages = counter("storage_outages", "Times that the database began to refuse.")
-        self._evaluations = counter("evaluations", "Monitors evaluated.")
-        self._evaluation_failures = counter("evaluation_failures", "Monitors set aside: they could not be evaluated.")
+        self._connections = gauge("connections", "Number of open client connections.", "livesum")
+        self._commit = histogram("commit_duration_seconds", "Time taken to commit a group of heartbeats.", _FAST)
+        self._batch = histogram("commit_batch_size", "Number of heartbeats in a committed group.", _SIZES)
+        self._spooled = counter("spooled", "Number of heartbeats written to the spool.")
+        self._replayed = counter("replayed", "Number of spooled heartbeats recorded in the database.")
+        self._spool = gauge("spooled_heartbeats", "Number of heartbeats waiting in the spool.", "livesum")
+        self._storage_up = gauge("storage_up", "Whether the database accepts transactions.", "livemin")
+        self._storage_errors = counter(
+            "storage_errors", "Number of failed database transactions, by operation.", "operation"
+        )
+        self._storage_outages = counter("storage_outages", "Number of times the database became unavailable.")
+        self._evaluations = counter("evaluations", "Number of monitor evaluations.")
+        self._evaluation_failures = counter("evaluation_failures", "Number of failed monitor evaluations.")
         self._thread_errors = counter(
-            "thread_errors", "Unexpected errors in the threads of this process, by thread.", "thread"
+            "thread_errors", "Number of unexpected errors in the threads of the process, by thread.", "thread"
         )
         for kind in THREADS:
             self._thread_errors.labels(kind)
         self._until = gauge(
             "evaluated_until_timestamp_seconds",
-            "Up to which moment this process has evaluated all that was due, in Unix time; 0 before the first.",
+            "Time up to which this process has completed all due evaluations, in Unix time; 0 before the first.",
             "livemax",
         )
-        self._lag = histogram("evaluation_lag_seconds", "From a status's moment of change to its evaluation.", _LAGS)
-        self._transitions = counter("transitions", "Changes of status written.", "status")
+        self._lag = histogram(
+            "evaluation_lag_seconds",
+            "Delay between the time at which a status was due to change and its evaluation.",
+            _LAGS,
+        )
+        self._transitions = counter("transitions", "Number of recorded status changes, by new status.", "status")
         for status in Status:
             self._transitions.labels(status.value)
-        self._lease = gauge("lease_held", "1 while this process evaluates.", "livesum")
+        self._lease = gauge("lease_held", "Whether this process holds the lease and evaluates monitors.", "livesum")
         self._reload_ok = gauge(
-            "config_last_reload_successful", "1 if the configuration was read well last time.", "livemin"
+            "config_last_reload_successful", "Whether the last configuration reload succeeded.", "livemin"
         )
         self._reload_at = gauge(
-            "config_last_reload_success_timestamp_seconds", "When it was last, in Unix time.", "livemin"
+            "config_last_reload_success_timestamp_seconds",
+            "Time of the last successful configuration reload, in Unix time.",
+            "livemin",
         )
-        self._alerts = counter("alerts", "Alerts that began and ended.", "step")
-        self._sent = counter("notifications_sent", "Messages delivered.", "notifier")
-        self._failed = counter("notifications_failed", "Attempts that failed, by reason.", "notifier", "reason")
+        self._alerts = counter("alerts", "Number of alerts triggered and resolved, by step.", "step")
+        self._sent = counter("notifications_sent", "Number of notifications delivered.", "notifier")
+        self._failed = counter(
+            "notifications_failed", "Number of failed delivery attempts, by reason.", "notifier", "reason"
+        )
         self._delivery = histogram(
-            "notification_delivery_seconds", "From the moment it is owed to its delivery.", _DELIVERIES, "notifier"
+            "notification_delivery_seconds",
+            "Time between the creation of a notification and its delivery.",
+            _DELIVERIES,
+            "notifier",
         )
-        self._scrape = histogram("scrape_duration_seconds", "Time to render a scrape.", _FAST)
+        self._scrape = histogram("scrape_duration_seconds", "Time taken to render a scrape.", _FAST)
 
     def expect_notifiers(self, names: Iterable[str]) -> None:
         """Has the counters of these begin at 0, so that the first failure is an increase."""

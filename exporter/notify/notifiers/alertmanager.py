@@ -37,11 +37,13 @@ _Labels = dict[str, str]
 class AlertmanagerOptions(NotifierOptions):
     """Alertmanager."""
 
-    urls: Urls = Field(description="Every member of the cluster, with its path prefix if it has one.")
-    username: Line | None = Field(None, description="For basic authentication.")
-    password: SecretText | None = Field(None, description="Of that user.")
-    token: SecretText | None = Field(None, description="A bearer token, instead of a user.")
-    ca_file: CaFile | None = Field(None, description="Certificates to trust instead of the system's, in PEM.")
+    urls: Urls = Field(description="URLs of all members of the cluster, with their path prefixes if any.")
+    username: Line | None = Field(None, description="User name for basic authentication.")
+    password: SecretText | None = Field(None, description="Password of that user.")
+    token: SecretText | None = Field(None, description="Bearer token, instead of user name and password.")
+    ca_file: CaFile | None = Field(
+        None, description="File of certificates to trust instead of the system's, in PEM format."
+    )
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:
@@ -125,7 +127,7 @@ class AlertmanagerNotifier(Notifier):
     def _send(self, alerts: Sequence[dict[str, Any]], key: str) -> str:
         """To all members at once: one that hangs delays no other."""
         if not alerts:
-            return "it fires again already"
+            return "nothing sent: the alert is firing again"
 
         def one(url: str) -> str | DeliveryFailed:
             try:
@@ -146,7 +148,7 @@ class AlertmanagerNotifier(Notifier):
         failed = [answer for answer in answers if isinstance(answer, DeliveryFailed)]
         if len(failed) == len(answers):
             raise _all(failed)
-        taken = f"{len(answers) - len(failed)} of {len(answers)} members took it"
+        taken = f"{len(answers) - len(failed)} of {len(answers)} members accepted it"
         return "; ".join([taken, *map(str, failed)])
 
 

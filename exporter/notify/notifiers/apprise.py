@@ -42,7 +42,7 @@ class _Service:
 def _services(urls: list[Secret]) -> list[_Service]:
     """Raises InvalidValue, which quotes nothing, if the library or a URL cannot be used."""
     if find_spec("apprise") is None:
-        raise InvalidValue("needs the package apprise: pip install 'heartbeat-exporter[apprise]'")
+        raise InvalidValue("requires the package apprise: pip install 'heartbeat-exporter[apprise]'")
     apprise: Any = import_module("apprise")
     # It logs URLs, and at debug level what it sends; what matters is in the failure of a delivery.
     logging.getLogger(_LOGGER).disabled = True
@@ -52,7 +52,7 @@ def _services(urls: list[Secret]) -> list[_Service]:
         text = url.reveal().strip()
         channel = apprise.Apprise(asset=asset)
         if "://" not in text or not channel.add(text):
-            raise InvalidValue(f"number {place} is not a URL that apprise knows")
+            raise InvalidValue(f"number {place} is not a URL that Apprise supports")
         found.append(_Service(place, text.partition("://")[0], channel))
     return found
 
@@ -66,16 +66,16 @@ class AppriseOptions(NotifierOptions):
     """Apprise."""
 
     urls: Annotated[SecretLines, AfterValidator(_usable)] = Field(
-        description="Apprise's URLs of the services; `urls_file` has one a line."
+        description="Apprise URLs of the services; `urls_file` contains one URL per line."
     )
 
-    title: TemplateText | None = Field(None, description="A template of the title.")
-    body: TemplateText | None = Field(None, description="A template of the body.")
+    title: TemplateText | None = Field(None, description="Template of the title.")
+    body: TemplateText | None = Field(None, description="Template of the body.")
 
     @model_validator(mode="after")
     def _anywhere(self) -> Self:
         if not self.allow_private_addresses:
-            raise InvalidValue("allow_private_addresses cannot be false: apprise makes its own connections")
+            raise InvalidValue("allow_private_addresses cannot be false: Apprise opens its own connections")
         return self
 
 
@@ -103,9 +103,9 @@ class AppriseNotifier(Notifier):
             else:
                 missing.append(str(service))
         if missing:
-            text = f"apprise could not deliver to {', '.join(missing)}"
+            text = f"Apprise could not deliver to {', '.join(missing)}"
             raise DeliveryFailed(Failure.SERVER_ERROR, text, retry=True)
-        return f"apprise: {len(self._services)} of {len(self._services)} took it"
+        return f"Apprise: {len(self._services)} of {len(self._services)} services accepted it"
 
     def _send(self, service: _Service, message: Message) -> bool:
         kind = "success" if message.event is Event.RESOLVED else _KINDS[message.severity]

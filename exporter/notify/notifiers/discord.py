@@ -51,7 +51,7 @@ def escape(text: str) -> str:
 
 def _allowed(name: str) -> str:
     if not name or len(name) > 80 or re.search("discord|clyde", name, re.IGNORECASE):
-        raise InvalidValue("must have 1 to 80 characters, without 'discord' and 'clyde' among them")
+        raise InvalidValue("must have 1 to 80 characters and contain neither 'discord' nor 'clyde'")
     return name
 
 
@@ -59,13 +59,13 @@ MarkdownTemplate = Annotated[Template, read_template(escape=escape), *TEMPLATE]
 
 
 class DiscordOptions(NotifierOptions):
-    url: SecretUrl = Field(description="Of the webhook; `?thread_id=…` at its end posts into a thread.")
+    url: SecretUrl = Field(description="URL of the webhook; append `?thread_id=…` to post into a thread.")
     username: Annotated[Line, AfterValidator(_allowed)] | None = Field(
-        None, description="Under which name it posts, instead of the webhook's own."
+        None, description="Name to post under, instead of the webhook's own."
     )
-    avatar_url: Url | None = Field(None, description="With which picture.")
-    title: MarkdownTemplate | None = Field(None, description="A template in Markdown, instead of the headline.")
-    text: MarkdownTemplate | None = Field(None, description="A template in Markdown, instead of the facts.")
+    avatar_url: Url | None = Field(None, description="URL of the picture to post with.")
+    title: MarkdownTemplate | None = Field(None, description="Template in Markdown, instead of the headline.")
+    text: MarkdownTemplate | None = Field(None, description="Template in Markdown, instead of the details.")
 
 
 class DiscordNotifier(Notifier):

@@ -40,9 +40,9 @@ Element = dict[str, Any]
 
 
 class TeamsOptions(NotifierOptions):
-    url: SecretUrl = Field(description="Of the workflow.")
-    title: TemplateText | None = Field(None, description="A template of plain text, instead of the headline.")
-    text: TemplateText | None = Field(None, description="A template of plain text, instead of the facts.")
+    url: SecretUrl = Field(description="URL of the workflow.")
+    title: TemplateText | None = Field(None, description="Plain-text template, instead of the headline.")
+    text: TemplateText | None = Field(None, description="Plain-text template, instead of the details.")
 
 
 class TeamsNotifier(Notifier):

@@ -32,14 +32,14 @@ def _one_or_more(value: object) -> object:
 class OpsgenieOptions(NotifierOptions):
     """Opsgenie, or Jira Service Management."""
 
-    api_key: SecretText = Field(description="The key of an API integration.")
+    api_key: SecretText = Field(description="Key of an API integration.")
     url: Url = Field(
         "https://api.opsgenie.com",
-        description="The API: in the EU `https://api.eu.opsgenie.com`, of Jira Service Management "
+        description="URL of the API: in the EU `https://api.eu.opsgenie.com`, for Jira Service Management "
         "`https://api.atlassian.com/jsm/ops/integration`.",
     )
     teams: Annotated[list[Line], BeforeValidator(_one_or_more)] = Field(
-        default_factory=list, max_length=50, description="Names of the teams that are to respond."
+        default_factory=list, max_length=50, description="Names of the teams that should respond."
     )
 
 

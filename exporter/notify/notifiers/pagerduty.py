@@ -24,10 +24,10 @@ _SEVERITIES = {Severity.CRITICAL: "critical", Severity.WARNING: "warning", Sever
 class PagerDutyOptions(NotifierOptions):
     """PagerDuty."""
 
-    routing_key: SecretText = Field(description="The integration key of a service's Events API v2 integration.")
+    routing_key: SecretText = Field(description="Integration key of a service's Events API v2 integration.")
     url: Url = Field(
         "https://events.pagerduty.com/v2/enqueue",
-        description="Where events go; in the EU `https://events.eu.pagerduty.com/v2/enqueue`.",
+        description="URL of the Events API; in the EU `https://events.eu.pagerduty.com/v2/enqueue`.",
     )
 
 

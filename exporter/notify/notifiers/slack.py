@@ -50,9 +50,9 @@ MrkdwnTemplate = Annotated[Template, read_template(escape=escape), *TEMPLATE]
 
 
 class SlackOptions(NotifierOptions):
-    url: SecretUrl = Field(description="Of the incoming webhook.")
-    title: MrkdwnTemplate | None = Field(None, description="A template in Slack's mrkdwn, instead of the headline.")
-    text: MrkdwnTemplate | None = Field(None, description="A template in Slack's mrkdwn, instead of the facts.")
+    url: SecretUrl = Field(description="URL of the incoming webhook.")
+    title: MrkdwnTemplate | None = Field(None, description="Template in Slack's mrkdwn, instead of the headline.")
+    text: MrkdwnTemplate | None = Field(None, description="Template in Slack's mrkdwn, instead of the details.")
 
 
 class SlackNotifier(Notifier):

@@ -32,28 +32,28 @@ _CHAT = re.compile(r"-?[0-9]{1,20}|@[A-Za-z0-9_]{3,64}")
 
 def _token(secret: Secret) -> Secret:
     if not _TOKEN.fullmatch(secret.reveal()):
-        raise InvalidValue("must be a bot's token as BotFather gives it: digits, ':' and letters")
+        raise InvalidValue("must be a bot token as issued by BotFather: digits, ':' and letters")
     return secret
 
 
 def _chat(chat: int | str) -> str:
     if not _CHAT.fullmatch(str(chat)):
-        raise InvalidValue("must be a chat's number or a channel's @name")
+        raise InvalidValue("must be the number of a chat or the @name of a channel")
     return str(chat)
 
 
 class TelegramOptions(NotifierOptions):
     """Telegram."""
 
-    token: Annotated[SecretText, AfterValidator(_token)] = Field(description="The bot's token.")
+    token: Annotated[SecretText, AfterValidator(_token)] = Field(description="Token of the bot.")
     chat_id: Annotated[
         StrictInt | StrictStr, AfterValidator(_chat), WithJsonSchema({"type": ["integer", "string"]})
-    ] = Field(description="The chat's number, negative for groups, or a channel's `@name`.")
-    message_thread_id: Annotated[StrictInt, Field(ge=1)] | None = Field(None, description="A topic of a forum.")
+    ] = Field(description="Number of the chat, negative for groups, or `@name` of the channel.")
+    message_thread_id: Annotated[StrictInt, Field(ge=1)] | None = Field(None, description="Number of a forum topic.")
     text: HtmlTemplateText | None = Field(
-        None, description="A template of the message, in the HTML that Telegram knows; values are escaped."
+        None, description="Template of the message in Telegram's HTML; values are escaped."
     )
-    url: Url = Field("https://api.telegram.org", description="The Bot API, for those who run their own.")
+    url: Url = Field("https://api.telegram.org", description="URL of the Bot API, if you run your own server.")
 
 
 class TelegramNotifier(Notifier):

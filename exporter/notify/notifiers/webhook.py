@@ -34,10 +34,10 @@ def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
         if not _NAME.fullmatch(name):
             raise InvalidValue(f"{name[:40]!r} is not a header's name")
         if name.lower() in _OURS:
-            raise InvalidValue(f"{name} is set by the notifier itself")
+            raise InvalidValue(f"{name} is set by the notifier")
         _header_value(value)
     if len({name.lower() for name in headers}) < len(headers):
-        raise InvalidValue("names a header twice")
+        raise InvalidValue("must not contain a header twice")
     return headers
 
 
@@ -66,26 +66,26 @@ def _content_type(text: str) -> str:
 
 
 class WebhookOptions(NotifierOptions):
-    url: SecretUrl = Field(description="Where to send it.")
-    method: Literal["POST", "PUT", "PATCH"] = Field("POST", description="How.")
+    url: SecretUrl = Field(description="URL to send the notification to.")
+    method: Literal["POST", "PUT", "PATCH"] = Field("POST", description="HTTP method.")
     headers: Annotated[dict[str, SecretText], Field(max_length=MOST_HEADERS), AfterValidator(_headers)] = Field(
-        default_factory=dict, description="Further headers; their values are secret."
+        default_factory=dict, description="Additional headers; their values are secret."
     )
     authorization: Annotated[SecretText, AfterValidator(_header_value)] | None = Field(
-        None, description="The header `Authorization`, such as `Bearer …`."
+        None, description="Value of the `Authorization` header, such as `Bearer …`."
     )
     content_type: Annotated[StrictStr, Field(max_length=200), AfterValidator(_content_type)] = Field(
-        "application/json", description="Of the body."
+        "application/json", description="Content type of the body."
     )
     body: Annotated[Template, PlainValidator(_body), *TEMPLATE] | None = Field(
-        None, description="A template of the body, which is JSON unless `content_type` says otherwise."
+        None, description="Template of the body, which is JSON unless `content_type` is another type."
     )
-    signing_secret: SecretText | None = Field(None, description="Signs each request with HMAC-SHA256.")
+    signing_secret: SecretText | None = Field(None, description="Secret that signs each request with HMAC-SHA256.")
 
     @model_validator(mode="after")
     def _has_a_body(self) -> Self:
         if self.body is None and not is_json(self.content_type):
-            raise InvalidValue("needs a body, since content_type is not JSON")
+            raise InvalidValue("requires a body, because content_type is not JSON")
         return self
 
 
@@ -116,7 +116,7 @@ class WebhookNotifier(Notifier):
             if own is not None or self.options.body is None or error.failure is not Failure.REJECTED:
                 raise
             # The receiver did not refuse what the template makes: that may be rendered next time.
-            text = f"the body could not be rendered, and the default one was refused: {error}"
+            text = f"the body could not be rendered, and the receiver refused the default body: {error}"
             raise DeliveryFailed(error.failure, text, retry=True) from None
         return f"{answer.status} {answer.text}".strip()
 

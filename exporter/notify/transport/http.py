@@ -150,7 +150,7 @@ class HttpClient:
         try:
             proxy = proxy_for(parts)
         except UnusableProxy:
-            text = "the proxy that the environment names cannot be used: only http:// and https:// can"
+            text = "the proxy from the environment is not supported: its URL must begin with http:// or https://"
             raise DeliveryFailed(Failure.CONNECT, text, retry=True) from None
         with AddressPolicy(self._connect + self._seconds, self._public_only and proxy is None) as guard:
             try:
@@ -206,7 +206,7 @@ class HttpClient:
             failure = _COME_AGAIN.get(status, Failure.SERVER_ERROR)
             raise DeliveryFailed(failure, f"{host} answered {status}{said}", retry=True, retry_after=wait)
         if 300 <= status < 400:
-            said = ": it redirects to another URL, which has to stand in the configuration"
+            said = ": it redirects to another URL; configure that URL instead"
         raise DeliveryFailed(Failure.REJECTED, f"{host} answered {status}{said}", retry=False)
 
 
@@ -243,7 +243,7 @@ def _credentials(parts: SplitResult) -> dict[str, str]:
 
 
 def _unusable() -> DeliveryFailed:
-    return DeliveryFailed(Failure.REJECTED, "the URL cannot be used", retry=False)
+    return DeliveryFailed(Failure.REJECTED, "the URL is invalid", retry=False)
 
 
 def _unreachable(error: Exception, host: str, expired: bool) -> DeliveryFailed:
@@ -260,11 +260,11 @@ def _unreachable(error: Exception, host: str, expired: bool) -> DeliveryFailed:
         return DeliveryFailed(Failure.TIMEOUT, f"{host} did not answer in time", retry=True)
     to = f"the proxy for {host}" if isinstance(error, ProxyError) else host
     if isinstance(error, NameResolutionError):
-        text = f"no address is known for {host}"
+        text = f"the host name {host} cannot be resolved"
     elif isinstance(reason, ssl.SSLError | SSLError):
-        text = f"no secure connection to {to}: {getattr(reason, 'verify_message', '') or 'it does not speak TLS'}"
+        text = f"no secure connection to {to}: {getattr(reason, 'verify_message', '') or 'the server does not use TLS'}"
     elif isinstance(reason, ConnectionResetError | BrokenPipeError) or not isinstance(reason, OSError):
-        text = f"the connection to {to} broke off"
+        text = f"the connection to {to} was lost"
     else:
         text = f"no connection to {to}: {str(reason.strerror or 'it was refused').lower()}"
     return DeliveryFailed(Failure.CONNECT, text, retry=True)

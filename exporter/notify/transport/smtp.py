@@ -209,7 +209,7 @@ class SmtpSession:
         if self._server.security == STARTTLS:
             client.ehlo_or_helo_if_needed()
             if not client.has_extn("starttls"):
-                raise self._no_tls("it offers no STARTTLS; set security to tls or none")
+                raise self._no_tls("the server does not offer STARTTLS; set security to tls or none")
             client.starttls(context=self._tls)
         if self._server.username is not None and self._server.password is not None:
             self._log_in(client, self._server.username, self._server.password)
@@ -235,7 +235,7 @@ class SmtpSession:
         except smtplib.SMTPResponseException:
             raise
         except (smtplib.SMTPException, ValueError):
-            text = f"{host} {_NO_AUTH} in a way that is known here"
+            text = f"{host} offers no supported authentication mechanism"
             raise DeliveryFailed(Failure.REJECTED, text, retry=False) from None
 
     def _refusals(self, refused: Mapping[str, tuple[int, bytes]]) -> dict[str, RecipientRefusal]:
@@ -264,17 +264,17 @@ class SmtpSession:
                 return DeliveryFailed(Failure.REJECTED, said, retry=False)
             return DeliveryFailed(Failure.SERVER_ERROR, said, retry=True)
         if isinstance(cause, socket.gaierror | UnicodeError):
-            return DeliveryFailed(Failure.CONNECT, f"no address is known for {host}", retry=True)
+            return DeliveryFailed(Failure.CONNECT, f"the host name {host} cannot be resolved", retry=True)
         if isinstance(cause, ssl.SSLError):
-            return self._no_tls(getattr(cause, "verify_message", "") or "it does not speak TLS")
+            return self._no_tls(getattr(cause, "verify_message", "") or "the server does not use TLS")
         if isinstance(cause, ConnectionRefusedError):
             return DeliveryFailed(Failure.CONNECT, f"no connection to {host}: connection refused", retry=True)
         if isinstance(cause, _NotSmtp):
-            return DeliveryFailed(Failure.CONNECT, f"what {host} answers is not SMTP", retry=True)
+            return DeliveryFailed(Failure.CONNECT, f"{host} does not answer with SMTP", retry=True)
         if gone and complaint is not None:
             said = f"{host} answered {complaint[0]} {self._shown(complaint[1])}".rstrip()
             return DeliveryFailed(Failure.SERVER_ERROR, f"{said} and closed the connection", retry=True)
-        return DeliveryFailed(Failure.CONNECT, f"the connection to {host} broke off", retry=True)
+        return DeliveryFailed(Failure.CONNECT, f"the connection to {host} was lost", retry=True)
 
     def _no_tls(self, why: str) -> DeliveryFailed:
         return DeliveryFailed(Failure.CONNECT, f"no secure connection to {self._server.host}: {why}", retry=True)

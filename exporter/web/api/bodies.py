@@ -22,7 +22,7 @@ def _secret(secret: SecretStr) -> SecretStr:
 
 
 class NewMonitor(MonitorOptions):
-    """A monitor to be added. Durations are written as `90s`, `5m`, `1h30m`, `2d`."""
+    """A monitor to create. Durations are written as `90s`, `5m`, `1h30m`, `2d`."""
 
     secret: (
         Annotated[
@@ -31,11 +31,11 @@ class NewMonitor(MonitorOptions):
             Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_SECRET, "pattern": "^[!-.0-~]+$"}),
         ]
         | None
-    ) = Field(None, description="Made for you when left out, which is safer.")
+    ) = Field(None, description="Generated if omitted, which is safer.")
 
 
 class MonitorChange(Model):
-    """What may be changed by hand."""
+    """A change to a monitor."""
 
     paused: StrictBool
 
@@ -51,15 +51,17 @@ Author = Annotated[
 class NewUpdate(Model):
     """An entry of an incident's timeline."""
 
-    text: Prose = Field(description="For people; up to 2000 characters.")
-    state: IncidentState | None = Field(None, description="RESOLVED resolves it; the state stays when left out.")
-    author: Author = Field("API", description="Who says so.")
+    text: Prose = Field(description="Text of the entry; up to 2000 characters.")
+    state: IncidentState | None = Field(
+        None, description="New state; RESOLVED resolves the incident. Unchanged if omitted."
+    )
+    author: Author = Field("API", description="Author of the entry.")
 
 
 class Acknowledgement(Model):
-    """Somebody looks after it."""
+    """An acknowledgement of an incident."""
 
-    author: Author = Field("API", description="Who.")
+    author: Author = Field("API", description="Person or program that acknowledges the incident.")
 
 
 _B = TypeVar("_B", bound=Model)
@@ -75,7 +77,7 @@ async def read_body(req: WebRequest, model: type[_B]) -> _B:
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        raise Refused(falcon.HTTP_422, "The body cannot be used.", problems_of(error)) from None
+        raise Refused(falcon.HTTP_422, "The request body is invalid.", problems_of(error)) from None
 
 
 def problems_of(error: ValidationError) -> list[dict[str, Any]]:
@@ -98,5 +100,5 @@ async def _bounded(req: WebRequest) -> bytes:
             if len(body) > LARGEST:
                 raise falcon.HTTPContentTooLarge
     except OSError:
-        raise falcon.HTTPBadRequest(description="The body did not arrive whole.") from None
+        raise falcon.HTTPBadRequest(description="The request body arrived incomplete.") from None
     return bytes(body)

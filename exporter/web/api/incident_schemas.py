@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from exporter.core.alert import AlertState, ResolveReason
+from exporter.core.alert import PublicAlertState, ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.incident import IncidentState
 from exporter.core.notification import NotificationState, next_try
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 class AlertAnswer(ResponseModel):
-    """One alert, on or over."""
+    """One alert, firing or resolved."""
 
-    id: str = Field(description="The same for its whole life; notifiers are told it too.")
+    id: str = Field(description="Constant for the life of the alert; notifications contain it too.")
     rule: str
-    tag: str = Field(description="The monitor's.")
+    tag: str = Field(description="Tag of the monitor.")
     severity: Severity
-    step: AlertState
-    status: Status = Field(description="The status that triggered it.")
+    state: PublicAlertState
+    status: Status = Field(description="Status that triggered the alert.")
     reason: Reason
     triggered_at: str
     resolved_at: str | None
-    ending: ResolveReason | None = Field(description="Why it is over; null while it is on.")
-    notify: list[str] = Field(description="Names of notifiers.")
+    ending: ResolveReason | None = Field(description="Why the alert resolved; null while it is firing.")
+    notify: list[str] = Field(description="Names of the notifiers.")
     incident_id: int | None
-    acknowledged_at: str | None = Field(description="Since when it is not told again.")
+    acknowledged_at: str | None = Field(description="Time of the acknowledgement, after which no reminders are sent.")
 
     @classmethod
     def of(cls, alert: "Alert") -> "AlertAnswer":
@@ -45,7 +45,7 @@ class AlertAnswer(ResponseModel):
             rule=clean(alert.rule),
             tag=alert.tag,
             severity=alert.severity,
-            step=alert.step,
+            state=alert.step.public,
             status=alert.status,
             reason=alert.reason,
             triggered_at=rfc3339(alert.triggered_at),
@@ -61,20 +61,22 @@ class AlertsAnswer(ResponseModel):
     """Newest first."""
 
     alerts: list[AlertAnswer]
-    next_cursor: str | None = Field(description="Give it as `cursor` to go on; null at the end.")
+    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
 
 
 class IncidentAnswer(ResponseModel):
     """One incident."""
 
     id: int
-    tag: str = Field(description="The monitor's.")
+    tag: str = Field(description="Tag of the monitor.")
     title: str
-    impact: Severity = Field(description="That of the most severe of its alerts.")
+    impact: Severity = Field(description="Severity of its most severe alert.")
     state: IncidentState
     started_at: str
     resolved_at: str | None
-    duration_seconds: float | None = Field(description="From its start to its end; null while it is open.")
+    duration_seconds: float | None = Field(
+        description="Time from start to resolution; null while the incident is open."
+    )
     acknowledged_at: str | None
     acknowledged_by: str | None
     updated_at: str
@@ -98,7 +100,7 @@ class UpdateAnswer(ResponseModel):
 
 
 class WholeIncidentAnswer(IncidentAnswer):
-    """One incident with all that belongs to it."""
+    """One incident with its timeline and its alerts."""
 
     updates: list[UpdateAnswer] = Field(description="Oldest first.")
     alerts: list[AlertAnswer] = Field(description="Newest first.")
@@ -118,25 +120,25 @@ class IncidentsAnswer(ResponseModel):
     """Newest first."""
 
     incidents: list[IncidentAnswer]
-    next_cursor: str | None = Field(description="Give it as `cursor` to go on; null at the end.")
+    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
 
 
 class NotificationAnswer(ResponseModel):
-    """One message to one notifier, and what became of it."""
+    """One notification to one notifier, and its delivery."""
 
     id: int
-    idempotency_key: str = Field(description="Sent along with every attempt.")
+    idempotency_key: str = Field(description="Idempotency key sent with every attempt.")
     notifier: str
     event: str = Field(description="TRIGGERED, REPEATED or RESOLVED.")
     state: NotificationState
     created_at: str
     attempts: int
-    next_attempt_at: str | None = Field(description="Null when there is none.")
+    next_attempt_at: str | None = Field(description="Null if there is none.")
     held_until: str | None = Field(
-        description="The receiver asked the notifier to wait until then; null when it does not wait."
+        description="Time until which the receiver asked the notifier to wait; null if it does not wait."
     )
-    failure: str | None = Field(description="Why the last attempt failed, in a word.")
-    error: str | None = Field(description="The same in a sentence.")
+    failure: str | None = Field(description="Reason for the failure of the last attempt, such as `timeout`.")
+    error: str | None = Field(description="Description of that failure.")
     ended_at: str | None
 
     @classmethod
@@ -164,7 +166,7 @@ class NotificationsAnswer(ResponseModel):
     """Newest first."""
 
     notifications: list[NotificationAnswer]
-    next_cursor: str | None = Field(description="Give it as `cursor` to go on; null at the end.")
+    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
 
 
 def _facts(incident: "Incident") -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import AlertState
+from exporter.core.alert import AlertState, PublicAlertState
 from exporter.core.incident import IncidentState
 from exporter.core.notification import NotificationState
 from exporter.web.api.bodies import Acknowledgement, NewUpdate, read_body
@@ -33,18 +33,19 @@ class AlertList(Resource):
     """`/api/v1/alerts`."""
 
     @operation(
-        summary="Alerts, newest first",
+        summary="List alerts, newest first",
         answer=AlertsAnswer,
         query={
-            "step": ("Only those that are on, or over.", {"enum": [step.value for step in AlertState]}),
+            "state": ("Only alerts in this state.", {"enum": [state.value for state in PublicAlertState]}),
             "limit": limit(PER_ANSWER),
             "cursor": NUMBER_CURSOR,
         },
         refusals=(400, 503),
     )
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
-        step = _one_of(req, "step", AlertState)
-        answer(resp, await self._off_loop(self._page, step, *_page_of(req)))
+        state = _one_of(req, "state", PublicAlertState)
+        stored = None if state is None else state.stored
+        answer(resp, await self._off_loop(self._page, stored, *_page_of(req)))
 
     on_head = on_get
 
@@ -58,10 +59,10 @@ class IncidentList(Resource):
     """`/api/v1/incidents`."""
 
     @operation(
-        summary="Incidents, newest first",
+        summary="List incidents, newest first",
         answer=IncidentsAnswer,
         query={
-            "open": ("Only those that are open, or not.", {"type": "boolean"}),
+            "open": ("Only open or only resolved incidents.", {"type": "boolean"}),
             "limit": limit(PER_ANSWER),
             "cursor": NUMBER_CURSOR,
         },
@@ -70,7 +71,7 @@ class IncidentList(Resource):
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         text = (req.get_param("open") or "").lower()
         if text not in ("", "true", "false"):
-            raise bad("open", "is true or false")
+            raise bad("open", "must be true or false")
         wanted = {"true": True, "false": False}.get(text)
         answer(resp, await self._off_loop(self._page, wanted, *_page_of(req)))
 
@@ -93,7 +94,9 @@ class _WithIncident(Resource):
 class OneIncident(_WithIncident):
     """`/api/v1/incidents/{id}`."""
 
-    @operation(summary="One incident, its timeline and its alerts", answer=WholeIncidentAnswer, refusals=(404, 503))
+    @operation(
+        summary="Get an incident with its timeline and its alerts", answer=WholeIncidentAnswer, refusals=(404, 503)
+    )
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, id: str) -> None:
         answer(resp, await self._off_loop(self._whole, incident_id(id)))
 
@@ -104,7 +107,7 @@ class IncidentUpdates(_WithIncident):
     """`/api/v1/incidents/{id}/updates`."""
 
     @operation(
-        summary="Add to its timeline; with the state RESOLVED, resolve it",
+        summary="Add an entry to the timeline of an incident; the state RESOLVED resolves it",
         answer=WholeIncidentAnswer,
         body=NewUpdate,
         status=201,
@@ -143,10 +146,10 @@ class NotificationList(Resource):
     """`/api/v1/notifications`."""
 
     @operation(
-        summary="Messages to notifiers and what became of them, newest first",
+        summary="List notifications and their delivery, newest first",
         answer=NotificationsAnswer,
         query={
-            "state": ("Only those in it.", {"enum": [state.value for state in NotificationState]}),
+            "state": ("Only notifications in this state.", {"enum": [state.value for state in NotificationState]}),
             "limit": limit(PER_ANSWER),
             "cursor": NUMBER_CURSOR,
         },
@@ -174,7 +177,7 @@ def _page_of(req: WebRequest) -> tuple[int, int | None]:
     cursor = req.get_param("cursor") or ""
     before = as_id(cursor)
     if cursor and before is None:
-        raise bad("cursor", "is the last answer's next_cursor")
+        raise bad("cursor", "must be the next_cursor of a previous response")
     return number(req, "limit", PER_ANSWER, MOST_PER_ANSWER), before
 
 
@@ -185,7 +188,7 @@ def _one_of(req: WebRequest, name: str, kind: type[_E]) -> _E | None:
         if member.value.lower() == text.lower():
             return member
     if text:
-        raise bad(name, f"is one of {', '.join(kind)}")
+        raise bad(name, f"must be one of {', '.join(kind)}")
     return None
 
 

@@ -44,12 +44,12 @@ class MonitorList(Resource):
     """`/api/v1/monitors`."""
 
     @operation(
-        summary="All monitors, in the order of their tags",
+        summary="List monitors, ordered by tag",
         answer=MonitorsAnswer,
         query={
-            "status": ("Only those that have it.", {"enum": [status.value for status in Status]}),
-            "group": ("Only those of this group.", {"type": "string"}),
-            "q": ("Only those with this text in tag, name or group.", {"type": "string"}),
+            "status": ("Only monitors with this status.", {"enum": [status.value for status in Status]}),
+            "group": ("Only monitors of this group.", {"type": "string"}),
+            "q": ("Only monitors with this text in tag, name or group.", {"type": "string"}),
             "limit": limit(PER_ANSWER),
             "cursor": CURSOR,
         },
@@ -58,7 +58,7 @@ class MonitorList(Resource):
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         status = req.get_param("status", default="").upper()
         if status and status not in Status.__members__:
-            raise bad("status", f"is one of {', '.join(Status)}")
+            raise bad("status", f"must be one of {', '.join(Status)}")
         query = Query.parse(req.get_param("q"), status, req.get_param("group"))
         limit = number(req, "limit", PER_ANSWER, MOST_PER_ANSWER)
         cursor = req.get_param("cursor", default="")
@@ -71,7 +71,7 @@ class MonitorList(Resource):
     on_head = on_get
 
     @operation(
-        summary="Add a monitor; its secret is shown this once",
+        summary="Create a monitor; only this response shows its secret",
         answer=CreatedAnswer,
         body=NewMonitor,
         status=201,
@@ -113,7 +113,7 @@ class MonitorList(Resource):
 class OneMonitor(Resource):
     """`/api/v1/monitors/{tag}`."""
 
-    @operation(summary="One monitor", answer=MonitorAnswer, refusals=(404, 503))
+    @operation(summary="Get a monitor", answer=MonitorAnswer, refusals=(404, 503))
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
         found, blackouts = find(self._parts, tag), self._parts.fleet.calendar.blackouts
         answer(resp, to_json(MonitorAnswer.of(found, self._parts.clock.now(), blackouts)))
@@ -121,7 +121,7 @@ class OneMonitor(Resource):
     on_head = on_get
 
     @operation(
-        summary="Pause a monitor, or resume it",
+        summary="Pause or resume a monitor",
         answer=PausedAnswer,
         body=MonitorChange,
         refusals=(403, 404, 409, 413, 415, 422, 503),
@@ -133,7 +133,7 @@ class OneMonitor(Resource):
         answer(resp, to_json(PausedAnswer(tag=tag, paused=change.paused)))
 
     @operation(
-        summary="Remove a monitor that was added through the API",
+        summary="Delete a monitor that the configuration file does not define",
         status=204,
         refusals=(403, 404, 409, 503),
     )
@@ -147,9 +147,9 @@ class TransitionList(Resource):
     """`/api/v1/monitors/{tag}/transitions`."""
 
     @operation(
-        summary="When its status changed, oldest first",
+        summary="List the monitor's status changes, oldest first",
         answer=TransitionsAnswer,
-        query={"since": ("RFC 3339 or Unix seconds; a day ago when left out.", MOMENT)},
+        query={"since": ("RFC 3339 or Unix seconds; one day ago by default.", MOMENT)},
         refusals=(400, 404, 503),
     )
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
@@ -168,7 +168,7 @@ class HeartbeatList(Resource):
     """`/api/v1/monitors/{tag}/heartbeats`."""
 
     @operation(
-        summary="Its recent heartbeats, newest first",
+        summary="List the monitor's recent heartbeats, newest first",
         answer=HeartbeatsAnswer,
         query={"limit": limit(HEARTBEATS_PER_ANSWER)},
         refusals=(400, 404, 503),
@@ -189,9 +189,9 @@ class BlackoutList(Resource):
     """`/api/v1/blackouts`: from memory, so it answers while the database is away."""
 
     @operation(
-        summary="When the exporter itself was away, newest first",
+        summary="List outages of the exporter (blackouts), newest first",
         answer=BlackoutsAnswer,
-        query={"since": ("RFC 3339 or Unix seconds: only those that ended later; all when left out.", MOMENT)},
+        query={"since": ("RFC 3339 or Unix seconds: only blackouts that ended later; all by default.", MOMENT)},
         refusals=(400,),
     )
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
@@ -206,7 +206,7 @@ class BlackoutList(Resource):
 class MaintenanceList(Resource):
     """`/api/v1/maintenances`: from memory, so it answers while the database is away."""
 
-    @operation(summary="Maintenance windows that run or will", answer=MaintenancesAnswer)
+    @operation(summary="List current and future maintenance windows", answer=MaintenancesAnswer)
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         now, windows = self._parts.clock.now(), self._parts.fleet.calendar.maintenances
         shown = [one for one in windows if isinstance(one, Window) and not _over(one, now)]

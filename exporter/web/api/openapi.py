@@ -44,7 +44,7 @@ class Description(Resource):
 
     _body: bytes | None = None
 
-    @operation(summary="This description")
+    @operation(summary="Get this description")
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         if self._body is None:
             self._body = await self._off_loop(_described, self._parts.version)
@@ -101,7 +101,7 @@ def describe(version: str) -> dict[str, Any]:
         "info": {
             "title": "Heartbeat Exporter",
             "version": version,
-            "summary": "Monitors, their status and their history; alerts and incidents",
+            "summary": "Monitors, their statuses and their history; alerts and incidents",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": {
@@ -112,7 +112,11 @@ def describe(version: str) -> dict[str, Any]:
             "schemas": schemas["$defs"],
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
-                "basic": {"type": "http", "scheme": "basic", "description": "Any user; the token as password."},
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "Any user name, with the token as the password.",
+                },
             },
         },
         "security": [{"bearer": []}, {"basic": []}, {}],
@@ -130,7 +134,7 @@ def _operation(path: str, method: str, declared: Operation) -> dict[str, Any]:
         ],
         "responses": {
             str(declared.status): _success(declared),
-            **{str(code): _content("Refused.", ErrorAnswer) for code in (401, 421, *declared.refusals)},
+            **{str(code): _content("Error.", ErrorAnswer) for code in (401, 421, *declared.refusals)},
         },
     }
     if "{tag}" in path:
@@ -149,10 +153,10 @@ def _operation(path: str, method: str, declared: Operation) -> dict[str, Any]:
 
 def _success(declared: Operation) -> dict[str, Any]:
     if declared.status == 204:
-        return {"description": "Done."}
+        return {"description": "Success."}
     if declared.answer is None:
-        return {"description": "Done.", "content": {JSON: {"schema": {"type": "object"}}}}
-    return _content("Done.", declared.answer)
+        return {"description": "Success.", "content": {JSON: {"schema": {"type": "object"}}}}
+    return _content("Success.", declared.answer)
 
 
 def _content(description: str, model: type[BaseModel]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ MOMENT = {
     ],
     "examples": ["2026-11-24T03:00:00Z"],
 }
-CURSOR = ("The last answer's `next_cursor`.", {"type": "string"})
-NUMBER_CURSOR = ("The last answer's `next_cursor`.", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"})
+CURSOR = ("The `next_cursor` of the previous response.", {"type": "string"})
+NUMBER_CURSOR = ("The `next_cursor` of the previous response.", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Operation:
 def limit(default: int) -> tuple[str, dict[str, Any]]:
     """The query parameter `limit`."""
     schema = {"type": "integer", "minimum": 1, "maximum": MOST_PER_ANSWER, "default": default}
-    return ("How many at most.", schema)
+    return ("Maximum number of items.", schema)
 
 
 def operation(

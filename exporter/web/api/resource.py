@@ -32,7 +32,7 @@ def number(req: WebRequest, name: str, default: int, most: int) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= most):
-        raise bad(name, f"is a number from 1 to {most}")
+        raise bad(name, f"must be a number from 1 to {most}")
     return int(text)
 
 

@@ -34,37 +34,37 @@ class RunAnswer(ResponseModel):
 
 
 class MonitorAnswer(ResponseModel):
-    """A monitor, what its heartbeats left behind, and its status."""
+    """A monitor, its heartbeat counters and its status."""
 
     tag: str
-    name: str = Field(description="For people; the tag when none was given.")
+    name: str = Field(description="Display name; the tag if the monitor has no name.")
     group: str
     labels: dict[str, str]
-    schedule: str | None = Field(description="Cron expression; null when the last success alone counts.")
+    schedule: str | None = Field(description="Cron expression; null if lateness starts at the last success.")
     timezone: str
     degraded_after_seconds: float
     down_after_seconds: float
     max_runtime_seconds: float | None
     evaluation_cron: str | None
     paused: bool
-    provisioned: bool = Field(description="Whether it comes from the configuration file.")
+    provisioned: bool = Field(description="Whether the configuration file defines the monitor.")
     status: Status
     reason: Reason
     status_since: str
-    due_at: str | None = Field(description="The moment from which lateness counts; null before the first success.")
-    age_seconds: float | None = Field(description="Since the last success; null before the first.")
+    due_at: str | None = Field(description="Time from which lateness is measured; null before the first success.")
+    age_seconds: float | None = Field(description="Time since the last success; null before the first.")
     last_success_at: str | None
     last_failure_at: str | None
     last_start_at: str | None
     last_duration_seconds: float | None
     last_exit_code: int | None
-    received: int = Field(description="Heartbeats of every kind, ever.")
+    received: int = Field(description="Total number of heartbeats received, of all kinds.")
     failures: int
     starts: int
     open_runs: list[RunAnswer]
     uptime: dict[str, float | None] = Field(
-        description="Share of the last `24h`, `7d`, `30d` and `90d` in which it was UP or DEGRADED; null where no time "
-        "counts."
+        description="Share of the evaluated time in the last `24h`, `7d`, `30d` and `90d` in which it was UP or "
+        "DEGRADED; null if no time in the window was evaluated."
     )
 
     @classmethod
@@ -104,14 +104,16 @@ class MonitorAnswer(ResponseModel):
 
 class MonitorsAnswer(ResponseModel):
     monitors: list[MonitorAnswer]
-    next_cursor: str | None = Field(description="Give it as `cursor` to go on; null at the end.")
+    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
 
 
 class TransitionAnswer(ResponseModel):
-    at: str = Field(description="The exact moment at which the status changed.")
+    at: str = Field(description="Exact time at which the status changed.")
     status: Status
     reason: Reason
-    observed_at: str = Field(description="When it was seen; later than `at` after a stall.")
+    observed_at: str = Field(
+        description="Time at which the exporter evaluated the change; later than `at` after a stall."
+    )
 
     @classmethod
     def of(cls, transition: "Transition") -> "TransitionAnswer":
@@ -124,7 +126,7 @@ class TransitionAnswer(ResponseModel):
 
 
 class TransitionsAnswer(ResponseModel):
-    """Oldest first. The first one is what held at `since`, if anything did."""
+    """Oldest first. The first transition is the one in effect at `since`, if there is one."""
 
     transitions: list[TransitionAnswer]
 
@@ -164,27 +166,27 @@ class BlackoutAnswer(ResponseModel):
 
 
 class BlackoutsAnswer(ResponseModel):
-    """Newest first; two that touch are one."""
+    """Newest first; adjacent blackouts are merged."""
 
-    forgiven: bool = Field(description="Whether they count against no monitor: `after_outage` says so.")
+    forgiven: bool = Field(description="Whether blackouts are excluded from evaluation, as set by `after_outage`.")
     blackouts: list[BlackoutAnswer]
 
 
 class MaintenanceAnswer(ResponseModel):
-    """A window in which its monitors neither alarm nor count."""
+    """A window in which its monitors neither alert nor count towards uptime."""
 
     name: str
     description: str
-    monitors: list[str] = Field(description="Globs of tags, one of which has to fit; empty is every tag.")
-    groups: list[str] = Field(description="Globs of groups, one of which has to fit; empty is every group.")
-    labels: dict[str, str] = Field(description="Globs of labels' values by key, all of which have to fit.")
-    starts_at: str = Field(description="When it begins, for the first time.")
+    monitors: list[str] = Field(description="Globs of tags, one of which must match; empty matches every tag.")
+    groups: list[str] = Field(description="Globs of groups, one of which must match; empty matches every group.")
+    labels: dict[str, str] = Field(description="Globs of label values by key, all of which must match.")
+    starts_at: str = Field(description="Start of the first occurrence.")
     duration_seconds: float
-    rrule: str | None = Field(description="RFC 5545 rule by which it recurs; null is once.")
+    rrule: str | None = Field(description="RFC 5545 recurrence rule; null if the window occurs once.")
     timezone: str
-    running_until: str | None = Field(description="When the one that runs now ends; null while none does.")
+    running_until: str | None = Field(description="End of the current occurrence; null if there is none.")
     next_start_at: str | None
-    ended_at: str | None = Field(description="When somebody ended it for good.")
+    ended_at: str | None = Field(description="Time at which an operator ended the window permanently.")
 
     @classmethod
     def of(cls, window: Window, now: int) -> "MaintenanceAnswer":
@@ -210,7 +212,7 @@ class MaintenancesAnswer(ResponseModel):
 
 
 class CreatedAnswer(ResponseModel):
-    """The only time that the secret is shown: what is kept is a digest."""
+    """The created monitor. Only this response shows the secret: the database stores a digest."""
 
     tag: str
     secret: str
@@ -223,15 +225,15 @@ class PausedAnswer(ResponseModel):
 
 
 class ProblemAnswer(ResponseModel):
-    path: str = Field(description="Where: `down_after`, `labels.team`.")
+    path: str = Field(description="Path of the invalid value, such as `down_after` or `labels.team`.")
     message: str
 
 
 class ErrorAnswer(ResponseModel):
-    """Every refusal."""
+    """An error response."""
 
     error: str = Field(description="One sentence.")
-    problems: list[ProblemAnswer] = Field(default=[], description="All that is wrong with a body.")
+    problems: list[ProblemAnswer] = Field(default=[], description="Every problem of the request body.")
 
 
 def when(at: int | None) -> str | None:

@@ -99,7 +99,7 @@ def bar(transitions: Sequence["Transition"], now: int, timezone: str, blackouts:
 def _gap(span: Span, begin: int, timezone: str) -> Gap:
     width = max(span.length / MINUTE, _NARROWEST_GAP)
     x = min((span.start - begin) / MINUTE, WIDTH - width)
-    title = f"The exporter was away, {_when(span.start, span.end, begin, timezone)} ({humanize_duration(span.length)})"
+    title = f"Exporter outage, {_when(span.start, span.end, begin, timezone)} ({humanize_duration(span.length)})"
     return Gap(_number(x), _number(width), title)
 
 
@@ -137,14 +137,14 @@ def _coarse(stays: list[_Stay], begin: int) -> list[_Stay]:
 
 def _describe(stays: list[_Stay], away: Sequence[Span]) -> str:
     if not stays:
-        return "Last 24 hours: nothing known"
+        return "Last 24 hours: no history"
     spans: dict[Status, int] = {}
     for stay in stays:
         spans[stay.status] = spans.get(stay.status, 0) + stay.end - stay.start
     parts = [f"{LABELS[status].lower()} {humanize_duration(spans[status])}" for status in URGENCY if status in spans]
     changes = len(stays) - 1
     times = "" if not changes else f"; {changes} change{'' if changes == 1 else 's'}"
-    gone = f"; the exporter was away for {humanize_duration(sum(span.length for span in away))}" if away else ""
+    gone = f"; exporter outages {humanize_duration(sum(span.length for span in away))}" if away else ""
     return f"Last 24 hours: {', '.join(parts)}{times}{gone}"
 
 

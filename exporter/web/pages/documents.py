@@ -24,7 +24,7 @@ _INDEX = "README.md"
 _PAGE = ".md"
 _IMAGES = {".png": "image/png"}
 _NOT_IN_A_SLUG = re.compile(r"[^\w -]")
-_ELSEWHERE = "In the sources of the project; most are also written by: heartbeat-exporter assets export"
+_ELSEWHERE = "In the project's source code; heartbeat-exporter assets export writes most of these files"
 _FEWEST_HEADINGS = 3
 
 

@@ -25,7 +25,7 @@ PER_PAGE = 50
 """Past ones."""
 MOST_ALERTS = 100
 _ID = re.compile(r"[1-9][0-9]{0,17}")
-INCIDENTS_MISSING = "The database does not answer now, so incidents cannot be shown."
+INCIDENTS_MISSING = "Incidents are missing because the database does not respond."
 
 
 class IncidentsPage:

@@ -146,11 +146,11 @@ def _facts(watched: FleetMonitor, now: int) -> list[tuple[str, str | Moment | No
         return None if at is None else moment(at, now, monitor.timezone)
 
     facts: list[tuple[str, str | Moment | None]] = [
-        ("Schedule", monitor.schedule or "none: the last success counts"),
+        ("Schedule", monitor.schedule or "none: lateness starts at the last success"),
         ("Timezone", monitor.timezone),
         ("Degraded after", format_duration(monitor.degraded_after)),
         ("Down after", format_duration(monitor.down_after)),
-        ("Longest run", None if monitor.max_runtime is None else format_duration(monitor.max_runtime)),
+        ("Maximum runtime", None if monitor.max_runtime is None else format_duration(monitor.max_runtime)),
         ("Last success", when(state.last_success_at)),
         ("Last failure", when(state.last_failure_at)),
         ("Last start", when(state.last_start_at)),
@@ -159,7 +159,10 @@ def _facts(watched: FleetMonitor, now: int) -> list[tuple[str, str | Moment | No
         ("Heartbeats received", f"{state.received:,}"),
         ("Failures", f"{state.failures:,}"),
         ("Open runs", ", ".join(_run(run.rid, now - run.started_at) for run in state.runs[:10]) or "none"),
-        ("Defined in", "the configuration file" if watched.provisioned else "the database, added by hand"),
+        (
+            "Defined in",
+            "the configuration file" if watched.provisioned else "the database, by the command line or the API",
+        ),
     ]
     if monitor.evaluation_cron:
         facts.insert(5, ("Evaluated at", monitor.evaluation_cron))
@@ -180,7 +183,7 @@ def _changes(transitions: Any, calendar: Calendar, now: int, zone: str) -> list[
         shown.append((transition.at, HistoryLine(moment(transition.at, now, zone), transition.status, reason, lasted)))
         end = transition.at
     known_since = max(now - TRANSITIONS_SPAN, end)
-    reason = "not counted" if calendar.forgives else "counted"
+    reason = "excluded" if calendar.forgives else "counted"
     for span in kept(calendar.blackouts, known_since)[:MOST_BLACKOUTS]:
         shown.append(
             (span.start, HistoryLine(moment(span.start, now, zone), None, reason, humanize_duration(span.length)))

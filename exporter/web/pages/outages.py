@@ -7,8 +7,8 @@ from exporter.core.exclusions import Calendar
 from exporter.core.spans import Span, between
 from exporter.presentation.moments import clock_time, exact, humanize_duration
 
-FORGIVEN = "That time counts against no monitor."
-COUNTED = "That time counts like any other (after_outage: strict)."
+FORGIVEN = "This time does not count against any monitor."
+COUNTED = "This time counts like any other (after_outage: strict)."
 
 
 def verdict(calendar: Calendar) -> str:
@@ -17,17 +17,20 @@ def verdict(calendar: Calendar) -> str:
 
 
 def outage(calendar: Calendar, now: int) -> str:
-    """`The exporter was away from 03:02 to 03:40 UTC (38 min). …` of the last 24 hours; empty when it was not."""
+    """Describes the outages of the last 24 hours; empty when there were none.
+
+    `The exporter accepted no heartbeats from 03:02 to 03:40 UTC (38 min). …`
+    """
     recent = [span for span in calendar.blackouts if span.end > now - DAY]
     if not recent:
         return ""
     last, together = recent[-1], sum(span.length for span in between(recent, now - DAY, now))
     when = f"{_when(last, now)} ({humanize_duration(last.length)})"
     if len(recent) == 1:
-        return f"The exporter was away {when}. {verdict(calendar)}"
+        return f"The exporter accepted no heartbeats {when}. {verdict(calendar)}"
     return (
-        f"The exporter was away {len(recent)} times in the last 24 hours, for {humanize_duration(together)} together, "
-        f"the last time {when}. {verdict(calendar)}"
+        f"The exporter had {len(recent)} outages in the last 24 hours, {humanize_duration(together)} in total; "
+        f"the last was {when}. {verdict(calendar)}"
     )
 
 

@@ -94,7 +94,7 @@ class RefusalsPage:
 class RefusalList(Resource):
     """For programs."""
 
-    @operation(summary="The last heartbeats that were refused, newest first", answer=RefusalsAnswer)
+    @operation(summary="List the last refused heartbeats, newest first", answer=RefusalsAnswer)
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         refusals = self._parts.refusals
         shown = [RefusalAnswer.of(one) for one in refusals.recent()]

@@ -112,5 +112,5 @@ def _section(watched: FleetMonitor) -> str:
     if status in TROUBLE:
         return "Needs attention"
     if status is Status.NO_DATA:
-        return "Waiting for a first heartbeat"
+        return "Waiting for the first heartbeat"
     return watched.monitor.group

@@ -31,7 +31,7 @@ from exporter.web.requests import WebRequest
 PLACEHOLDER = "SECRET"
 _REFUSES_GZIP = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
 HISTORY_MISSING = (
-    "The database does not answer now, so history, alerts and incidents are missing. Statuses are current."
+    "History, alerts and incidents are missing because the database does not respond. Statuses are current."
 )
 
 

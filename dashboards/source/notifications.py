@@ -1,4 +1,4 @@
-"""Panels about telling people: notifications."""
+"""Panels about alerts and the delivery of notifications."""
 
 from dashboards.source.panels import Field, Panel, Query, lines, painted, steps
 from dashboards.source.promql import or_zero, own, quantile
@@ -8,9 +8,9 @@ from dashboards.source.statuses import BAD, GOOD, WARNING
 
 def alerts() -> Panel:
     return lines(
-        "Alerts begun and ended",
-        "In a minute, of all monitors: TRIGGERED is a new alarm, RESOLVED its end. Many at once are told as one "
-        "message.",
+        "Alerts triggered and resolved",
+        "Alerts of all monitors per minute: TRIGGERED counts new alerts, RESOLVED those that ended. Alerts that start "
+        "together share one notification.",
         Query(f"60 * sum by (step) ({rate(PREFIX + 'alerts_total')})", "{{step}}"),
         field=Field("cpm", NOT_SCRAPED, steps(), min=0),
         bars=True,
@@ -22,7 +22,7 @@ def alerts() -> Panel:
 def delivered() -> Panel:
     return lines(
         "Delivered",
-        "Notifications delivered in a minute, by notifier.",
+        "Notifications delivered per minute, by notifier.",
         Query(
             or_zero(f"60 * sum by (notifier) ({rate(PREFIX + 'notifications_sent_total')})", "notifier"), "{{notifier}}"
         ),
@@ -37,8 +37,8 @@ def failed() -> Panel:
     failures = f"60 * sum by (notifier, reason) ({rate(PREFIX + 'notifications_failed_total')})"
     return lines(
         "Failed attempts",
-        "By notifier and reason, in a minute. Each is tried again with growing pauses until it is delivered or "
-        "given up.",
+        "Failed delivery attempts per minute, by notifier and reason. The exporter retries with increasing pauses "
+        "until the notification is delivered or expires.",
         Query(or_zero(failures, "notifier", "reason"), "{{notifier}} {{reason}}"),
         field=Field("cpm", NOT_SCRAPED, steps(GOOD, (0.001, BAD)), min=0, palette=True),
         bars=True,
@@ -50,7 +50,7 @@ def failed() -> Panel:
 def pending() -> Panel:
     return lines(
         "Waiting",
-        "Notifications owed and not delivered yet, by notifier.",
+        "Notifications waiting for delivery, by notifier.",
         Query(or_zero(f"max by (job, notifier) ({own(PREFIX + 'notifications_pending')})", "notifier"), "{{notifier}}"),
         field=Field("short", NOT_SCRAPED, steps(GOOD, (10, WARNING)), decimals=0, min=0, palette=True),
         stepped=True,
@@ -62,8 +62,8 @@ def oldest() -> Panel:
     hold = f"max by (job, notifier) ({own(PREFIX + 'notifier_hold_seconds')})"
     return lines(
         "Oldest waiting",
-        "How long the oldest undelivered notification has been owed, by notifier. Beyond the red line somebody "
-        "should have been told five minutes ago. *Held* is how long the receiver asked the notifier to wait.",
+        "Age of the oldest notification waiting for delivery, by notifier. Above the red line it is more than five "
+        "minutes late. *Held* is the remaining time for which the receiver asked the notifier to wait.",
         Query(or_zero(age, "notifier"), "{{notifier}}"),
         Query(or_zero(hold, "notifier"), "{{notifier}} held"),
         field=Field("s", NOT_SCRAPED, steps(GOOD, (60, WARNING), (300, BAD)), min=0, palette=True),
@@ -74,10 +74,10 @@ def oldest() -> Panel:
 def delivery() -> Panel:
     times = PREFIX + "notification_delivery_seconds"
     return lines(
-        "Time to deliver",
-        "From the moment a notification was owed to its delivery, by notifier: the time it waits to be grouped with "
-        "others (`group_wait`) and all attempts included.",
-        Query(quantile(0.5, times, "notifier"), "{{notifier}}, half"),
+        "Delivery time",
+        "Time between the creation of a notification and its delivery, by notifier, including the time it waits to be "
+        "grouped with others (`group_wait`) and all attempts.",
+        Query(quantile(0.5, times, "notifier"), "{{notifier}}, median"),
         Query(quantile(0.95, times, "notifier"), "{{notifier}}, 95 %"),
         field=Field(
             "s",
