@@ -40,7 +40,7 @@ class AlertWriter:
         incidents: Incidents,
         outbox: Outbox,
         telemetry: Telemetry,
-        owed: Callable[[], None],
+        on_enqueued: Callable[[], None],
     ) -> None:
         self._fleet = fleet
         self._history = history
@@ -49,8 +49,8 @@ class AlertWriter:
         self._incidents = incidents
         self._outbox = outbox
         self._telemetry = telemetry
-        self._owed = owed
-        """Called when something new is owed, once that is durable."""
+        self._on_enqueued = on_enqueued
+        """Called when new messages were enqueued, once that is durable."""
         self.terms: Mapping[str, DeliveryPolicy] = {}
         """By notifier; what the configuration does not know any more goes by the defaults."""
 
@@ -90,7 +90,7 @@ class AlertWriter:
         for notifier in self._outbox.told_of(alert.id):
             owed = [OutboxItem(alert.id, facts.model_dump_json())]
             self._outbox.enqueue(transaction, notifier, REPEAT, owed, self._terms(notifier), now)
-        transaction.after_commit.append(self._owed)
+        transaction.after_commit.append(self._on_enqueued)
 
     def set_back(self, by: int, now: int) -> None:
         """Inside a transaction: the clock was set back by so much, to `now`."""
@@ -189,7 +189,7 @@ class AlertWriter:
 
     def _tell(self, begun: int, ended: int) -> None:
         self._telemetry.alerts_changed(begun, ended)
-        self._owed()
+        self._on_enqueued()
 
 
 def _incident(begun: AlertStarted) -> NewIncident:

@@ -62,11 +62,13 @@ class Alerting:
         self._board = AlertBoard(self.alerts, self.incidents, self.notifications, clock)
         self._alarms = AlertCollector(self._board, clock, PREFIX)
         registry.register(self._alarms)
-        self._sender = Dispatcher(Deliveries(database), self.notifications, lease, clock, telemetry, site, threads)
-        self._ledger = AlertWriter(
-            fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, owed=self._sender.wake
+        self._sender = Dispatcher(
+            Deliveries(database, lease), self.notifications, lease, clock, telemetry, site, threads
         )
-        self.engine = AlertEvaluator(database, fleet, progress, self.alerts, self._ledger)
+        self._writer = AlertWriter(
+            fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, on_enqueued=self._sender.wake
+        )
+        self.engine = AlertEvaluator(database, fleet, progress, self.alerts, self._writer)
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Makes what the settings ask for, and returns what puts it in force. Raises ConfigError."""
@@ -78,7 +80,7 @@ class Alerting:
             names = [one.name for one in settings.notifiers]
             self._telemetry.expect_notifiers(names)
             self._alarms.notifiers = tuple(names)
-            self._ledger.terms = {
+            self._writer.terms = {
                 one.name: DeliveryPolicy(one.group_wait, one.give_up_after) for one in settings.notifiers
             }
             self.engine.use(rules)

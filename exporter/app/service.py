@@ -219,8 +219,8 @@ class Service:
             self._fleet,
             self._telemetry,
             self._replica,
-            settled=self._waiters.settled,
-            attention=self._evaluator.wake,
+            on_committed=self._waiters.settled,
+            wake=self._evaluator.wake,
             spooler=self._spool.spooler,
             threads=self._threads,
         )

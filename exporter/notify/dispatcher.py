@@ -124,6 +124,6 @@ class Dispatcher:
         for name in sorted(strangers):
             for notification in self._notifications.expired(name, unhurried):
                 text = "there is no notifier of this name any more"
-                self._deliveries.give_up(notification.id, now, Failure.REMOVED.value, text, self._lease.check)
+                self._deliveries.give_up(notification.id, now, Failure.REMOVED.value, text)
                 self._telemetry.notification_failed(name, Failure.REMOVED.value)
                 log.error("notification %d given up: %s: %s", notification.id, name, text)

@@ -701,11 +701,11 @@ def test_an_acknowledgement_just_before_a_reminder_stops_it(replica: Replica, ot
     replica.clock.advance(HOUR)
     writing = replica.db.write
 
-    def at_last(operation: str) -> AbstractContextManager[Transaction]:
+    def at_last(operation: str, within: float | None = None) -> AbstractContextManager[Transaction]:
         """Somebody else's transaction goes first."""
         if operation == "repeat alerts" and replica.incidents.find(incident.id).acknowledged_at is None:
             other.incidents.acknowledge(incident.id, "ada")
-        return writing(operation)
+        return writing(operation, within)
 
     replica.db.write = at_last  # type: ignore[method-assign,assignment]
     replica.evaluator.evaluate_due()

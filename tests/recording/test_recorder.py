@@ -167,7 +167,7 @@ def test_a_refused_group_is_settled_with_its_error(tmp_path: Path, clock: Manual
     fleet, settled = Fleet(), []
     donor = Replica(f"sqlite:///{tmp_path}/donor.db", clock)
     donor.add("job")
-    recorder = Recorder(database, fleet, Silent(), "one", settled=settled.extend)
+    recorder = Recorder(database, fleet, Silent(), "one", on_committed=settled.extend)
     recorder.start()
     donor.db.close()
     watched = donor.fleet.get("job")

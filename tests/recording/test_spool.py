@@ -42,7 +42,7 @@ class Spooling:
             replica.fleet,
             Silent(),
             replica.name,
-            settled=self.settled.extend,
+            on_committed=self.settled.extend,
             spooler=self.spooler,
         )
         self.evaluator = Evaluator(
@@ -241,7 +241,7 @@ def test_an_evaluation_under_way_is_undone_when_heartbeats_are_spooled(
     spooling.send(("job", "a"))
     spooling.evaluator.evaluate_due()
     spooling.clock.advance(6 * MINUTE)
-    evaluate_monitor = spooling.evaluator._judge_one
+    evaluate_monitor = spooling.evaluator._evaluate_monitor
 
     def slow(*arguments: Any) -> Any:
         found = evaluate_monitor(*arguments)
@@ -249,7 +249,7 @@ def test_an_evaluation_under_way_is_undone_when_heartbeats_are_spooled(
             spooling.send(("job", "b"))
         return found
 
-    monkeypatch.setattr(spooling.evaluator, "_judge_one", slow)
+    monkeypatch.setattr(spooling.evaluator, "_evaluate_monitor", slow)
     with pytest.raises(HeldBack):
         spooling.evaluator.evaluate_due()
     assert spooling.replica.past("job") == [("NO_DATA", START), ("UP", START)]
