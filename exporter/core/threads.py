@@ -38,6 +38,7 @@ class SupervisedThread:
         work: Callable[[], float | None],
         threads: "Threads",
         *,
+        begin: Callable[[], None] = lambda: None,
         end: Callable[[], None] = lambda: None,
         delay: float = 0.0,
         vital: bool = False,
@@ -45,9 +46,10 @@ class SupervisedThread:
         hanging_after: int | None = HANGING_AFTER,
         discreet: bool = False,
     ) -> None:
-        """`end` is called on the thread when it was stopped. `delay`: seconds before the first turn. `drains`: it gets
-        a last turn after it was stopped. `hanging_after` is in milliseconds; None for work that may take any time.
-        `discreet`: the text of its errors may hold secrets, so the log has only their types.
+        """`begin` is called on the thread before its first turn, `end` when it was stopped. `delay`: seconds before the
+        first turn. `drains`: it gets a last turn after it was stopped. `hanging_after` is in milliseconds; None for
+        work that may take any time. `discreet`: the text of its errors may hold secrets, so the log has only their
+        types.
         """
         self.name = name
         self.kind = name.partition(" ")[0]
@@ -63,6 +65,7 @@ class SupervisedThread:
         self.died_of: str | None = None
         """The type of what ended the thread against its will."""
         self._work = work
+        self._begin = begin
         self._end = end
         self._delay = delay
         self._drains = drains
@@ -123,6 +126,7 @@ class SupervisedThread:
 
     def _run(self) -> None:
         try:
+            self._begin()
             self._wait(self._delay)
             while True:
                 stopping = self.stopping

@@ -76,7 +76,9 @@ class Evaluator:
         self.worked_at: int | None = None
         """When the last complete turn of the thread ended, by the steady clock; None before the first one."""
         self._waits = Repeats(clock)
-        self._thread = SupervisedThread("evaluator", self._work, threads or Threads(), end=self._end, vital=True)
+        self._thread = SupervisedThread(
+            "evaluator", self._work, threads or Threads(), begin=self._begin, end=self._end, vital=True
+        )
 
     @property
     def arrivals(self) -> Arrivals:
@@ -247,7 +249,11 @@ class Evaluator:
         self._waits.over()
         return wait
 
+    def _begin(self) -> None:
+        self._evaluations.claim_fleet()
+
     def _end(self) -> None:
+        self._evaluations.release_fleet()
         try:
             self._lease.release()
         except StorageUnavailable as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.core.alert import Observation
-from exporter.core.fleet import Fleet, FleetMonitor
+from exporter.core.fleet import Fleet, FleetMonitor, Writer
 from exporter.core.timeline import CurrentStatus
 from exporter.core.uptime import NOTHING_HAPPENED, StatusHistory
 from exporter.fleet.status_history import load_histories_of
@@ -81,6 +81,13 @@ class Evaluations:
                 }
             ),
         )
+
+    def claim_fleet(self) -> None:
+        """From now on this thread alone writes statuses to the fleet."""
+        self._fleet.claim(Writer.EVALUATOR)
+
+    def release_fleet(self) -> None:
+        self._fleet.release(Writer.EVALUATOR)
 
     def due(self, now: int, limit: int) -> list[Due]:
         """The monitors to evaluate by `now`, the longest due first."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from exporter.core.errors import StorageConflict, StorageUnavailable
-from exporter.core.fleet import Fleet
+from exporter.core.fleet import Fleet, Writer
 from exporter.core.repeats import Repeats
 from exporter.core.telemetry import Telemetry
 from exporter.core.threads import SupervisedThread, Threads
@@ -73,6 +73,7 @@ class Recorder:
             "recorder",
             self._work,
             threads or Threads(),
+            begin=self._begin,
             end=self._end,
             vital=True,
             drains=True,
@@ -156,7 +157,11 @@ class Recorder:
                 self._catch_up(2 * recorded)
         return _RETRY_PAUSE if self._unread else None
 
+    def _begin(self) -> None:
+        self._fleet.claim(Writer.RECORDER)
+
     def _end(self) -> None:
+        self._fleet.release(Writer.RECORDER)
         if self._spooler is not None:
             self._spooler.close()
         self._db.close()
