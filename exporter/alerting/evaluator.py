@@ -1,4 +1,4 @@
-"""The engine: what the evaluator finds becomes alerts, incidents and notifications owed, in the same transaction."""
+"""The alert evaluator: makes alerts, incidents and messages of evaluations, in the same transaction."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.timeline import CurrentStatus
 from exporter.evaluation.gate import EvaluationGate
 from exporter.evaluation.outcomes import Outcome
-from exporter.fleet.loader import load_ids_with, load_present, load_standings
+from exporter.fleet.loader import load_ids_with, load_present, load_statuses
 from exporter.storage.database import Database, Transaction
 from exporter.storage.repositories.alert_progress import AlertProgress, Tracked
 from exporter.storage.repositories.alerts import Alerts
@@ -26,7 +26,7 @@ BATCH = 500
 
 
 class AlertEvaluator:
-    """Implements evaluation.Alarms; all methods but `use` are called on the evaluator's thread."""
+    """Implements evaluation.AlertSink; all methods but `use` are called on the evaluator's thread."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class AlertEvaluator:
         self._changed = False
 
     def use(self, rules: RuleSet) -> None:
-        """From any thread. What the new rules mean for alerts that are on is worked out at the next `advance`."""
+        """Puts these rules in force; `advance` applies them to firing alerts. Any thread may call it."""
         self._rules = rules
         self._changed = True
 
@@ -145,7 +145,7 @@ class AlertEvaluator:
             self._writer.write(transaction, changes, rules, now)
 
     def _reconcile(self, now: int, gate: EvaluationGate) -> None:
-        """After a change of the rules or of who evaluates: ends what has no rule any more, begins what has one now."""
+        """After a change of the rules or a takeover: ends alerts without a rule, begins those that a rule demands."""
         rules, changes = self._rules, AlertChanges()
         going_on: set[tuple[int, str]] = set()
         for some_tracked in _batches(self._progress.tracked()):
@@ -161,11 +161,11 @@ class AlertEvaluator:
             with gate.transaction("reconcile alerts") as transaction:
                 # Read again inside: an evaluation of the process that held the lease may have been committed meanwhile.
                 ids = sorted({watched.id for watched, _, _ in some})
-                standings = load_standings(self._db, ids)
+                statuses = load_statuses(self._db, ids)
                 tracked_now = {(one.monitor_id, one.rule) for one in self._progress.tracked(ids)}
                 begun = AlertChanges()
                 for watched, rule, fingerprint in some:
-                    current = standings.get(watched.id)
+                    current = statuses.get(watched.id)
                     if current is None or (watched.id, rule.name) in tracked_now:
                         continue
                     progress = _begin(rule, current, (), now)
@@ -206,7 +206,7 @@ class AlertEvaluator:
         if not self._alerts.repeats_due(now, 1):
             return
         with gate.transaction("repeat alerts") as transaction:
-            # Read inside: whoever acknowledged one while we waited for the database is not reminded of it.
+            # Read inside: an alert that was acknowledged while this waited for the database is not repeated.
             alerts = self._alerts.repeats_due(now, BATCH)
             present = self._watched([alert.monitor_id for alert in alerts])
             for alert in alerts:

@@ -1,4 +1,4 @@
-"""Writes down what the engine found: progress, alerts, incidents and what is owed, all in the caller's transaction."""
+"""Writes the changes of alerts: progress, alerts, incidents and messages, all in the caller's transaction."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -52,7 +52,7 @@ class AlertWriter:
         self._on_enqueued = on_enqueued
         """Called when new messages were enqueued, once that is durable."""
         self.terms: Mapping[str, DeliveryPolicy] = {}
-        """By notifier; what the configuration does not know any more goes by the defaults."""
+        """By notifier; the defaults hold for a notifier that is not configured any more."""
 
     def write(self, transaction: Transaction, episodes: AlertChanges, rules: RuleSet, now: int) -> None:
         if not episodes:
@@ -74,7 +74,7 @@ class AlertWriter:
             transaction.after_commit.append(lambda: self._tell(begun, ended))
 
     def repeat(self, transaction: Transaction, alert: Alert, rule: AlertRule, watched: FleetMonitor, now: int) -> None:
-        """Owes a reminder to those who got the alarm."""
+        """Enqueues a reminder to the notifiers that delivered the alarm."""
         current = watched.current
         facts = facts_of(
             uid=alert.uid,
@@ -88,8 +88,8 @@ class AlertWriter:
             incident_id=alert.incident_id,
         )
         for notifier in self._outbox.told_of(alert.id):
-            owed = [OutboxItem(alert.id, facts.model_dump_json())]
-            self._outbox.enqueue(transaction, notifier, REPEAT, owed, self._terms(notifier), now)
+            items = [OutboxItem(alert.id, facts.model_dump_json())]
+            self._outbox.enqueue(transaction, notifier, REPEAT, items, self._terms(notifier), now)
         transaction.after_commit.append(self._on_enqueued)
 
     def set_back(self, by: int, now: int) -> None:
@@ -108,9 +108,9 @@ class AlertWriter:
             rule, change, monitor = one.rule, one.change, one.watched.monitor
             incident = incidents[one.watched.id] if rule.create_incident else None
             incident_id = incident.id if incident is not None else None
-            # Whoever looks after the incident already need not be reminded of what joins it.
-            looked_after = incident is not None and incident.acknowledged_at is not None
-            again = rule.repeat_every is not None and one.ended_at is None and not looked_after
+            # An alert that joins an acknowledged incident is not repeated.
+            acknowledged = incident is not None and incident.acknowledged_at is not None
+            again = rule.repeat_every is not None and one.ended_at is None and not acknowledged
             new.append(
                 NewAlert(
                     uid=one.uid,
@@ -138,11 +138,11 @@ class AlertWriter:
                 incident_id=incident_id,
             )
         ids = self._alerts.open(transaction, new)
-        owed: defaultdict[str, list[OutboxItem]] = defaultdict(list)
+        items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
         for one in begun:
             for notifier in one.rule.notify:
-                owed[notifier].append(OutboxItem(ids[one.uid], facts[one.uid].model_dump_json()))
-        for notifier, some in owed.items():
+                items[notifier].append(OutboxItem(ids[one.uid], facts[one.uid].model_dump_json()))
+        for notifier, some in items.items():
             self._outbox.enqueue(transaction, notifier, ALARM, some, self._terms(notifier), now)
         return ids
 

@@ -17,7 +17,7 @@ from exporter.evaluation.gate import EvaluationGate, HeldBack
 from exporter.evaluation.outcomes import Due, Evaluations, Outcome
 from exporter.evaluation.replay import evaluate_monitor, starts_from
 from exporter.fleet.loader import load
-from exporter.storage.database import LONGEST, Database
+from exporter.storage.database import MAX_TRANSACTION_SECONDS, Database
 from exporter.storage.repositories.history import History
 from exporter.storage.repositories.leases import Lease, LeaseLost
 
@@ -182,7 +182,7 @@ class Evaluator:
 
     def _save(self, outcomes: list[Outcome], until: int, now: int) -> None:
         """Writes outcomes, and the alerts and messages that follow from them, in one transaction."""
-        with self._gate.transaction("record evaluations", within=LONGEST, queues=True) as transaction:
+        with self._gate.transaction("record evaluations", within=MAX_TRANSACTION_SECONDS, queues=True) as transaction:
             # A heartbeat may have been received by the monitor's deadline and queued since it was evaluated.
             waiting = self.arrivals.waiting()
             current = [

@@ -1,4 +1,4 @@
-"""Reads whole monitors out of the database: definition, state, open runs and standing, as the fleet holds them."""
+"""Reads whole monitors out of the database: definition, state, open runs and status, as the fleet holds them."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from exporter.storage.tables import MONITOR_COLUMNS, STATE_COLUMNS, STATUS_COLUM
 log = logging.getLogger(__name__)
 
 UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError, HeartbeatExporterError)
-"""What reading a row raises whose values no version of ours wrote."""
+"""What reading a row raises whose values no version of the exporter wrote."""
 PART = 20_000
 """Monitors read by one query when all are."""
 
@@ -47,11 +47,11 @@ def load(database: Database, ids: Sequence[int] | None = None, *, histories: boo
     return found
 
 
-def load_standings(database: Database, ids: Sequence[int]) -> dict[int, CurrentStatus]:
-    """The standings of these monitors as they are in the database now. Raises StorageUnavailable."""
+def load_statuses(database: Database, ids: Sequence[int]) -> dict[int, CurrentStatus]:
+    """The statuses of these monitors as they are in the database now. Raises StorageUnavailable."""
     states = database.tables.states
     query = states.select(states.monitor_id, *(getattr(states, column) for column in STATUS_COLUMNS))
-    with database.read("read standings"):
+    with database.read("read statuses"):
         return {
             int(id): current_status_of(*row)
             for some in chunks(ids)
@@ -73,7 +73,7 @@ def load_ids_with(database: Database, statuses: Sequence[Status]) -> list[int]:
     """The ids of the monitors that have one of these statuses in the database now. Raises StorageUnavailable."""
     states = database.tables.states
     query = states.select(states.monitor_id).where(states.status.in_([one.value for one in statuses]))
-    with database.read("read standings"):
+    with database.read("read statuses"):
         return [int(row[0]) for row in query.order_by(states.monitor_id).tuples()]
 
 
@@ -117,17 +117,17 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
         .where(monitors.removed_at.is_null() & which)
     )
     first_state = 4 + len(MONITOR_COLUMNS)
-    first_standing = first_state + len(STATE_COLUMNS)
+    first_status = first_state + len(STATE_COLUMNS)
     for row in query.tuples():
         id, digest, provisioned, by_hand = row[:4]
-        definition, state = row[4:first_state], row[first_state:first_standing]
+        definition, state = row[4:first_state], row[first_state:first_status]
         unreadable = False
         try:
             monitor = monitor_of(definition, bool(by_hand))
             check_ticks(monitor)
-            current, heartbeats = current_status_of(*row[first_standing:]), state_of(state, runs.get(id, ()))
+            current, heartbeats = current_status_of(*row[first_status:]), state_of(state, runs.get(id, ()))
         except UNREADABLE as error:
-            # The others must not suffer, and its sender must not be sent away: it is kept, and never evaluated.
+            # The other monitors must work, and its sender must be answered: it is kept, and never evaluated.
             log.error("the monitor %s cannot be read from the database and is set aside: %s", definition[0], error)
             monitor = Monitor(tag=str(definition[0]), paused=True)
             current, heartbeats = CurrentStatus(Status.PAUSED, Reason.PAUSED, 0), NO_HEARTBEATS

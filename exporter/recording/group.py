@@ -25,17 +25,15 @@ class Changes:
     """The whole states of those whose logs were replayed."""
 
     def fold(self) -> bool:
-        """Tells the fleet; whether anything is worth the evaluator's attention."""
-        attention = False
+        """Updates the fleet; returns whether the evaluator has to be woken."""
+        wake = False
         for id, delta in self.deltas.items():
             one = self.watched[id]
-            attention = (
-                attention or one.current.status is not Status.UP or due_at_once(one, delta, False, id in self.replayed)
-            )
+            wake = wake or one.current.status is not Status.UP or due_at_once(one, delta, False, id in self.replayed)
             one.state = merge(one.state, delta)
         for id, state in self.replayed.items():
             self.watched[id].state = state
-        return attention
+        return wake
 
 
 class GroupCommit:
@@ -103,7 +101,7 @@ def gathered(batch: Sequence[Pending]) -> tuple[dict[int, FleetMonitor], dict[in
 
 
 def unwritten(batch: Sequence[Pending]) -> Changes:
-    """What a group leaves behind, worked out from memory alone."""
+    """The changes of a group, computed from memory alone."""
     watched, beats = gathered(sorted(batch, key=_moment))
     deltas: dict[int, HeartbeatState] = {}
     replayed: dict[int, HeartbeatState] = {}

@@ -21,7 +21,7 @@ from exporter.core.threads import SupervisedThread, Threads
 from exporter.fleet.loader import load
 from exporter.recording.group import Changes, GroupCommit
 from exporter.recording.statements import Pending
-from exporter.storage.database import LONGEST, Database
+from exporter.storage.database import MAX_TRANSACTION_SECONDS, Database
 
 if TYPE_CHECKING:
     from exporter.recording.spool.spooler import Spooler
@@ -243,7 +243,7 @@ class Recorder:
     def _commit(self, batch: Sequence[Pending]) -> None:
         if self._spooler is not None:
             self._spooler.next_group()
-        with self._db.write("record heartbeats", within=LONGEST) as transaction:
+        with self._db.write("record heartbeats", within=MAX_TRANSACTION_SECONDS) as transaction:
             if self._spooler is not None:
                 self._spooler.mark(transaction)
             changes = self._group.write(transaction, batch)
@@ -304,7 +304,7 @@ class Recorder:
             self._unread.update(ids)
             return
         try:
-            # Under the writer's lock, so that no commit of ours falls between reading and putting.
+            # Under the writer's lock, so that no commit of this process falls between reading and updating.
             with self._db.write("reload monitors"):
                 present = load(self._db, ids)
                 self._fleet.update(present, removed=set(ids) - {watched.id for watched in present})

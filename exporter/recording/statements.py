@@ -48,7 +48,7 @@ LOG_READ = 1000
 """Heartbeats of one monitor's log that are read to find out what its runs would be."""
 LOGS_READ = 50_000
 """Heartbeats of all logs together that one group may read: it has to commit in seconds."""
-_LEAST_READ = 50
+_MIN_READ = 50
 
 _KINDS = {kind.value: kind for kind in Kind}
 _BEAT_COLUMNS = ("monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica")
@@ -163,7 +163,7 @@ class CommitStatements:
         self, transaction: Transaction, ids: Sequence[int], open_runs: Mapping[int, tuple[Run, ...]]
     ) -> list[tuple[int, HeartbeatState, Log]]:
         """Of each of these monitors its state and what is kept of its log."""
-        most = max(_LEAST_READ, min(LOG_READ, LOGS_READ // max(1, len(ids))))
+        most = max(_MIN_READ, min(LOG_READ, LOGS_READ // max(1, len(ids))))
         states = {id: state_of(row, open_runs.get(id, ())) for id, *row in self._present.read(transaction, ids)}
         return [(id, state, self._read_log(transaction, id, state.received, most)) for id, state in states.items()]
 

@@ -40,7 +40,7 @@ class Record(NamedTuple):
     """Names the monitor: the database that takes it may be another than the one that did not."""
     beat: Heartbeat
     group: int = 0
-    """The group in which the database was to take it, and failed so that nobody knows whether it did; 0 if none."""
+    """The group whose commit failed so that the outcome is unknown; 0 if none."""
 
 
 class Piece(NamedTuple):
@@ -77,7 +77,7 @@ def decode(line: bytes) -> Record | dict[str, object] | None:
 
 
 def _record(found: object) -> Record | None:
-    """None for what no version of ours can have meant. The checksum says only that it is what was written: by a newer
+    """None for what no version of the exporter writes. The checksum says only that it is what was written: by a newer
     version, perhaps, or by another program.
     """
     if not isinstance(found, list) or len(found) != 7:
@@ -117,7 +117,7 @@ class SpoolFile:
         self.path = path
         self.id = path.name.removesuffix(SUFFIX)
         self.position = 0
-        """Everything before it is recorded in the database."""
+        """Everything before it is in the database."""
         self.waiting = 0
         """Lines from `position` on."""
         self.end = 0
@@ -221,7 +221,7 @@ class SpoolFile:
         self.waiting = max(0, self.waiting - piece.lines)
 
     def put_aside(self, damaged: Sequence[tuple[int, bytes]]) -> None:
-        """Keeps what cannot be read, for people. Raises OSError."""
+        """Saves lines that cannot be read, for an administrator to look at. Raises OSError."""
         for offset, line in damaged:
             path = self.path.with_name(f"{self.id}.{offset}{DAMAGED}")
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -233,7 +233,7 @@ class SpoolFile:
 
     def finish(self) -> None:
         """Marks a file of which the database has everything. It goes in steps, because after a crash between any two
-        the rest must be neither replayed again nor left for ever. First its name, then its row, then the file.
+        the rest must be neither replayed again nor left forever. First its name, then its row, then the file.
         Raises OSError.
         """
         os.rename(self.path, self.path.with_suffix(DONE))
@@ -241,7 +241,7 @@ class SpoolFile:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the file: whoever comes may adopt it."""
+        """Unlocks the file: another process may adopt it."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -302,7 +302,7 @@ def open_and_lock(path: Path) -> int | None:
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return descriptor
     except (BlockingIOError, FileNotFoundError):
-        pass  # somebody's, or done with
+        pass  # another process has it, or has finished it
     except PermissionError:
         os.close(descriptor)
         raise
@@ -312,7 +312,7 @@ def open_and_lock(path: Path) -> int | None:
 
 def check_own(descriptor: int) -> None:
     """Raises PermissionError for what another user made or may change, who could put heartbeats into it: only a plain
-    file under one name, of ours or of root, and not open to everybody.
+    file under one name, which belongs to this user or to root, and which not every user may write.
     """
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:

@@ -18,7 +18,7 @@ from exporter.recording.group import GroupCommit
 from exporter.recording.spool.backlog import Backlog
 from exporter.recording.spool.file import Piece, Record, SpoolFile
 from exporter.recording.statements import Pending
-from exporter.storage.database import LONGEST, Database, Prepared, Transaction, param
+from exporter.storage.database import MAX_TRANSACTION_SECONDS, Database, Prepared, Transaction, param
 from exporter.storage.rows import CHUNK
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Replay:
         self._group = group
         self._telemetry = telemetry
         self.ready = True
-        """Whether the database took the last thing that was asked of it here."""
+        """Whether the last write of this object succeeded."""
         self._lines = LINES
         """How many lines are replayed at once; fewer after some that could not be."""
         self._poison: tuple[str, int] | None = None
@@ -54,7 +54,7 @@ class Replay:
         self._touch = Prepared(database, self._upsert())
 
     def attempt(self) -> None:
-        """Looks whether the database takes anything again, if that is in question. Raises StorageUnavailable."""
+        """Checks whether the database accepts writes again, if that is in question. Raises StorageUnavailable."""
         finished = self._backlog.finished()
         waits = self._backlog.holding and not self.ready
         if not waits and not finished and self._db.trouble is None:
@@ -70,7 +70,7 @@ class Replay:
 
     def mark(self, transaction: Transaction, group: int) -> None:
         """Notes in a group's transaction that it was committed: if the answer is lost on its way, the group is spooled,
-        and this tells that it needs no replay.
+        and this shows that it needs no replay.
         """
         self._execute(transaction, self._mark, self._backlog.id, committed=group)
 
@@ -80,7 +80,7 @@ class Replay:
         if file is None:
             return 0, set()
         try:
-            with self._db.write("replay the spool", within=LONGEST) as transaction:
+            with self._db.write("replay the spool", within=MAX_TRANSACTION_SECONDS) as transaction:
                 # A group whose answer was lost may be on its way yet: this waits for it.
                 self._execute(transaction, self._touch, file.id)
                 position, committed = self._progress(file)

@@ -18,7 +18,7 @@ _ENDS_FIRST = 100
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a sealed message tells."""
+    """The contents of a sealed message."""
 
     facts: Sequence[str]
     unannounced: frozenset[int]
@@ -52,7 +52,7 @@ class Deliveries:
             return next(iter(select_notifications(self._db, condition, table.next_attempt_at, 1)), None)
 
     def ends_before(self, notification: Notification) -> Sequence[Notification]:
-        """What is still owed of the ends of earlier alerts, if this message says that their monitors are not well."""
+        """Pending recoveries of earlier alerts, if this message reports that their monitors are down."""
         if notification.event == RECOVERY:
             return ()
         tables = self._db.tables
@@ -81,9 +81,9 @@ class Deliveries:
         return None if moment is None else int(moment)
 
     def seal(self, id: int) -> Contents | None:
-        """Closes the message to what begins later, counts an attempt, and returns what it tells.
+        """Closes the message to what begins later, counts an attempt, and returns its contents.
 
-        None when there is nothing left to tell.
+        None when no alert is left in it.
         """
         table, items = self._db.tables.notifications, self._db.tables.notification_alerts
         with self._lease.transaction("seal notification"):
@@ -102,7 +102,7 @@ class Deliveries:
     def _before(self, notifier: str, alert_ids: Sequence[int]) -> tuple[frozenset[int], Sequence[str]]:
         """Which of these alerts' alarms never reached the notifier, and the keys of those that did."""
         table, items = self._db.tables.notifications, self._db.tables.notification_alerts
-        told: set[int] = set()
+        announced: set[int] = set()
         keys: dict[str, None] = {}
         for chunk in chunks(alert_ids):
             query = (
@@ -117,12 +117,12 @@ class Deliveries:
                 .order_by(table.id)
             )
             for alert_id, key in query.tuples():
-                told.add(int(alert_id))
+                announced.add(int(alert_id))
                 keys[key] = None
-        return frozenset(alert_ids) - told, list(keys)
+        return frozenset(alert_ids) - announced, list(keys)
 
     def delivered(self, id: int, alert_ids: Sequence[int], now: int) -> None:
-        """It told these alerts; also those that ended, and were taken back, while it was on its way."""
+        """Notes that these alerts were delivered; also those that ended, and were taken back, during the delivery."""
         table, items = self._db.tables.notifications, self._db.tables.notification_alerts
         with self._lease.transaction("end notification"):
             for chunk in chunks(alert_ids):
@@ -159,7 +159,7 @@ class Deliveries:
             self._holds.lift(notifier)
 
     def known_to(self, notifier: str, since: int) -> tuple[Sequence[str], Sequence[str]]:
-        """Facts of alerts that this notifier was told are on, and of those whose end it was told after `since`."""
+        """Snapshots of alerts that this notifier knows as firing, and of those whose end it received after `since`."""
         tables = self._db.tables
         table, items, alerts = tables.notifications, tables.notification_alerts, tables.alerts
         told = (
@@ -169,7 +169,7 @@ class Deliveries:
             .where((table.notifier == notifier) & (table.state == NotificationState.DELIVERED.value))
             .order_by(items.id)
         )
-        with self._db.read("read what was told"):
+        with self._db.read("read delivered alerts"):
             firing = told.where((table.event == ALARM) & alerts.resolved_at.is_null())
             resolved = told.where((table.event == RECOVERY) & (alerts.resolved_at > since))
             return [row[0] for row in firing.tuples()], [row[0] for row in resolved.tuples()]

@@ -158,7 +158,7 @@ class Incidents:
     def update(self, id: int, state: IncidentState | None, text: str, author: str) -> None:
         """Adds to the timeline, with another state if one is given. Raises NotFound, and Conflict if it is resolved.
 
-        Resolved by a person while an alert goes on, the alert stays on but is not told again.
+        Resolved by a person while an alert fires, the alert stays open but is not repeated.
         """
         with self._db.write("update incident"):
             incident = self._still_open(id)
@@ -170,7 +170,7 @@ class Incidents:
             self._add(incident, now, state or incident.state, text, author)
 
     def acknowledge(self, id: int, author: str) -> None:
-        """Somebody looks after it: its alerts are not told again. Raises NotFound and Conflict."""
+        """Marks it as being looked after: its alerts are not repeated. Raises NotFound and Conflict."""
         with self._db.write("acknowledge incident"):
             incident = self._still_open(id)
             if incident.acknowledged_at is not None:

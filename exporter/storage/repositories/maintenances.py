@@ -1,7 +1,7 @@
 """Maintenance windows in the database: of the configuration file, and made by hand.
 
-Whoever changes them takes the next number of a counter in the same transaction, by which every process notices, and has
-the monitors concerned evaluated anew. What is over stays for as long as transitions do: the past counts as it did.
+Each change takes the next number of a counter in its transaction, by which every process notices it, and makes the
+monitors concerned due. Past windows are kept for as long as transitions: the past counts as it did.
 """
 
 import json
@@ -57,7 +57,7 @@ class Maintenances:
     def add(self, window: Window) -> None:
         """Raises Conflict while there is another of that name that is not over."""
         with self._db.write("add maintenance"):
-            next_revision(self._db, REVISION)  # from here on nobody else changes any
+            next_revision(self._db, REVISION)  # from here on no other transaction changes any
             now = self._clock.now()
             if any(one.window.name == window.name and not one.over(now) for one in self._select()):
                 raise Conflict(f"there is a maintenance {window.name!r} already: end it first, or take another name")
@@ -83,7 +83,7 @@ class Maintenances:
     def provision(self, wanted: Iterable[Window]) -> tuple[int, int]:
         """Makes those of the configuration file exactly these; returns how many began to be and how many ended.
 
-        One that is changed ends, and begins anew: what was keeps counting as it did.
+        One that is changed ends, and a new one begins: the past counts as it did.
         """
         missing = {window.name: window for window in wanted}
         with self._db.write("provision maintenance"):

@@ -1,4 +1,4 @@
-"""Forgets what is past keeping, a few hundred rows a transaction, so that ingest never waits for it."""
+"""Deletes what has expired, a few hundred rows a transaction, so that ingest never waits for it."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -25,7 +25,7 @@ class Pruner:
         self._prepared: _Statements | None = None
 
     def prune(self, heartbeats_kept: int, transitions_kept: int) -> int:
-        """Deletes what is past keeping and returns how many rows went."""
+        """Deletes what has expired and returns how many rows that were."""
         deleted = self._prune_logs(heartbeats_kept)
         horizon = self._clock.now() - transitions_kept
         deleted += self._prune_transitions(horizon) + self._prune_alerting(horizon)
@@ -82,10 +82,10 @@ class Pruner:
         return self._delete(transitions, (transitions.at < horizon) & superseded)
 
     def _prune_alerting(self, horizon: int) -> int:
-        """What is over: nothing that is on, open or owed goes, whatever its age."""
+        """Ended alerts, incidents and messages: nothing that is firing, open or pending is deleted at any age."""
         tables = self._db.tables
         alerts, items, messages = tables.alerts, tables.notification_alerts, tables.notifications
-        # Who was told of an alert that is still on is owed its end.
+        # A notifier that delivered an alert that still fires will get its end.
         on = (
             items.select(items.id)
             .join(alerts, on=(alerts.id == items.alert_id))
@@ -144,7 +144,7 @@ class Pruner:
 
 class _Statements:
     """Each for many monitors at a time, built once: under load as many rows go as come, and what that costs is taken
-    from the heartbeats. Built anew for each monitor it was a twentieth of them.
+    from the heartbeats. Built for each monitor separately, it cost a twentieth of them.
     """
 
     def __init__(self, database: Database, kept: int) -> None:
