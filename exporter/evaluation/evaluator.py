@@ -257,7 +257,7 @@ class Evaluator:
         try:
             self._lease.release()
         except StorageUnavailable as error:
-            log.warning("the lease is left to expire: %s", error)
+            log.warning("cannot release the lease, it will expire: %s", error)
         self._telemetry.lease_held(False)
         self._db.close()
 

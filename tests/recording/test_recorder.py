@@ -191,7 +191,7 @@ def test_the_log_keeps_the_newest(replica: Replica, clock: ManualClock) -> None:
     for _ in range(30):
         replica.beat("busy", *[Kind.SUCCESS] * 50)
         clock.advance(1000)
-    assert pruner.prune(heartbeats_kept=100, transitions_kept=1_000_000_000) == 1400
+    assert pruner.prune(heartbeat_log_size=100, history_retention=1_000_000_000) == 1400
     busy, idle = replica.fleet.get("busy"), replica.fleet.get("idle")
     assert busy is not None
     assert idle is not None

@@ -96,7 +96,7 @@ class Backlog:
                     self._drop(path)
                 file = SpoolFile.adopt(path) if path.suffix == SUFFIX else None
                 if file is not None and file.waiting:
-                    log.warning("%d heartbeats were left in %s: they are recorded now", file.waiting, path.name)
+                    log.warning("%d heartbeats were left in %s: replaying them", file.waiting, path.name)
                     found.append(file)
                 elif file is not None:
                     file.finish()
@@ -122,7 +122,7 @@ class Backlog:
             try:
                 self._renew()
             except SpoolUnusable as error:
-                log.warning("the spool file %s grows on: %s", own.path.name, error)
+                log.warning("cannot begin a new spool file, adding to %s: %s", own.path.name, error)
 
     def first(self) -> SpoolFile | None:
         """The file to replay next."""
@@ -153,7 +153,7 @@ class Backlog:
                 file.finish()
                 self._older.remove(file)
         except (OSError, SpoolUnusable) as error:
-            log.warning("the spool file %s is recorded, and stays: %s", file.path.name, error)
+            log.warning("cannot finish the replayed spool file %s: %s", file.path.name, error)
             if file in self._older:
                 self._older.remove(file)
                 self._stuck.append(file)
@@ -177,7 +177,7 @@ class Backlog:
             try:
                 own.finish()
             except OSError as error:
-                log.warning("the spool file %s stays: %s", own.path.name, error)
+                log.warning("cannot remove the spool file %s: %s", own.path.name, error)
         for file in (*self._files(), *self._stuck):
             file.close()
         if self._claim is not None:

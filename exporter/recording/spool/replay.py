@@ -95,7 +95,7 @@ class Replay:
             self.ready = False
             raise
         except Unreadable as error:
-            log.error("%d heartbeats are not recorded, the spool file is left as it is: %s", file.waiting, error)
+            log.error("cannot replay %d heartbeats, the spool file is left as it is: %s", file.waiting, error)
             self._backlog.give_up(file)
             return 0, set()
         except _Halve:
@@ -118,7 +118,7 @@ class Replay:
             raise StorageUnavailable(f"the spool file {file.path.name}: {error.strerror}") from error
         if piece.damaged:
             log.error(
-                "%d lines of the spool file %s cannot be read: they are put aside", len(piece.damaged), file.path.name
+                "cannot read %d lines of the spool file %s: they are put aside", len(piece.damaged), file.path.name
             )
         return piece
 
@@ -136,7 +136,7 @@ class Replay:
         except Exception as error:
             if not self._db.is_refusal(error):
                 raise
-            log.exception("the spool file %s holds what cannot be recorded", file.path.name)
+            log.exception("the spool file %s holds a heartbeat that the database refuses", file.path.name)
             if self._lines == 1:
                 self._poison = (file.id, file.position)
             self._lines = max(1, self._lines // 2)
@@ -146,7 +146,7 @@ class Replay:
         watched = {one.monitor.tag: one for one in self._watched({record.tag for record in records})}
         gone = Counter(record.tag for record in records if record.tag not in watched)
         for tag, count in gone.items():
-            log.warning("%d heartbeats in the spool are dropped: the monitor %s was removed", count, tag)
+            log.warning("dropping %d heartbeats from the spool: the monitor %s was removed", count, tag)
         batch = [Pending(watched[record.tag], record.beat) for record in records if record.tag in watched]
         if batch:
             self._group.write(transaction, batch)

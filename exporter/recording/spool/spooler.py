@@ -79,7 +79,7 @@ class Spooler:
             self._backlog.open()
             self._taking_since = self._clock.now()
         except SpoolUnusable as error:
-            log.error("%s; it is tried again when it is needed", error)
+            log.error("%s; trying again when it is needed", error)
 
     def close(self) -> None:
         """The next process adopts what waits."""
@@ -111,7 +111,7 @@ class Spooler:
         `tried`: it is the last group, and its commit may have succeeded.
         """
         if not self._backlog.holding:
-            log.warning("heartbeats go into the spool: %s", self._db.trouble)
+            log.warning("writing heartbeats to the spool: %s", self._db.trouble)
         group = self._number if tried else 0
         try:
             self._backlog.put([Record(one.watched.monitor.tag, one.beat, group) for one in batch])
@@ -145,6 +145,6 @@ class Spooler:
         self._telemetry.spool_holds(self._backlog.waiting)
         if self._backlog.holding:
             return set()
-        log.info("the spool is empty: everything in it is recorded")
+        log.info("the spool is empty: all its heartbeats are in the database")
         touched, self._unsure = self._unsure, set()
         return touched

@@ -179,8 +179,7 @@ class Blackouts:
         if back and at is not None:
             self._set_back_at = steady
             log.warning(
-                "the clock was set back by %s: %d moments in the future have become now, and every monitor is "
-                "evaluated again",
+                "the clock was set back by %s: %d moments in the future have become now, re-evaluating all monitors",
                 humanize_duration(at - now),
                 moved,
             )

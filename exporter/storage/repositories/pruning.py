@@ -24,10 +24,10 @@ class Pruner:
         self._seen = -1
         self._prepared: _Statements | None = None
 
-    def prune(self, heartbeats_kept: int, transitions_kept: int) -> int:
+    def prune(self, heartbeat_log_size: int, history_retention: int) -> int:
         """Deletes what has expired and returns how many rows that were."""
-        deleted = self._prune_logs(heartbeats_kept)
-        horizon = self._clock.now() - transitions_kept
+        deleted = self._prune_logs(heartbeat_log_size)
+        horizon = self._clock.now() - history_retention
         deleted += self._prune_transitions(horizon) + self._prune_alerting(horizon)
         blackouts = self._db.tables.blackouts
         deleted += self._delete(blackouts, blackouts.ended_at < horizon)
