@@ -97,14 +97,14 @@ class AlertEvaluator:
         changes: AlertChanges,
         rules: RuleSet,
         watched: FleetMonitor,
-        known: Mapping[str, Tracked],
+        progress_by_rule: Mapping[str, Tracked],
         current: CurrentStatus,
         observations: Sequence[Observation],
         now: int,
     ) -> None:
         watching = rules.watching(watched.monitor)
         for rule in watching:
-            tracked = known.get(rule.name)
+            tracked = progress_by_rule.get(rule.name)
             fingerprint = rules.fingerprint(rule.name)
             assert fingerprint is not None
             if tracked is not None and tracked.fingerprint != fingerprint:
@@ -115,9 +115,9 @@ class AlertEvaluator:
             after = _with_reason(after, current)
             if after is not None or tracked is not None or steps:
                 changes.take(rule, fingerprint, watched, tracked, after, steps)
-        if known:
+        if progress_by_rule:
             names = {rule.name for rule in watching}
-            for name, tracked in known.items():
+            for name, tracked in progress_by_rule.items():
                 if name not in names:
                     changes.end(
                         tracked,
@@ -148,23 +148,23 @@ class AlertEvaluator:
         """After a change of the rules or a takeover: ends alerts without a rule, begins those that a rule demands."""
         rules, changes = self._rules, AlertChanges()
         going_on: set[tuple[int, str]] = set()
-        for some_tracked in _batches(self._progress.tracked()):
-            present = self._watched([one.monitor_id for one in some_tracked])
-            for one in some_tracked:
-                ending = _ending(rules, rules.get(one.rule), one, present.get(one.monitor_id))
+        for batch in _batches(self._progress.tracked()):
+            present = self._watched([tracked.monitor_id for tracked in batch])
+            for tracked in batch:
+                ending = _ending(rules, rules.get(tracked.rule), tracked, present.get(tracked.monitor_id))
                 if ending is not None:
-                    changes.end(one, now, ending)
+                    changes.end(tracked, now, ending)
                 else:
-                    going_on.add((one.monitor_id, one.rule))
+                    going_on.add((tracked.monitor_id, tracked.rule))
         self._write_in_batches(_split(changes), rules, now, gate)
-        for some in _batches(self._newly_watched(rules, going_on)):
+        for candidates in _batches(self._newly_watched(rules, going_on)):
             with gate.transaction("reconcile alerts") as transaction:
                 # Read again inside: an evaluation of the process that held the lease may have been committed meanwhile.
-                ids = sorted({watched.id for watched, _, _ in some})
+                ids = sorted({watched.id for watched, _, _ in candidates})
                 statuses = load_statuses(self._db, ids)
-                tracked_now = {(one.monitor_id, one.rule) for one in self._progress.tracked(ids)}
+                tracked_now = {(tracked.monitor_id, tracked.rule) for tracked in self._progress.tracked(ids)}
                 begun = AlertChanges()
-                for watched, rule, fingerprint in some:
+                for watched, rule, fingerprint in candidates:
                     current = statuses.get(watched.id)
                     if current is None or (watched.id, rule.name) in tracked_now:
                         continue

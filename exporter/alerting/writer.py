@@ -101,21 +101,21 @@ class AlertWriter:
     def _begin(self, transaction: Transaction, begun: Sequence[AlertStarted], now: int) -> Mapping[str, int]:
         if not begun:
             return {}
-        incidents = self._incidents.join(_incident(one) for one in begun if one.rule.create_incident)
-        outputs = self._history.last_outputs(sorted({one.watched.id for one in begun}))
+        incidents = self._incidents.join(_incident(started) for started in begun if started.rule.create_incident)
+        outputs = self._history.last_outputs(sorted({started.watched.id for started in begun}))
         new, facts = [], {}
-        for one in begun:
-            rule, change, monitor = one.rule, one.change, one.watched.monitor
-            incident = incidents[one.watched.id] if rule.create_incident else None
+        for started in begun:
+            rule, change, monitor = started.rule, started.change, started.watched.monitor
+            incident = incidents[started.watched.id] if rule.create_incident else None
             incident_id = incident.id if incident is not None else None
             # An alert that joins an acknowledged incident is not repeated.
             acknowledged = incident is not None and incident.acknowledged_at is not None
-            again = rule.repeat_every is not None and one.ended_at is None and not acknowledged
+            again = rule.repeat_every is not None and started.ended_at is None and not acknowledged
             new.append(
                 NewAlert(
-                    uid=one.uid,
+                    uid=started.uid,
                     rule=rule.name,
-                    monitor_id=one.watched.id,
+                    monitor_id=started.watched.id,
                     tag=monitor.tag,
                     severity=rule.severity,
                     notify=rule.notify,
@@ -126,24 +126,24 @@ class AlertWriter:
                     next_repeat_at=now + (rule.repeat_every or 0) if again else None,
                 )
             )
-            facts[one.uid] = facts_of(
-                uid=one.uid,
+            facts[started.uid] = facts_of(
+                uid=started.uid,
                 rule=rule,
-                watched=one.watched,
+                watched=started.watched,
                 status=change.status,
                 reason=change.reason,
                 triggered_at=change.at,
                 at=max(now, change.at),
-                output=outputs.get(one.watched.id, ""),
+                output=outputs.get(started.watched.id, ""),
                 incident_id=incident_id,
             )
         ids = self._alerts.open(transaction, new)
         items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
-        for one in begun:
-            for notifier in one.rule.notify:
-                items[notifier].append(OutboxItem(ids[one.uid], facts[one.uid].model_dump_json()))
-        for notifier, some in items.items():
-            self._outbox.enqueue(transaction, notifier, ALARM, some, self._terms(notifier), now)
+        for started in begun:
+            for notifier in started.rule.notify:
+                items[notifier].append(OutboxItem(ids[started.uid], facts[started.uid].model_dump_json()))
+        for notifier, outbox_items in items.items():
+            self._outbox.enqueue(transaction, notifier, ALARM, outbox_items, self._terms(notifier), now)
         return ids
 
     # ── alerts that end ──────────────────────────────────────────────────────────────────────────────────────
@@ -151,18 +151,18 @@ class AlertWriter:
     def _end(self, transaction: Transaction, over: Sequence[AlertEnded], rules: RuleSet, now: int) -> None:
         if not over:
             return
-        alerts = self._alerts.find([one.alert_id for one in over])
-        self._alerts.resolve(transaction, [(one.alert_id, one.at, one.ending) for one in over])
-        outputs = self._history.last_outputs(sorted({one.monitor_id for one in over}))
+        alerts = self._alerts.find([ended.alert_id for ended in over])
+        self._alerts.resolve(transaction, [(ended.alert_id, ended.at, ended.ending) for ended in over])
+        outputs = self._history.last_outputs(sorted({ended.monitor_id for ended in over}))
         facts = {}
-        for one in over:
-            alert = alerts[one.alert_id]
-            watched = self._fleet.with_id(one.monitor_id)
+        for ended in over:
+            alert = alerts[ended.alert_id]
+            watched = self._fleet.with_id(ended.monitor_id)
             since = self._history.began(alert.monitor_id, alert.status, alert.triggered_at) if alert.notify else None
-            found = facts_of_end(alert, rules.get(alert.rule), watched, since, one.at, one.ending, outputs)
-            facts[one.alert_id] = found.model_dump_json()
+            snapshot = facts_of_end(alert, rules.get(alert.rule), watched, since, ended.at, ended.ending, outputs)
+            facts[ended.alert_id] = snapshot.model_dump_json()
         self._outbox.recover(transaction, facts, self._terms, now)
-        self._close_incidents([(alerts[one.alert_id], one) for one in over])
+        self._close_incidents([(alerts[ended.alert_id], ended) for ended in over])
 
     def _close_incidents(self, over: Iterable[tuple[Alert, AlertEnded]]) -> None:
         """An incident is resolved with its last alert."""

@@ -55,7 +55,7 @@ def evaluate_monitor(watched: FleetMonitor, due: Due, log: Sequence[Heartbeat], 
         if change.status is not current.status:
             transitions.append(Transition(change.since, change.status, change.reason, now))
         current = change
-    observations = [Observation(one.at, one.status, one.reason) for one in transitions]
+    observations = [Observation(transition.at, transition.status, transition.reason) for transition in transitions]
     return _outcome(watched, due, current, transitions, now, _next_evaluation(watched, now), observations)
 
 
@@ -82,12 +82,12 @@ def _at_ticks(
     observations: list[Observation] = []
     for tick in _ticks(watched, evaluated_at, now):
         arrived = [beat for beat in beats if since < beat.received_at <= tick]
-        found = list(changes(monitor, state, current, min(since, tick), tick, arrived, watched.exclusions))
+        changed = list(changes(monitor, state, current, min(since, tick), tick, arrived, watched.exclusions))
         state, since, evaluated_at = apply(state, arrived, monitor.max_runtime), tick, tick
-        if found and found[-1].status is current.status:
-            current = CurrentStatus(current.status, found[-1].reason, current.since)
-        elif found:
-            current = found[-1]
+        if changed and changed[-1].status is current.status:
+            current = CurrentStatus(current.status, changed[-1].reason, current.since)
+        elif changed:
+            current = changed[-1]
             transitions.append(Transition(current.since, current.status, current.reason, tick))
         observations.append(Observation(tick, current.status, current.reason))
     return _outcome(watched, due, current, transitions, evaluated_at, _next_evaluation(watched, now), observations)
@@ -100,14 +100,14 @@ def _ticks(watched: FleetMonitor, after: int, until: int) -> list[int]:
     """
     monitor, blackouts = watched.monitor, watched.exclusions.blackouts
     assert monitor.evaluation_cron is not None
-    found: deque[int] = deque(maxlen=MAX_TICKS)
+    ticks: deque[int] = deque(maxlen=MAX_TICKS)
     tick = next_tick(monitor.evaluation_cron, monitor.timezone, after)
     while tick <= until:
         away = covering(blackouts, tick)
         if away is None:
-            found.append(tick)
+            ticks.append(tick)
         tick = next_tick(monitor.evaluation_cron, monitor.timezone, tick if away is None else away.end - 1)
-    return list(found)
+    return list(ticks)
 
 
 def _next_evaluation(watched: FleetMonitor, now: int) -> int | None:

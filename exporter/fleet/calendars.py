@@ -56,7 +56,7 @@ class FleetExclusions:
         total = self._blackouts.total()
         sources = (total, self._forgives, self._maintenances.revision())
         if sources != self._known:
-            windows = tuple(one.window for one in self._maintenances.all())
+            windows = tuple(maintenance.window for maintenance in self._maintenances.all())
             for window in windows:
                 if window.trouble is not None:
                     log.error("maintenance %r never begins, its rule cannot be used: %s", window.name, window.trouble)

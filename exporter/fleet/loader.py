@@ -34,17 +34,17 @@ def load(database: Database, ids: Sequence[int] | None = None, *, histories: boo
     Without their `histories` they are for looking at, not for the fleet.
     """
     monitors, states = database.tables.monitors, database.tables.states
-    found: list[FleetMonitor] = []
+    loaded: list[FleetMonitor] = []
     with database.read("read monitors"):
         runs = load_runs(database, None) if ids is None else {}
         for some in _parts(database) if ids is None else chunks(ids):
             part = list(_load(database, _among(monitors.id, some), load_runs(database, some) if ids else runs))
             if histories:
-                known = load_histories(database, _among(states.monitor_id, some))
+                past = load_histories(database, _among(states.monitor_id, some))
                 for watched in part:
-                    watched.past = known.get(watched.id, NOTHING_HAPPENED)
-            found += part
-    return found
+                    watched.past = past.get(watched.id, NOTHING_HAPPENED)
+            loaded += part
+    return loaded
 
 
 def load_statuses(database: Database, ids: Sequence[int]) -> dict[int, CurrentStatus]:
@@ -72,7 +72,7 @@ def load_present(database: Database, fleet: Fleet, ids: Sequence[int]) -> dict[i
 def load_ids_with(database: Database, statuses: Sequence[Status]) -> list[int]:
     """The ids of the monitors that have one of these statuses in the database now. Raises StorageUnavailable."""
     states = database.tables.states
-    query = states.select(states.monitor_id).where(states.status.in_([one.value for one in statuses]))
+    query = states.select(states.monitor_id).where(states.status.in_([status.value for status in statuses]))
     with database.read("read statuses"):
         return [int(row[0]) for row in query.order_by(states.monitor_id).tuples()]
 
@@ -95,10 +95,10 @@ def load_runs(database: Database, ids: Sequence[int] | None) -> Mapping[int, tup
     """Open runs by monitor, in the order in which they were started, whatever the clock did."""
     runs = database.tables.runs
     query = runs.select(runs.monitor_id, runs.rid, runs.started_at).order_by(runs.id)
-    found: dict[int, tuple[Run, ...]] = {}
+    by_monitor: dict[int, tuple[Run, ...]] = {}
     for monitor_id, rid, started_at in (query if ids is None else query.where(runs.monitor_id.in_(ids))).tuples():
-        found[monitor_id] = (*found.get(monitor_id, ()), Run(rid, started_at))
-    return found
+        by_monitor[monitor_id] = (*by_monitor.get(monitor_id, ()), Run(rid, started_at))
+    return by_monitor
 
 
 def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -> Iterator[FleetMonitor]:

@@ -46,7 +46,7 @@ class LogFeed:
     def fresh(self, now: int) -> set[int]:
         """The monitors of new rows of other processes. `now` is by the steady clock."""
         newest, last = self._newest(), {}
-        found: set[int] = set()
+        monitor_ids: set[int] = set()
         if newest > self._floor:
             last = self._last_numbers()
             log, floor = self._log, self._floor
@@ -57,9 +57,9 @@ class LogFeed:
             ]
             if ranges:
                 query = log.select(log.monitor_id).distinct().where((log.id > floor) & reduce(or_, ranges))
-                found.update(row[0] for row in query.tuples())
+                monitor_ids.update(row[0] for row in query.tuples())
         self._found = now, newest, last
-        return found
+        return monitor_ids
 
     def keep(self) -> None:
         """What the last call of `fresh` found is dealt with."""

@@ -28,9 +28,13 @@ class Changes:
         """Updates the fleet; returns whether the evaluator has to be woken."""
         wake = False
         for id, delta in self.deltas.items():
-            one = self.watched[id]
-            wake = wake or one.current.status is not Status.UP or due_at_once(one, delta, False, id in self.replayed)
-            one.state = merge(one.state, delta)
+            monitor = self.watched[id]
+            wake = (
+                wake
+                or monitor.current.status is not Status.UP
+                or due_at_once(monitor, delta, False, id in self.replayed)
+            )
+            monitor.state = merge(monitor.state, delta)
         for id, state in self.replayed.items():
             self.watched[id].state = state
         return wake

@@ -100,10 +100,10 @@ class Bulk:
 
     def statement(self, rows: int) -> Prepared:
         """For exactly so many rows, a power of two."""
-        found = self._statements.get(rows)
-        if found is None:
-            found = self._statements[rows] = Prepared(self._database, self._build(rows))
-        return found
+        statement = self._statements.get(rows)
+        if statement is None:
+            statement = self._statements[rows] = Prepared(self._database, self._build(rows))
+        return statement
 
     def read(self, reader: Reader, ids: Sequence[int], others: Sequence[int] = ()) -> Iterator[Any]:
         """Rows of a query by ids, for any number of them: the last id is repeated up to a power of two. `others` are

@@ -82,7 +82,7 @@ class Backlog:
 
     def adopt(self) -> None:
         """Takes over the files of processes that are gone; one that cannot be is logged once, and left."""
-        found = []
+        adopted = []
         try:
             if not self._ours():
                 return
@@ -97,14 +97,14 @@ class Backlog:
                 file = SpoolFile.adopt(path) if path.suffix == SUFFIX else None
                 if file is not None and file.waiting:
                     log.warning("%d heartbeats were left in %s: replaying them", file.waiting, path.name)
-                    found.append(file)
+                    adopted.append(file)
                 elif file is not None:
                     file.finish()
             except (OSError, SpoolUnusable) as error:
                 self._refused.add(path)
                 log.error("the spool file %s is left as it is: %s", path.name, error)
-        self._found.extend(sorted(found, key=lambda file: file.created))
-        if found and self.since is None:
+        self._found.extend(sorted(adopted, key=lambda file: file.created))
+        if adopted and self.since is None:
             self.since = self._clock.now()
 
     def put(self, records: Sequence[Record]) -> None:
@@ -162,13 +162,13 @@ class Backlog:
 
     def finished(self) -> list[Path]:
         """Files that are done with, but for their rows in the database. That they are is durable."""
-        found = [path for path in self._paths() if path.suffix == DONE]
+        paths = [path for path in self._paths() if path.suffix == DONE]
         try:
-            if found:
+            if paths:
                 sync_directory(self.directory)
         except OSError:
             return []
-        return found
+        return paths
 
     def close(self) -> None:
         """Lets go of all files: the next process adopts what waits."""

@@ -86,7 +86,7 @@ class Replay:
                 position, committed = self._progress(file)
                 file.skip_to(position)
                 piece = self._read(file)
-                records = [one for one in piece.records if not 0 < one.group <= committed]
+                records = [record for record in piece.records if not 0 < record.group <= committed]
                 touched = self._write_or_put_aside(transaction, file, records)
                 self._execute(transaction, self._move, file.id, position=piece.end)
         except StorageConflict:
@@ -143,14 +143,14 @@ class Replay:
             raise _Halve from error
 
     def _write(self, transaction: Transaction, records: Sequence[Record]) -> set[int]:
-        watched = {one.monitor.tag: one for one in self._watched({record.tag for record in records})}
+        watched = {monitor.monitor.tag: monitor for monitor in self._watched({record.tag for record in records})}
         gone = Counter(record.tag for record in records if record.tag not in watched)
         for tag, count in gone.items():
             log.warning("dropping %d heartbeats from the spool: the monitor %s was removed", count, tag)
         batch = [Pending(watched[record.tag], record.beat) for record in records if record.tag in watched]
         if batch:
             self._group.write(transaction, batch)
-        return {one.id for one in watched.values()}
+        return {monitor.id for monitor in watched.values()}
 
     def _watched(self, tags: Iterable[str]) -> list[FleetMonitor]:
         """The monitors of these tags that are watched."""

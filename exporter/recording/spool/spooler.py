@@ -114,7 +114,7 @@ class Spooler:
             log.warning("writing heartbeats to the spool: %s", self._db.trouble)
         group = self._number if tried else 0
         try:
-            self._backlog.put([Record(one.watched.monitor.tag, one.beat, group) for one in batch])
+            self._backlog.put([Record(pending.watched.monitor.tag, pending.beat, group) for pending in batch])
         except SpoolUnusable:
             self._taking_since = None
             raise

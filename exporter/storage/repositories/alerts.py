@@ -204,23 +204,23 @@ class Alerts:
         return [_alert(row) for row in (query if limit is None else query.limit(limit)).tuples()]
 
 
-def _alert_row(one: NewAlert, revision: int) -> Mapping[str, Any]:
+def _alert_row(alert: NewAlert, revision: int) -> Mapping[str, Any]:
     return {
-        "uid": one.uid,
-        "rule": one.rule,
-        "monitor_id": one.monitor_id,
-        "tag": one.tag,
-        "severity": one.severity.value,
-        "notify": "\n".join(one.notify),
+        "uid": alert.uid,
+        "rule": alert.rule,
+        "monitor_id": alert.monitor_id,
+        "tag": alert.tag,
+        "severity": alert.severity.value,
+        "notify": "\n".join(alert.notify),
         "step": AlertState.TRIGGERED.value,
-        "status": one.status.value,
-        "reason": one.reason.value,
-        "triggered_at": one.triggered_at,
+        "status": alert.status.value,
+        "reason": alert.reason.value,
+        "triggered_at": alert.triggered_at,
         "resolved_at": None,
         "ending": None,
-        "incident_id": one.incident_id,
+        "incident_id": alert.incident_id,
         "acknowledged_at": None,
-        "next_repeat_at": one.next_repeat_at,
+        "next_repeat_at": alert.next_repeat_at,
         "revision": revision,
     }
 

@@ -147,9 +147,9 @@ class Blackouts:
                 if after_step:
                     self._settle_again()
                 return None  # another process did it
-            done, found = self._move(at, taking_since, ahead, at_once)
+            done, gap = self._move(at, taking_since, ahead, at_once)
             if done:
-                return found
+                return gap
 
     def _read(self) -> int | None:
         stamps = self._db.tables.stamps
@@ -166,15 +166,15 @@ class Blackouts:
             self._future.settle_log(self._clock.now())
         with self._db.write("stamp"):
             now, steady = self._clock.now(), self._clock.monotonic()  # it may have waited for the database
-            found = self._gap(at, now, steady, taking_since)
-            if found is not None and not at_once and self._leaves_it_to_others(steady):
+            gap = self._gap(at, now, steady, taking_since)
+            if gap is not None and not at_once and self._leaves_it_to_others(steady):
                 return True, None
             if not self._replace(at, {"at": now}):
                 return False, None
-            if found is not None:
+            if gap is not None:
                 stamps = self._db.tables.stamps
-                stamps.update(blackout_total=stamps.blackout_total + found.length).where(stamps.name == _NAME).execute()
-                self._record(found)
+                stamps.update(blackout_total=stamps.blackout_total + gap.length).where(stamps.name == _NAME).execute()
+                self._record(gap)
             moved = self._future.settle(at - now, now) if back and at is not None else 0
         if back and at is not None:
             self._set_back_at = steady
@@ -187,7 +187,7 @@ class Blackouts:
             self._settle_again()
         self._seen_at = steady
         self._gap_seen_at = None
-        return True, found
+        return True, gap
 
     def _leaves_it_to_others(self, steady: int) -> bool:
         if self._courteous and self._gap_seen_at is None:

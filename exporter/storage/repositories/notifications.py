@@ -66,10 +66,10 @@ class Notifications:
             .where(table.state.in_((PENDING, dead)))
             .group_by(table.notifier, table.state)
         )
-        found: defaultdict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
+        by_notifier: defaultdict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
         with self._db.read("count notifications"):
             for notifier, state, count, oldest in query.tuples():
-                found[notifier][state] = (int(count), int(oldest))
+                by_notifier[notifier][state] = (int(count), int(oldest))
         return [
             Queue(
                 notifier,
@@ -77,7 +77,7 @@ class Notifications:
                 states.get(dead, (0, 0))[0],
                 states[PENDING][1] if PENDING in states else None,
             )
-            for notifier, states in sorted(found.items())
+            for notifier, states in sorted(by_notifier.items())
         ]
 
     def dead_since(self, since: int) -> Mapping[str, int]:

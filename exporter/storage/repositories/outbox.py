@@ -146,8 +146,8 @@ class Outbox:
             states[notifier].add(state)
         return [
             notifier
-            for notifier, found in states.items()
-            if NotificationState.DELIVERED.value in found and PENDING not in found
+            for notifier, seen in states.items()
+            if NotificationState.DELIVERED.value in seen and PENDING not in seen
         ]
 
     def _gathering(self, notifier: str, event: str) -> tuple[int | None, int]:

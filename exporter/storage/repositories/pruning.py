@@ -45,8 +45,8 @@ class Pruner:
         deleted = 0
         for start in range(0, len(ids), at_once):
             with self._db.read("prune") as reader:
-                found = set(statements.last_to_go.read(reader, ids[start : start + at_once]))
-            bounds = [value for monitor_id, last in found if last is not None for value in (monitor_id, last)]
+                lasts = set(statements.last_to_go.read(reader, ids[start : start + at_once]))
+            bounds = [value for monitor_id, last in lasts if last is not None for value in (monitor_id, last)]
             if bounds:
                 with self._db.write("prune") as transaction:
                     deleted += statements.forget.write(transaction, bounds, 2)
@@ -62,9 +62,9 @@ class Pruner:
                 .where((beats.id > self._seen) & (beats.id <= newest))
                 .group_by(beats.monitor_id)
             )
-            found = dict(query.tuples())
+            counts = dict(query.tuples())
         self._seen = newest
-        return found
+        return counts
 
     def _statements(self, kept: int) -> "_Statements":
         if self._prepared is None or self._prepared.kept != kept:
