@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from exporter.core.fleet import Fleet
 from exporter.storage.database import Database
 from exporter.storage.schema import migrate
 
@@ -13,6 +14,8 @@ pytest_plugins = ["tests.support.replica"]
 
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("steady")
+
+Fleet.checked = True  # a write to the fleet by a wrong thread is an error in every test
 
 START = 1_790_000_000_000
 """Where test clocks begin: 2026-09-21 14:13:20 UTC."""

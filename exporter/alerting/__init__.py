@@ -1,1 +1,1 @@
-"""Rules to alerts, alerts to incidents and to what is owed to notifiers; and its delivery."""
+"""Turns changes of status into alerts, and alerts into incidents and messages, by the alert rules."""

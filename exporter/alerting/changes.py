@@ -1,4 +1,4 @@
-"""What one transaction of the engine found: alerts that began, alerts that ended, and progress to be kept."""
+"""The changes that one transaction writes: alerts that began, alerts that ended, and progress to be kept."""
 
 import uuid
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from exporter.storage.repositories.alert_progress import Tracked
 
 @dataclass(slots=True)
 class AlertStarted:
-    """An alert that begins; perhaps also ends, when nobody looked in the meantime."""
+    """An alert that begins; after a stall of the evaluation it may also have ended already."""
 
     rule: AlertRule
     watched: FleetMonitor
@@ -31,14 +31,14 @@ class AlertEnded:
 
 @dataclass(slots=True)
 class PendingRule:
-    """Progress that goes on, and by which alert if it has triggered."""
+    """The progress of a rule that is not resolved, with its alert if it has triggered."""
 
     monitor_id: int
     rule: AlertRule
     fingerprint: str
     progress: RuleState
     counted: bool
-    """By evaluations: then time alone changes nothing."""
+    """Whether it counts evaluations, so that time alone changes nothing."""
     alert_id: int | None = None
     begun: AlertStarted | None = None
 
@@ -49,7 +49,7 @@ class PendingRule:
 
 
 class AlertChanges:
-    """Collects; the engine writes it all down at once."""
+    """Collects changes, which AlertWriter writes at once."""
 
     def __init__(self) -> None:
         self.begun: list[AlertStarted] = []
@@ -67,7 +67,7 @@ class AlertChanges:
         after: RuleState | None,
         changes: list[AlertChange],
     ) -> None:
-        """One rule's step with one monitor."""
+        """Adds what changed between one rule and one monitor."""
         alert_id = before.alert_id if before is not None else None
         begun: AlertStarted | None = None
         for change in changes:
@@ -86,7 +86,7 @@ class AlertChanges:
             self.dropped.append((before.monitor_id, before.rule))
 
     def end(self, tracked: Tracked, at: int, ending: ResolveReason) -> None:
-        """Not by recovery: the rule or the monitor is no longer what it was."""
+        """Ends an alert other than by recovery: its rule or its monitor has changed."""
         self.dropped.append((tracked.monitor_id, tracked.rule))
         if tracked.alert_id is not None:
             self.ended.append(AlertEnded(tracked.alert_id, tracked.monitor_id, at, ending))

@@ -1,7 +1,7 @@
-"""The engine: what the evaluator finds becomes alerts, incidents and notifications owed, in the same transaction."""
+"""The alert evaluator: makes alerts, incidents and messages of evaluations, in the same transaction."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -12,8 +12,9 @@ from exporter.core.alert import AlertChange, Observation, ResolveReason, RuleSta
 from exporter.core.alert_rule import FROZEN, WATCHABLE, AlertRule
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.timeline import CurrentStatus
+from exporter.evaluation.gate import EvaluationGate
 from exporter.evaluation.outcomes import Outcome
-from exporter.fleet.loader import load_ids_with, load_present, load_standings
+from exporter.fleet.loader import load_ids_with, load_present, load_statuses
 from exporter.storage.database import Database, Transaction
 from exporter.storage.repositories.alert_progress import AlertProgress, Tracked
 from exporter.storage.repositories.alerts import Alerts
@@ -25,7 +26,7 @@ BATCH = 500
 
 
 class AlertEvaluator:
-    """Implements evaluation.Alarms; all methods but `use` are called on the evaluator's thread."""
+    """Implements evaluation.AlertSink; all methods but `use` are called on the evaluator's thread."""
 
     def __init__(
         self,
@@ -33,94 +34,92 @@ class AlertEvaluator:
         fleet: Fleet,
         progress: AlertProgress,
         alerts: Alerts,
-        ledger: AlertWriter,
+        writer: AlertWriter,
     ) -> None:
         self._db = database
         self._fleet = fleet
         self._progress = progress
         self._alerts = alerts
-        self._ledger = ledger
+        self._writer = writer
         self._rules = RuleSet()
         self._changed = False
 
     def use(self, rules: RuleSet) -> None:
-        """From any thread. What the new rules mean for alerts that are on is worked out at the next `advance`."""
+        """Puts these rules in force; `advance` applies them to firing alerts. Any thread may call it."""
         self._rules = rules
         self._changed = True
 
     def took_over(self) -> None:
         self._changed = True
 
-    def clock_set_back(self, by: int, now: int, check: Callable[[], None]) -> None:
-        with self._db.write("set alarms back"):
-            check()
-            self._progress.set_back(by, now)
-            self._alerts.set_back(by, now)
-            self._ledger.set_back(by, now)
+    def clock_set_back(self, transaction: Transaction, by: int, now: int) -> None:
+        self._progress.set_back(by, now)
+        self._alerts.set_back(by, now)
+        self._writer.set_back(by, now)
 
     def next_due(self) -> int | None:
         moments = (self._progress.next_due(), self._alerts.next_repeat_at())
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def observe(self, transaction: Transaction, settled: Sequence[Outcome], now: int) -> None:
+    def observe(self, transaction: Transaction, outcomes: Sequence[Outcome], now: int) -> None:
         rules = self._rules
-        if not rules or not settled:
+        if not rules or not outcomes:
             return
         before: defaultdict[int, dict[str, Tracked]] = defaultdict(dict)
-        for tracked in self._progress.tracked([outcome.due.monitor_id for outcome in settled]):
+        for tracked in self._progress.tracked([outcome.due.monitor_id for outcome in outcomes]):
             before[tracked.monitor_id][tracked.rule] = tracked
-        episodes = AlertChanges()
-        for outcome in settled:
+        changes = AlertChanges()
+        for outcome in outcomes:
             watched = outcome.watched
-            self._step(episodes, rules, watched, before[watched.id], outcome.after, outcome.observations, now)
-        self._ledger.write(transaction, episodes, rules, now)
+            self._step(changes, rules, watched, before[watched.id], outcome.after, outcome.observations, now)
+        self._writer.write(transaction, changes, rules, now)
 
-    def advance(self, now: int, check: Callable[[], None]) -> None:
+    def advance(self, now: int, gate: EvaluationGate) -> None:
         if self._changed:
             self._changed = False
             try:
-                self._reconcile(now, check)
+                self._reconcile(now, gate)
             except BaseException:
                 self._changed = True
                 raise
         while True:
             due = self._progress.due(now, BATCH)
             if due:
-                self._advance_these(due, now, check)
+                self._advance_these(due, now, gate)
             if len(due) < BATCH:
                 break
-        self._repeat(now, check)
+        self._repeat(now, gate)
 
     # ── one rule, one monitor ────────────────────────────────────────────────────────────────────────────────
 
     def _step(
         self,
-        episodes: AlertChanges,
+        changes: AlertChanges,
         rules: RuleSet,
         watched: FleetMonitor,
-        known: Mapping[str, Tracked],
+        progress_by_rule: Mapping[str, Tracked],
         current: CurrentStatus,
         observations: Sequence[Observation],
         now: int,
     ) -> None:
         watching = rules.watching(watched.monitor)
         for rule in watching:
-            tracked = known.get(rule.name)
+            tracked = progress_by_rule.get(rule.name)
             fingerprint = rules.fingerprint(rule.name)
             assert fingerprint is not None
             if tracked is not None and tracked.fingerprint != fingerprint:
-                episodes.end(tracked, now, ResolveReason.RULE_CHANGED)
+                changes.end(tracked, now, ResolveReason.RULE_CHANGED)
                 tracked = None
             progress = tracked.progress if tracked is not None else _begin(rule, current, observations, now)
-            after, changes = _count(rule, watched, progress, observations, now)
+            after, steps = _count(rule, watched, progress, observations, now)
             after = _with_reason(after, current)
-            if after is not None or tracked is not None or changes:
-                episodes.take(rule, fingerprint, watched, tracked, after, changes)
-        if known:
+            if after is not None or tracked is not None or steps:
+                changes.take(rule, fingerprint, watched, tracked, after, steps)
+        if progress_by_rule:
             names = {rule.name for rule in watching}
-            for name, tracked in known.items():
+            for name, tracked in progress_by_rule.items():
                 if name not in names:
-                    episodes.end(
+                    changes.end(
                         tracked,
                         now,
                         ResolveReason.RULE_REMOVED if rules.get(name) is None else ResolveReason.DESELECTED,
@@ -128,54 +127,52 @@ class AlertEvaluator:
 
     # ── by the clock alone ───────────────────────────────────────────────────────────────────────────────────
 
-    def _advance_these(self, due: Sequence[Tracked], now: int, check: Callable[[], None]) -> None:
-        rules, episodes = self._rules, AlertChanges()
+    def _advance_these(self, due: Sequence[Tracked], now: int, gate: EvaluationGate) -> None:
+        rules, changes = self._rules, AlertChanges()
         present = self._watched([tracked.monitor_id for tracked in due])
         for tracked in due:
             watched = present.get(tracked.monitor_id)
             rule = rules.get(tracked.rule)
             ending = _ending(rules, rule, tracked, watched)
             if ending is not None:
-                episodes.end(tracked, now, ending)
+                changes.end(tracked, now, ending)
                 continue
             assert rule is not None
             assert watched is not None
-            after, changes = _count(rule, watched, tracked.progress, (), now)
-            episodes.take(rule, tracked.fingerprint, watched, tracked, after, changes)
-        with self._db.write("advance alerts") as transaction:
-            check()
-            self._ledger.write(transaction, episodes, rules, now)
+            after, steps = _count(rule, watched, tracked.progress, (), now)
+            changes.take(rule, tracked.fingerprint, watched, tracked, after, steps)
+        with gate.transaction("advance alerts") as transaction:
+            self._writer.write(transaction, changes, rules, now)
 
-    def _reconcile(self, now: int, check: Callable[[], None]) -> None:
-        """After a change of the rules or of who evaluates: ends what has no rule any more, begins what has one now."""
-        rules, episodes = self._rules, AlertChanges()
+    def _reconcile(self, now: int, gate: EvaluationGate) -> None:
+        """After a change of the rules or a takeover: ends alerts without a rule, begins those that a rule demands."""
+        rules, changes = self._rules, AlertChanges()
         going_on: set[tuple[int, str]] = set()
-        for some_tracked in _batches(self._progress.tracked()):
-            present = self._watched([one.monitor_id for one in some_tracked])
-            for one in some_tracked:
-                ending = _ending(rules, rules.get(one.rule), one, present.get(one.monitor_id))
+        for batch in _batches(self._progress.tracked()):
+            present = self._watched([tracked.monitor_id for tracked in batch])
+            for tracked in batch:
+                ending = _ending(rules, rules.get(tracked.rule), tracked, present.get(tracked.monitor_id))
                 if ending is not None:
-                    episodes.end(one, now, ending)
+                    changes.end(tracked, now, ending)
                 else:
-                    going_on.add((one.monitor_id, one.rule))
-        self._write_in_batches(_split(episodes), rules, now, check)
-        for some in _batches(self._newly_watched(rules, going_on)):
-            with self._db.write("reconcile alerts") as transaction:
-                check()
+                    going_on.add((tracked.monitor_id, tracked.rule))
+        self._write_in_batches(_split(changes), rules, now, gate)
+        for candidates in _batches(self._newly_watched(rules, going_on)):
+            with gate.transaction("reconcile alerts") as transaction:
                 # Read again inside: an evaluation of the process that held the lease may have been committed meanwhile.
-                ids = sorted({watched.id for watched, _, _ in some})
-                standings = load_standings(self._db, ids)
-                tracked_now = {(one.monitor_id, one.rule) for one in self._progress.tracked(ids)}
+                ids = sorted({watched.id for watched, _, _ in candidates})
+                statuses = load_statuses(self._db, ids)
+                tracked_now = {(tracked.monitor_id, tracked.rule) for tracked in self._progress.tracked(ids)}
                 begun = AlertChanges()
-                for watched, rule, fingerprint in some:
-                    current = standings.get(watched.id)
+                for watched, rule, fingerprint in candidates:
+                    current = statuses.get(watched.id)
                     if current is None or (watched.id, rule.name) in tracked_now:
                         continue
                     progress = _begin(rule, current, (), now)
-                    after, changes = _count(rule, watched, progress, (), now)
-                    if after is not None or changes:
-                        begun.take(rule, fingerprint, watched, None, after, changes)
-                self._ledger.write(transaction, begun, rules, now)
+                    after, steps = _count(rule, watched, progress, (), now)
+                    if after is not None or steps:
+                        begun.take(rule, fingerprint, watched, None, after, steps)
+                self._writer.write(transaction, begun, rules, now)
 
     def _newly_watched(
         self, rules: RuleSet, going_on: set[tuple[int, str]]
@@ -197,28 +194,26 @@ class AlertEvaluator:
         return load_present(self._db, self._fleet, ids)
 
     def _write_in_batches(
-        self, batches: Iterable[AlertChanges], rules: RuleSet, now: int, check: Callable[[], None]
+        self, batches: Iterable[AlertChanges], rules: RuleSet, now: int, gate: EvaluationGate
     ) -> None:
-        for episodes in batches:
-            if episodes:
-                with self._db.write("reconcile alerts") as transaction:
-                    check()
-                    self._ledger.write(transaction, episodes, rules, now)
+        for changes in batches:
+            if changes:
+                with gate.transaction("reconcile alerts") as transaction:
+                    self._writer.write(transaction, changes, rules, now)
 
-    def _repeat(self, now: int, check: Callable[[], None]) -> None:
+    def _repeat(self, now: int, gate: EvaluationGate) -> None:
         rules = self._rules
         if not self._alerts.repeats_due(now, 1):
             return
-        with self._db.write("repeat alerts") as transaction:
-            check()
-            # Read inside: whoever acknowledged one while we waited for the database is not reminded of it.
+        with gate.transaction("repeat alerts") as transaction:
+            # Read inside: an alert that was acknowledged while this waited for the database is not repeated.
             alerts = self._alerts.repeats_due(now, BATCH)
             present = self._watched([alert.monitor_id for alert in alerts])
             for alert in alerts:
                 rule, watched = rules.get(alert.rule), present.get(alert.monitor_id)
                 again = now + rule.repeat_every if rule is not None and rule.repeat_every is not None else None
                 if rule is not None and watched is not None and watched.current.status not in FROZEN:
-                    self._ledger.repeat(transaction, alert, rule, watched, now)
+                    self._writer.repeat(transaction, alert, rule, watched, now)
                 self._alerts.repeat_at([alert.id], again)
 
 
@@ -268,11 +263,11 @@ def _batches(items: Iterable[Item]) -> Iterable[list[Item]]:
         yield some
 
 
-def _split(episodes: AlertChanges) -> Iterable[AlertChanges]:
+def _split(changes: AlertChanges) -> Iterable[AlertChanges]:
     """Endings, BATCH to a transaction: the dropped progress goes with the ends it belongs to."""
     by_monitor: defaultdict[int, AlertChanges] = defaultdict(AlertChanges)
-    for key in episodes.dropped:
+    for key in changes.dropped:
         by_monitor[key[0] // BATCH].dropped.append(key)
-    for ended in episodes.ended:
+    for ended in changes.ended:
         by_monitor[ended.monitor_id // BATCH].ended.append(ended)
     return by_monitor.values()

@@ -33,12 +33,12 @@ class RuleSet:
 
     def watching(self, monitor: Monitor) -> Sequence[AlertRule]:
         """The rules that select this monitor. Matching globs costs more than all the rest of an evaluation."""
-        known = self._watching.get(monitor.tag)
-        if known is None or (known[0] is not monitor and known[0] != monitor):
-            found = tuple(rule for rule in self._rules.values() if rule.selector.matches(monitor))
-            known = (monitor, self._sets.setdefault(found, found))
-            self._watching[monitor.tag] = known
-        return known[1]
+        cached = self._watching.get(monitor.tag)
+        if cached is None or (cached[0] is not monitor and cached[0] != monitor):
+            rules = tuple(rule for rule in self._rules.values() if rule.selector.matches(monitor))
+            cached = (monitor, self._sets.setdefault(rules, rules))
+            self._watching[monitor.tag] = cached
+        return cached[1]
 
     def idle(self, monitors: Iterable[Monitor]) -> list[str]:
         """The names of rules that select none of these."""

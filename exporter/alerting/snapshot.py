@@ -1,4 +1,4 @@
-"""Gathers what a message tells of an alert, at the moment at which it becomes owed."""
+"""Takes the snapshot of an alert that a message shows, at the moment at which it is enqueued."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,7 @@ def facts_of(
     try:
         due = due_at(monitor, state, watched.exclusions)
     except InvalidValue:
-        due = None  # a schedule that no longer reads; the alarm goes out all the same
+        due = None  # a schedule that cannot be read any more; the alarm is sent all the same
     return AlertSnapshot(
         alert_id=uid,
         rule=rule.name,

@@ -1,4 +1,4 @@
-"""Writes down what the engine found: progress, alerts, incidents and what is owed, all in the caller's transaction."""
+"""Writes the changes of alerts: progress, alerts, incidents and messages, all in the caller's transaction."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ class AlertWriter:
         incidents: Incidents,
         outbox: Outbox,
         telemetry: Telemetry,
-        owed: Callable[[], None],
+        on_enqueued: Callable[[], None],
         events: EventLog | None = None,
     ) -> None:
         self._events = events or EventLog()
@@ -52,10 +52,10 @@ class AlertWriter:
         self._incidents = incidents
         self._outbox = outbox
         self._telemetry = telemetry
-        self._owed = owed
-        """Called when something new is owed, once that is durable."""
+        self._on_enqueued = on_enqueued
+        """Called when new messages were enqueued, once that is durable."""
         self.terms: Mapping[str, DeliveryPolicy] = {}
-        """By notifier; what the configuration does not know any more goes by the defaults."""
+        """By notifier; the defaults hold for a notifier that is not configured any more."""
 
     def write(self, transaction: Transaction, episodes: AlertChanges, rules: RuleSet, now: int) -> None:
         if not episodes:
@@ -78,7 +78,7 @@ class AlertWriter:
             transaction.after_commit.append(lambda: self._tell(begun, ended, lines))
 
     def repeat(self, transaction: Transaction, alert: Alert, rule: AlertRule, watched: FleetMonitor, now: int) -> None:
-        """Owes a reminder to those who got the alarm."""
+        """Enqueues a reminder to the notifiers that delivered the alarm."""
         current = watched.current
         facts = facts_of(
             uid=alert.uid,
@@ -92,9 +92,9 @@ class AlertWriter:
             incident_id=alert.incident_id,
         )
         for notifier in self._outbox.told_of(alert.id):
-            owed = [OutboxItem(alert.id, facts.model_dump_json())]
-            self._outbox.enqueue(transaction, notifier, REPEAT, owed, self._terms(notifier), now)
-        transaction.after_commit.append(self._owed)
+            items = [OutboxItem(alert.id, facts.model_dump_json())]
+            self._outbox.enqueue(transaction, notifier, REPEAT, items, self._terms(notifier), now)
+        transaction.after_commit.append(self._on_enqueued)
 
     def set_back(self, by: int, now: int) -> None:
         """Inside a transaction: the clock was set back by so much, to `now`."""
@@ -108,23 +108,23 @@ class AlertWriter:
         if not begun:
             return {}
         incidents = self._incidents.join(
-            (_incident(one) for one in begun if one.rule.create_incident),
+            (_incident(started) for started in begun if started.rule.create_incident),
             opened=lambda incident: lines.append(_opened(incident)),
         )
-        outputs = self._history.last_outputs(sorted({one.watched.id for one in begun}))
+        outputs = self._history.last_outputs(sorted({started.watched.id for started in begun}))
         new, facts = [], {}
-        for one in begun:
-            rule, change, monitor = one.rule, one.change, one.watched.monitor
-            incident = incidents[one.watched.id] if rule.create_incident else None
+        for started in begun:
+            rule, change, monitor = started.rule, started.change, started.watched.monitor
+            incident = incidents[started.watched.id] if rule.create_incident else None
             incident_id = incident.id if incident is not None else None
-            # Whoever looks after the incident already need not be reminded of what joins it.
-            looked_after = incident is not None and incident.acknowledged_at is not None
-            again = rule.repeat_every is not None and one.ended_at is None and not looked_after
+            # An alert that joins an acknowledged incident is not repeated.
+            acknowledged = incident is not None and incident.acknowledged_at is not None
+            again = rule.repeat_every is not None and started.ended_at is None and not acknowledged
             new.append(
                 NewAlert(
-                    uid=one.uid,
+                    uid=started.uid,
                     rule=rule.name,
-                    monitor_id=one.watched.id,
+                    monitor_id=started.watched.id,
                     tag=monitor.tag,
                     severity=rule.severity,
                     notify=rule.notify,
@@ -136,24 +136,24 @@ class AlertWriter:
                 )
             )
             lines.append(_firing(new[-1]))
-            facts[one.uid] = facts_of(
-                uid=one.uid,
+            facts[started.uid] = facts_of(
+                uid=started.uid,
                 rule=rule,
-                watched=one.watched,
+                watched=started.watched,
                 status=change.status,
                 reason=change.reason,
                 triggered_at=change.at,
                 at=max(now, change.at),
-                output=outputs.get(one.watched.id, ""),
+                output=outputs.get(started.watched.id, ""),
                 incident_id=incident_id,
             )
         ids = self._alerts.open(transaction, new)
-        owed: defaultdict[str, list[OutboxItem]] = defaultdict(list)
-        for one in begun:
-            for notifier in one.rule.notify:
-                owed[notifier].append(OutboxItem(ids[one.uid], facts[one.uid].model_dump_json()))
-        for notifier, some in owed.items():
-            self._outbox.enqueue(transaction, notifier, ALARM, some, self._terms(notifier), now)
+        items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
+        for started in begun:
+            for notifier in started.rule.notify:
+                items[notifier].append(OutboxItem(ids[started.uid], facts[started.uid].model_dump_json()))
+        for notifier, outbox_items in items.items():
+            self._outbox.enqueue(transaction, notifier, ALARM, outbox_items, self._terms(notifier), now)
         return ids
 
     # ── alerts that end ──────────────────────────────────────────────────────────────────────────────────────
@@ -163,19 +163,19 @@ class AlertWriter:
     ) -> None:
         if not over:
             return
-        alerts = self._alerts.find([one.alert_id for one in over])
-        self._alerts.resolve(transaction, [(one.alert_id, one.at, one.ending) for one in over])
-        outputs = self._history.last_outputs(sorted({one.monitor_id for one in over}))
+        alerts = self._alerts.find([ended.alert_id for ended in over])
+        self._alerts.resolve(transaction, [(ended.alert_id, ended.at, ended.ending) for ended in over])
+        outputs = self._history.last_outputs(sorted({ended.monitor_id for ended in over}))
         facts = {}
-        for one in over:
-            alert = alerts[one.alert_id]
-            lines.append(_resolved(alert, one))
-            watched = self._fleet.with_id(one.monitor_id)
+        for ended in over:
+            alert = alerts[ended.alert_id]
+            lines.append(_resolved(alert, ended))
+            watched = self._fleet.with_id(ended.monitor_id)
             since = self._history.began(alert.monitor_id, alert.status, alert.triggered_at) if alert.notify else None
-            found = facts_of_end(alert, rules.get(alert.rule), watched, since, one.at, one.ending, outputs)
-            facts[one.alert_id] = found.model_dump_json()
+            snapshot = facts_of_end(alert, rules.get(alert.rule), watched, since, ended.at, ended.ending, outputs)
+            facts[ended.alert_id] = snapshot.model_dump_json()
         self._outbox.recover(transaction, facts, self._terms, now)
-        self._close_incidents([(alerts[one.alert_id], one) for one in over], lines)
+        self._close_incidents([(alerts[ended.alert_id], ended) for ended in over], lines)
 
     def _close_incidents(self, over: Iterable[tuple[Alert, AlertEnded]], lines: "list[_Line]") -> None:
         """An incident is resolved with its last alert."""
@@ -210,7 +210,7 @@ class AlertWriter:
         for event, fields in lines:
             self._events.record(event, **fields)
         self._telemetry.alerts_changed(begun, ended)
-        self._owed()
+        self._on_enqueued()
 
 
 _Line = tuple[LogEvent, Mapping[str, object]]

@@ -65,12 +65,12 @@ class Alerting:
         self._alarms = AlertCollector(self._board, clock, PREFIX)
         registry.register(self._alarms)
         self._sender = Dispatcher(
-            Deliveries(database), self.notifications, lease, clock, telemetry, site, threads, events
+            Deliveries(database, lease), self.notifications, lease, clock, telemetry, site, threads, events
         )
-        self._ledger = AlertWriter(
+        self._writer = AlertWriter(
             fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, self._sender.wake, events
         )
-        self.engine = AlertEvaluator(database, fleet, progress, self.alerts, self._ledger)
+        self.engine = AlertEvaluator(database, fleet, progress, self.alerts, self._writer)
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Makes what the settings ask for, and returns what puts it in force. Raises ConfigError."""
@@ -82,7 +82,7 @@ class Alerting:
             names = [one.name for one in settings.notifiers]
             self._telemetry.expect_notifiers(names)
             self._alarms.notifiers = tuple(names)
-            self._ledger.terms = {
+            self._writer.terms = {
                 one.name: DeliveryPolicy(one.group_wait, one.give_up_after) for one in settings.notifiers
             }
             self.engine.use(rules)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from exporter.core.clock import MINUTE, SECOND
-from exporter.core.trusted_clock import LONGEST_DOUBT, NOTABLE, TrustedClock, Verdict, judge_step, must_wait
+from exporter.core.trusted_clock import MAX_DOUBT, NOTABLE, TrustedClock, Verdict, judge_step, must_wait
 from exporter.presentation.moments import humanize_duration
 from exporter.storage.repositories.blackouts import AHEAD, Blackouts
 from exporter.storage.server_clock import ServerClock
@@ -67,7 +67,7 @@ class ClockWatch:
                 "the clock is %s behind the database's last stamp, and nothing says that it is right: heartbeats are "
                 "accepted, and no monitor is evaluated until it is set, for at most %s",
                 humanize_duration(record_liveness - self._clock.now()),
-                humanize_duration(LONGEST_DOUBT),
+                humanize_duration(MAX_DOUBT),
             )
         elif record_liveness is not None and record_liveness > self._clock.now() + AHEAD:
             self._was_behind_until = record_liveness

@@ -271,8 +271,8 @@ class Service:
             self._fleet,
             self._telemetry,
             self._replica,
-            settled=self._waiters.settled,
-            attention=self._evaluator.wake,
+            on_committed=self._waiters.settled,
+            wake=self._evaluator.wake,
             spooler=self._spool.spooler,
             threads=self._threads,
         )
@@ -424,7 +424,7 @@ class Service:
     def _prune(self) -> None:
         if self._lease.held:
             storage = self.settings.storage
-            self._pruner.prune(storage.heartbeats_kept, storage.transitions_kept)
+            self._pruner.prune(storage.heartbeat_log_size, storage.history_retention)
             self._alerting.expire_orphaned()
         else:
             self._pruning_clock.forget()

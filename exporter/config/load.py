@@ -53,6 +53,8 @@ ALERT_ALIASES = {
     "triggers": "notify",
 }
 """Kener's names, in an alert rule."""
+STORAGE_ALIASES = {"heartbeats_kept": "heartbeat_log_size", "transitions_kept": "history_retention"}
+"""Earlier names, in `storage`."""
 _MINUTES = ("degradedRemainingMinutes", "downRemainingMinutes")
 FILES: Mapping[tuple[str, ...], tuple[str, ...]] = {
     (): ("secret_key",),
@@ -243,6 +245,9 @@ def _resolve(document: Document, notifiers: NotifierModels) -> list[Problem]:
                 problems.append(document.problem((*path, name), _EMPTY))
     for path in _CONTAINERS:
         _drop_heading(_at(document.values, path[:-1]), path[-1])
+    storage = _at(document.values, ("storage",))
+    if isinstance(storage, dict):
+        problems += _rename(document, storage, ("storage",), STORAGE_ALIASES)
     for index, entry in _entries(document, "monitors"):
         problems += _rename(document, entry, ("monitors", index), ALIASES)
         problems += read_files(document, entry, ("monitors", index), ("secret",))
@@ -368,6 +373,8 @@ def _known_keys(document: Documents, path: Path_, notifiers: NotifierModels) -> 
         extra = ["secret_file", *ALIASES]
     elif model is AlertEntry:
         extra = [*ALERT_ALIASES]
+    elif model is StorageSection:
+        extra += STORAGE_ALIASES
     return [*(field.alias or name for name, field in model.model_fields.items()), *extra]
 
 

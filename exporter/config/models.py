@@ -112,10 +112,10 @@ class StorageSection(Model):
         description="sqlite:///relative.db (to this file's folder), sqlite:////absolute.db or "
         "postgresql://user@host/database.",
     )
-    heartbeats_kept: Annotated[StrictInt, Field(ge=1, le=10_000)] = Field(
+    heartbeat_log_size: Annotated[StrictInt, Field(ge=1, le=10_000)] = Field(
         100, description="Recent heartbeats kept per monitor."
     )
-    transitions_kept: PositiveDuration = Field(
+    history_retention: PositiveDuration = Field(
         90 * DAY, description="How long transitions are kept.", json_schema_extra={"default": "90d"}
     )
     spool: Annotated[StrictStr, Field(min_length=1)] | None = Field(
@@ -190,8 +190,8 @@ class ConfigFile(Model):
         return Settings(
             storage=StorageSettings(
                 storage.url,
-                storage.heartbeats_kept,
-                storage.transitions_kept,
+                storage.heartbeat_log_size,
+                storage.history_retention,
                 storage.spool,
                 storage.spool_megabytes,
             ),

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from exporter.config.fields import secret_fields
-from exporter.config.load import ALERT_ALIASES, ALIASES, FILES, NO_NOTIFIERS, NotifierModels
+from exporter.config.load import ALERT_ALIASES, ALIASES, FILES, NO_NOTIFIERS, STORAGE_ALIASES, NotifierModels
 from exporter.config.models import ConfigFile
 
 _REF = "#/$defs/{model}"
@@ -51,6 +51,9 @@ def json_schema(notifiers: NotifierModels = NO_NOTIFIERS) -> dict[str, Any]:
     rule = schema["$defs"]["AlertEntry"]["properties"]
     for alias, name in ALERT_ALIASES.items():
         rule[alias] = {**rule[name], "description": f"Kener's name of {name}."}
+    storage = schema["$defs"]["StorageSection"]["properties"]
+    for alias, name in STORAGE_ALIASES.items():
+        storage[alias] = {**storage[name], "description": f"The earlier name of {name}."}
     rule["alert_for"] = {"const": "STATUS", "description": "Kener's; a heartbeat has no latency and no uptime."}
     _allow_variables(schema)
     return schema

@@ -30,9 +30,9 @@ class Secret:
 class StorageSettings:
     url: str = field(default="sqlite:///heartbeats.db", repr=False)
     """May hold a password."""
-    heartbeats_kept: int = 100
+    heartbeat_log_size: int = 100
     """Recent heartbeats kept in the log of each monitor."""
-    transitions_kept: int = 90 * DAY
+    history_retention: int = 90 * DAY
     """Milliseconds for which transitions are kept."""
     spool: str | None = None
     """Directory in which heartbeats wait while the database does not take them; None for no such thing."""

@@ -6,7 +6,7 @@
 A monitor that is evaluated continuously is counted by time: one evaluation a minute, the first at the moment its
 status begins. One with `evaluation_cron` is counted by its ticks, and only there does anything change.
 
-A blackout freezes, as MAINTENANCE does: nobody knows what a monitor was meanwhile, so nothing is gained by its passing.
+A blackout freezes, as MAINTENANCE does: the monitor's status is unknown meanwhile, so that time does not count.
 """
 
 from collections.abc import Iterable, Sequence
@@ -132,7 +132,7 @@ def count(
 
 
 def _observe(rule: AlertRule, progress: RuleState | None, found: Observation) -> RuleState | None:
-    """`progress` once `found` holds. What breaks a run begins it anew; what freezes it leaves it as it is."""
+    """`progress` once `found` holds. What breaks a run starts it again; what freezes it leaves it as it is."""
     if progress is None:
         return RuleState(False, 0, 0, found) if found.status in rule.when else None
     progress = replace(progress, seen=found)

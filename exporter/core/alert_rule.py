@@ -1,4 +1,4 @@
-"""Alert rules: what to watch for, on which monitors, and whom to tell."""
+"""Alert rules: conditions, the monitors that they hold for, and the notifiers."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -60,7 +60,7 @@ class AlertRule:
     notify: tuple[str, ...] = ()
     """Names of notifiers."""
     repeat_every: int | None = None
-    """While it goes on and nobody acknowledged it, tell again this often."""
+    """How often an alert that fires and is not acknowledged is repeated."""
     selector: Selector = Selector()
 
     @property

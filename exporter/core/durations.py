@@ -7,7 +7,7 @@ from exporter.core.errors import InvalidValue
 
 _UNITS = {"w": 7 * DAY, "d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": 1}
 _SHAPE = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,15}}){unit}(?![a-z]))?" for unit in _UNITS))
-LONGEST = 3650 * DAY
+MAX_DURATION = 3650 * DAY
 
 
 def parse_duration(text: str) -> int:
@@ -16,13 +16,13 @@ def parse_duration(text: str) -> int:
     >>> parse_duration("1h30m")
     5400000
 
-    Raises InvalidValue for anything else, a bare number included: nobody can tell its unit.
+    Raises InvalidValue for anything else, a bare number included: its unit is unknown.
     """
     match = _SHAPE.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or not match.group(0):
         raise InvalidValue(f"{text!r} is not a duration: write it as 90s, 5m, 1h30m or 2d")
     total = sum(int(number) * _UNITS[unit] for unit, number in match.groupdict().items() if number)
-    if total > LONGEST:
+    if total > MAX_DURATION:
         raise InvalidValue(f"{text!r} is longer than ten years")
     return total
 

@@ -9,8 +9,8 @@ from exporter.core.clock import DAY
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span, covering, merged, moment_after
 
-_LONGEST = 366 * DAY
-"""Windows that join on to each other for ever are looked at for a year at a time."""
+_MAX_SPAN = 366 * DAY
+"""Windows that adjoin one another without end are read for a year at a time."""
 
 
 class Maintenance(Protocol):
@@ -46,7 +46,7 @@ class Exclusions:
         found, end = None, at
         while True:
             longer = covering(self._windows(at, end + 1), at)
-            if longer is None or longer == found or longer.length > _LONGEST:
+            if longer is None or longer == found or longer.length > _MAX_SPAN:
                 return longer
             found, end = longer, longer.end
 

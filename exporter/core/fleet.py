@@ -1,13 +1,17 @@
 """The fleet: all monitors in memory, for authentication, the scrape and the pages.
 
-Readers on any thread see whole objects: every part of a FleetMonitor is immutable and replaced at once, so comparing
-a part with `is` tells whether it changed. Definitions and states are written by the recorder's thread,
-standings by the evaluator's, and the order of tags is rebuilt only when a monitor comes or goes. Previews, which both
-threads change, are changed under one lock.
+Readers on any thread see whole objects: every part of a FleetMonitor is immutable and replaced at once, so a part
+that is the same object has not changed. The order of tags is rebuilt only when a monitor is added or removed.
+
+Each part of a member has one writer, see `Writer`: the thread that has claimed it. A fleet that is `checked`, as in
+tests, raises WrongThread when another thread writes that part; one in production has plain members, and pays nothing.
+Previews, which both threads change, are changed under one lock.
 """
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import ClassVar
 
 from exporter.core.exclusions import EVERYTHING_COUNTS, Calendar
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState
@@ -16,6 +20,18 @@ from exporter.core.preview import Preview
 from exporter.core.status import Status
 from exporter.core.timeline import CurrentStatus
 from exporter.core.uptime import COUNTS_AS_UP, NOTHING_HAPPENED, StatusHistory
+
+
+class WrongThread(RuntimeError):
+    """A thread writes to the fleet what belongs to another one."""
+
+
+class Writer(Enum):
+    """Who may write which parts of a fleet's members."""
+
+    RECORDER = frozenset({"monitor", "digest", "provisioned", "unreadable", "state"})
+    """Also adds and removes members, and replaces all parts of one that it has read from the database again."""
+    EVALUATOR = frozenset({"current", "past"})
 
 
 class FleetMonitor:
@@ -61,11 +77,13 @@ class FleetMonitor:
         self.provisioned = provisioned
         """Whether it comes from the configuration file."""
         self.unreadable = unreadable
-        """Whether its rows hold what no version of ours wrote: it takes heartbeats, and is not evaluated."""
+        """Whether its rows hold values that no version of the exporter wrote. It accepts heartbeats, and is never
+        evaluated.
+        """
         self.past = NOTHING_HAPPENED
-        """What its uptime is worked out from, together with its standing."""
+        """With `current`, all that its uptime is computed from."""
         self.exclusions = EVERYTHING_COUNTS
-        """What does not count against it: set by whoever knows the calendar."""
+        """Time excluded from its evaluation."""
 
     @property
     def shown(self) -> CurrentStatus:
@@ -81,9 +99,9 @@ class FleetMonitor:
         return self.current.status if self.current.status in COUNTS_AS_UP else self.shown.status
 
     def become(self, other: "FleetMonitor") -> None:
-        """Takes over all of `other`; parts that are equal stay the same objects, so nobody thinks they changed."""
+        """Takes over all of `other`; parts that are equal stay the same objects, so that they do not look changed."""
         self.preview = self._preview_after(other)
-        for part in ("digest", "monitor", "past", "provisioned", "standing", "state", "uncounted", "unreadable"):
+        for part in ("current", "digest", "exclusions", "monitor", "past", "provisioned", "state", "unreadable"):
             new = getattr(other, part)
             if getattr(self, part) != new:
                 setattr(self, part, new)
@@ -100,8 +118,30 @@ class FleetMonitor:
         return self.preview
 
 
+class _CheckedMonitor(FleetMonitor):
+    """A member of a checked fleet; each of these has a subclass of its own, which knows the fleet's writers."""
+
+    __slots__ = ()
+    writers: ClassVar[dict[Writer, int]]
+
+    def __setattr__(self, part: str, value: object) -> None:
+        for writer in Writer:
+            if part in writer.value:
+                _require(self.writers, writer, Writer.RECORDER)
+        super().__setattr__(part, value)
+
+
+def _require(writers: dict[Writer, int], *allowed: Writer) -> None:
+    """Raises WrongThread unless this is the thread of one of `allowed`, or the first of them has no thread."""
+    if allowed[0] in writers and threading.get_ident() not in [writers.get(writer) for writer in allowed]:
+        raise WrongThread(f"only the {allowed[0].name.lower()}'s thread writes this part of the fleet")
+
+
 class Fleet:
     """Every monitor that is watched now, in the order of tags."""
+
+    checked: ClassVar[bool] = False
+    """Whether fleets that are made from now on check who writes."""
 
     def __init__(self) -> None:
         self._by_tag: dict[str, FleetMonitor] = {}
@@ -110,6 +150,22 @@ class Fleet:
         self._calendar = Calendar()
         self._previews = threading.Lock()
         """Held while a preview is replaced."""
+        self._applying = threading.Lock()
+        """Held while a calendar is applied to members, so that an older one never overwrites a newer one."""
+        self._writers: dict[Writer, int] = {}
+        """The thread of each writer; none while its part is free, as before its start."""
+        self._member: type[FleetMonitor] | None = None
+        if self.checked:
+            self._member = type("CheckedMonitor", (_CheckedMonitor,), {"__slots__": (), "writers": self._writers})
+
+    def claim(self, writer: Writer) -> None:
+        """From now on this thread alone writes the parts of `writer`. Raises WrongThread when another thread does."""
+        if self._writers.setdefault(writer, threading.get_ident()) != threading.get_ident():
+            raise WrongThread(f"another thread is the fleet's {writer.name.lower()}")
+
+    def release(self, writer: Writer) -> None:
+        """This thread ends; another one may claim its parts."""
+        self._writers.pop(writer, None)
 
     def get(self, tag: str) -> FleetMonitor | None:
         return self._by_tag.get(tag)
@@ -118,7 +174,7 @@ class Fleet:
         return self._by_id.get(id)
 
     def all(self) -> Sequence[FleetMonitor]:
-        """A snapshot in the order of tags; the same object until a monitor comes or goes."""
+        """A snapshot in the order of tags; the same object until a monitor is added or removed."""
         return self._ordered
 
     def __len__(self) -> int:
@@ -128,7 +184,11 @@ class Fleet:
         return iter(self._ordered)
 
     def update(self, put: Iterable[FleetMonitor] = (), removed: Iterable[int] = ()) -> None:
-        """Adds or changes whole monitors, and drops those whose ids are in `removed`; a tag never changes its id."""
+        """Adds or changes whole monitors, and drops those whose ids are in `removed`; a tag never changes its id.
+        Belongs to the recorder.
+        """
+        if self._member is not None:
+            _require(self._writers, Writer.RECORDER)
         by_tag, by_id = dict(self._by_tag), dict(self._by_id)
         changed = False
         calendar = self._calendar
@@ -139,18 +199,21 @@ class Fleet:
                 changed = True
         for watched in put:
             watched.exclusions = calendar.of(watched.monitor)
-            known = by_id.get(watched.id)
-            if known is not None:
+            member = by_id.get(watched.id)
+            if member is not None:
                 with self._previews:
-                    known.become(watched)
-            else:
-                by_tag[watched.monitor.tag] = by_id[watched.id] = watched
-                changed = True
+                    member.become(watched)
+                continue
+            if self._member is not None:
+                watched.__class__ = self._member
+            by_tag[watched.monitor.tag] = by_id[watched.id] = watched
+            changed = True
         if changed:
             self._by_tag, self._by_id = by_tag, by_id
             self._ordered = tuple(by_tag[tag] for tag in sorted(by_tag))
-        if self._calendar is not calendar:  # another thread replaced it meanwhile, and may not have seen ours
-            self.use(self._calendar)
+        if self._calendar is not calendar:  # another thread replaced it meanwhile, and may not have seen these members
+            with self._applying:
+                self._apply(self._calendar)
 
     def preview(self, received: Sequence[tuple[FleetMonitor, Sequence[Heartbeat], HeartbeatState | None]]) -> None:
         """These heartbeats may change the status of their monitors, and are about to become part of their states. With
@@ -187,7 +250,11 @@ class Fleet:
         return self._calendar
 
     def use(self, calendar: Calendar) -> None:
-        """From now on these are the blackouts and the maintenance."""
-        self._calendar = calendar
+        """From now on these are the blackouts and the maintenance. Any thread may call it."""
+        with self._applying:
+            self._calendar = calendar
+            self._apply(calendar)
+
+    def _apply(self, calendar: Calendar) -> None:
         for watched in self._ordered:
             watched.exclusions = calendar.of(watched.monitor)

@@ -52,7 +52,7 @@ class HeartbeatState(NamedTuple):
     last_outcome: Kind | None = None
     """SUCCESS or FAILURE: the one received last."""
     last_exit_code: int | None = None
-    """Of the last outcome; 0 for a plain success, None for a failure that told none."""
+    """Of the last outcome; 0 for a plain success, None for a failure without one."""
     last_duration: int | None = None
     """Milliseconds, of the last run whose start was seen."""
     runs: tuple[Run, ...] = ()

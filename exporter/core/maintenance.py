@@ -29,7 +29,7 @@ class Window:
     """Of the rule."""
     description: str = ""
     ended_at: int | None = None
-    """Somebody ended it, for good; before that it counts as it did."""
+    """When it was ended early; before that it counts as it did."""
 
     def applies_to(self, monitor: Monitor) -> bool:
         return self.selector.matches(monitor)
@@ -66,7 +66,7 @@ class Window:
         return None if found is None or (self.ended_at is not None and found >= self.ended_at) else found
 
     def over_at(self) -> int | None:
-        """From when on it does nothing any more; None while that cannot be told."""
+        """The moment from which it has no effect any more; None while that is unknown."""
         if self.ended_at is not None:
             return self.ended_at
         return self.starts_at + self.duration if self.rule is None else None

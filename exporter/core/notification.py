@@ -1,4 +1,4 @@
-"""Notifications: a message owed to a notifier, and what becomes of it."""
+"""Notifications: messages to a notifier, and their states."""
 
 import math
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ LONGEST_HOLD = 15 * MINUTE
 
 class NotificationState(StrEnum):
     PENDING = "pending"
-    """Owed: gathering, waiting for its turn, or for the next attempt."""
+    """Gathering, waiting for its turn, or for the next attempt."""
     DELIVERED = "delivered"
     DEAD = "dead"
     """Given up: refused for good, or not delivered in all the time that there was."""
     REPLACED = "replaced"
-    """Never sent: all its alerts were over before it could be, and another message tells both."""
+    """Never sent: all its alerts were over before it could be, and another message reports both."""
 
 
 @dataclass(frozen=True, slots=True)

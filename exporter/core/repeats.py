@@ -3,7 +3,7 @@
 from exporter.core.clock import MINUTE, SECOND, Clock, SystemClock
 
 FIRST_INTERVAL = 10 * SECOND
-LONGEST_INTERVAL = 10 * MINUTE
+MAX_INTERVAL = 10 * MINUTE
 
 
 class Repeats:
@@ -20,7 +20,7 @@ class Repeats:
         now = self._clock.monotonic()
         if text == self._text and now < self._next_at:
             return False
-        self._interval = FIRST_INTERVAL if text != self._text else min(LONGEST_INTERVAL, 2 * self._interval)
+        self._interval = FIRST_INTERVAL if text != self._text else min(MAX_INTERVAL, 2 * self._interval)
         self._text, self._next_at = text, now + self._interval
         return True
 

@@ -8,7 +8,7 @@ from exporter.core.exclusions import EVERYTHING_COUNTS, Exclusions
 from exporter.core.heartbeat import HeartbeatState, Kind
 from exporter.core.monitor import Monitor
 
-_MOST_FORGIVEN = 1000
+_MAX_FORGIVEN = 1000
 """Blackouts and windows that the search for a tick goes through; maintenance may cover every tick there is."""
 
 
@@ -54,7 +54,7 @@ def due_at(monitor: Monitor, state: HeartbeatState, exclusions: Exclusions = EVE
     if monitor.schedule is None:
         return state.last_success_at
     tick = next_tick(monitor.schedule, monitor.timezone, state.last_success_at)
-    for _ in range(_MOST_FORGIVEN):
+    for _ in range(_MAX_FORGIVEN):
         exclusion_at = exclusions.exclusion_at(tick)
         if exclusion_at is None:
             break

@@ -1,4 +1,4 @@
-"""What the layers tell about themselves. `metrics` turns it into series; without it nothing is kept."""
+"""What the layers report about themselves. `metrics` turns it into series; by default nothing is kept."""
 
 from enum import StrEnum
 from typing import Protocol

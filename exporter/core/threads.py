@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.5
 """Seconds before work that failed is tried again; doubled at each further failure in a row."""
-LONGEST_PAUSE = 30.0
+MAX_PAUSE = 30.0
 HANGING_AFTER = 2 * MINUTE
 """How long one turn of a thread's work may take. A database that is away answers, or is given up, much sooner."""
 FAILING_AFTER = 8
 """Failures in a row, a minute in all, after which a vital thread is given up."""
-_LONGEST_LOOK = 5 * SECOND
+_MAX_LOOK = 5 * SECOND
 """Of the time between two looks no more than this counts: a process that was paused hangs nowhere."""
 
 
@@ -38,6 +38,7 @@ class SupervisedThread:
         work: Callable[[], float | None],
         threads: "Threads",
         *,
+        begin: Callable[[], None] = lambda: None,
         end: Callable[[], None] = lambda: None,
         delay: float = 0.0,
         vital: bool = False,
@@ -45,24 +46,26 @@ class SupervisedThread:
         hanging_after: int | None = HANGING_AFTER,
         discreet: bool = False,
     ) -> None:
-        """`end` is called on the thread when it was stopped. `delay`: seconds before the first turn. `drains`: it gets
-        a last turn after it was stopped. `hanging_after` is in milliseconds; None for work that may take any time.
-        `discreet`: the text of its errors may hold secrets, so the log has only their types.
+        """`begin` is called on the thread before its first turn, `end` when it was stopped. `delay`: seconds before the
+        first turn. `drains`: it gets a last turn after it was stopped. `hanging_after` is in milliseconds; None for
+        work that may take any time. `discreet`: the text of its errors may hold secrets, so the log has only their
+        types.
         """
         self.name = name
         self.kind = name.partition(" ")[0]
-        """Without what tells it from others of its kind; the label of its metrics."""
+        """Without what distinguishes it from others of its kind; the label of its metrics."""
         self.vital = vital
         self.hanging_after = hanging_after
         self.turns = 0
-        """Grows while the thread gets on."""
+        """Grows while the thread makes progress."""
         self.waiting = False
         """Whether it waits for its next turn."""
         self.failures = 0
         """Turns in a row that failed."""
         self.died_of: str | None = None
-        """The type of what ended the thread against its will."""
+        """The type of the error that ended the thread."""
         self._work = work
+        self._begin = begin
         self._end = end
         self._delay = delay
         self._drains = drains
@@ -123,6 +126,7 @@ class SupervisedThread:
 
     def _run(self) -> None:
         try:
+            self._begin()
             self._wait(self._delay)
             while True:
                 stopping = self.stopping
@@ -146,14 +150,14 @@ class SupervisedThread:
         except Exception as error:  # noqa: BLE001 - logged and counted there, and the thread must go on
             self.survived(error)
             self.failures += 1
-            return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (self.failures - 1))
+            return min(MAX_PAUSE, FIRST_PAUSE * 2.0 ** (self.failures - 1))
         self.failures = 0
         return wait
 
     def _wait(self, seconds: float | None) -> None:
         self.waiting = True
         if not self.stopping:
-            # After a failure whoever wakes it has to wait too: else it would fail as often as it is woken.
+            # After a failure it cannot be woken: else it would fail as often as it is woken.
             (self._stopped if self.failures else self._woken).wait(seconds)
         self.waiting = False
 
@@ -179,7 +183,7 @@ class Threads:
     def look(self) -> str | None:
         """What is wrong, for people; None while every thread does its work."""
         now = self._clock.monotonic()
-        passed = 0 if self._looked_at is None else min(_LONGEST_LOOK, now - self._looked_at)
+        passed = 0 if self._looked_at is None else min(_MAX_LOOK, now - self._looked_at)
         self._looked_at = now
         with self._changing:
             troubles = [trouble for thread in list(self._watched) if (trouble := self._look_at(thread, passed))]

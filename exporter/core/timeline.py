@@ -1,4 +1,4 @@
-"""When a monitor's status changed, worked out afterwards: history is right even when nobody looked in time."""
+"""When a monitor's status changed, computed afterwards: history is right even when the evaluation was late."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

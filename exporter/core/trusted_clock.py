@@ -1,7 +1,7 @@
 """A wall clock that steps is not believed before something confirms it, and pruning believes it last of all.
 
-While a process lives, its steady clock tells time that passed from a wall clock that was set. So a step is held back:
-the process goes on by the steady clock until the step is undone, which leaves no trace of it, or is confirmed.
+While a process lives, its steady clock distinguishes time that passed from a wall clock that was set. So a step is held
+back: the process goes on by the steady clock until the step is undone, which leaves no trace of it, or is confirmed.
 """
 
 import threading
@@ -12,7 +12,7 @@ from exporter.core.clock import MINUTE, SECOND, Clock
 
 NOTABLE = 2 * SECOND
 """Smaller differences are followed at once: they matter to no deadline."""
-LONGEST_DOUBT = 10 * MINUTE
+MAX_DOUBT = 10 * MINUTE
 """A step that lasts is believed by then at the latest, and so is a clock that is behind the database at the start."""
 CATCHING_UP = 24
 """How much faster than time the clock may go by which history is pruned: an hour makes up for a day."""
@@ -40,14 +40,14 @@ def judge_step(step: Step, synchronised: bool | None, was_behind: bool) -> Verdi
 
     A clock that is set back is believed: it was ahead. One that is set forward may be ahead now.
     """
-    if step.by < 0 or was_behind or synchronised or step.lasts >= LONGEST_DOUBT:
+    if step.by < 0 or was_behind or synchronised or step.lasts >= MAX_DOUBT:
         return Verdict.BELIEVE
     return Verdict.HOLD
 
 
 def must_wait(now: int, stamp: int | None, tolerance: int, waited: int, synchronised: bool | None) -> bool:
     """At a start: whether the clock is behind the database's last `stamp`, and nothing says that it is right."""
-    return stamp is not None and stamp > now + tolerance and not synchronised and waited < LONGEST_DOUBT
+    return stamp is not None and stamp > now + tolerance and not synchronised and waited < MAX_DOUBT
 
 
 def pruned_by(before: int, elapsed: int, now: int) -> int:

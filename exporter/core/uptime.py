@@ -10,7 +10,7 @@ from exporter.core.status import Status
 
 WINDOWS: Mapping[str, int] = {"24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 """Milliseconds before now, the shortest first."""
-LONGEST = max(WINDOWS.values())
+MAX_WINDOW = max(WINDOWS.values())
 COUNTS_AS_UP = frozenset((Status.UP, Status.DEGRADED))
 _UP = COUNTS_AS_UP
 _COUNTED = _UP | {Status.DOWN}
@@ -37,7 +37,7 @@ NEVER_COUNTED: Ratios = (None,) * len(WINDOWS)
 
 def past(changes: Sequence[StatusChange]) -> StatusHistory:
     """What of all changes, oldest first, has to be kept to work out the uptime at any later moment."""
-    horizon = changes[-1].at - LONGEST if changes else 0
+    horizon = changes[-1].at - MAX_WINDOW if changes else 0
     first = max((index for index, change in enumerate(changes) if change.at <= horizon), default=0)
     kept = changes[first:]
     if not kept or (kept[-1].status not in _OUT_OF_COUNT and all(one.status is not Status.DOWN for one in kept)):

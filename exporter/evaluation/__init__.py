@@ -1,1 +1,1 @@
-"""Due monitors in, transitions out."""
+"""Evaluates the monitors that are due, and writes their transitions."""

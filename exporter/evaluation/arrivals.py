@@ -1,4 +1,4 @@
-"""What the evaluator asks about heartbeats of this process that are not committed yet. Without it there are none."""
+"""What the evaluator has to know of this process's heartbeats that are not committed yet. By default there are none."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -12,11 +12,11 @@ class Arrivals(Protocol):
         ...
 
     def announce(self) -> None:
-        """Has the evaluator woken when the next group of heartbeats is settled."""
+        """Has the evaluator woken when the next group of heartbeats is committed or refused."""
         ...
 
     def absences(self) -> int:
-        """Grows whenever the database was away, for as long as it is and when it is back."""
+        """A number that grows whenever the database was away, for as long as it is and when it is back."""
         ...
 
 

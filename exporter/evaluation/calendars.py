@@ -1,4 +1,4 @@
-"""What the evaluator asks of whoever knows what does not count. Without it everything does."""
+"""What the evaluator has to know of time that is excluded from evaluation. By default all time counts."""
 
 from typing import Protocol
 
@@ -9,7 +9,9 @@ class ExclusionSource(Protocol):
     """Called on the evaluator's thread."""
 
     def refresh(self) -> Calendar:
-        """What does not count, with every outage of our own that ended before the call. Raises StorageUnavailable."""
+        """The excluded time, with every outage of the exporter that ended before the call. Raises
+        StorageUnavailable.
+        """
         ...
 
 

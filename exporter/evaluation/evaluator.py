@@ -1,4 +1,4 @@
-"""The evaluator: while it holds the lease, judges every monitor at the very moment its status may change."""
+"""The evaluator: while it holds the lease, re-evaluates every monitor at the very moment its status may change."""
 
 import logging
 from collections import defaultdict
@@ -11,44 +11,33 @@ from exporter.core.repeats import Repeats
 from exporter.core.telemetry import Telemetry
 from exporter.core.threads import SupervisedThread, Threads
 from exporter.evaluation.alarms import AlertSink, NoAlertSink
-from exporter.evaluation.arrivals import Arrivals, NothingArrives
+from exporter.evaluation.arrivals import Arrivals
 from exporter.evaluation.calendars import ExclusionSource, NoExclusions
+from exporter.evaluation.gate import EvaluationGate, HeldBack
 from exporter.evaluation.outcomes import Due, Evaluations, Outcome
 from exporter.evaluation.replay import evaluate_monitor, starts_from
 from exporter.evaluation.windows import MaintenanceWatch
 from exporter.fleet.loader import load
 from exporter.presentation.events import EventLog, LogEvent
-from exporter.storage.database import Database
+from exporter.storage.database import MAX_TRANSACTION_SECONDS, Database
 from exporter.storage.repositories.history import History
 from exporter.storage.repositories.leases import Lease, LeaseLost
 
 log = logging.getLogger(__name__)
 
 BATCH = 500
-"""Monitors judged in one transaction."""
+"""Monitors evaluated in one transaction."""
 LOG_READ = 1000
-"""Heartbeats of the log read to replay a monitor's past."""
+"""Heartbeats of the log read to replay a monitor's history."""
 QUARANTINE = HOUR
 """How long a monitor is set aside whose evaluation failed."""
-_LONGEST_WAIT = 0.5
-"""Seconds between two looks at the database: other processes do not wake us."""
-LONGEST_WAIT_TO_WRITE = SECOND
-"""An evaluation that waited longer for the database was not the only one: other processes commit their heartbeats
-first.
-"""
-GRACE = SECOND
-"""How long the evaluation waits for other processes' heartbeats after the database was away."""
-LONGEST_GRACE = 5 * SECOND
-"""A database that is slow for longer than this, and never away, is evaluated all the same."""
-LONGEST_CONTEST = SECOND
+_MAX_WAIT = 0.5
+"""Seconds between two polls of the database: other processes do not wake this one."""
+MAX_CONTEST = SECOND
 """How long an evaluation waits for a commit when another process has committed a heartbeat that was received later."""
 NOTHING_WAITS: Mapping[int, int] = {}
 _STEP = 2 * SECOND
 """A wall clock that falls behind the monotonic one by this much has been set back."""
-
-
-class HeldBack(StorageUnavailable):
-    """Heartbeats that were received are perhaps not in the database yet: no monitor is evaluated without them."""
 
 
 class Evaluator:
@@ -69,20 +58,14 @@ class Evaluator:
         threads: Threads | None = None,
         events: EventLog | None = None,
     ) -> None:
-        """`held_back` returns whether heartbeats of this process wait for the database elsewhere, or the time that
-        counts is not known yet. `minds_clock`: a clock that is set back is noticed here; else by the calendars.
+        """`held_back` is as for EvaluationGate. `minds_clock`: the evaluator notices a clock that is set back; else the
+        calendars do.
         """
-        self.arrivals: Arrivals = NothingArrives()
-        """The heartbeats of this process that wait for their commit; set before the first evaluation."""
+        self._gate = EvaluationGate(lease, clock, held_back)
         self._behind = False
         """Whether heartbeats waited for their commit, so that the last evaluation went only up to the first of them."""
-        self._absences = 0
-        self._disturbed_at: int | None = None
-        """When the database was last noticed to have been away, by the steady clock."""
         self._led = False
-        """Whether this process evaluated at the last look."""
-        self._held_since: int | None = None
-        """Since when the evaluation waits for other processes' heartbeats, by the steady clock."""
+        """Whether this process evaluated in the last turn."""
         self._minds_clock = minds_clock
         self._events = events or EventLog()
         self._windows = MaintenanceWatch(self._events)
@@ -92,14 +75,24 @@ class Evaluator:
         self._evaluations = evaluations
         self._history = history
         self._lease = lease
-        self._held_back = held_back
         self._clock = clock
         self._telemetry = telemetry
         self._offset = clock.now() - clock.monotonic()
         self.worked_at: int | None = None
-        """When its thread went through all its work last, by the steady clock; None before the first time."""
+        """When the last complete turn of the thread ended, by the steady clock; None before the first one."""
         self._waits = Repeats(clock)
-        self._thread = SupervisedThread("evaluator", self._work, threads or Threads(), end=self._end, vital=True)
+        self._thread = SupervisedThread(
+            "evaluator", self._work, threads or Threads(), begin=self._begin, end=self._end, vital=True
+        )
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """The heartbeats of this process that wait for their commit; set before the first evaluation."""
+        return self._gate.arrivals
+
+    @arrivals.setter
+    def arrivals(self, arrivals: Arrivals) -> None:
+        self._gate.arrivals = arrivals
 
     def start(self) -> None:
         self._thread.start()
@@ -108,16 +101,15 @@ class Evaluator:
         self._thread.stop(timeout)
 
     def wake(self) -> None:
-        """Something arrived that may change a status now. Called from any thread."""
+        """Starts an evaluation at once: something that may change a status has happened. Called from any thread."""
         self._thread.wake()
 
     def evaluate_due(self) -> int:
-        """Judges what is due, if this process holds the lease; how many monitors were judged.
+        """Evaluates what is due, if this process holds the lease; returns how many monitors it evaluated.
 
         Raises StorageUnavailable, and LeaseLost when another process took over meanwhile.
         """
-        if self._held_back():  # and the lease is left to others, who may know more
-            raise HeldBack("heartbeats wait in the spool, or the time that counts is not known yet")
+        self._gate.require_heartbeats()  # and the lease is left to others, which may know more
         held_before = self._led and self._lease.held
         self._led = False
         held = self._lease.hold()
@@ -125,23 +117,23 @@ class Evaluator:
         if not held:
             return 0
         self._led = held_before
-        self._wait_for_others()
+        self._gate.wait_for_others()
         if not held_before:
             self._windows.forget()
             self._alarms.took_over()
         self._notice_clock_step(held_before)
         self._led = True
-        judged, self._behind = 0, False
+        evaluated, self._behind = 0, False
         while not self._thread.stopping:
             self._thread.progress()
             now, waiting = self._clock.now(), self.arrivals.waiting()
             # Those with a heartbeat that was received by their deadline and waits are left out until it is committed.
-            found = self._evaluations.due(now, BATCH + len(waiting))
-            due = [one for one in found if waiting.get(one.monitor_id, now + 1) > one.since][:BATCH]
-            self._behind = self._behind or len(due) < min(len(found), BATCH)
+            candidates = self._evaluations.due(now, BATCH + len(waiting))
+            due = [item for item in candidates if waiting.get(item.monitor_id, now + 1) > item.since][:BATCH]
+            self._behind = self._behind or len(due) < min(len(candidates), BATCH)
             if due:
-                self._judge(due, now, waiting)
-                judged += len(due)
+                self._evaluate(due, now, waiting)
+                evaluated += len(due)
             if len(due) < BATCH:
                 self._telemetry.evaluated_until(now / SECOND)
                 break
@@ -149,9 +141,9 @@ class Evaluator:
                 break
         now = self._horizon()
         self._windows.look(self._calendars.refresh(), now)
-        self._alarms.advance(now, self._check)
-        self._held_since = None
-        return judged
+        self._alarms.advance(now, self._gate)
+        self._gate.restart_grace()
+        return evaluated
 
     def _horizon(self) -> int:
         """The moment up to which all that this process received is in the database: now, or just before the first
@@ -162,89 +154,67 @@ class Evaluator:
         self._behind = self._behind or horizon < now
         return min(now, horizon)
 
-    def _judge(self, due: list[Due], now: int, waiting: Mapping[int, int] = NOTHING_WAITS) -> None:
-        # After `now` was taken and what is due was read: an outage of our own that ended by then is known from here on,
-        # and whoever was woken by a change of the calendar is judged by what it was changed to.
+    def _evaluate(self, due: list[Due], now: int, waiting: Mapping[int, int] = NOTHING_WAITS) -> None:
+        # After `now` was taken and what is due was read: an outage of the exporter that ended by then is known from
+        # here on, and a monitor that was woken by a change of the calendar is evaluated by the new calendar.
         calendar = self._calendars.refresh()
-        found = {watched.id: watched for watched in load(self._db, [one.monitor_id for one in due], histories=False)}
+        ids = [item.monitor_id for item in due]
+        monitors = {watched.id: watched for watched in load(self._db, ids, histories=False)}
         outcomes: defaultdict[int, list[Outcome]] = defaultdict(list)
-        for one in due:
-            watched = found.get(one.monitor_id)
-            if watched is None:  # removed since: nobody is there to be evaluated
-                self._evaluations.set_aside(one, None)
+        for item in due:
+            watched = monitors.get(item.monitor_id)
+            if watched is None:  # removed since
+                self._evaluations.set_aside(item, None)
                 continue
             if watched.unreadable:
-                self._put_off(one, now)
+                self._put_off(item, now)
                 continue
             watched.exclusions = calendar.of(watched.monitor)
-            until = min(now, waiting.get(one.monitor_id, now + 1) - 1)
+            until = min(now, waiting.get(item.monitor_id, now + 1) - 1)
             if (watched.state.last_received_at or 0) > until:  # another process has committed one received later
-                if until < now and now - one.since < LONGEST_CONTEST:
+                if until < now and now - item.since < MAX_CONTEST:
                     self._behind = True
                     continue
                 until = now
             try:
-                outcomes[until].append(self._judge_one(watched, one, until))
+                outcomes[until].append(self._evaluate_monitor(watched, item, until))
             except StorageUnavailable:
                 raise
-            except Exception:  # one monitor that cannot be judged must not stop the others
+            except Exception:  # one monitor that cannot be evaluated must not stop the others
                 log.exception("evaluation of %s failed; it is set aside for an hour", watched.monitor.tag)
-                self._put_off(one, now)
-        for until, some in outcomes.items():
-            self._settle(some, until, now)
+                self._put_off(item, now)
+        for until, group in outcomes.items():
+            self._save(group, until, now)
 
-    def _settle(self, outcomes: list[Outcome], until: int, now: int) -> None:
-        waits_since = self._clock.monotonic()
-        # One may have been received by its deadline and queued since.
-        due = {one.due.monitor_id: one.due.since for one in outcomes}
-        settled = self._evaluations.save_outcomes(
-            outcomes,
-            lambda: self._check(waits_since),
-            lambda transaction, taken: self._alarms.observe(transaction, taken, until),
-            lambda: {id for id, at in self.arrivals.waiting().items() if at <= due.get(id, 0)},
-        )
-        self._report(settled, now)
+    def _save(self, outcomes: list[Outcome], until: int, now: int) -> None:
+        """Writes outcomes, and the alerts and messages that follow from them, in one transaction."""
+        with self._gate.transaction("record evaluations", within=MAX_TRANSACTION_SECONDS, queues=True) as transaction:
+            # A heartbeat may have been received by the monitor's deadline and queued since it was evaluated.
+            waiting = self.arrivals.waiting()
+            current = [
+                outcome
+                for outcome in outcomes
+                if waiting.get(outcome.due.monitor_id, outcome.due.since + 1) > outcome.due.since
+            ]
+            saved = self._evaluations.save_outcomes(transaction, current)
+            self._alarms.observe(transaction, saved, until)
+        self._report(saved, now)
 
     def _put_off(self, due: Due, now: int) -> None:
         self._telemetry.evaluation_failed()
         self._evaluations.set_aside(due, now + QUARANTINE)
 
-    def _check(self, waits_since: int | None = None) -> None:
-        """Inside a transaction that has waited for the database since then, by the steady clock: raises to undo it when
-        another process may know more.
-        """
-        self._lease.check()
-        if self._held_back():
-            raise HeldBack("heartbeats wait in the spool, or the time that counts is not known yet")
-        if waits_since is not None and self._clock.monotonic() - waits_since > LONGEST_WAIT_TO_WRITE:
-            self._disturbed_at = self._clock.monotonic()
-        self._wait_for_others()
-
-    def _wait_for_others(self) -> None:
-        """Raises HeldBack for a moment after the database was away, so that other processes commit what they received
-        meanwhile.
-        """
-        now, absences = self._clock.monotonic(), self.arrivals.absences()
-        if absences != self._absences:
-            self._absences, self._disturbed_at = absences, now
-        if self._disturbed_at is None or now - self._disturbed_at >= GRACE:
-            return
-        if self._held_since is None:
-            self._held_since = now
-        if now - self._held_since < LONGEST_GRACE:
-            raise HeldBack("the database was away: heartbeats of other processes may wait")
-
-    def _judge_one(self, watched: FleetMonitor, due: Due, now: int) -> Outcome:
+    def _evaluate_monitor(self, watched: FleetMonitor, due: Due, now: int) -> Outcome:
         last = watched.state.last_received_at
         arrived = last is not None and last > starts_from(watched, due, now)
         recent = self._history.heartbeats(watched.id, LOG_READ) if arrived else ()
         return evaluate_monitor(watched, due, recent[::-1], now)
 
-    def _report(self, settled: list[Outcome], now: int) -> None:
-        if not settled:
+    def _report(self, saved: list[Outcome], now: int) -> None:
+        if not saved:
             return
-        self._telemetry.evaluated(len(settled), max(0, now - min(one.due.since for one in settled)) / SECOND)
-        for outcome in settled:
+        self._telemetry.evaluated(len(saved), max(0, now - min(outcome.due.since for outcome in saved)) / SECOND)
+        for outcome in saved:
             previous = outcome.before.status
             for transition in outcome.transitions:
                 self._telemetry.transition(transition.status)
@@ -263,10 +233,11 @@ class Evaluator:
         offset = now - self._clock.monotonic()
         back = self._offset - offset
         if back > _STEP and self._minds_clock:
-            log.warning("the clock was set back by %d s: every monitor is evaluated anew", back // SECOND)
+            log.warning("the clock was set back by %d s: re-evaluating all monitors", back // SECOND)
             self._evaluations.reconsider_all(now)
-            if held_before:  # else whoever held the lease when it happened has seen to the alarms
-                self._alarms.clock_set_back(back, now, self._lease.check)
+            if held_before:  # else the process that held the lease at that time has corrected the alerts
+                with self._lease.transaction("set alarms back") as transaction:
+                    self._alarms.clock_set_back(transaction, back, now)
         self._offset = offset
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────
@@ -279,38 +250,40 @@ class Evaluator:
         except LeaseLost as error:
             log.warning("%s", error)
             self._telemetry.lease_held(False)
-            return _LONGEST_WAIT
+            return _MAX_WAIT
         except HeldBack as error:
             log.debug("evaluation waits: %s", error)
-            return _LONGEST_WAIT
+            return _MAX_WAIT
         except StorageUnavailable as error:
-            self._held_since = None
+            self._gate.restart_grace()
             if self._waits.is_due(str(error)):
                 log.error("evaluation waits for the database: %s", error)
-            return _LONGEST_WAIT
+            return _MAX_WAIT
         except Exception:
             self._telemetry.evaluation_failed()
             raise
         self._waits.over()
         return wait
 
+    def _begin(self) -> None:
+        self._evaluations.claim_fleet()
+
     def _end(self) -> None:
+        self._evaluations.release_fleet()
         try:
             self._lease.release()
         except StorageUnavailable as error:
-            log.warning("the lease is left to expire: %s", error)
+            log.warning("cannot release the lease, it will expire: %s", error)
         self._telemetry.lease_held(False)
         self._db.close()
 
     def _until_next(self) -> float:
-        """Seconds to the next deadline, at most _LONGEST_WAIT."""
+        """Seconds to the next deadline, at most _MAX_WAIT."""
         if not self._lease.held:
-            return _LONGEST_WAIT
+            return _MAX_WAIT
         moments = [moment for moment in (self._evaluations.next_due(), self._alarms.next_due()) if moment is not None]
-        wait = min([_LONGEST_WAIT, *(max(0.0, (moment - self._clock.now()) / SECOND) for moment in moments)])
-        if (
-            wait == 0 and self._behind
-        ):  # what is due waits for a commit, and is not asked for again and again until then
+        wait = min([_MAX_WAIT, *(max(0.0, (moment - self._clock.now()) / SECOND) for moment in moments)])
+        if wait == 0 and self._behind:  # what is due waits for a commit, and is not read again until then
             self.arrivals.announce()
-            return _LONGEST_WAIT
+            return _MAX_WAIT
         return wait

@@ -1,15 +1,15 @@
 """Which monitors are due for evaluation, and how an evaluation's outcome is written down: at most once."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from exporter.core.alert import Observation
-from exporter.core.fleet import Fleet, FleetMonitor
+from exporter.core.fleet import Fleet, FleetMonitor, Writer
 from exporter.core.timeline import CurrentStatus
 from exporter.core.uptime import StatusHistory
 from exporter.fleet.status_history import load_histories_of
-from exporter.storage.database import LONGEST, Bulk, Database, Prepared, Transaction, param
+from exporter.storage.database import Bulk, Database, Prepared, Transaction, param
 from exporter.storage.repositories.history import Transition
 from exporter.storage.rows import chunks
 
@@ -27,7 +27,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one evaluation found. It is written only if nothing arrived and nobody else wrote meanwhile."""
+    """The result of one evaluation. It is written only if no heartbeat arrived and no other process wrote meanwhile."""
 
     due: Due
     watched: FleetMonitor
@@ -40,7 +40,7 @@ class Outcome:
     evaluated_at: int
     next_evaluation_at: int | None
     observations: Sequence[Observation] = ()
-    """What alerts are counted by: each change of status, or with `evaluation_cron` what each tick found."""
+    """What alert rules count: each change of status, or with `evaluation_cron` the status at each tick."""
 
 
 class Evaluations:
@@ -51,7 +51,7 @@ class Evaluations:
         self._fleet = fleet
         self._replica = replica
         states, transitions = database.tables.states, database.tables.transitions
-        self._settle = Prepared(
+        self._save = Prepared(
             database,
             states.update(
                 **{
@@ -82,6 +82,13 @@ class Evaluations:
             ),
         )
 
+    def claim_fleet(self) -> None:
+        """From now on this thread alone writes statuses to the fleet."""
+        self._fleet.claim(Writer.EVALUATOR)
+
+    def release_fleet(self) -> None:
+        self._fleet.release(Writer.EVALUATOR)
+
     def due(self, now: int, limit: int) -> list[Due]:
         """The monitors to evaluate by `now`, the longest due first."""
         states = self._db.tables.states
@@ -106,46 +113,32 @@ class Evaluations:
         with self._db.read("find next due"):
             return next((int(row[0]) for row in query.tuples()), None)
 
-    def save_outcomes(
-        self,
-        outcomes: Sequence[Outcome],
-        check: Callable[[], None],
-        also: Callable[[Transaction, Sequence[Outcome]], None] = lambda transaction, settled: None,
-        left_out: Callable[[], Container[int]] = tuple,
-    ) -> list[Outcome]:
-        """Writes all in one transaction and returns those that took effect.
-
-        `check` is called inside it and raises to undo everything: this is where a lost lease stops a late writer.
-        `also` writes what follows from those that took effect, in the same transaction. `left_out` is called inside it
-        too: the ids of monitors of which something is known by then that their outcomes do not rest on.
+    def save_outcomes(self, transaction: Transaction, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Writes outcomes and returns those that took effect: no heartbeat was committed, and no other process wrote,
+        since their monitors were read. The fleet takes them over after the commit.
         """
-        with self._db.write("record evaluations", within=LONGEST) as transaction:
-            check()
-            left = left_out()
-            outcomes = [one for one in outcomes if one.due.monitor_id not in left]
-            settled = self._unchanged(transaction, outcomes)
-            transaction.execute_many(self._settle, [self._settle.row(_state_row(one)) for one in settled])
-            transaction.execute_many(
-                self._transition,
-                [self._transition.row(row) for one in settled for row in _transition_rows(one, self._replica)],
-            )
-            also(transaction, settled)
-            changed = [one.due.monitor_id for one in settled if one.transitions]
-            histories: dict[int, StatusHistory] = {}
-            for some in chunks(changed):
-                histories.update(load_histories_of(self._db, some))
-            transaction.after_commit.append(lambda: self._tell_fleet(settled, histories))
-        return settled
+        saved = self._unchanged(transaction, outcomes)
+        transaction.execute_many(self._save, [self._save.row(_state_row(outcome)) for outcome in saved])
+        transaction.execute_many(
+            self._transition,
+            [self._transition.row(row) for outcome in saved for row in _transition_rows(outcome, self._replica)],
+        )
+        changed = [outcome.due.monitor_id for outcome in saved if outcome.transitions]
+        histories: dict[int, StatusHistory] = {}
+        for some in chunks(changed):
+            histories.update(load_histories_of(self._db, some))
+        transaction.after_commit.append(lambda: self._update_fleet(saved, histories))
+        return saved
 
     def set_aside(self, due: Due, until: int | None) -> None:
-        """Puts off a monitor that cannot be evaluated, for ever when None, so that it holds up nobody else."""
+        """Postpones a monitor that cannot be evaluated, forever when None, so that it does not hold up the others."""
         states = self._db.tables.states
         with self._db.write("set monitor aside"):
             states.update(**{"next_evaluation_at": until}).where(states.monitor_id == due.monitor_id).execute()
 
     def reconsider_all(self, now: int) -> None:
-        """Has every monitor evaluated again after the clock was set back: deadlines lie in a future that is gone. So do
-        moments of receipt, which become `now`: else every later heartbeat would count as received before them.
+        """Makes every monitor due after the clock was set back: deadlines lie in a future that is gone. So do moments
+        of receipt, which become `now`: else every later heartbeat would count as received before them.
         """
         tables = self._db.tables
         states = tables.states
@@ -161,40 +154,42 @@ class Evaluations:
                     table.update(**{name: now}).where(getattr(table, name) > now).execute()
 
     def _unchanged(self, transaction: Transaction, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Those whose monitors are as they were when they were judged, and stay so until the transaction ends."""
-        ids = sorted(one.due.monitor_id for one in outcomes)
-        found = {id: tuple(state) for id, *state in self._present.read(transaction, ids)}
+        """The outcomes whose monitors are as they were when they were evaluated, and stay so until the transaction
+        ends.
+        """
+        ids = sorted(outcome.due.monitor_id for outcome in outcomes)
+        present = {id: tuple(state) for id, *state in self._present.read(transaction, ids)}
         return [
-            one
-            for one in outcomes
-            if found.get(one.due.monitor_id) == (one.before.status.value, one.received, one.due.since)
+            outcome
+            for outcome in outcomes
+            if present.get(outcome.due.monitor_id) == (outcome.before.status.value, outcome.received, outcome.due.since)
         ]
 
-    def _tell_fleet(self, settled: Sequence[Outcome], histories: Mapping[int, StatusHistory]) -> None:
-        for outcome in settled:
+    def _update_fleet(self, saved: Sequence[Outcome], histories: Mapping[int, StatusHistory]) -> None:
+        for outcome in saved:
             self._fleet.evaluated(outcome.due.monitor_id, outcome.after, outcome.received, histories)
 
 
-def _state_row(one: Outcome) -> dict[str, Any]:
+def _state_row(outcome: Outcome) -> dict[str, Any]:
     return {
-        "status": one.after.status.value,
-        "reason": one.after.reason.value,
-        "status_since": one.after.since,
-        "evaluated_at": one.evaluated_at,
-        "next_evaluation_at": one.next_evaluation_at,
-        "monitor_id": one.due.monitor_id,
+        "status": outcome.after.status.value,
+        "reason": outcome.after.reason.value,
+        "status_since": outcome.after.since,
+        "evaluated_at": outcome.evaluated_at,
+        "next_evaluation_at": outcome.next_evaluation_at,
+        "monitor_id": outcome.due.monitor_id,
     }
 
 
-def _transition_rows(one: Outcome, replica: str) -> list[dict[str, Any]]:
+def _transition_rows(outcome: Outcome, replica: str) -> list[dict[str, Any]]:
     return [
         {
-            "monitor_id": one.due.monitor_id,
+            "monitor_id": outcome.due.monitor_id,
             "at": transition.at,
             "status": transition.status.value,
             "reason": transition.reason.value,
             "observed_at": transition.observed_at,
             "replica": replica,
         }
-        for transition in one.transitions
+        for transition in outcome.transitions
     ]

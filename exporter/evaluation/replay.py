@@ -1,4 +1,4 @@
-"""Judges one monitor: which transitions it went through since it was judged last, and when to look again. Pure."""
+"""Evaluates one monitor: its transitions since its last evaluation, and when to evaluate it again. Pure."""
 
 from bisect import bisect_right
 from collections import deque
@@ -56,12 +56,12 @@ def evaluate_monitor(watched: FleetMonitor, due: Due, log: Sequence[Heartbeat], 
         if change.status is not current.status:
             transitions.append(Transition(change.since, change.status, change.reason, now))
         current = change
-    observations = [Observation(one.at, one.status, one.reason) for one in transitions]
-    return _outcome(watched, due, current, transitions, now, _look_again(watched, now), observations)
+    observations = [Observation(transition.at, transition.status, transition.reason) for transition in transitions]
+    return _outcome(watched, due, current, transitions, now, _next_evaluation(watched, now), observations)
 
 
 def _arrived(log: Sequence[Heartbeat], since: int, now: int) -> Sequence[Heartbeat]:
-    """The end of `log` that came after `since`; nothing if it reaches into the future, where nothing can be judged."""
+    """The end of `log` that came after `since`; nothing if it reaches into the future, which cannot be evaluated."""
     if not log or log[-1].received_at > now + AHEAD:
         return ()
     return log[bisect_right(log, since, key=moment) :]
@@ -83,35 +83,35 @@ def _at_ticks(
     observations: list[Observation] = []
     for tick in _ticks(watched, evaluated_at, now):
         arrived = [beat for beat in beats if since < beat.received_at <= tick]
-        found = list(changes(monitor, state, current, min(since, tick), tick, arrived, watched.exclusions))
+        changed = list(changes(monitor, state, current, min(since, tick), tick, arrived, watched.exclusions))
         state, since, evaluated_at = apply(state, arrived, monitor.max_runtime), tick, tick
-        if found and found[-1].status is current.status:
-            current = CurrentStatus(current.status, found[-1].reason, current.since)
-        elif found:
-            current = found[-1]
+        if changed and changed[-1].status is current.status:
+            current = CurrentStatus(current.status, changed[-1].reason, current.since)
+        elif changed:
+            current = changed[-1]
             transitions.append(Transition(current.since, current.status, current.reason, tick))
         observations.append(Observation(tick, current.status, current.reason))
-    return _outcome(watched, due, current, transitions, evaluated_at, _look_again(watched, now), observations)
+    return _outcome(watched, due, current, transitions, evaluated_at, _next_evaluation(watched, now), observations)
 
 
 def _ticks(watched: FleetMonitor, after: int, until: int) -> list[int]:
     """The ticks of `evaluation_cron` after one moment and up to another, the last MAX_TICKS of them.
 
-    At a tick inside a blackout nobody looked, so it is none: neither a status nor the count of an alert comes of it.
+    A tick inside a blackout is skipped: it changes neither the status nor the count of an alert.
     """
     monitor, blackouts = watched.monitor, watched.exclusions.blackouts
     assert monitor.evaluation_cron is not None
-    found: deque[int] = deque(maxlen=MAX_TICKS)
+    ticks: deque[int] = deque(maxlen=MAX_TICKS)
     tick = next_tick(monitor.evaluation_cron, monitor.timezone, after)
     while tick <= until:
         away = covering(blackouts, tick)
         if away is None:
-            found.append(tick)
+            ticks.append(tick)
         tick = next_tick(monitor.evaluation_cron, monitor.timezone, tick if away is None else away.end - 1)
-    return list(found)
+    return list(ticks)
 
 
-def _look_again(watched: FleetMonitor, now: int) -> int | None:
+def _next_evaluation(watched: FleetMonitor, now: int) -> int | None:
     monitor = watched.monitor
     if monitor.evaluation_cron is not None and not monitor.paused:
         return next_tick(monitor.evaluation_cron, monitor.timezone, now)

@@ -1,4 +1,4 @@
-"""The calendar of a process: what does not count, kept as the database has it."""
+"""The calendar of a process: excluded time, as the database has it."""
 
 import logging
 import threading
@@ -35,11 +35,11 @@ class FleetExclusions:
 
     def forgive(self, blackouts: bool, now: int) -> None:
         """Whether blackouts are forgiven, those of the past too. If they were not before, or were, every monitor is
-        judged anew: what was planned goes by the other way.
+        re-evaluated: the planned moments follow from the old setting.
         """
         settings, states = self._db.tables.settings, self._db.tables.states
         value = "forgive" if blackouts else "strict"
-        with self._refreshing:  # nobody judges by the old calendar what is woken here
+        with self._refreshing:  # what is woken here is not evaluated by the old calendar
             with self._db.write("apply after_outage"):
                 query = settings.select(settings.value).where(settings.key == _AFTER_OUTAGE)
                 if next((row[0] for row in query.tuples()), "forgive") != value:
@@ -56,7 +56,7 @@ class FleetExclusions:
         total = self._blackouts.total()
         sources = (total, self._forgives, self._maintenances.revision())
         if sources != self._known:
-            windows = tuple(one.window for one in self._maintenances.all())
+            windows = tuple(maintenance.window for maintenance in self._maintenances.all())
             for window in windows:
                 if window.trouble is not None:
                     log.error("maintenance %r never begins, its rule cannot be used: %s", window.name, window.trouble)

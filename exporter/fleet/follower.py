@@ -1,7 +1,7 @@
 """Follows what other processes on the same database wrote: definitions, heartbeats and transitions.
 
-The logs are the feed: a row with somebody else's replica name and a number we have not seen names a monitor to read
-anew. Nothing of our own is read twice, and the hot path pays for no extra index.
+The logs are the feed: a row with another process's replica name and a new number names a monitor to read again.
+This process's own rows are not read twice, and the hot path pays for no extra index.
 """
 
 import threading
@@ -82,8 +82,8 @@ class Follower:
         return sorted(ids)
 
     def _settle_doubts(self) -> None:
-        """A commit of ours that got no answer may have been made: then the fleet is behind, and our own rows tell us
-        nothing. So everything is read anew, in pieces between which heartbeats are taken.
+        """A commit of this process that got no answer may have succeeded: then the fleet is behind, and the feed leaves
+        its rows out. So all monitors are read again, in pieces between which heartbeats are recorded.
         """
         doubts = self._db.doubts
         if doubts != self._doubts and self._db.trouble is None:  # while it lasts, there may be a new one every second

@@ -1,4 +1,4 @@
-"""Reads whole monitors out of the database: definition, state, open runs and standing, as the fleet holds them."""
+"""Reads whole monitors out of the database: definition, state, open runs and status, as the fleet holds them."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from exporter.storage.tables import MONITOR_COLUMNS, STATE_COLUMNS, STATUS_COLUM
 log = logging.getLogger(__name__)
 
 UNREADABLE = (ValueError, TypeError, LookupError, OverflowError, RecursionError, HeartbeatExporterError)
-"""What reading a row raises whose values no version of ours wrote."""
+"""What reading a row raises whose values no version of the exporter wrote."""
 PART = 20_000
 """Monitors read by one query when all are."""
 
@@ -41,25 +41,25 @@ def load(
     not for the fleet.
     """
     monitors, states = database.tables.monitors, database.tables.states
-    found: list[FleetMonitor] = []
+    loaded: list[FleetMonitor] = []
     with database.read("read monitors"):
         runs = load_runs(database, None) if ids is None else {}
         for some in _parts(database) if ids is None else chunks(ids):
             part = list(_load(database, _among(monitors.id, some), load_runs(database, some) if ids else runs))
             if histories:
-                known = load_histories(database, _among(states.monitor_id, some))
+                past = load_histories(database, _among(states.monitor_id, some))
                 for watched in part:
-                    watched.past = known.get(watched.id, NOTHING_HAPPENED)
-            found += part
-            progress(len(found))
-    return found
+                    watched.past = past.get(watched.id, NOTHING_HAPPENED)
+            loaded += part
+            progress(len(loaded))
+    return loaded
 
 
-def load_standings(database: Database, ids: Sequence[int]) -> dict[int, CurrentStatus]:
-    """The standings of these monitors as they are in the database now. Raises StorageUnavailable."""
+def load_statuses(database: Database, ids: Sequence[int]) -> dict[int, CurrentStatus]:
+    """The statuses of these monitors as they are in the database now. Raises StorageUnavailable."""
     states = database.tables.states
     query = states.select(states.monitor_id, *(getattr(states, column) for column in STATUS_COLUMNS))
-    with database.read("read standings"):
+    with database.read("read statuses"):
         return {
             int(id): current_status_of(*row)
             for some in chunks(ids)
@@ -80,8 +80,8 @@ def load_present(database: Database, fleet: Fleet, ids: Sequence[int]) -> dict[i
 def load_ids_with(database: Database, statuses: Sequence[Status]) -> list[int]:
     """The ids of the monitors that have one of these statuses in the database now. Raises StorageUnavailable."""
     states = database.tables.states
-    query = states.select(states.monitor_id).where(states.status.in_([one.value for one in statuses]))
-    with database.read("read standings"):
+    query = states.select(states.monitor_id).where(states.status.in_([status.value for status in statuses]))
+    with database.read("read statuses"):
         return [int(row[0]) for row in query.order_by(states.monitor_id).tuples()]
 
 
@@ -103,10 +103,10 @@ def load_runs(database: Database, ids: Sequence[int] | None) -> Mapping[int, tup
     """Open runs by monitor, in the order in which they were started, whatever the clock did."""
     runs = database.tables.runs
     query = runs.select(runs.monitor_id, runs.rid, runs.started_at).order_by(runs.id)
-    found: dict[int, tuple[Run, ...]] = {}
+    by_monitor: dict[int, tuple[Run, ...]] = {}
     for monitor_id, rid, started_at in (query if ids is None else query.where(runs.monitor_id.in_(ids))).tuples():
-        found[monitor_id] = (*found.get(monitor_id, ()), Run(rid, started_at))
-    return found
+        by_monitor[monitor_id] = (*by_monitor.get(monitor_id, ()), Run(rid, started_at))
+    return by_monitor
 
 
 def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -> Iterator[FleetMonitor]:
@@ -127,18 +127,18 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
         .where(monitors.removed_at.is_null() & which)
     )
     first_state = 4 + len(MONITOR_COLUMNS)
-    first_standing = first_state + len(STATE_COLUMNS)
-    first_plan = first_standing + len(STATUS_COLUMNS)
+    first_status = first_state + len(STATE_COLUMNS)
+    first_plan = first_status + len(STATUS_COLUMNS)
     for row in query.tuples():
         id, digest, provisioned, by_hand = row[:4]
-        definition, state = row[4:first_state], row[first_state:first_standing]
+        definition, state = row[4:first_state], row[first_state:first_status]
         unreadable = False
         try:
             monitor = monitor_of(definition, bool(by_hand))
             check_ticks(monitor)
-            current, heartbeats = current_status_of(*row[first_standing:first_plan]), state_of(state, runs.get(id, ()))
+            current, heartbeats = current_status_of(*row[first_status:first_plan]), state_of(state, runs.get(id, ()))
         except UNREADABLE as error:
-            # The others must not suffer, and its sender must not be sent away: it is kept, and never evaluated.
+            # The other monitors must work, and its sender must be answered: it is kept, and never evaluated.
             log.error("the monitor %s cannot be read from the database and is set aside: %s", definition[0], error)
             monitor = Monitor(tag=str(definition[0]), paused=True)
             current, heartbeats = CurrentStatus(Status.PAUSED, Reason.PAUSED, 0), NO_HEARTBEATS

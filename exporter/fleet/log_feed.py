@@ -3,7 +3,7 @@
 Numbers are handed out before rows become visible: while one process commits number 7, another may still be about to
 commit number 5. But one process commits in the order of its numbers, so each is followed by the last number seen of
 it. Rows older than a mark are left out, which is the newest number as of so long ago that whatever was under way then
-is there by now, or never will be (`Database.settles`, and `LONGEST` sees to it).
+is there by now, or never will be (`Database.settles`, and `MAX_TRANSACTION_SECONDS` sees to it).
 """
 
 from collections import deque
@@ -25,7 +25,7 @@ class LogFeed:
     """
 
     def __init__(self, database: Database, log: str, replica: str) -> None:
-        """`log` is `heartbeats` or `transitions`; `replica` is our own name."""
+        """`log` is `heartbeats` or `transitions`; `replica` is this process's name."""
         self._log = getattr(database.tables, log)
         self._replica = replica
         self._settles = database.settles
@@ -44,9 +44,9 @@ class LogFeed:
         self._seen = self._last_numbers()
 
     def fresh(self, now: int) -> set[int]:
-        """The monitors of new rows that are not ours. `now` is by the steady clock."""
+        """The monitors of new rows of other processes. `now` is by the steady clock."""
         newest, last = self._newest(), {}
-        found: set[int] = set()
+        monitor_ids: set[int] = set()
         if newest > self._floor:
             last = self._last_numbers()
             log, floor = self._log, self._floor
@@ -57,9 +57,9 @@ class LogFeed:
             ]
             if ranges:
                 query = log.select(log.monitor_id).distinct().where((log.id > floor) & reduce(or_, ranges))
-                found.update(row[0] for row in query.tuples())
+                monitor_ids.update(row[0] for row in query.tuples())
         self._found = now, newest, last
-        return found
+        return monitor_ids
 
     def keep(self) -> None:
         """What the last call of `fresh` found is dealt with."""

@@ -30,7 +30,7 @@ def load_histories(database: Database, which: Any) -> Mapping[int, StatusHistory
     changes: defaultdict[int, list[StatusChange]] = defaultdict(list)
     for monitor_id, at, status in query.tuples():
         changes[monitor_id].append(StatusChange(at, Status(status)))
-    return {monitor_id: past(found) for monitor_id, found in changes.items()}
+    return {monitor_id: past(steps) for monitor_id, steps in changes.items()}
 
 
 def load_histories_of(database: Database, monitor_ids: Sequence[int]) -> Mapping[int, StatusHistory]:

@@ -43,7 +43,7 @@ class Waiters:
     def wait_for(self, pending: Pending) -> asyncio.Future[bool]:
         """Resolves to whether the heartbeat was committed; False at the latest after PATIENCE."""
         future: asyncio.Future[bool] = self._loop.create_future()
-        pending.context = future
+        pending.waiter = future
         self._order.append((self._clock.monotonic() + PATIENCE, pending))
         return future
 
@@ -57,19 +57,25 @@ class Waiters:
     @staticmethod
     def _resolve(batch: Sequence[Pending]) -> None:
         for pending in batch:
-            if not pending.context.done():
-                pending.context.set_result(pending.error is None)
+            waiter = pending.waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(pending.error is None)
 
     def _sweep(self) -> None:
         # One timer for all requests: a timeout of its own for each would cost a third of the hot path. It is set again
         # first: an error here must not be the end of all patience.
         self._timer = self._loop.call_later(_SWEEP, self._sweep)
         now = self._clock.monotonic()
-        while self._order and (self._order[0][0] <= now or self._order[0][1].context.done()):
-            pending = self._order.popleft()[1]
-            if not pending.context.done():
+        while self._order:
+            until, pending = self._order[0]
+            waiter = pending.waiter
+            waits = waiter is not None and not waiter.done()
+            if waits and until > now:
+                break
+            self._order.popleft()
+            if waiter is not None and waits:
                 pending.abandoned = True
-                pending.context.set_result(False)
+                waiter.set_result(False)
 
 
 class HttpRequest:

@@ -126,7 +126,7 @@ class Dispatcher:
         for name in sorted(strangers):
             for notification in self._notifications.expired(name, unhurried):
                 text = "the configuration no longer has this notifier"
-                self._deliveries.give_up(notification.id, now, Failure.REMOVED.value, text, self._lease.check)
+                self._deliveries.give_up(notification.id, now, Failure.REMOVED.value, text)
                 self._telemetry.notification_failed(name, Failure.REMOVED.value)
                 self._events.record(
                     LogEvent.NOTIFICATION_GIVEN_UP,

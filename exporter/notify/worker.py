@@ -148,13 +148,13 @@ class DeliveryWorker:
             self._changed = False
             return
         now = self._clock.now()
-        hold = self._deliveries.holds.current(now).get(self.name)
+        hold = self._deliveries.current_hold(self.name, now)
         if hold is not None:
             self._not_before = max(self._not_before, self._clock.monotonic() + hold.left(now))
 
     def _attempt(self, notification: Notification) -> None:
         self._thread.progress()
-        contents = self._deliveries.seal(notification.id, self._lease.check)
+        contents = self._deliveries.seal(notification.id)
         if contents is None:
             return  # everything in it was over before its turn came
         message: Message | None = None
@@ -188,14 +188,14 @@ class DeliveryWorker:
             )
 
     def _lift_hold(self) -> None:
-        self._deliveries.holds.lift(self.name, self._lease.check)
+        self._deliveries.lift_hold(self.name)
         self._not_before = 0
 
     def _note(self) -> None:
         """Notes what was delivered; a database that is away is asked again, and the message is not sent again."""
         if self._taken is not None:
             id, alert_ids, at = self._taken
-            self._deliveries.delivered(id, alert_ids, at, self._lease.check)
+            self._deliveries.delivered(id, alert_ids, at)
             self._taken = None
 
     def _failed(self, notification: Notification, message: Message | None, error: DeliveryFailed) -> None:
@@ -207,7 +207,7 @@ class DeliveryWorker:
             log.warning(
                 "notifier %s is held for %s, as its receiver asked: %s", self.name, humanize_duration(wait), error
             )
-        ended = (error.failure.value, str(error), self._lease.check, hold)
+        ended = (error.failure.value, str(error), hold)
         if not error.retry or self._unhurried.now() >= notification.expires_at:
             self._deliveries.give_up(notification.id, now, *ended)
             event = LogEvent.NOTIFICATION_GIVEN_UP

@@ -27,7 +27,7 @@ class Changes:
     """In the order of receipt."""
 
     def fold(self, fleet: Fleet) -> bool:
-        """Applies them to the monitors of the fleet; whether the evaluator has to look at any now."""
+        """Updates the fleet; returns whether the evaluator has to be woken."""
         loud = [
             id
             for id, delta in self.deltas.items()
@@ -44,8 +44,8 @@ class Changes:
                 ]
             )
         for id, delta in self.deltas.items():
-            one = self.watched[id]
-            one.state = merge(one.state, delta)
+            monitor = self.watched[id]
+            monitor.state = merge(monitor.state, delta)
         for id, state in self.replayed.items():
             self.watched[id].state = state
         return bool(loud)
@@ -116,7 +116,7 @@ def gathered(batch: Sequence[Pending]) -> tuple[dict[int, FleetMonitor], dict[in
 
 
 def unwritten(batch: Sequence[Pending]) -> Changes:
-    """What a group leaves behind, worked out from memory alone."""
+    """The changes of a group, computed from memory alone."""
     watched, beats = gathered(sorted(batch, key=_moment))
     deltas: dict[int, HeartbeatState] = {}
     replayed: dict[int, HeartbeatState] = {}

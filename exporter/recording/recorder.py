@@ -1,9 +1,9 @@
 """The recorder: ONE thread that commits heartbeats in groups, and only then lets them be acknowledged.
 
-Requests put heartbeats in; the thread takes all that wait, commits them in one transaction, and hands them back
-settled. While it waits for the disk, the next group gathers. That is what makes an fsync per acknowledgement cheap.
+Requests queue heartbeats; the thread commits all that wait in one transaction, and hands them back. While it waits for
+the disk, the next group gathers. That is what makes an fsync per acknowledgement cheap.
 
-With a spool, what the database does not take goes there instead.
+With a spool, heartbeats that the database does not take go there instead.
 """
 
 import logging
@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from exporter.core.errors import StorageConflict, StorageUnavailable
-from exporter.core.fleet import Fleet
+from exporter.core.fleet import Fleet, Writer
 from exporter.core.repeats import Repeats
 from exporter.core.telemetry import Telemetry
 from exporter.core.threads import SupervisedThread, Threads
 from exporter.fleet.loader import load
 from exporter.recording.group import Changes, GroupCommit
 from exporter.recording.statements import Pending
-from exporter.storage.database import LONGEST, Database
+from exporter.storage.database import MAX_TRANSACTION_SECONDS, Database
 
 if TYPE_CHECKING:
     from exporter.recording.spool.spooler import Spooler
@@ -30,15 +30,17 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH = 1000
 MAX_WAITING = 20_000
-"""Heartbeats that may wait; beyond it the sender is told to come again, before memory is."""
+"""Heartbeats that may wait for their commit; more are answered 503."""
 TRIES = 3
-"""How often a group is tried at once that another process was in the way of."""
+"""Attempts to commit a group that conflicts with another process's transaction."""
 _RETRY_PAUSE = 0.5
 """Seconds to wait when the database has refused a group, before the next is tried."""
 
 
 class Recorder:
-    """`settled` is called on the recorder's thread with a group whose fate is known."""
+    """`on_committed` is called on the recorder's thread with each group that was committed, spooled, or refused (then
+    `Pending.error` is set); `wake` when a heartbeat may have changed a status.
+    """
 
     def __init__(
         self,
@@ -46,29 +48,35 @@ class Recorder:
         fleet: Fleet,
         telemetry: Telemetry,
         replica: str,
-        settled: Callable[[Sequence[Pending]], None],
-        attention: Callable[[], None] = lambda: None,
+        on_committed: Callable[[Sequence[Pending]], None],
+        wake: Callable[[], None] = lambda: None,
         spooler: "Spooler | None" = None,
         threads: Threads | None = None,
     ) -> None:
         self._db = database
         self._fleet = fleet
         self._telemetry = telemetry
-        self._settled = settled
-        self._attention = attention
+        self._on_committed = on_committed
+        self._wake = wake
         self._queue: deque[Pending] = deque()
         self._under_way: list[Pending] = []
         """The group that is being committed or spooled."""
         self._announced = False
-        """Whether the evaluator waits for the next group to be settled."""
+        """Whether the evaluator waits for the next group."""
         self._jobs: deque[tuple[Sequence[int], threading.Event]] = deque()
         self._unread: set[int] = set()
-        """Monitors that somebody else changed and that the database would not let us read."""
+        """Monitors that another process or thread changed, and that the database did not let us read yet."""
         self._refusals = Repeats()
         self._refused = 0
-        """Heartbeats refused since the log said so last."""
+        """Heartbeats refused since the last log line about that."""
         self._thread = SupervisedThread(
-            "recorder", self._work, threads or Threads(), end=self._end, vital=True, drains=True
+            "recorder",
+            self._work,
+            threads or Threads(),
+            begin=self._begin,
+            end=self._end,
+            vital=True,
+            drains=True,
         )
         self._group = GroupCommit(database, replica)
         self._spooler = spooler
@@ -79,7 +87,7 @@ class Recorder:
         self._thread.start()
 
     def look_around(self) -> None:
-        """For the spool, every so often on another thread. Raises StorageUnavailable."""
+        """Maintains the spool; called on another thread, twice a second. Raises StorageUnavailable."""
         if self._spooler is not None:
             self._spooler.look_around()
             if self._spooler.behind:
@@ -100,12 +108,12 @@ class Recorder:
         return True
 
     def waiting(self) -> Mapping[int, int]:
-        """By monitor id, the earliest moment of receipt of its heartbeats that were received and are neither in the
-        database nor in the spool yet. May be called on any thread.
+        """By monitor id, the earliest moment of receipt of its heartbeats that are neither in the database nor in the
+        spool yet. May be called on any thread.
         """
         first: dict[int, int] = {}
         # The queue before the group: a heartbeat that moves on is in both for a moment, and never in neither.
-        queue = [one for one in self._queue.copy() if not one.abandoned]
+        queue = [pending for pending in self._queue.copy() if not pending.abandoned]
         for pending in (*queue, *self._under_way):
             if pending.error is None:
                 id, at = pending.watched.id, pending.beat.received_at
@@ -113,19 +121,20 @@ class Recorder:
         return first
 
     def announce(self) -> None:
-        """Has `attention` called when the next group is settled. May be called on any thread."""
+        """Has `wake` called after the next group. May be called on any thread."""
         self._announced = True
-        if not self._queue and not self._under_way:  # it was settled meanwhile
-            self._attend()
+        if not self._queue and not self._under_way:  # it is done meanwhile
+            self._wake_if_announced()
 
     def absences(self) -> int:
         """Grows whenever the database was away, for as long as it is and when it is back."""
         return self._db.absences
 
     def reload(self, ids: Sequence[int]) -> threading.Event:
-        """Has these monitors read anew from the database, between two groups: somebody else changed them.
+        """Has the recorder read these monitors from the database again, between two groups: another process or thread
+        changed them.
 
-        The event is set when that is done, or has failed: then it is tried again until it is done.
+        The event is set when that is done, or has failed: then the recorder tries again until it is done.
         """
         done = threading.Event()
         self._jobs.append((ids, done))
@@ -138,28 +147,32 @@ class Recorder:
         self._read_again()
         while self._queue or self._jobs or self._can_replay():
             self._thread.progress()
-            # Heartbeats first: whatever goes wrong with the rest, they are taken.
-            taken = self._take() if self._queue else 0
-            self._attend()
+            # Heartbeats first: they are recorded whatever goes wrong with the rest.
+            recorded = self._take() if self._queue else 0
+            self._wake_if_announced()
             if self._jobs:
                 ids, done = self._jobs.popleft()
                 self._serve(ids, done)
             if self._can_replay():
-                self._catch_up(2 * taken)
+                self._catch_up(2 * recorded)
         return _RETRY_PAUSE if self._unread else None
 
+    def _begin(self) -> None:
+        self._fleet.claim(Writer.RECORDER)
+
     def _end(self) -> None:
+        self._fleet.release(Writer.RECORDER)
         if self._spooler is not None:
             self._spooler.close()
         self._db.close()
 
-    def _attend(self) -> None:
+    def _wake_if_announced(self) -> None:
         if self._announced:
             self._announced = False
-            self._attention()
+            self._wake()
 
     def _take(self) -> int:
-        """How many heartbeats that were."""
+        """Records the next group; returns how many heartbeats that were."""
         batch = self._under_way = []
         while self._queue and len(batch) < MAX_BATCH:
             pending = self._queue[0]
@@ -169,23 +182,23 @@ class Recorder:
                 self._spooler.missed()
             self._queue.popleft()
         try:
-            self._settle(batch)
+            self._process(batch)
         finally:
             self._under_way = []
         return len(batch)
 
-    def _settle(self, batch: list[Pending]) -> None:
+    def _process(self, batch: list[Pending]) -> None:
         if not batch:
             return
         if self._spooler is not None and self._spooler.steps_in:
-            self._put_by(self._spooler, batch)
+            self._spool(self._spooler, batch)
             return
         started = time.perf_counter()
         try:
-            self._commit_whatever_is_in_the_way(batch)
+            self._commit_despite_conflicts(batch)
         except StorageUnavailable as error:
             if self._spooler is not None:
-                self._put_by(self._spooler, batch, tried=True)
+                self._spool(self._spooler, batch, tried=True)
             else:
                 self._refuse(batch, error)
                 self._thread.pause(_RETRY_PAUSE)
@@ -193,14 +206,14 @@ class Recorder:
             self._thread.survived(error)
             self._split(batch)
         else:
-            self._settled(batch)
+            self._on_committed(batch)
             self._telemetry.batch_committed(len(batch), time.perf_counter() - started)
             self._refusals.over()
             self._read_again()
 
     def _split(self, batch: Sequence[Pending]) -> None:
         """A group that cannot be written, although the database is there, holds something that cannot. It is halved
-        until that is found, so that one heartbeat costs none of the others; its sender is answered 503.
+        until that heartbeat is alone, so that it costs none of the others; its sender is answered 503.
         """
         if len(batch) == 1:
             self._refuse(batch, StorageUnavailable("this heartbeat cannot be written"))
@@ -209,45 +222,45 @@ class Recorder:
         for half in (batch[:middle], batch[middle:]):
             self._thread.progress()
             try:
-                self._commit_whatever_is_in_the_way(half)
+                self._commit_despite_conflicts(half)
             except StorageUnavailable as error:
                 self._refuse(half, error)
             except Exception as error:  # noqa: BLE001 - the same as of the whole group, which was logged
                 log.debug("halving a group: %s", type(error).__name__)
                 self._split(half)
             else:
-                self._settled(half)
+                self._on_committed(half)
 
-    def _commit_whatever_is_in_the_way(self, batch: Sequence[Pending]) -> None:
+    def _commit_despite_conflicts(self, batch: Sequence[Pending]) -> None:
         for _ in range(TRIES - 1):
             try:
                 self._commit(batch)
                 return
             except StorageConflict as error:
-                log.warning("heartbeats are recorded at the next try: %s", error)
+                log.warning("recording heartbeats failed, trying again: %s", error)
         self._commit(batch)
 
     def _commit(self, batch: Sequence[Pending]) -> None:
         if self._spooler is not None:
             self._spooler.next_group()
-        with self._db.write("record heartbeats", within=LONGEST) as transaction:
+        with self._db.write("record heartbeats", within=MAX_TRANSACTION_SECONDS) as transaction:
             if self._spooler is not None:
                 self._spooler.mark(transaction)
             changes = self._group.write(transaction, batch)
             transaction.after_commit.append(lambda: self._fold(changes))
 
     def _fold(self, changes: Changes) -> None:
-        """The group is committed: whatever happens here, it must not be written a second time."""
+        """Updates the fleet after a commit. Whatever happens here, the group must not be written a second time."""
         try:
             if changes.fold(self._fleet):
-                self._attention()
+                self._wake()
         except Exception as error:  # noqa: BLE001 - logged and counted there
             self._thread.survived(error)
             self._unread.update(changes.watched)
 
-    def _put_by(self, spooler: "Spooler", batch: Sequence[Pending], tried: bool = False) -> None:
-        if tried:  # and time has passed
-            waiting = [one for one in batch if not one.abandoned]
+    def _spool(self, spooler: "Spooler", batch: Sequence[Pending], tried: bool = False) -> None:
+        if tried:  # and time has passed: some requests may have stopped waiting
+            waiting = [pending for pending in batch if not pending.abandoned]
             if len(waiting) < len(batch):
                 spooler.missed()
             batch = waiting
@@ -257,7 +270,7 @@ class Recorder:
             self._refuse(batch, error)
         else:
             changes.fold(self._fleet)
-            self._settled(batch)
+            self._on_committed(batch)
 
     def _refuse(self, batch: Sequence[Pending], error: StorageUnavailable) -> None:
         self._refused += len(batch)
@@ -266,7 +279,7 @@ class Recorder:
             self._refused = 0
         for pending in batch:
             pending.error = error
-        self._settled(batch)
+        self._on_committed(batch)
 
     def _can_replay(self) -> bool:
         return self._spooler is not None and self._spooler.can_replay
@@ -276,7 +289,7 @@ class Recorder:
         self._unread |= self._spooler.catch_up(heartbeats)
         if not self._spooler.behind:
             self._read_again()
-            self._attention()
+            self._wake()
 
     def _serve(self, ids: Sequence[int], done: threading.Event) -> None:
         try:
@@ -292,13 +305,13 @@ class Recorder:
             self._unread.update(ids)
             return
         try:
-            # Under the writer's lock, so that no commit of ours falls between reading and putting.
+            # Under the writer's lock, so that no commit of this process falls between reading and updating.
             with self._db.write("reload monitors"):
-                found = load(self._db, ids)
-                self._fleet.update(found, removed=set(ids) - {one.id for one in found})
+                present = load(self._db, ids)
+                self._fleet.update(present, removed=set(ids) - {watched.id for watched in present})
         except StorageUnavailable as error:
             self._unread.update(ids)
-            log.warning("changes made elsewhere not read yet: %s", error)
+            log.warning("changes made by other processes cannot be read yet: %s", error)
 
     def _read_again(self) -> None:
         if self._unread and not self._thread.stopping:

@@ -6,7 +6,7 @@ And those for the few monitors of which another process has already committed la
 from collections.abc import Container, Mapping, Sequence
 from functools import reduce
 from operator import or_
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from peewee import EXCLUDED, JOIN, Case, fn
 
@@ -19,6 +19,9 @@ from exporter.storage.database import Bulk, Database, Prepared, Transaction, par
 from exporter.storage.rows import state_of
 from exporter.storage.tables import STATE_COLUMNS, STATUS_COLUMNS
 
+if TYPE_CHECKING:
+    from asyncio import Future
+
 _NEVER_INSERTED = (Status.NO_DATA.value, "", 0, 0)
 """What a state's other columns would hold if there were no row to add to."""
 
@@ -26,23 +29,26 @@ _NEVER_INSERTED = (Status.NO_DATA.value, "", 0, 0)
 class Pending:
     """A heartbeat on its way to the disk."""
 
-    __slots__ = ("abandoned", "beat", "context", "error", "watched")
+    __slots__ = ("abandoned", "beat", "error", "waiter", "watched")
 
-    def __init__(self, watched: FleetMonitor, beat: Heartbeat, context: Any = None) -> None:
+    def __init__(self, watched: FleetMonitor, beat: Heartbeat, waiter: "Future[bool] | None" = None) -> None:
         self.watched = watched
         self.beat = beat
-        self.context = context
-        """Whatever the one who waits for it needs to find itself again."""
+        self.waiter = waiter
+        """Of the request that brought it. Belongs to the event loop: the recorder leaves it alone."""
         self.abandoned = False
-        """Set when nobody waits for it any more; it was answered 503 and is not recorded unless it is already."""
+        """Set when the request has stopped waiting: it was answered 503, and the heartbeat is not recorded unless it
+        already is.
+        """
         self.error: StorageUnavailable | None = None
+        """Why it was not recorded."""
 
 
 LOG_READ = 1000
 """Heartbeats of one monitor's log that are read to find out what its runs would be."""
 LOGS_READ = 50_000
 """Heartbeats of all logs together that one group may read: it has to commit in seconds."""
-_LEAST_READ = 50
+_MIN_READ = 50
 
 _KINDS = {kind.value: kind for kind in Kind}
 _BEAT_COLUMNS = ("monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica")
@@ -157,7 +163,7 @@ class CommitStatements:
         self, transaction: Transaction, ids: Sequence[int], open_runs: Mapping[int, tuple[Run, ...]]
     ) -> list[tuple[int, HeartbeatState, Log]]:
         """Of each of these monitors its state and what is kept of its log."""
-        most = max(_LEAST_READ, min(LOG_READ, LOGS_READ // max(1, len(ids))))
+        most = max(_MIN_READ, min(LOG_READ, LOGS_READ // max(1, len(ids))))
         states = {id: state_of(row, open_runs.get(id, ())) for id, *row in self._present.read(transaction, ids)}
         return [(id, state, self._read_log(transaction, id, state.received, most)) for id, state in states.items()]
 

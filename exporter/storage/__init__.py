@@ -1,4 +1,4 @@
-"""Tables, group commit, queries, the lease and migrations; one code for every engine."""
+"""Tables, queries, the lease and migrations; one code for every engine."""
 
 import sys
 

@@ -2,7 +2,7 @@
 
 from exporter.core.clock import SECOND, Clock
 from exporter.storage.database import Database
-from exporter.storage.repositories.blackouts import LONGEST_GAP
+from exporter.storage.repositories.blackouts import MAX_GAP
 
 LATE = 10 * SECOND
 """How far behind evaluation may be, for a moment, when thousands of monitors come due at once."""
@@ -37,7 +37,7 @@ class Attendance:
             due = next((row[0] for row in waiting.tuples()), None)
         if record_liveness is None:
             return 0
-        if now - record_liveness > LONGEST_GAP:
+        if now - record_liveness > MAX_GAP:
             return int(record_liveness)
         if lease is not None and lease and now - lease > LATE:
             return int(lease)

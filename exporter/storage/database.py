@@ -1,4 +1,4 @@
-"""One database: connections, transactions, and its errors in our words. What differs is behind `engine`."""
+"""One database: connections, transactions, and its errors as StorageUnavailable. What differs is behind `engine`."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 AWAY = 1.0
 """Seconds. A transaction that took longer waited for a database that was locked, frozen or away."""
-LONGEST = 8.0
+MAX_TRANSACTION_SECONDS = 8.0
 """Seconds that a transaction may last which writes to a log that others follow: see `fleet.log_feed`."""
 
 
@@ -100,10 +100,10 @@ class Bulk:
 
     def statement(self, rows: int) -> Prepared:
         """For exactly so many rows, a power of two."""
-        found = self._statements.get(rows)
-        if found is None:
-            found = self._statements[rows] = Prepared(self._database, self._build(rows))
-        return found
+        statement = self._statements.get(rows)
+        if statement is None:
+            statement = self._statements[rows] = Prepared(self._database, self._build(rows))
+        return statement
 
     def read(self, reader: Reader, ids: Sequence[int], others: Sequence[int] = ()) -> Iterator[Any]:
         """Rows of a query by ids, for any number of them: the last id is repeated up to a power of two. `others` are
@@ -156,11 +156,11 @@ class Database:
         self._replaced = replaced
         self._place: object = None
         """Where the first connection found the database."""
-        # Our own threads queue here instead of in SQLite's busy handler, which sleeps up to 100 ms between tries; and
-        # what one process commits becomes visible in the order of its numbers.
+        # This process's threads queue here instead of in SQLite's busy handler, which sleeps up to 100 ms between
+        # tries; and what one process commits becomes visible in the order of its numbers.
         self._one_writer = threading.Lock()
         self._in_vain = 0
-        """How often somebody at the head of that queue waited for the database, and it did not come."""
+        """How often the thread at the head of that queue waited for the database in vain."""
         self.tables = Tables(self._peewee)
         self.locks_rows: bool = self._engine.locks_rows
         """Whether writers of several processes run side by side; else one has the database to itself."""
@@ -194,13 +194,13 @@ class Database:
         return self._engine.prepared(sql), values
 
     def locking(self, query: Any) -> Any:
-        """The query, made to lock the rows that it reads until the transaction ends, where `locks_rows`. Whoever locks
-        several does so in the order of their numbers, so that no two wait for each other.
+        """The query, made to lock the rows that it reads until the transaction ends, where `locks_rows`. Several rows
+        are locked in the order of their numbers, so that no two transactions wait for each other.
         """
         return query.for_update() if self.locks_rows else query
 
     def lock(self, query: Any) -> None:
-        """Inside a transaction: locks the rows of a query that nobody prepared."""
+        """Inside a transaction: locks the rows of a query that is not prepared."""
         if self.locks_rows:
             list(query.for_update().tuples())
 
@@ -213,12 +213,12 @@ class Database:
         """One transaction, durable when the block is left without an error. If that takes more than `within` seconds,
         it is undone.
 
-        Raises StorageUnavailable, and nothing was written that anybody was told of, when the database cannot take it
+        Raises StorageUnavailable, and nothing was written that a caller may rely on, when the database cannot take it
         now; StorageConflict when another process was in the way.
         """
         before = self._in_vain
         with self._one_writer:
-            if self._in_vain != before:  # else whoever queues behind one that waits in vain waits twice as long
+            if self._in_vain != before:  # else a thread behind one that waited in vain waits twice as long
                 raise StorageUnavailable(f"{operation}: not tried after {self.trouble}")
             begun = committing = False
             started = time.monotonic()
@@ -232,7 +232,7 @@ class Database:
                             raise peewee.OperationalError(f"the transaction took more than {within:g} s")
                         committing = True
                     committing = False
-                    self._still_there()  # else the commit went to a file that nobody will ever open again
+                    self._still_there()  # else the commit went to a file that will never be opened again
                     for action in transaction.after_commit:
                         action()
                     self._works(None)
@@ -254,12 +254,12 @@ class Database:
         return isinstance(error, self._engine.refusals) or not isinstance(error, self._engine.errors)
 
     def close(self) -> None:
-        """Closes the calling thread's connection, and those that nobody uses."""
+        """Closes the calling thread's connection, and unused ones."""
         self._engine.close()
 
     @contextmanager
     def _session(self, operation: str, *, writing: bool) -> Iterator[None]:
-        """A connection, and the engine's errors in our words."""
+        """A connection, with the engine's errors as StorageUnavailable."""
         inside = self._peewee.in_transaction()  # a reading within a writing, which will see to the connection
         leave = self._engine.rest
         try:
@@ -271,7 +271,7 @@ class Database:
             leave = self._engine.discard
             if (writing or inside) and not isinstance(error, self._engine.conflicts):
                 self.absences, self._failed = self.absences + 1, True
-            raise self._told(operation, self._first(error)) from error
+            raise self._translate(operation, self._first(error)) from error
         except StorageUnavailable:
             leave = self._engine.discard
             raise
@@ -279,7 +279,7 @@ class Database:
             if not inside:
                 leave()
 
-    def _told(self, operation: str, error: BaseException) -> StorageUnavailable:
+    def _translate(self, operation: str, error: BaseException) -> StorageUnavailable:
         reason = f"{operation}: {self._engine.reason(error)}"
         self._telemetry.storage_failed(operation)
         self._works(reason)
@@ -319,7 +319,7 @@ class Database:
                 log.critical("the database lost a file: what its log held was saved into it")
 
     def _first(self, error: BaseException) -> BaseException:
-        """What went wrong first: a full disk also makes the rollback fail, which tells nobody anything."""
+        """The error that came first: a full disk also makes the rollback fail, and that error explains nothing."""
         while isinstance(error.__context__, self._engine.errors):
             error = error.__context__
         return error

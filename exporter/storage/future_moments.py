@@ -17,7 +17,7 @@ ROWS = 20_000
 """Rows of a log looked at in one transaction."""
 ENOUGH = 5
 """So many pieces of a log without any such row, from its newest on, and the rest has none either."""
-LONGEST_PAUSE = HOUR
+MAX_PAUSE = HOUR
 """No message waits for longer between two attempts."""
 _RECEIVED = ("last_received_at", "last_success_at", "last_failure_at", "last_start_at")
 _STATE = (*_RECEIVED, "status_since", "evaluated_at")
@@ -117,7 +117,7 @@ class FutureMoments:
         # Who began to wait while the clock was ahead has all its time yet.
         begun_ahead = (messages.state == PENDING) & (messages.created_at > now)
         messages.update(**{"expires_at": messages.expires_at - by}).where(begun_ahead).execute()
-        too_far = (messages.state == PENDING) & (messages.next_attempt_at > now + LONGEST_PAUSE)
+        too_far = (messages.state == PENDING) & (messages.next_attempt_at > now + MAX_PAUSE)
         messages.update(**{"next_attempt_at": now}).where(too_far).execute()
         progress = tables.alert_progress
         ahead = {"next_at": progress.next_at - (progress.at - now), "at": now}

@@ -39,12 +39,12 @@ def _runner(database: Database) -> Runner:
 
 
 def _missing(runner: Runner) -> list[str]:
-    known = [migration.name for migration in runner.migrations()]
+    names = [migration.name for migration in runner.migrations()]
     applied = set(runner.applied())
-    newer = sorted(applied - set(known))
+    newer = sorted(applied - set(names))
     if newer:
         raise SchemaTooNew(
             f"the database was written by a newer version (it has {', '.join(newer)}, this one knows up to "
-            f"{max(known)}): install that version again, or restore the backup made before the upgrade"
+            f"{max(names)}): install that version again, or restore the backup made before the upgrade"
         )
-    return [name for name in known if name not in applied]
+    return [name for name in names if name not in applied]

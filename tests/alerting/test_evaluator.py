@@ -28,7 +28,7 @@ from exporter.recording.statements import Pending
 from exporter.storage.database import Transaction
 from exporter.storage.repositories import leases
 from exporter.storage.repositories.leases import LeaseLost
-from exporter.storage.repositories.outbox import MOST_ALERTS
+from exporter.storage.repositories.outbox import MAX_ALERTS
 from exporter.storage.repositories.pruning import Pruner
 from tests.conftest import START, ManualClock
 from tests.support.receivers import Receiver
@@ -340,7 +340,7 @@ def test_a_dead_switch_is_one_message(replica: Replica) -> None:
 
 def test_more_alerts_than_a_message_holds_make_another(replica: Replica) -> None:
     replica.watch(DOWN)
-    count = MOST_ALERTS + 5
+    count = MAX_ALERTS + 5
     replica.monitors.provision((_monitor(f"job{number}"), b"d" * 32) for number in range(count))
     replica.refresh()
     beats = [Pending(watched, _beat(replica, Kind.FAILURE)) for watched in replica.fleet]
@@ -348,7 +348,7 @@ def test_more_alerts_than_a_message_holds_make_another(replica: Replica) -> None
     replica.evaluator.evaluate_due()
     ops = Scripted()
     replica.channel(ops).work()
-    assert [len(message.alerts) for message in ops.got] == [MOST_ALERTS, 5]
+    assert [len(message.alerts) for message in ops.got] == [MAX_ALERTS, 5]
 
 
 def test_what_begins_after_the_first_attempt_is_another_message(replica: Replica) -> None:
@@ -701,11 +701,11 @@ def test_an_acknowledgement_just_before_a_reminder_stops_it(replica: Replica, ot
     replica.clock.advance(HOUR)
     writing = replica.db.write
 
-    def at_last(operation: str) -> AbstractContextManager[Transaction]:
+    def at_last(operation: str, within: float | None = None) -> AbstractContextManager[Transaction]:
         """Somebody else's transaction goes first."""
         if operation == "repeat alerts" and replica.incidents.find(incident.id).acknowledged_at is None:
             other.incidents.acknowledge(incident.id, "ada")
-        return writing(operation)
+        return writing(operation, within)
 
     replica.db.write = at_last  # type: ignore[method-assign,assignment]
     replica.evaluator.evaluate_due()

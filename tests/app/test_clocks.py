@@ -12,7 +12,7 @@ from exporter.core.clock import DAY, HOUR, MINUTE, SECOND, ReceiptClock
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.spans import Span
 from exporter.core.telemetry import Silent
-from exporter.core.trusted_clock import CATCHING_UP, LONGEST_DOUBT, TrustedClock
+from exporter.core.trusted_clock import CATCHING_UP, MAX_DOUBT, TrustedClock
 from exporter.evaluation.evaluator import Evaluator, HeldBack
 from exporter.recording.statements import Pending
 from exporter.storage.pruning_clock import PruningClock
@@ -162,7 +162,7 @@ def test_a_step_forward_that_is_believed_counts_for_no_monitor(
     clock.step(5 * HOUR)
     one.live(SECOND)
     if not synchronised:
-        one.live(LONGEST_DOUBT, 4 * SECOND)
+        one.live(MAX_DOUBT, 4 * SECOND)
     assert one.clock.now() == clock.now()
     lived = clock.now() - START - 5 * HOUR
     assert one.status("slow") == ("UP", "on_time")
@@ -333,7 +333,7 @@ def test_a_start_with_the_right_clock_does_not_wait_for_ever(
     clock.step(-5 * HOUR)
     one.start()
     assert one.presence.waits() is not synchronised
-    one.live(SECOND if synchronised else LONGEST_DOUBT, 4 * SECOND)
+    one.live(SECOND if synchronised else MAX_DOUBT, 4 * SECOND)
     assert not one.presence.waits()
     assert one.latest() <= clock.now()
     one.live(11 * MINUTE, 4 * SECOND)

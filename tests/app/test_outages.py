@@ -18,7 +18,7 @@ from exporter.core.telemetry import Silent
 from exporter.evaluation.evaluator import Evaluator
 from exporter.fleet.calendars import FleetExclusions
 from exporter.storage.database import Database
-from exporter.storage.repositories.blackouts import AHEAD, COURTESY, EVERY, LONGEST_GAP, Blackouts
+from exporter.storage.repositories.blackouts import AHEAD, COURTESY, EVERY, MAX_GAP, Blackouts
 from exporter.storage.repositories.leases import Lease
 from exporter.storage.repositories.maintenances import Maintenances
 from exporter.storage.repositories.pruning import Pruner
@@ -130,7 +130,7 @@ def test_whoever_is_there_leaves_no_gap(one: Living, clock: ManualClock) -> None
     assert clock.now() - stamp < EVERY
 
 
-@pytest.mark.parametrize(("gap", "found"), [(LONGEST_GAP, False), (LONGEST_GAP + 1, True), (38 * MINUTE, True)])
+@pytest.mark.parametrize(("gap", "found"), [(MAX_GAP, False), (MAX_GAP + 1, True), (38 * MINUTE, True)])
 def test_a_gap_between_two_processes(one: Living, clock: ManualClock, gap: int, found: bool) -> None:
     one.start()
     clock.advance(1500)

@@ -49,7 +49,7 @@ class Running:
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("exporter.core.threads.FIRST_PAUSE", 0.01)
-        monkeypatch.setattr("exporter.core.threads.LONGEST_PAUSE", 0.01)
+        monkeypatch.setattr("exporter.core.threads.MAX_PAUSE", 0.01)
         monkeypatch.setattr(compose, "FOLLOW_EVERY", 0.05)
         monkeypatch.setattr(compose, "PRUNE_EVERY", 0.05)
         self.killed: list[tuple[int, int]] = []

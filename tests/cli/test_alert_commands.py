@@ -22,6 +22,7 @@ from exporter.storage.database import Database
 from exporter.storage.repositories.alerts import Alerts, NewAlert
 from exporter.storage.repositories.deliveries import Deliveries
 from exporter.storage.repositories.incidents import Incidents, NewIncident
+from exporter.storage.repositories.leases import Lease
 from exporter.storage.repositories.notifications import ALARM, RECOVERY, Notifications
 from exporter.storage.repositories.outbox import DeliveryPolicy, Outbox, OutboxItem
 from exporter.storage.schema import migrate
@@ -39,7 +40,9 @@ class Scene:
         self.db = Database(self.url)
         migrate(self.db)
         self.alerts, self.outbox = Alerts(self.db), Outbox(self.db)
-        self.deliveries, self.notifications = Deliveries(self.db), Notifications(self.db)
+        lease = Lease(self.db, SystemClock(), "evaluation", "test")
+        lease.hold()
+        self.deliveries, self.notifications = Deliveries(self.db, lease), Notifications(self.db)
         self.incidents = Incidents(self.db, SystemClock())
         self.now = SystemClock().now()
 
@@ -75,8 +78,8 @@ class Scene:
     def fail(self, notifier: str = "ops", error: str = "hooks.example.org answered 404: no_team") -> int:
         found = self.deliveries.due(notifier, FAR)
         assert found is not None
-        self.deliveries.seal(found.id, lambda: None)
-        self.deliveries.give_up(found.id, self.now, "rejected", error, lambda: None)
+        self.deliveries.seal(found.id)
+        self.deliveries.give_up(found.id, self.now, "rejected", error)
         return found.id
 
     def __call__(self, *arguments: str) -> Result:
@@ -181,7 +184,7 @@ def test_a_hold_is_shown(scene: Scene) -> None:
     assert one is not None
     now = SystemClock().now()
     hold = Hold("ops", now, now + 15 * MINUTE, "hooks.example.org answered 429")
-    scene.deliveries.try_again(one.id, now, "rate_limited", hold.error, lambda: None, hold)
+    scene.deliveries.try_again(one.id, now, "rate_limited", hold.error, hold)
     first, listed = scene("notification", "list").stdout.splitlines()
     assert re.fullmatch(
         r"ops is held for 1[45] min: the receiver asked for it: hooks\.example\.org answered 429", first
@@ -276,10 +279,8 @@ def test_the_next_attempt_is_told(scene: Scene) -> None:
     scene.begin(1)
     found = scene.deliveries.due("ops", FAR)
     assert found is not None
-    scene.deliveries.seal(found.id, lambda: None)
-    scene.deliveries.try_again(
-        found.id, scene.now + 5 * MINUTE + 30_000, "timeout", "ops did not answer in time", lambda: None
-    )
+    scene.deliveries.seal(found.id)
+    scene.deliveries.try_again(found.id, scene.now + 5 * MINUTE + 30_000, "timeout", "ops did not answer in time")
     assert "1 attempt, next in 5 min: ops did not answer in time" in scene("notification", "list").output
 
 

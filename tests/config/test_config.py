@@ -16,11 +16,12 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from exporter.config.alert_models import NotifierOptions
-from exporter.config.load import ALERT_ALIASES, ALIASES, FILES, MODELS, load_config
+from exporter.config.load import ALERT_ALIASES, ALIASES, FILES, MODELS, STORAGE_ALIASES, load_config
 from exporter.config.models import ConfigFile
 from exporter.config.schema import json_schema
 from exporter.config.settings import Secret, Settings
 from exporter.config.strength import warnings_of
+from exporter.core.clock import DAY
 from exporter.core.errors import ConfigError
 from exporter.core.monitor import Monitor
 from exporter.notify.notifiers import OptionModels
@@ -355,6 +356,21 @@ def test_the_schema_accepts_what_loads_and_refuses_unknown_keys() -> None:
             jsonschema.validate(bad, schema)
 
 
+def test_earlier_names_of_settings_are_accepted(tmp_path: Path) -> None:
+    now, before = (
+        load_config(write(tmp_path, f"storage: {{{text}}}"), {}).settings.storage
+        for text in ("heartbeat_log_size: 7, history_retention: 3d", "heartbeats_kept: 7, transitions_kept: 3d")
+    )
+    assert (now.heartbeat_log_size, now.history_retention) == (7, 3 * DAY)
+    assert before == now
+    (problem,) = problems(write(tmp_path, "storage: {heartbeats_kept: 0}"))
+    assert problem.path == "storage.heartbeats_kept"
+    (problem,) = problems(write(tmp_path, "storage: {heartbeats_kept: 7, heartbeat_log_size: 7}"))
+    assert "another name of heartbeat_log_size" in problem.message
+    (problem,) = problems(write(tmp_path, "storage: {heartbeat_kept: 7}"))
+    assert "did you mean heartbeats_kept?" in problem.message
+
+
 def test_every_setting_is_documented() -> None:
     docs = (ROOT / "docs" / "configuration.md").read_text()
     for path, model in {**MODELS, ("notifiers",): NotifierOptions}.items():
@@ -367,7 +383,7 @@ def test_every_setting_is_documented() -> None:
         for name in names:
             assert re.search(rf"`{name}` †", docs), (path, name)
     assert "`secret` †" in docs
-    for alias in (*ALIASES, *ALERT_ALIASES):
+    for alias in (*ALIASES, *ALERT_ALIASES, *STORAGE_ALIASES):
         assert f"`{alias}`" in docs
 
 

@@ -155,7 +155,7 @@ def test_a_clock_that_steps_back_gains_nothing() -> None:
     progress, _ = advance(rule, None, [seen(100, Status.DOWN)], 105)
     progress, changes = advance(rule, progress, [], 50)
     assert progress is not None
-    assert progress.gained == 5
+    assert progress.elapsed == 5
     assert changes == []
     assert steps(advance(rule, progress, [], 55)[1]) == [(AlertState.TRIGGERED, 55)]
 

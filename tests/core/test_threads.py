@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from exporter.core.clock import MINUTE, SECOND
-from exporter.core.repeats import LONGEST_INTERVAL, Repeats
+from exporter.core.repeats import MAX_INTERVAL, Repeats
 from exporter.core.telemetry import Silent
 from exporter.core.threads import FAILING_AFTER, SupervisedThread, Threads
 from tests.conftest import ManualClock
@@ -40,7 +40,7 @@ class World:
 @pytest.fixture
 def world(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr("exporter.core.threads.FIRST_PAUSE", 0.001)
-    monkeypatch.setattr("exporter.core.threads.LONGEST_PAUSE", 0.002)
+    monkeypatch.setattr("exporter.core.threads.MAX_PAUSE", 0.002)
     world = World(clock)
     yield world
     for thread in world.made:
@@ -175,4 +175,4 @@ def test_a_message_repeats_at_growing_intervals(clock: ManualClock) -> None:
     assert not repeats.is_due("something else")
     repeats.over()
     assert repeats.is_due("something else")
-    assert LONGEST_INTERVAL == 10 * MINUTE
+    assert MAX_INTERVAL == 10 * MINUTE

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from exporter.core.clock import DAY, HOUR, SECOND
 from exporter.core.trusted_clock import (
     CATCHING_UP,
-    LONGEST_DOUBT,
+    MAX_DOUBT,
     NOTABLE,
     Step,
     TrustedClock,
@@ -91,7 +91,7 @@ def test_a_process_that_is_paused_between_two_looks_sees_no_step() -> None:
 @given(st.integers(-400 * DAY, 400 * DAY), MILLISECONDS, KERNEL, st.booleans())
 def test_every_step_is_believed_in_the_end(by: int, lasts: int, synchronised: bool | None, was_behind: bool) -> None:
     verdict = judge_step(Step(by, lasts), synchronised, was_behind)
-    held = by >= 0 and not was_behind and not synchronised and lasts < LONGEST_DOUBT
+    held = by >= 0 and not was_behind and not synchronised and lasts < MAX_DOUBT
     assert verdict is (Verdict.HOLD if held else Verdict.BELIEVE)
 
 
@@ -102,7 +102,7 @@ def test_who_waits_is_behind_and_waits_for_ten_minutes_at_most(
     if must_wait(now, stamp, 10 * SECOND, waited, synchronised):
         assert stamp is not None
         assert stamp > now
-        assert waited < LONGEST_DOUBT
+        assert waited < MAX_DOUBT
         assert synchronised is not True
 
 

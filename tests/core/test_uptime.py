@@ -11,7 +11,7 @@ from exporter.core.spans import Span, covering, merged
 from exporter.core.status import Status
 from exporter.core.uptime import (
     ALWAYS_UP,
-    LONGEST,
+    MAX_WINDOW,
     NEVER_COUNTED,
     NOTHING_HAPPENED,
     WINDOWS,
@@ -68,7 +68,7 @@ def test_what_is_kept_is_enough_for_every_later_moment(
     if kept:
         assert uptime(kept, status, later, blackouts) == uptime(tuple(changes), status, later, blackouts)
     else:
-        assert {one.status for one in changes if one.at > changes[-1].at - LONGEST} <= {*Status} - {Status.DOWN}
+        assert {one.status for one in changes if one.at > changes[-1].at - MAX_WINDOW} <= {*Status} - {Status.DOWN}
         exact = uptime(tuple(changes), status, later, ())
         # Who was always up is so in every window in which any time counts.
         assert set(exact) <= {1.0, None}
@@ -97,9 +97,9 @@ def test_most_monitors_need_no_memory(statuses: list[Status], kept: int) -> None
 
 
 def test_what_is_older_than_any_window_is_left_out_but_for_the_status_at_its_beginning() -> None:
-    old = [StatusChange(NOW - LONGEST - days * DAY, status) for days, status in ((9, Status.DOWN), (5, Status.UP))]
+    old = [StatusChange(NOW - MAX_WINDOW - days * DAY, status) for days, status in ((9, Status.DOWN), (5, Status.UP))]
     assert past([*old, StatusChange(NOW, Status.DOWN)]) == (old[1], StatusChange(NOW, Status.DOWN))
-    assert past([*old, StatusChange(NOW - LONGEST + 1, Status.DEGRADED), StatusChange(NOW, Status.UP)]) == ()
+    assert past([*old, StatusChange(NOW - MAX_WINDOW + 1, Status.DEGRADED), StatusChange(NOW, Status.UP)]) == ()
 
 
 def test_by_hand() -> None:

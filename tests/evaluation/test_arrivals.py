@@ -11,7 +11,7 @@ from exporter.core.alert_rule import AlertRule
 from exporter.core.clock import MINUTE, SECOND
 from exporter.core.errors import StorageConflict, StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, Kind
-from exporter.evaluation.evaluator import GRACE, LONGEST_GRACE, LONGEST_WAIT_TO_WRITE, HeldBack
+from exporter.evaluation.gate import GRACE, MAX_GRACE, MAX_WAIT_TO_WRITE, HeldBack
 from exporter.recording.statements import Pending
 from exporter.storage import database as database_module
 from tests.conftest import START, ManualClock
@@ -116,14 +116,14 @@ def test_one_that_is_queued_between_judgement_and_writing(
     job: Replica, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock.wall = DOWN_AT + 1
-    settle = job.evaluations.settle
+    save = job.evaluator._save
 
-    def delayed(*arguments: Any) -> object:
+    def delayed(*arguments: Any) -> None:
         if not job.recorder._queue:
             queue(job, "job", at=DOWN_AT - 1)
-        return settle(*arguments)
+        save(*arguments)
 
-    monkeypatch.setattr(job.evaluations, "settle", delayed)
+    monkeypatch.setattr(job.evaluator, "_save", delayed)
     job.evaluator.evaluate_due()
     assert statuses(job, "job") == ["NO_DATA", "UP"]
     assert job.past("other")[-1] == ("DOWN", DOWN_AT)
@@ -149,7 +149,7 @@ def test_no_alert_comes_due_beyond_the_first_that_waits(job: Replica, clock: Man
 
 def test_the_evaluator_waits_for_the_commit_and_is_woken_by_it(job: Replica, clock: ManualClock) -> None:
     woken = threading.Event()
-    job.recorder._attention = woken.set
+    job.recorder._wake = woken.set
     clock.wall = DOWN_AT - 1
     queue(job, "job")
     clock.advance(2)
@@ -210,7 +210,7 @@ def test_others_commit_first_when_the_database_is_back(
 
 def test_a_database_that_is_slow_for_ever_is_evaluated(job: Replica, noticing: Noticing, clock: ManualClock) -> None:
     clock.wall = DOWN_AT
-    for _ in range(LONGEST_GRACE // 500):
+    for _ in range(MAX_GRACE // 500):
         noticing.times_away += 1
         with pytest.raises(HeldBack):
             job.evaluator.evaluate_due()
@@ -230,7 +230,7 @@ def test_an_evaluation_that_waited_to_write_is_made_again(
     def waits(operation: str, within: float | None = None) -> Iterator[Any]:
         with write(operation, within) as transaction:
             if operation == "record evaluations":
-                clock.advance(LONGEST_WAIT_TO_WRITE + 1)
+                clock.advance(MAX_WAIT_TO_WRITE + 1)
             yield transaction
 
     with monkeypatch.context() as patched:

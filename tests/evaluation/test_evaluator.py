@@ -172,7 +172,7 @@ def test_a_dead_holder_is_succeeded_and_fenced_out(replica: Replica, other: Repl
     replica.beat("job")
     due = replica.evaluations.due(clock.now(), 10)
     with pytest.raises(LeaseLost):
-        replica.evaluator._judge(due, clock.now())
+        replica.evaluator._evaluate(due, clock.now())
     assert replica.past("job") == [("NO_DATA", START)]
     assert not replica.lease.hold()
     other.evaluator.evaluate_due()
@@ -196,15 +196,15 @@ def test_a_heartbeat_between_judgement_and_writing_wins(replica: Replica, clock:
     replica.evaluator.evaluate_due()
     clock.advance(11 * MINUTE)
     due = replica.evaluations.due(clock.now(), 10)
-    settle = replica.evaluations.settle
+    save = replica.evaluator._save
 
-    def beaten(*arguments: Any) -> object:
+    def beaten(*arguments: Any) -> None:
         replica.beat("job")
-        return settle(*arguments)
+        save(*arguments)
 
-    replica.evaluations.settle = beaten  # type: ignore[assignment, method-assign]
-    replica.evaluator._judge(due, clock.now())
-    replica.evaluations.settle = settle  # type: ignore[method-assign]
+    replica.evaluator._save = beaten  # type: ignore[method-assign]
+    replica.evaluator._evaluate(due, clock.now())
+    replica.evaluator._save = save  # type: ignore[method-assign]
     assert replica.status("job") == ("UP", "on_time")
     replica.evaluator.evaluate_due()
     assert replica.status("job") == ("UP", "on_time")

@@ -298,7 +298,7 @@ def test_a_run_that_began_before_the_log_is_not_forgotten_by_its_judgement(both:
     both.evaluate()
     for second in range(2, 40):
         both.commit(both.one, [beat(Kind.LOG, second)])
-    Pruner(both.one.db, both.clock).prune(heartbeats_kept=5, transitions_kept=MINUTE)
+    Pruner(both.one.db, both.clock).prune(heartbeat_log_size=5, history_retention=MINUTE)
     both.commit(both.one, [beat(Kind.SUCCESS, 50, "other")])
     both.commit(both.one, [beat(Kind.FAILURE, 55, "another")])
     both.commit(both.one, [beat(Kind.SUCCESS, 58, "another")])

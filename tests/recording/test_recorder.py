@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.core.errors import SchemaTooNew, StorageUnavailable
-from exporter.core.fleet import Fleet
+from exporter.core.fleet import Fleet, WrongThread
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, Kind, Run, apply
 from exporter.core.monitor import Monitor
 from exporter.core.order import in_order
+from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Silent
+from exporter.core.timeline import CurrentStatus
 from exporter.fleet.loader import load
 from exporter.recording.recorder import MAX_WAITING, Recorder
 from exporter.recording.statements import Pending
@@ -167,7 +169,7 @@ def test_a_refused_group_is_settled_with_its_error(tmp_path: Path, clock: Manual
     fleet, settled = Fleet(), []
     donor = Replica(f"sqlite:///{tmp_path}/donor.db", clock)
     donor.add("job")
-    recorder = Recorder(database, fleet, Silent(), "one", settled=settled.extend)
+    recorder = Recorder(database, fleet, Silent(), "one", on_committed=settled.extend)
     recorder.start()
     donor.db.close()
     watched = donor.fleet.get("job")
@@ -189,7 +191,7 @@ def test_the_log_keeps_the_newest(replica: Replica, clock: ManualClock) -> None:
     for _ in range(30):
         replica.beat("busy", *[Kind.SUCCESS] * 50)
         clock.advance(1000)
-    assert pruner.prune(heartbeats_kept=100, transitions_kept=1_000_000_000) == 1400
+    assert pruner.prune(heartbeat_log_size=100, history_retention=1_000_000_000) == 1400
     busy, idle = replica.fleet.get("busy"), replica.fleet.get("idle")
     assert busy is not None
     assert idle is not None
@@ -314,3 +316,30 @@ def test_provisioning(replica: Replica) -> None:
     monitors.add(Monitor(tag="mine"), b"4" * 32)
     assert monitors.provision([(Monitor(tag="mine"), b"5" * 32)]) == (0, 1, 1)
     assert [(one.monitor.tag, one.provisioned) for one in load(replica.db)] == [("mine", True)]
+
+
+def test_while_they_run_only_the_recorder_and_the_evaluator_write_to_the_fleet(replica: Replica) -> None:
+    replica.add("job")
+    watched = replica.fleet.get("job")
+    assert watched is not None
+    replica.recorder.start()
+    replica.evaluator.start()
+    try:
+        assert replica.recorder.reload([watched.id]).wait(DEADLINE)
+        assert replica.recorder.record(Pending(watched, Heartbeat(Kind.SUCCESS, START)))
+        until = time.monotonic() + DEADLINE
+        while watched.state.received == 0 or watched.current.status is not Status.UP:
+            assert time.monotonic() < until
+            replica.evaluator.wake()
+            time.sleep(0.01)
+        with pytest.raises(WrongThread):
+            watched.state = NO_HEARTBEATS
+        with pytest.raises(WrongThread):
+            watched.current = CurrentStatus(Status.DOWN, Reason.MISSED, START)
+        with pytest.raises(WrongThread):
+            replica.refresh()
+    finally:
+        replica.evaluator.stop()
+        replica.recorder.stop()
+    replica.refresh()
+    assert watched.current.status is Status.UP

@@ -42,7 +42,7 @@ class Spooling:
             replica.fleet,
             Silent(),
             replica.name,
-            settled=self.settled.extend,
+            on_committed=self.settled.extend,
             spooler=self.spooler,
         )
         self.evaluator = Evaluator(
@@ -197,7 +197,7 @@ def test_a_removed_monitor_is_left_out_and_the_others_are_not(
     assert spooling.replica.fleet.get("job") is None
     with spooling.replica.db.read("look"):
         assert spooling.replica.db.tables.heartbeats.select().count() == 1
-    assert "2 heartbeats in the spool are dropped: the monitor job was removed" in caplog.text
+    assert "dropping 2 heartbeats from the spool: the monitor job was removed" in caplog.text
 
 
 def test_no_false_alarm_and_every_change_at_its_moment(spooling: Spooling) -> None:
@@ -241,7 +241,7 @@ def test_an_evaluation_under_way_is_undone_when_heartbeats_are_spooled(
     spooling.send(("job", "a"))
     spooling.evaluator.evaluate_due()
     spooling.clock.advance(6 * MINUTE)
-    evaluate_monitor = spooling.evaluator._judge_one
+    evaluate_monitor = spooling.evaluator._evaluate_monitor
 
     def slow(*arguments: Any) -> Any:
         found = evaluate_monitor(*arguments)
@@ -249,7 +249,7 @@ def test_an_evaluation_under_way_is_undone_when_heartbeats_are_spooled(
             spooling.send(("job", "b"))
         return found
 
-    monkeypatch.setattr(spooling.evaluator, "_judge_one", slow)
+    monkeypatch.setattr(spooling.evaluator, "_evaluate_monitor", slow)
     with pytest.raises(HeldBack):
         spooling.evaluator.evaluate_due()
     assert spooling.replica.past("job") == [("NO_DATA", START), ("UP", START)]
@@ -402,7 +402,7 @@ def test_a_file_that_the_disk_does_not_give_back_holds_up_nobody(
     os.truncate(path, 20)
     spooling.catch_up()
     assert not spooling.spooler.behind
-    assert "1 heartbeats are not recorded, the spool file is left as it is" in caplog.text
+    assert "cannot replay 1 heartbeats, the spool file is left as it is" in caplog.text
     assert path.exists()
     assert spooling.send(("job", "b")) == ["b"]
     job = spooling.replica.fleet.get("job")

@@ -9,7 +9,7 @@ from exporter.core.notification import NotificationState
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.deliveries import Contents, Deliveries
 from exporter.storage.repositories.notifications import ALARM, RECOVERY, REPEAT, Notification, Notifications
-from exporter.storage.repositories.outbox import MOST_ALERTS, DeliveryPolicy, Outbox, OutboxItem
+from exporter.storage.repositories.outbox import MAX_ALERTS, DeliveryPolicy, Outbox, OutboxItem
 from tests.conftest import START
 from tests.storage.test_alerts import new as new_alert
 from tests.storage.test_alerts import opened
@@ -91,11 +91,11 @@ def test_what_begins_together_is_one_message(replica: Replica, outbox: Post) -> 
 
 
 def test_a_message_has_room_for_so_many(replica: Replica, outbox: Post) -> None:
-    enqueue(replica, outbox, *range(1, MOST_ALERTS))
-    enqueue(replica, outbox, *range(MOST_ALERTS, 2 * MOST_ALERTS + 6))
+    enqueue(replica, outbox, *range(1, MAX_ALERTS))
+    enqueue(replica, outbox, *range(MAX_ALERTS, 2 * MAX_ALERTS + 6))
     told = [deliver(outbox).alert_ids for _ in range(3)]
-    assert [len(ids) for ids in told] == [MOST_ALERTS, MOST_ALERTS, 5]
-    assert sorted(id for ids in told for id in ids) == list(range(1, 2 * MOST_ALERTS + 6))
+    assert [len(ids) for ids in told] == [MAX_ALERTS, MAX_ALERTS, 5]
+    assert sorted(id for ids in told for id in ids) == list(range(1, 2 * MAX_ALERTS + 6))
     assert outbox.due("ops", START + DAY) is None
 
 

@@ -149,7 +149,7 @@ def test_what_is_under_way_while_a_process_starts_is_followed(
 
 def test_a_transaction_that_lasts_too_long_is_undone(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     replica.add("job")
-    monkeypatch.setattr("exporter.recording.recorder.LONGEST", -1.0)
+    monkeypatch.setattr("exporter.recording.recorder.MAX_TRANSACTION_SECONDS", -1.0)
     with pytest.raises(StorageUnavailable, match="took more than"):
         replica.beat("job")
     monkeypatch.undo()

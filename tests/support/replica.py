@@ -114,9 +114,9 @@ class Replica:
         self.evaluations = Evaluations(self.db, self.fleet, name)
         self.alerts, self.outbox = Alerts(self.db), Outbox(self.db)
         self.progress = AlertProgress(self.db)
-        self.deliveries, self.notifications = Deliveries(self.db), Notifications(self.db)
+        self.deliveries, self.notifications = Deliveries(self.db, self.lease), Notifications(self.db)
         self.incidents = Incidents(self.db, clock)
-        self.ledger = AlertWriter(
+        self.writer = AlertWriter(
             self.fleet,
             self.history,
             self.progress,
@@ -124,12 +124,12 @@ class Replica:
             self.incidents,
             self.outbox,
             Silent(),
-            owed=lambda: None,
+            on_enqueued=lambda: None,
         )
-        self.engine = AlertEvaluator(self.db, self.fleet, self.progress, self.alerts, self.ledger)
+        self.engine = AlertEvaluator(self.db, self.fleet, self.progress, self.alerts, self.writer)
         self.evaluator = Evaluator(self.db, self.evaluations, self.history, self.lease, clock, Silent(), self.engine)
         self.settled: list[Pending] = []
-        self.recorder = Recorder(self.db, self.fleet, Silent(), name, settled=self.settled.extend)
+        self.recorder = Recorder(self.db, self.fleet, Silent(), name, on_committed=self.settled.extend)
         self.follower = Follower(self.db, self.fleet, self.monitors, self.recorder.reload, clock, name)
         self.follower.start_here()
         self.refresh()
@@ -155,7 +155,7 @@ class Replica:
         """Has these rules in force, and no others."""
         notifiers = {name for rule in rules for name in rule.notify}
         terms = {name: DeliveryPolicy(group_wait, give_up_after) for name in notifiers}
-        self.ledger.terms = {**self.ledger.terms, **terms}
+        self.writer.terms = {**self.writer.terms, **terms}
         self.engine.use(RuleSet(rules))
 
     def channel(

@@ -25,7 +25,7 @@ ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-LONGEST = 200
+MAX_LENGTH = 200
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _CYCLE = 400 * 12
@@ -188,8 +188,8 @@ def _working_day(day: int, first: int, last: int) -> int:
 def check_cron(expression: str) -> str:
     """`expression` itself; raises InvalidValue, which says why, when it is not one of five fields, or never ticks."""
     shown = expression if len(expression) <= 60 else expression[:60] + "…"
-    if len(expression) > LONGEST:
-        raise InvalidValue(f"{shown!r} is longer than {LONGEST} characters")
+    if len(expression) > MAX_LENGTH:
+        raise InvalidValue(f"{shown!r} is longer than {MAX_LENGTH} characters")
     try:
         parsed = parse_cron(expression)
     except InvalidValue as error:

@@ -12,21 +12,21 @@ from itertools import islice
 from zoneinfo import ZoneInfoNotFoundError
 
 from exporter.core.calendar.occurrences import Occurrences
-from exporter.core.calendar.recurrence_rule import LONGEST, parse_rule
+from exporter.core.calendar.recurrence_rule import MAX_LENGTH, parse_rule
 from exporter.core.calendar.wall import instants, zone_of
 from exporter.core.clock import DAY, MINUTE, SECOND
 from exporter.core.errors import InvalidValue
 
-CLOSEST = 10 * MINUTE
+MIN_INTERVAL = 10 * MINUTE
 """Two beginnings may not be nearer, on average: that would be no maintenance any more."""
 _PROBED = 100
-_MOST_A_DAY = 144
+_MAX_A_DAY = 144
 FARTHEST = 20 * 366 * DAY
 """Nothing looks further ahead."""
 _CHECKED_DAYS = 15_000
 """Days that are looked at for a first beginning, and for the end of a COUNT: 41 years, or 400 of one month."""
 _COUNTED_DAYS = 40_000
-_MOST_MONTHS = 400 * 12
+_MAX_MONTHS = 400 * 12
 _KEPT_MONTHS = 600
 _MARGIN = 2 * DAY
 """By no more do clocks move a beginning out of its month."""
@@ -91,7 +91,7 @@ class Recurrence:
     def _search(self) -> Iterator[datetime | int]:
         """Each beginning, and between them how many days were looked at."""
         start = self._start.year * 12 + self._start.month - 1
-        for month in range(start, min(start + _MOST_MONTHS, MAXYEAR * 12)):
+        for month in range(start, min(start + _MAX_MONTHS, MAXYEAR * 12)):
             found = self._within(month)
             yield from found
             if not found and self._over(month):
@@ -141,7 +141,7 @@ class Recurrence:
         left = self.rule.count or 0
         start = self._start.year * 12 + self._start.month - 1
         days = 0
-        for month in range(start, min(start + _MOST_MONTHS, MAXYEAR * 12)):
+        for month in range(start, min(start + _MAX_MONTHS, MAXYEAR * 12)):
             number = self._occurrences.count(month, self._start)
             if number >= left:
                 walls = [wall for wall in self._occurrences.within(month) if wall >= self._start]
@@ -172,8 +172,8 @@ def trouble_of(rule: str, first: int, timezone: str) -> str | None:
 def check_rule(rule: str, first: int, timezone: str) -> str:
     """`rule` itself; raises InvalidValue when it is none, never begins, or begins too often."""
     shown = rule if len(rule) <= 60 else rule[:60] + "…"
-    if len(rule) > LONGEST:
-        raise InvalidValue(f"{shown!r} is longer than {LONGEST} characters")
+    if len(rule) > MAX_LENGTH:
+        raise InvalidValue(f"{shown!r} is longer than {MAX_LENGTH} characters")
     try:
         made = recurrence(rule, first, timezone)
     except InvalidValue as error:
@@ -182,7 +182,7 @@ def check_rule(rule: str, first: int, timezone: str) -> str:
     if not some:
         raise InvalidValue(f"{shown!r} never begins")
     average = (some[-1] - some[0]) / max(len(some) - 1, 1)
-    crowded = len(some) == _PROBED and average < timedelta(milliseconds=CLOSEST)
-    if crowded or Occurrences(made.rule, some[0]).most_a_day > _MOST_A_DAY:
+    crowded = len(some) == _PROBED and average < timedelta(milliseconds=MIN_INTERVAL)
+    if crowded or Occurrences(made.rule, some[0]).most_a_day > _MAX_A_DAY:
         raise InvalidValue(f"{shown!r} begins more often than every ten minutes")
     return rule

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from exporter.core.errors import InvalidValue
 
-LONGEST = 500
+MAX_LENGTH = 500
 FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY")
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-_LONGEST_NUMBER = 9
+_MAX_DIGITS = 9
 _SECONDS_IN_MINUTE = 60
 _DAY = re.compile(r"([+-]?[0-9]{1,2})?([A-Z]{2})")
 _UNTIL = re.compile(r"([0-9]{8})(T[0-9]{6}(Z?))?")
@@ -135,7 +135,7 @@ def _count(name: str) -> Callable[[str], int]:
         digits = value.lstrip("0")
         if not re.fullmatch("[0-9]+", value) or not digits:
             raise InvalidValue(f"{name}: {value[:20]!r} is not a whole number of 1 or more")
-        return int(digits) if len(digits) <= _LONGEST_NUMBER else 10**_LONGEST_NUMBER
+        return int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS
 
     return read
 

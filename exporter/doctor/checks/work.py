@@ -8,7 +8,7 @@ from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, listed, ok, problem, warning
 from exporter.evaluation.outcomes import Evaluations
 from exporter.presentation.moments import humanize_ago, humanize_duration
-from exporter.storage.repositories.blackouts import LONGEST_GAP, Blackouts
+from exporter.storage.repositories.blackouts import MAX_GAP, Blackouts
 from exporter.storage.repositories.maintenances import Maintenances
 
 LATE = 10 * SECOND
@@ -22,7 +22,7 @@ def presence(patient: DoctorContext) -> Iterator[Finding]:
     stamps, now = patient.database.tables.stamps, patient.clock.now()
     with patient.database.read("read stamp"):
         at = next(iter(stamps.select(stamps.at).tuples()))[0]
-    if at is None or now - at > LONGEST_GAP:
+    if at is None or now - at > MAX_GAP:
         when = "ever" if at is None else f"since {humanize_ago(at, now)}"
         yield problem(f"no process has been there to take heartbeats, {when}", _START)
         return

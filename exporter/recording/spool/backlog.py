@@ -40,7 +40,7 @@ class Backlog:
     """
 
     def __init__(self, directory: Path, clock: Clock, most: int, database: Callable[[], str]) -> None:
-        """`most` bytes may wait. `database` tells one from another, once it has been open."""
+        """`most` bytes may wait. `database` returns what identifies the database, once it has been open."""
         self.directory = directory
         self.most = most
         self._database = database
@@ -81,13 +81,13 @@ class Backlog:
         self.adopt()
 
     def adopt(self) -> None:
-        """Takes over the files of processes that are gone; what cannot be is told, once, and left."""
-        found = []
+        """Takes over the files of processes that are gone; one that cannot be is logged once, and left."""
+        adopted = []
         try:
             if not self._ours():
                 return
         except (OSError, SpoolUnusable):
-            return  # told whenever it is written to
+            return  # logged whenever it is written to
         for path in self._paths():
             if path in self._refused:
                 continue
@@ -96,15 +96,15 @@ class Backlog:
                     self._drop(path)
                 file = SpoolFile.adopt(path) if path.suffix == SUFFIX else None
                 if file is not None and file.waiting:
-                    log.warning("%d heartbeats were left in %s: they are recorded now", file.waiting, path.name)
-                    found.append(file)
+                    log.warning("%d heartbeats were left in %s: replaying them", file.waiting, path.name)
+                    adopted.append(file)
                 elif file is not None:
                     file.finish()
             except (OSError, SpoolUnusable) as error:
                 self._refused.add(path)
                 log.error("the spool file %s is left as it is: %s", path.name, error)
-        self._found.extend(sorted(found, key=lambda file: file.created))
-        if found and self.since is None:
+        self._found.extend(sorted(adopted, key=lambda file: file.created))
+        if adopted and self.since is None:
             self.since = self._clock.now()
 
     def put(self, records: Sequence[Record]) -> None:
@@ -122,7 +122,7 @@ class Backlog:
             try:
                 self._renew()
             except SpoolUnusable as error:
-                log.warning("the spool file %s grows on: %s", own.path.name, error)
+                log.warning("cannot begin a new spool file, adding to %s: %s", own.path.name, error)
 
     def first(self) -> SpoolFile | None:
         """The file to replay next."""
@@ -134,7 +134,7 @@ class Backlog:
         return self._own if self.holding else None
 
     def give_up(self, file: SpoolFile) -> None:
-        """It cannot be read: it is left as it is, for people, and nobody waits for it any more."""
+        """Leaves a file that cannot be read as it is, for an administrator, and stops waiting for it."""
         if file is self._own:
             self._own = None
             self.id = uuid.uuid4().hex
@@ -153,7 +153,7 @@ class Backlog:
                 file.finish()
                 self._older.remove(file)
         except (OSError, SpoolUnusable) as error:
-            log.warning("the spool file %s is recorded, and stays: %s", file.path.name, error)
+            log.warning("cannot finish the replayed spool file %s: %s", file.path.name, error)
             if file in self._older:
                 self._older.remove(file)
                 self._stuck.append(file)
@@ -162,13 +162,13 @@ class Backlog:
 
     def finished(self) -> list[Path]:
         """Files that are done with, but for their rows in the database. That they are is durable."""
-        found = [path for path in self._paths() if path.suffix == DONE]
+        paths = [path for path in self._paths() if path.suffix == DONE]
         try:
-            if found:
+            if paths:
                 sync_directory(self.directory)
         except OSError:
             return []
-        return found
+        return paths
 
     def close(self) -> None:
         """Lets go of all files: the next process adopts what waits."""
@@ -177,7 +177,7 @@ class Backlog:
             try:
                 own.finish()
             except OSError as error:
-                log.warning("the spool file %s stays: %s", own.path.name, error)
+                log.warning("cannot remove the spool file %s: %s", own.path.name, error)
         for file in (*self._files(), *self._stuck):
             file.close()
         if self._claim is not None:
@@ -205,8 +205,8 @@ class Backlog:
         return made
 
     def _ours(self) -> bool:
-        """Whether the directory is there, and whoever else uses it has the same database. Raises OSError, and
-        SpoolUnusable when other users may change what is in it.
+        """Whether the directory is there, and all other processes that use it have the same database. Raises OSError,
+        and SpoolUnusable when other users may change what is in it.
         """
         with self._claiming:
             if self._claim is None and self.directory.is_dir():
@@ -218,7 +218,7 @@ class Backlog:
         try:
             return [self.directory / name for name in sorted(os.listdir(self.directory))]
         except OSError:
-            return []  # told whenever it is written to
+            return []  # logged whenever it is written to
 
     @staticmethod
     def _drop(path: Path) -> None:
@@ -230,14 +230,14 @@ class Backlog:
 
 
 def _claim(path: Path, name: bytes) -> int | None:
-    """A descriptor of the file, locked together with all others of that name; None if it is somebody else's."""
+    """A descriptor of the file, locked together with all others of that name; None if another process has it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         check_own(descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pass  # somebody uses it
+            pass  # another process uses it
         else:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, name, 0)

@@ -40,7 +40,7 @@ class Record(NamedTuple):
     """Names the monitor: the database that takes it may be another than the one that did not."""
     beat: Heartbeat
     group: int = 0
-    """The group in which the database was to take it, and failed so that nobody knows whether it did; 0 if none."""
+    """The group whose commit failed so that the outcome is unknown; 0 if none."""
 
 
 class Piece(NamedTuple):
@@ -68,21 +68,21 @@ def decode(line: bytes) -> Record | dict[str, object] | None:
     if len(checksum) != 8 or checksum != b"%08x" % zlib.crc32(content):
         return None
     try:
-        found = json.loads(content)
+        value = json.loads(content)
     except (ValueError, RecursionError):
         return None
-    if isinstance(found, dict):
-        return found
-    return _record(found)
+    if isinstance(value, dict):
+        return value
+    return _record(value)
 
 
-def _record(found: object) -> Record | None:
-    """None for what no version of ours can have meant. The checksum says only that it is what was written: by a newer
+def _record(value: object) -> Record | None:
+    """None for what no version of the exporter writes. The checksum says only that it is what was written: by a newer
     version, perhaps, or by another program.
     """
-    if not isinstance(found, list) or len(found) != 7:
+    if not isinstance(value, list) or len(value) != 7:
         return None
-    group, tag, kind, received_at, rid, exit_code, output = found
+    group, tag, kind, received_at, rid, exit_code, output = value
     if not (_is_count(group) and _is_count(received_at) and received_at <= _LATEST):
         return None
     if not (all(map(_is_text, (tag, kind, rid, output))) and kind in _KINDS):
@@ -117,7 +117,7 @@ class SpoolFile:
         self.path = path
         self.id = path.name.removesuffix(SUFFIX)
         self.position = 0
-        """Everything before it is recorded in the database."""
+        """Everything before it is in the database."""
         self.waiting = 0
         """Lines from `position` on."""
         self.end = 0
@@ -157,13 +157,13 @@ class SpoolFile:
         descriptor = open_and_lock(path)
         if descriptor is None:
             return None
-        found = cls(path, descriptor)
+        file = cls(path, descriptor)
         try:
-            found._look_through()
+            file._look_through()
         except (OSError, SpoolUnusable):
-            found.close()
+            file.close()
             raise
-        return found
+        return file
 
     def append(self, records: Iterable[Record], room: int) -> None:
         """On the disk when it returns. Raises SpoolUnusable, and then nothing was added; also if that would take more
@@ -200,13 +200,13 @@ class SpoolFile:
                 raise OSError(errno.EIO, "the spool is shorter than it was")
             whole = chunk[: chunk.rfind(b"\n") + 1] or chunk
             for line in _lines(whole):
-                found = decode(line.rstrip(b"\n"))
-                if isinstance(found, Record):
-                    records.append(found)
-                elif found is None:
+                content = decode(line.rstrip(b"\n"))
+                if isinstance(content, Record):
+                    records.append(content)
+                elif content is None:
                     damaged.append((offset, line))
                 offset += len(line)
-                seen += not isinstance(found, dict)
+                seen += not isinstance(content, dict)
                 if seen == lines:
                     break
         return Piece(records, seen, offset, damaged)
@@ -221,7 +221,7 @@ class SpoolFile:
         self.waiting = max(0, self.waiting - piece.lines)
 
     def put_aside(self, damaged: Sequence[tuple[int, bytes]]) -> None:
-        """Keeps what cannot be read, for people. Raises OSError."""
+        """Saves lines that cannot be read, for an administrator to look at. Raises OSError."""
         for offset, line in damaged:
             path = self.path.with_name(f"{self.id}.{offset}{DAMAGED}")
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -233,7 +233,7 @@ class SpoolFile:
 
     def finish(self) -> None:
         """Marks a file of which the database has everything. It goes in steps, because after a crash between any two
-        the rest must be neither replayed again nor left for ever. First its name, then its row, then the file.
+        the rest must be neither replayed again nor left forever. First its name, then its row, then the file.
         Raises OSError.
         """
         os.rename(self.path, self.path.with_suffix(DONE))
@@ -241,7 +241,7 @@ class SpoolFile:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the file: whoever comes may adopt it."""
+        """Unlocks the file: another process may adopt it."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -272,9 +272,9 @@ class SpoolFile:
         end = size
         while end:
             start = max(0, end - _CHUNK)
-            found = os.pread(self._descriptor, end - start, start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
+            offset = os.pread(self._descriptor, end - start, start).rfind(b"\n")
+            if offset >= 0:
+                return start + offset + 1
             end = start
         return 0
 
@@ -302,7 +302,7 @@ def open_and_lock(path: Path) -> int | None:
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return descriptor
     except (BlockingIOError, FileNotFoundError):
-        pass  # somebody's, or done with
+        pass  # another process has it, or has finished it
     except PermissionError:
         os.close(descriptor)
         raise
@@ -312,21 +312,21 @@ def open_and_lock(path: Path) -> int | None:
 
 def check_own(descriptor: int) -> None:
     """Raises PermissionError for what another user made or may change, who could put heartbeats into it: only a plain
-    file under one name, of ours or of root, and not open to everybody.
+    file under one name, which belongs to this user or to root, and which not every user may write.
     """
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         raise PermissionError(errno.EPERM, "not a plain file under one name")
-    if found.st_uid not in (os.geteuid(), 0) or found.st_mode & stat.S_IWOTH:
+    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & stat.S_IWOTH:
         raise PermissionError(errno.EPERM, "another user made it or may change it")
 
 
 def check_directory(directory: Path) -> None:
     """Raises SpoolUnusable for a directory in which another user may put, replace or remove files."""
-    found = directory.stat()
-    if found.st_uid not in (os.geteuid(), 0):
+    status = directory.stat()
+    if status.st_uid not in (os.geteuid(), 0):
         raise SpoolUnusable(f"the spool {directory} belongs to another user: chown it to the service's")
-    if found.st_mode & stat.S_IWOTH:
+    if status.st_mode & stat.S_IWOTH:
         raise SpoolUnusable(f"every user may write to the spool {directory}: chmod o-w it")
 
 

@@ -18,7 +18,7 @@ from exporter.recording.group import GroupCommit
 from exporter.recording.spool.backlog import Backlog
 from exporter.recording.spool.file import Piece, Record, SpoolFile
 from exporter.recording.statements import Pending
-from exporter.storage.database import LONGEST, Database, Prepared, Transaction, param
+from exporter.storage.database import MAX_TRANSACTION_SECONDS, Database, Prepared, Transaction, param
 from exporter.storage.rows import CHUNK
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Replay:
         self._group = group
         self._telemetry = telemetry
         self.ready = True
-        """Whether the database took the last thing that was asked of it here."""
+        """Whether the last write of this object succeeded."""
         self._lines = LINES
         """How many lines are replayed at once; fewer after some that could not be."""
         self._poison: tuple[str, int] | None = None
@@ -54,7 +54,7 @@ class Replay:
         self._touch = Prepared(database, self._upsert())
 
     def attempt(self) -> None:
-        """Looks whether the database takes anything again, if that is in question. Raises StorageUnavailable."""
+        """Checks whether the database accepts writes again, if that is in question. Raises StorageUnavailable."""
         finished = self._backlog.finished()
         waits = self._backlog.holding and not self.ready
         if not waits and not finished and self._db.trouble is None:
@@ -70,7 +70,7 @@ class Replay:
 
     def mark(self, transaction: Transaction, group: int) -> None:
         """Notes in a group's transaction that it was committed: if the answer is lost on its way, the group is spooled,
-        and this tells that it needs no replay.
+        and this shows that it needs no replay.
         """
         self._execute(transaction, self._mark, self._backlog.id, committed=group)
 
@@ -80,13 +80,13 @@ class Replay:
         if file is None:
             return 0, set()
         try:
-            with self._db.write("replay the spool", within=LONGEST) as transaction:
+            with self._db.write("replay the spool", within=MAX_TRANSACTION_SECONDS) as transaction:
                 # A group whose answer was lost may be on its way yet: this waits for it.
                 self._execute(transaction, self._touch, file.id)
                 position, committed = self._progress(file)
                 file.skip_to(position)
                 piece = self._read(file)
-                records = [one for one in piece.records if not 0 < one.group <= committed]
+                records = [record for record in piece.records if not 0 < record.group <= committed]
                 touched = self._write_or_put_aside(transaction, file, records)
                 self._execute(transaction, self._move, file.id, position=piece.end)
         except StorageConflict:
@@ -95,7 +95,7 @@ class Replay:
             self.ready = False
             raise
         except Unreadable as error:
-            log.error("%d heartbeats are not recorded, the spool file is left as it is: %s", file.waiting, error)
+            log.error("cannot replay %d heartbeats, the spool file is left as it is: %s", file.waiting, error)
             self._backlog.give_up(file)
             return 0, set()
         except _Halve:
@@ -118,7 +118,7 @@ class Replay:
             raise StorageUnavailable(f"the spool file {file.path.name}: {error.strerror}") from error
         if piece.damaged:
             log.error(
-                "%d lines of the spool file %s cannot be read: they are put aside", len(piece.damaged), file.path.name
+                "cannot read %d lines of the spool file %s: they are put aside", len(piece.damaged), file.path.name
             )
         return piece
 
@@ -136,21 +136,21 @@ class Replay:
         except Exception as error:
             if not self._db.is_refusal(error):
                 raise
-            log.exception("the spool file %s holds what cannot be recorded", file.path.name)
+            log.exception("the spool file %s holds a heartbeat that the database refuses", file.path.name)
             if self._lines == 1:
                 self._poison = (file.id, file.position)
             self._lines = max(1, self._lines // 2)
             raise _Halve from error
 
     def _write(self, transaction: Transaction, records: Sequence[Record]) -> set[int]:
-        watched = {one.monitor.tag: one for one in self._watched({record.tag for record in records})}
+        watched = {monitor.monitor.tag: monitor for monitor in self._watched({record.tag for record in records})}
         gone = Counter(record.tag for record in records if record.tag not in watched)
         for tag, count in gone.items():
-            log.warning("%d heartbeats in the spool are dropped: the monitor %s was removed", count, tag)
+            log.warning("dropping %d heartbeats from the spool: the monitor %s was removed", count, tag)
         batch = [Pending(watched[record.tag], record.beat) for record in records if record.tag in watched]
         if batch:
             self._group.write(transaction, batch)
-        return {one.id for one in watched.values()}
+        return {monitor.id for monitor in watched.values()}
 
     def _watched(self, tags: Iterable[str]) -> list[FleetMonitor]:
         """The monitors of these tags that are watched."""

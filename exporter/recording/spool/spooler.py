@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Spooler:
-    """Belongs to the recorder's thread; `look_around` and what only tells something may be called on any."""
+    """Belongs to the recorder's thread; `look_around`, and what only returns something, may be called on any."""
 
     def __init__(self, database: Database, backlog: Backlog, clock: Clock, telemetry: Telemetry, replica: str) -> None:
         self._db = database
@@ -36,11 +36,11 @@ class Spooler:
         """Monitors of which the fleet knows more than the database, until the spool is empty."""
         self._taking_since: int | None = None
 
-    # ── for everybody ────────────────────────────────────────────────────────────────────────────────────────
+    # ── on any thread ────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def behind(self) -> bool:
-        """Whether heartbeats that were acknowledged are not in the database yet: nobody may be judged without them."""
+        """Whether acknowledged heartbeats are not in the database yet: no monitor may be evaluated without them."""
         return self._backlog.holding
 
     @property
@@ -65,7 +65,7 @@ class Spooler:
         )
 
     def look_around(self) -> None:
-        """Called every so often: adopts spool files whose processes are gone, and asks the database whether it is back,
+        """Called twice a second: adopts spool files whose processes are gone, and asks the database whether it is back,
         so that no heartbeat waits while that is tried. Raises StorageUnavailable.
         """
         self._backlog.adopt()
@@ -80,7 +80,7 @@ class Spooler:
             self._backlog.open()
             self._taking_since = self._clock.now()
         except SpoolUnusable as error:
-            log.error("%s; it is tried again when it is needed", error)
+            log.error("%s; trying again when it is needed", error)
 
     def close(self) -> None:
         """The next process adopts what waits."""
@@ -96,26 +96,27 @@ class Spooler:
         self._number += 1
 
     def mark(self, transaction: Transaction) -> None:
-        """Notes the group's number in its own transaction: if the answer to that is lost, the number tells at the
+        """Notes the group's number in its own transaction: if the answer to that is lost, the number shows at the
         replay whether the group was committed.
         """
         self._replay.mark(transaction, self._number)
 
     def missed(self) -> None:
-        """A heartbeat was not taken: it waited for too long, or too many did."""
+        """A heartbeat was refused: it waited for too long, or too many did."""
         if self._taking_since is not None:
             self._taking_since = self._clock.now()
 
     def put(self, batch: Sequence[Pending], tried: bool) -> Changes:
-        """On the disk when it returns: what the fleet has to be changed by. Raises SpoolUnusable.
+        """Writes a group to the spool: durable when it returns. Returns how the fleet has to change. Raises
+        SpoolUnusable.
 
-        `tried`: it is the last group, and nobody knows whether the database took it.
+        `tried`: it is the last group, and its commit may have succeeded.
         """
         if not self._backlog.holding:
-            log.warning("heartbeats go into the spool: %s", self._db.trouble)
+            log.warning("writing heartbeats to the spool: %s", self._db.trouble)
         group = self._number if tried else 0
         try:
-            self._backlog.put([Record(one.watched.monitor.tag, one.beat, group) for one in batch])
+            self._backlog.put([Record(pending.watched.monitor.tag, pending.beat, group) for pending in batch])
         except SpoolUnusable:
             self._taking_since = None
             raise
@@ -134,7 +135,7 @@ class Spooler:
         return self._replay.ready and self._backlog.holding
 
     def catch_up(self, heartbeats: int) -> set[int]:
-        """Replays at least that many, or all there are: the monitors to be read anew, once nothing waits any more."""
+        """Replays at least that many, or all there are. Returns the monitors to read again, once the spool is empty."""
         replayed = 0
         try:
             while self._backlog.holding and replayed <= heartbeats:
@@ -146,6 +147,6 @@ class Spooler:
         self._telemetry.spool_holds(self._backlog.waiting)
         if self._backlog.holding:
             return set()
-        log.info("the spool is empty: everything in it is recorded")
+        log.info("the spool is empty: all its heartbeats are in the database")
         touched, self._unsure = self._unsure, set()
         return touched

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 IDLE_SECONDS = 300.0
-"""A connection that nobody needed for so long is closed: firewalls forget it, and say nothing."""
+"""An unused connection is closed after this time: firewalls drop it silently."""
 
 
 class PooledConnection(Protocol):
@@ -25,7 +25,7 @@ class NoneFree(Exception):
 
 
 class ConnectionPool(Generic[C]):
-    """Connects on the thread that needs it, so that whoever waits learns why it failed, and all others go on."""
+    """Connects on the thread that needs it, so that the waiting caller gets the error, and all others go on."""
 
     def __init__(self, connect: Callable[[], C], most: int) -> None:
         """`connect` returns a new one or raises. `most` are lent at once, beside those that `take` reserves."""
@@ -36,7 +36,7 @@ class ConnectionPool(Generic[C]):
         self._reserved: set[int] = set()
 
     def take(self, seconds: float, *, reserved: bool = False) -> C:
-        """One that works, as far as can be told, or a new one. Raises NoneFree, and what `connect` raises.
+        """A connection that appears to work, or a new one. Raises NoneFree, and what `connect` raises.
 
         `reserved` ones are lent whatever the others do: a commit never waits for a page.
         """

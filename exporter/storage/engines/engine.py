@@ -47,7 +47,7 @@ class Engine:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Closes what the calling thread has, and what nobody uses."""
+        """Closes the calling thread's connection, and unused ones."""
         raise NotImplementedError
 
     def place(self) -> object:

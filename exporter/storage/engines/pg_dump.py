@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 from exporter.core.errors import StorageUnavailable
 
 _SECRET = ("password", "sslpassword")
-_LONGEST = 300
+_MAX_TEXT = 300
 """Characters of what a program said that are shown."""
 
 
@@ -57,4 +57,4 @@ def _run(command: list[str], environment: Mapping[str, str], password: str | Non
         said = " ".join(done.stderr.split())
         if password:
             said = said.replace(password, "<secret>")
-        raise StorageUnavailable(f"backup: {said[:_LONGEST] or f'{Path(command[0]).name} failed'}")
+        raise StorageUnavailable(f"backup: {said[:_MAX_TEXT] or f'{Path(command[0]).name} failed'}")

@@ -122,11 +122,11 @@ class PostgresqlEngine(Engine):
     def reason(self, error: BaseException) -> str:
         """Without the statement and its values, which other errors of psycopg quote."""
         if isinstance(error, psycopg.Error) and error.diag.message_primary:
-            told = " ".join(error.diag.message_primary.split())
+            text = " ".join(error.diag.message_primary.split())
             return (
-                f"{told}: a pooler is in the way, set prepare_threshold=none"
+                f"{text}: a pooler is in the way, set prepare_threshold=none"
                 if isinstance(error, _UNPREPARED)
-                else told
+                else text
             )
         return super().reason(error)
 
@@ -199,7 +199,7 @@ class _PostgresConnection(psycopg.Connection[Any]):
         ((process, durability, path),) = self.execute(_ABOUT, prepare=False).fetchall()
         # A heartbeat is acknowledged when it is on a disk, whatever the server's default is; more than that may be.
         settings = {"synchronous_commit": "on" if durability == "off" else durability, **_TIMEOUTS}
-        self.pooled = process != self.info.backend_pid  # a pooler tells its own number
+        self.pooled = process != self.info.backend_pid  # a pooler reports its own number
         if self.pooled:
             settings["search_path"] = path
         else:
@@ -238,7 +238,7 @@ class _PostgresConnection(psycopg.Connection[Any]):
 
 class _Integer(Dumper):
     """Leaves it to the server which integer it is. psycopg names the smallest type that fits, so that a statement of
-    many values would be prepared anew for nearly every call.
+    many values would be prepared again for nearly every call.
     """
 
     oid = 0
@@ -284,7 +284,7 @@ def _set(command: str, settings: Mapping[str, str]) -> str:
 
 
 def _parameters(url: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """For libpq, and those of ours."""
+    """For libpq, and the exporter's own."""
     try:
         parts = urlsplit(url)
         query = parse_qsl(parts.query, keep_blank_values=True)

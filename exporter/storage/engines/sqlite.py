@@ -106,7 +106,7 @@ class SqliteEngine(Engine):
         return None if self.database.is_closed() else self.database.connection()
 
     def ours(self) -> bool:
-        """Asked read-only: our own connections turn a file to WAL."""
+        """Opened read-only: an ordinary connection would turn the file to WAL."""
         uri = f"file:{quote(self.name)}?mode=ro"
         table = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'schema_migrations'"
         with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
@@ -164,7 +164,7 @@ def keep_private(file: Path) -> None:
     was made by an earlier version, and is closed. One that a group may read and others may not was opened to that group
     by somebody, and stays.
     """
-    with suppress(FileExistsError, OSError):  # what cannot be made is told when it is opened
+    with suppress(FileExistsError, OSError):  # an error is reported when the file is opened
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     for part in ("", "-wal", "-shm"):
         with suppress(OSError):  # not there, or another user's: doctor warns of that
@@ -175,7 +175,7 @@ def keep_private(file: Path) -> None:
 
 
 class _Sqlite(peewee.SqliteDatabase):
-    """Of several that turn a new file to WAL at once, SQLite tells all but one at once that it is locked."""
+    """Of several processes that turn a new file to WAL at once, SQLite refuses all but one as locked."""
 
     def _set_pragmas(self, connection: Any) -> None:
         deadline = time.monotonic() + BUSY_SECONDS
@@ -186,4 +186,4 @@ class _Sqlite(peewee.SqliteDatabase):
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
-            time.sleep(0.01)  # as SQLite's own busy handler does: who holds the lock tells nobody when it goes
+            time.sleep(0.01)  # as SQLite's own busy handler does: the release of the lock is not announced

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SETTLED = 0.1
-"""Seconds. A folder's time of change is as coarse as the kernel's ticks: so much later it tells of every change."""
+"""Seconds. A folder's time of change is as coarse as the kernel's ticks: so much later it shows every change."""
 
 
 class Found(NamedTuple):

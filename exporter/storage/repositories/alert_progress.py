@@ -108,18 +108,18 @@ def _tracked(row: Sequence[Any]) -> Tracked:
     return Tracked(monitor_id, rule, fingerprint, progress, next_at, alert_id)
 
 
-def _progress_row(one: Tracked) -> Mapping[str, Any]:
-    progress, seen = one.progress, one.progress.seen
+def _progress_row(tracked: Tracked) -> Mapping[str, Any]:
+    progress, seen = tracked.progress, tracked.progress.seen
     return {
-        "monitor_id": one.monitor_id,
-        "rule": one.rule,
-        "fingerprint": one.fingerprint,
+        "monitor_id": tracked.monitor_id,
+        "rule": tracked.rule,
+        "fingerprint": tracked.fingerprint,
         "triggered": progress.triggered,
         "gained": progress.elapsed,
         "evaluations": progress.evaluations,
         "at": seen.at,
         "status": seen.status.value,
         "reason": seen.reason.value,
-        "next_at": one.next_at,
-        "alert_id": one.alert_id,
+        "next_at": tracked.next_at,
+        "alert_id": tracked.alert_id,
     }

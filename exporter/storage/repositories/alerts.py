@@ -78,7 +78,7 @@ class Alerts:
         )
 
     def next_repeat_at(self) -> int | None:
-        """When the next alert is to be told again; None when none ever is."""
+        """When the next alert is to be repeated; None when none ever is."""
         alerts = self._db.tables.alerts
         with self._db.read("find next repeat"):
             moment = next(iter(alerts.select(fn.MIN(alerts.next_repeat_at)).tuples()))[0]
@@ -167,7 +167,7 @@ class Alerts:
             return self._select(alerts.next_repeat_at <= now, limit)
 
     def repeat_at(self, ids: Sequence[int], at: int | None) -> None:
-        """Inside a transaction: when these are to be told again; None is never."""
+        """Inside a transaction: when these are to be repeated; None is never."""
         alerts = self._db.tables.alerts
         for chunk in chunks(ids):
             alerts.update(**{"next_repeat_at": at}).where(alerts.id.in_(chunk)).execute()
@@ -179,7 +179,7 @@ class Alerts:
         alerts.update(**change).where(alerts.next_repeat_at > now).execute()
 
     def acknowledge(self, incident_id: int, at: int) -> None:
-        """Inside a transaction: the incident's alerts are not told again."""
+        """Inside a transaction: the incident's alerts are not repeated."""
         alerts = self._db.tables.alerts
         change = {"acknowledged_at": at, "next_repeat_at": None, "revision": next_revision(self._db, _REVISION)}
         alerts.update(**change).where((alerts.incident_id == incident_id) & alerts.acknowledged_at.is_null()).execute()
@@ -204,23 +204,23 @@ class Alerts:
         return [_alert(row) for row in (query if limit is None else query.limit(limit)).tuples()]
 
 
-def _alert_row(one: NewAlert, revision: int) -> Mapping[str, Any]:
+def _alert_row(alert: NewAlert, revision: int) -> Mapping[str, Any]:
     return {
-        "uid": one.uid,
-        "rule": one.rule,
-        "monitor_id": one.monitor_id,
-        "tag": one.tag,
-        "severity": one.severity.value,
-        "notify": "\n".join(one.notify),
+        "uid": alert.uid,
+        "rule": alert.rule,
+        "monitor_id": alert.monitor_id,
+        "tag": alert.tag,
+        "severity": alert.severity.value,
+        "notify": "\n".join(alert.notify),
         "step": AlertState.TRIGGERED.value,
-        "status": one.status.value,
-        "reason": one.reason.value,
-        "triggered_at": one.triggered_at,
+        "status": alert.status.value,
+        "reason": alert.reason.value,
+        "triggered_at": alert.triggered_at,
         "resolved_at": None,
         "ending": None,
-        "incident_id": one.incident_id,
+        "incident_id": alert.incident_id,
         "acknowledged_at": None,
-        "next_repeat_at": one.next_repeat_at,
+        "next_repeat_at": alert.next_repeat_at,
         "revision": revision,
     }
 

@@ -1,9 +1,9 @@
-"""Blackouts: spans in which no process could take heartbeats, told by gaps in a stamp that every replica moves forward.
+"""Blackouts: spans in which no process could accept heartbeats, found as gaps in a stamp that each replica moves on.
 
 A process that was stopped or killed, paused (SIGSTOP), asleep with its machine, or cut off from the database leaves the
 same gap; so does a database that was away, since then nothing could be committed.
 
-The stamp also tells of clocks: one in the future was made by a clock that was ahead. The process that moves it back
+The stamp also shows wrong clocks: one in the future was made by a clock that was ahead. The process that moves it back
 moves every other moment in the database with it, in the same transaction, so that is done once.
 """
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 EVERY = 2 * SECOND
 """How old the stamp may get while a process is there."""
-LONGEST_GAP = 5 * SECOND
+MAX_GAP = 5 * SECOND
 """A longer gap is a blackout. Shorter ones are a restart: a stamp may be two seconds old when its process ends, the
 next process takes one or two to start, and `curl --retry` carries heartbeats over them.
 """
@@ -151,9 +151,9 @@ class Blackouts:
                 if after_step:
                     self._settle_again()
                 return None  # another process did it
-            done, found = self._move(at, taking_since, ahead, at_once)
+            done, gap = self._move(at, taking_since, ahead, at_once)
             if done:
-                return found
+                return gap
 
     def _read(self) -> int | None:
         stamps = self._db.tables.stamps
@@ -170,21 +170,20 @@ class Blackouts:
             self._future.settle_log(self._clock.now())
         with self._db.write("stamp"):
             now, steady = self._clock.now(), self._clock.monotonic()  # it may have waited for the database
-            found = self._gap(at, now, steady, taking_since)
-            if found is not None and not at_once and self._leaves_it_to_others(steady):
+            gap = self._gap(at, now, steady, taking_since)
+            if gap is not None and not at_once and self._leaves_it_to_others(steady):
                 return True, None
             if not self._replace(at, {"at": now}):
                 return False, None
-            if found is not None:
+            if gap is not None:
                 stamps = self._db.tables.stamps
-                stamps.update(blackout_total=stamps.blackout_total + found.length).where(stamps.name == _NAME).execute()
-                self._record(found)
+                stamps.update(blackout_total=stamps.blackout_total + gap.length).where(stamps.name == _NAME).execute()
+                self._record(gap)
             moved = self._future.settle(at - now, now) if back and at is not None else 0
         if back and at is not None:
             self._set_back_at = steady
             log.warning(
-                "the clock was set back by %s: %d moments in the future have become now, and every monitor is "
-                "evaluated again",
+                "the clock was set back by %s: %d moments in the future have become now, re-evaluating all monitors",
                 humanize_duration(at - now),
                 moved,
             )
@@ -192,7 +191,7 @@ class Blackouts:
             self._settle_again()
         self._seen_at = steady
         self._gap_seen_at = None
-        return True, found
+        return True, gap
 
     def _leaves_it_to_others(self, steady: int) -> bool:
         if self._courteous and self._gap_seen_at is None:
@@ -216,7 +215,7 @@ class Blackouts:
 
     def _record(self, span: Span, kind: str | None = None) -> None:
         self._db.tables.blackouts.insert(**{"started_at": span.start, "ended_at": span.end, "kind": kind}).execute()
-        if kind is not None:  # `total` does not tell of it
+        if kind is not None:  # `total` does not include it
             next_revision(self._db, CALENDAR_REVISION)
 
     def _gap(self, at: int | None, now: int, steady: int, taking_since: int | None) -> Span | None:
@@ -225,15 +224,15 @@ class Blackouts:
             return None
         start, end = at, now
         if self._seen_at is not None:
-            # While a process lives, its steady clock tells an absence from a wall clock that was set forward.
+            # While a process lives, its steady clock distinguishes an absence from a wall clock that was set forward.
             start = max(start, now - (steady - self._seen_at))
-        if end - start > LONGEST_GAP:
+        if end - start > MAX_GAP:
             # A transition proves that a process was there after the stamp, and what it found then stays.
             start = max(start, self._last_observation(now))
         if taking_since is not None:
             self._notice_pause()  # it may have been just now
             end = min(end, max(taking_since, self._resumed_at or taking_since))
-        return Span(start, end) if end - start > LONGEST_GAP else None
+        return Span(start, end) if end - start > MAX_GAP else None
 
     def _last_observation(self, now: int) -> int:
         """The moment at which an evaluation wrote the newest transition; 0 if there is none until `now`."""

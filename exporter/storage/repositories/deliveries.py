@@ -1,6 +1,6 @@
 """Deliveries: a message's turn comes, it is sealed, tried, and delivered, put off or given up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peewee import fn
@@ -8,6 +8,7 @@ from peewee import fn
 from exporter.core.notification import LONGEST_HOLD, Hold, NotificationState
 from exporter.storage.database import Database
 from exporter.storage.repositories.holds import Holds
+from exporter.storage.repositories.leases import Lease
 from exporter.storage.repositories.notifications import ALARM, PENDING, RECOVERY, Notification, select_notifications
 from exporter.storage.rows import chunks
 
@@ -17,7 +18,7 @@ _ENDS_FIRST = 100
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a sealed message tells."""
+    """The contents of a sealed message."""
 
     facts: Sequence[str]
     unannounced: frozenset[int]
@@ -28,13 +29,14 @@ class Contents:
 
 
 class Deliveries:
-    """All methods block and raise StorageUnavailable. `check` is called in the transaction and raises to undo it: that
-    is where a lost lease stops a late writer.
+    """All methods block and raise StorageUnavailable. Those that write raise LeaseLost, and write nothing, when another
+    process has taken over the lease.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lease: Lease) -> None:
         self._db = database
-        self.holds = Holds(database)
+        self._lease = lease
+        self._holds = Holds(database)
 
     def due(self, notifier: str, now: int, expired_by: int | None = None) -> Notification | None:
         """The message to this notifier whose turn it is; with `expired_by`, only one that has no later turn."""
@@ -50,7 +52,7 @@ class Deliveries:
             return next(iter(select_notifications(self._db, condition, table.next_attempt_at, 1)), None)
 
     def ends_before(self, notification: Notification) -> Sequence[Notification]:
-        """What is still owed of the ends of earlier alerts, if this message says that their monitors are not well."""
+        """Pending recoveries of earlier alerts, if this message reports that their monitors are down."""
         if notification.event == RECOVERY:
             return ()
         tables = self._db.tables
@@ -78,14 +80,13 @@ class Deliveries:
             moment = next(iter(query.where((table.notifier == notifier) & (table.state == PENDING)).tuples()))[0]
         return None if moment is None else int(moment)
 
-    def seal(self, id: int, check: Callable[[], None]) -> Contents | None:
-        """Closes the message to what begins later, counts an attempt, and returns what it tells.
+    def seal(self, id: int) -> Contents | None:
+        """Closes the message to what begins later, counts an attempt, and returns its contents.
 
-        None when there is nothing left to tell. `check` is called in the transaction and raises to stop it.
+        None when no alert is left in it.
         """
         table, items = self._db.tables.notifications, self._db.tables.notification_alerts
-        with self._db.write("seal notification"):
-            check()
+        with self._lease.transaction("seal notification"):
             change = {"sealed": True, "attempts": table.attempts + 1}
             if not table.update(**change).where((table.id == id) & (table.state == PENDING)).execute():
                 return None
@@ -101,7 +102,7 @@ class Deliveries:
     def _before(self, notifier: str, alert_ids: Sequence[int]) -> tuple[frozenset[int], Sequence[str]]:
         """Which of these alerts' alarms never reached the notifier, and the keys of those that did."""
         table, items = self._db.tables.notifications, self._db.tables.notification_alerts
-        told: set[int] = set()
+        announced: set[int] = set()
         keys: dict[str, None] = {}
         for chunk in chunks(alert_ids):
             query = (
@@ -116,47 +117,49 @@ class Deliveries:
                 .order_by(table.id)
             )
             for alert_id, key in query.tuples():
-                told.add(int(alert_id))
+                announced.add(int(alert_id))
                 keys[key] = None
-        return frozenset(alert_ids) - told, list(keys)
+        return frozenset(alert_ids) - announced, list(keys)
 
-    def delivered(self, id: int, alert_ids: Sequence[int], now: int, check: Callable[[], None]) -> None:
-        """It told these alerts; also those that ended, and were taken back, while it was on its way."""
+    def delivered(self, id: int, alert_ids: Sequence[int], now: int) -> None:
+        """Notes that these alerts were delivered; also those that ended, and were taken back, during the delivery."""
         table, items = self._db.tables.notifications, self._db.tables.notification_alerts
-        with self._db.write("end notification"):
-            check()
+        with self._lease.transaction("end notification"):
             for chunk in chunks(alert_ids):
                 told = (items.notification_id == id) & items.alert_id.in_(chunk)
                 items.update(**{"replaced": False}).where(told).execute()
             change = {"state": NotificationState.DELIVERED.value, "ended_at": now, "failure": None, "error": None}
             table.update(**change).where(table.id == id).execute()
 
-    def give_up(
-        self, id: int, now: int, failure: str, error: str, check: Callable[[], None], hold: Hold | None = None
-    ) -> None:
+    def give_up(self, id: int, now: int, failure: str, error: str, hold: Hold | None = None) -> None:
         """Dead-letters it; a hold is for its notifier's other messages."""
         table = self._db.tables.notifications
-        with self._db.write("give up notification"):
-            check()
+        with self._lease.transaction("give up notification"):
             change = {"state": NotificationState.DEAD.value, "ended_at": now, "failure": failure, "error": error}
             table.update(**change).where((table.id == id) & (table.state == PENDING)).execute()
             if hold is not None:
-                self.holds.begin(hold)
+                self._holds.begin(hold)
 
-    def try_again(
-        self, id: int, at: int, failure: str, error: str, check: Callable[[], None], hold: Hold | None = None
-    ) -> None:
+    def try_again(self, id: int, at: int, failure: str, error: str, hold: Hold | None = None) -> None:
         """Puts it off until `at`, and its notifier's other messages with it if there is a hold."""
         table = self._db.tables.notifications
-        with self._db.write("put off notification"):
-            check()
+        with self._lease.transaction("put off notification"):
             change = {"next_attempt_at": at, "failure": failure, "error": error}
             table.update(**change).where((table.id == id) & (table.state == PENDING)).execute()
             if hold is not None:
-                self.holds.begin(hold)
+                self._holds.begin(hold)
+
+    def current_hold(self, notifier: str, now: int) -> Hold | None:
+        """The hold of this notifier, if it lasts beyond `now`."""
+        return self._holds.current(now).get(notifier)
+
+    def lift_hold(self, notifier: str) -> None:
+        """Ends the notifier's hold early."""
+        with self._lease.transaction("lift hold"):
+            self._holds.lift(notifier)
 
     def known_to(self, notifier: str, since: int) -> tuple[Sequence[str], Sequence[str]]:
-        """Facts of alerts that this notifier was told are on, and of those whose end it was told after `since`."""
+        """Snapshots of alerts that this notifier knows as firing, and of those whose end it received after `since`."""
         tables = self._db.tables
         table, items, alerts = tables.notifications, tables.notification_alerts, tables.alerts
         told = (
@@ -166,7 +169,7 @@ class Deliveries:
             .where((table.notifier == notifier) & (table.state == NotificationState.DELIVERED.value))
             .order_by(items.id)
         )
-        with self._db.read("read what was told"):
+        with self._db.read("read delivered alerts"):
             firing = told.where((table.event == ALARM) & alerts.resolved_at.is_null())
             resolved = told.where((table.event == RECOVERY) & (alerts.resolved_at > since))
             return [row[0] for row in firing.tuples()], [row[0] for row in resolved.tuples()]

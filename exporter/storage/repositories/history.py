@@ -33,7 +33,7 @@ class History:
     def transitions(self, monitor_ids: Sequence[int], since: int) -> Mapping[int, Sequence[Transition]]:
         """Per monitor, oldest first: all after `since`, and before them the last one that came earlier."""
         table = self._db.tables.transitions
-        found: dict[int, list[Transition]] = {monitor_id: [] for monitor_id in monitor_ids}
+        by_monitor: dict[int, list[Transition]] = {monitor_id: [] for monitor_id in monitor_ids}
         with self._db.read("read transitions"):
             for chunk in chunks(monitor_ids):
                 earlier = (
@@ -47,22 +47,22 @@ class History:
                     .order_by(table.id)
                 )
                 for monitor_id, at, status, reason, observed_at in query.tuples():
-                    found[monitor_id].append(Transition(at, Status(status), Reason(reason), observed_at))
-        return found
+                    by_monitor[monitor_id].append(Transition(at, Status(status), Reason(reason), observed_at))
+        return by_monitor
 
     def began(self, monitor_id: int, status: Status, at: int) -> int | None:
         """When the status began that the monitor had at the moment `at`; None if it was another, or is forgotten."""
         table = self._db.tables.transitions
         query = table.select(table.at, table.status).where((table.monitor_id == monitor_id) & (table.at <= at))
         with self._db.read("read transitions"):
-            for began, found in query.order_by(table.at.desc(), table.id.desc()).limit(1).tuples():
-                return int(began) if found == status.value else None
+            for began, value in query.order_by(table.at.desc(), table.id.desc()).limit(1).tuples():
+                return int(began) if value == status.value else None
         return None
 
     def last_outputs(self, monitor_ids: Sequence[int]) -> Mapping[int, str]:
         """What each of these jobs put out last, of those that put out anything."""
         table = self._db.tables.heartbeats
-        found: dict[int, str] = {}
+        outputs: dict[int, str] = {}
         with self._db.read("read outputs"):
             for chunk in chunks(monitor_ids):
                 newest = (
@@ -75,8 +75,8 @@ class History:
                     .where(Tuple(table.monitor_id, table.received_at).in_(newest) & (table.output != ""))
                     .order_by(table.id)
                 )
-                found.update(query.tuples())
-        return found
+                outputs.update(query.tuples())
+        return outputs
 
     def heartbeats(self, monitor_id: int, limit: int) -> Sequence[Heartbeat]:
         """The newest `limit` heartbeats in the log, the last one received first."""

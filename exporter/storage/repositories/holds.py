@@ -1,13 +1,13 @@
 """Holds: notifiers whose other side asked us to wait. Kept, so that lists show them and a restart obeys them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from exporter.core.notification import Hold
 from exporter.storage.database import Database
 
 
 class Holds:
-    """All methods but `begin` block and raise StorageUnavailable. `check` is as for Deliveries."""
+    """All methods block and raise StorageUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -27,12 +27,10 @@ class Holds:
         with self._db.read("read holds"):
             return {row[0]: Hold(*row) for row in query.order_by(table.notifier).tuples()}
 
-    def lift(self, notifier: str, check: Callable[[], None]) -> None:
-        """Ends it early."""
+    def lift(self, notifier: str) -> None:
+        """Inside `database.write`: ends it early."""
         table = self._db.tables.notifier_holds
-        with self._db.write("lift hold"):
-            check()
-            table.delete().where(table.notifier == notifier).execute()
+        table.delete().where(table.notifier == notifier).execute()
 
     def set_back(self, by: int, now: int) -> None:
         """Inside `database.write`: the clock was set back by so much, to `now`; no notifier waits for longer."""

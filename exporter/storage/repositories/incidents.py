@@ -102,15 +102,15 @@ class Incidents:
     def updates(self, ids: Sequence[int]) -> Mapping[int, Sequence[Update]]:
         """Per incident, oldest first."""
         table = self._db.tables.incident_updates
-        found: dict[int, list[Update]] = {id: [] for id in ids}
+        timelines: dict[int, list[Update]] = {id: [] for id in ids}
         with self._db.read("read incident updates"):
             for chunk in chunks(ids):
                 query = table.select(table.incident_id, table.at, table.state, table.text, table.author)
                 for id, at, state, text, author in (
                     query.where(table.incident_id.in_(chunk)).order_by(table.id).tuples()
                 ):
-                    found[id].append(Update(id, at, IncidentState(state), text, author))
-        return found
+                    timelines[id].append(Update(id, at, IncidentState(state), text, author))
+        return timelines
 
     def count_open(self) -> int:
         table = self._db.tables.incidents
@@ -129,20 +129,20 @@ class Incidents:
         table = self._db.tables.incidents
         wanted = list(new)
         open_ones = {
-            one.monitor_id: one
-            for chunk in chunks([one.monitor_id for one in wanted])
-            for one in self._select(table.monitor_id.in_(chunk) & table.resolved_at.is_null(), None)
+            item.monitor_id: item
+            for chunk in chunks([item.monitor_id for item in wanted])
+            for item in self._select(table.monitor_id.in_(chunk) & table.resolved_at.is_null(), None)
         }
-        for one in wanted:
-            known = open_ones.get(one.monitor_id)
-            if known is None:
-                incident = open_ones[one.monitor_id] = self._open(one)
+        for item in wanted:
+            incident = open_ones.get(item.monitor_id)
+            if incident is None:
+                incident = open_ones[item.monitor_id] = self._open(item)
                 opened(incident)
                 continue
-            if _SEVERITIES.index(one.impact) < _SEVERITIES.index(known.impact):
-                table.update(**{"impact": one.impact.value}).where(table.id == known.id).execute()
-                open_ones[one.monitor_id] = replace(known, impact=one.impact)
-            self._add(known, one.started_at, known.state, one.text, EXPORTER)
+            if _SEVERITIES.index(item.impact) < _SEVERITIES.index(incident.impact):
+                table.update(**{"impact": item.impact.value}).where(table.id == incident.id).execute()
+                open_ones[item.monitor_id] = replace(incident, impact=item.impact)
+            self._add(incident, item.started_at, incident.state, item.text, EXPORTER)
         return open_ones
 
     def note(self, id: int, at: int, text: str) -> None:
@@ -165,7 +165,7 @@ class Incidents:
     def update(self, id: int, state: IncidentState | None, text: str, author: str) -> None:
         """Adds to the timeline, with another state if one is given. Raises NotFound, and Conflict if it is resolved.
 
-        Resolved by a person while an alert goes on, the alert stays on but is not told again.
+        Resolved by a person while an alert fires, the alert stays open but is not repeated.
         """
         with self._db.write("update incident"):
             incident = self._still_open(id)
@@ -184,7 +184,7 @@ class Incidents:
             )
 
     def acknowledge(self, id: int, author: str) -> None:
-        """Somebody looks after it: its alerts are not told again. Raises NotFound and Conflict."""
+        """Marks it as being looked after: its alerts are not repeated. Raises NotFound and Conflict."""
         with self._db.write("acknowledge incident"):
             incident = self._still_open(id)
             if incident.acknowledged_at is not None:

@@ -6,7 +6,7 @@ from exporter.core.errors import InvalidValue
 from exporter.storage.database import Database
 
 _NAME = "secret_key"
-LONGEST = 64
+MAX_BYTES = 64
 
 
 def secret_key(database: Database, configured: str | None) -> bytes:
@@ -16,8 +16,8 @@ def secret_key(database: Database, configured: str | None) -> bytes:
     """
     if configured is not None:
         key = configured.encode()
-        if not 16 <= len(key) <= LONGEST:
-            raise InvalidValue(f"secret_key: use 16 to {LONGEST} bytes, for example from `openssl rand -hex 32`")
+        if not 16 <= len(key) <= MAX_BYTES:
+            raise InvalidValue(f"secret_key: use 16 to {MAX_BYTES} bytes, for example from `openssl rand -hex 32`")
         return key
     settings = database.tables.settings
     with database.write("read secret key"):

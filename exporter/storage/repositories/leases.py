@@ -1,16 +1,19 @@
 """The lease: of all processes on one database, one evaluates. It expires, and its token fences out a late holder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import StorageError
-from exporter.storage.database import Database
+from exporter.storage.database import Database, Transaction
 
 DURATION = 10 * SECOND
-"""A holder that dies is succeeded after this long."""
+"""Another process takes the lease over this long after its holder died."""
 _RENEW_AFTER = 3 * SECOND
 
 
 class LeaseLost(StorageError):
-    """Somebody else holds the lease by now; what this transaction would have written must not be."""
+    """Another process holds the lease by now; what this transaction would have written must not be."""
 
 
 class Lease:
@@ -29,7 +32,7 @@ class Lease:
         return self._token is not None
 
     def hold(self) -> bool:
-        """Takes or renews the lease when that is due; whether it is held. Raises StorageUnavailable."""
+        """Takes or renews the lease when that is due; returns whether it is held. Raises StorageUnavailable."""
         now = self._clock.monotonic()
         if self._token is not None and 0 <= now - self._renewed_at < _RENEW_AFTER:
             return True
@@ -38,11 +41,17 @@ class Lease:
             self._renewed_at = now
         return self.held
 
-    def check(self) -> None:
-        """Inside a transaction: raises LeaseLost, which rolls it back, unless the lease is still this holder's.
-
-        The update locks the row, so nobody takes the lease over before this transaction ends.
+    @contextmanager
+    def transaction(self, operation: str, within: float | None = None) -> Iterator[Transaction]:
+        """As `Database.write`, for the holder alone: raises LeaseLost, and writes nothing, unless the lease is still
+        this holder's. No process can take it over before the transaction ends.
         """
+        with self._db.write(operation, within) as transaction:
+            self._check()
+            yield transaction
+
+    def _check(self) -> None:
+        """The update locks the row, so that a process that takes over waits for this transaction."""
         leases = self._db.tables.leases
         mine = (leases.name == self._name) & (leases.holder == self._holder) & (leases.token == self._token)
         if self._token is None or not leases.update(**{"token": self._token}).where(mine).execute():
@@ -50,7 +59,7 @@ class Lease:
             raise LeaseLost(f"the lease {self._name!r} was taken over by another process")
 
     def release(self) -> None:
-        """Lets the next one in at once. Raises StorageUnavailable."""
+        """Lets another process take it at once. Raises StorageUnavailable."""
         leases = self._db.tables.leases
         if self._token is not None:
             with self._db.write("release lease"):
@@ -65,13 +74,13 @@ class Lease:
         if not rows:
             first = {"name": self._name, "holder": self._holder, "token": 1, "expires_at": now + DURATION}
             new = leases.insert(**first).on_conflict(conflict_target=[leases.name], action="IGNORE")
-            new.execute()  # of several who are the first, one is
+            new.execute()  # of several processes that are first, one inserts
             rows = list(row.tuples())
             if rows[0][0] == self._holder:
                 return 1
         holder, token, expires_at = rows[0]
         mine = holder == self._holder and token == self._token
-        # A clock that stepped back must not leave a dead holder's lease standing for the length of the step.
+        # A clock that stepped back must not keep a dead holder's lease valid for the length of the step.
         if not mine and now < expires_at <= now + 2 * DURATION:
             return None
         new = token if mine else token + 1

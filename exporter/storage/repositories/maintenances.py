@@ -1,7 +1,7 @@
 """Maintenance windows in the database: of the configuration file, and made by hand.
 
-Whoever changes them takes the next number of a counter in the same transaction, by which every process notices, and has
-the monitors concerned evaluated anew. What is over stays for as long as transitions do: the past counts as it did.
+Each change takes the next number of a counter in its transaction, by which every process notices it, and makes the
+monitors concerned due. Past windows are kept for as long as transitions: the past counts as it did.
 """
 
 import json
@@ -57,7 +57,7 @@ class Maintenances:
     def add(self, window: Window) -> None:
         """Raises Conflict while there is another of that name that is not over."""
         with self._db.write("add maintenance"):
-            next_revision(self._db, REVISION)  # from here on nobody else changes any
+            next_revision(self._db, REVISION)  # from here on no other transaction changes any
             now = self._clock.now()
             if any(one.window.name == window.name and not one.over(now) for one in self._select()):
                 raise Conflict(f"there is a maintenance {window.name!r} already: end it first, or take another name")
@@ -71,40 +71,40 @@ class Maintenances:
         with self._db.write("end maintenance"):
             next_revision(self._db, REVISION)
             now = self._clock.now()
-            found = [one for one in self._select() if one.window.name == name and not one.over(now)]
-            if not found:
+            windows = [kept for kept in self._select() if kept.window.name == name and not kept.over(now)]
+            if not windows:
                 raise NotFound(f"there is no maintenance {name!r} that is not over")
-            if found[0].provisioned:
+            if windows[0].provisioned:
                 raise Conflict(f"{name!r} comes from the configuration file: remove it there and reload")
-            self._end(found[0], now)
-            self._wake([found[0].window])
-            return found[0].window
+            self._end(windows[0], now)
+            self._wake([windows[0].window])
+            return windows[0].window
 
     def provision(self, wanted: Iterable[Window]) -> tuple[int, int]:
         """Makes those of the configuration file exactly these; returns how many began to be and how many ended.
 
-        One that is changed ends, and begins anew: what was keeps counting as it did.
+        One that is changed ends, and a new one begins: the past counts as it did.
         """
         missing = {window.name: window for window in wanted}
         with self._db.write("provision maintenance"):
             hold_revision(self._db, REVISION)  # replicas that start together provision the same
             now = self._clock.now()
             ended = []
-            for one in self._select():
-                if one.provisioned and not one.over(now):
-                    if missing.get(one.window.name) == one.window:
-                        del missing[one.window.name]
+            for kept in self._select():
+                if kept.provisioned and not kept.over(now):
+                    if missing.get(kept.window.name) == kept.window:
+                        del missing[kept.window.name]
                     else:
-                        ended.append(one)
-                elif one.provisioned and missing.get(one.window.name) == one.window:
-                    del missing[one.window.name]  # it is over, and stands in the file all the same
+                        ended.append(kept)
+                elif kept.provisioned and missing.get(kept.window.name) == kept.window:
+                    del missing[kept.window.name]  # it is over, and stands in the file all the same
             if missing or ended:
                 next_revision(self._db, REVISION)
-                for one in ended:
-                    self._end(one, now)
+                for kept in ended:
+                    self._end(kept, now)
                 for window in missing.values():
                     self._insert(window, provisioned=True)
-                self._wake([*missing.values(), *(one.window for one in ended)])
+                self._wake([*missing.values(), *(kept.window for kept in ended)])
         return len(missing), len(ended)
 
     # ── within a transaction ─────────────────────────────────────────────────────────────────────────────────

@@ -229,7 +229,7 @@ class Monitors:
             mine = states.monitor_id.in_(chunk)
             self._db.lock(states.select(states.monitor_id).where(mine).order_by(states.monitor_id))
             states.update(**{"next_evaluation_at": None}).where(mine).execute()
-            # Its alerts have no monitor any more: whoever evaluates ends them.
+            # Its alerts have no monitor any more: the alert evaluator ends them.
             progress.update(**{"next_at": self._clock.now()}).where(progress.monitor_id.in_(chunk)).execute()
 
     def _evaluate_now(self, ids: Sequence[int]) -> None:

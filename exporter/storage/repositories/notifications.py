@@ -1,4 +1,4 @@
-"""Notifications, owed and past, for whoever looks at them."""
+"""Notifications, pending and past, for lists and checks."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from exporter.storage.database import Database
 from exporter.storage.repositories.holds import Holds
 
 ALARM, REPEAT, RECOVERY = "TRIGGERED", "REPEATED", "RESOLVED"
-"""What a message tells, as it is kept."""
+"""The event that a message reports, as the database keeps it."""
 PENDING = NotificationState.PENDING.value
 
 
@@ -38,7 +38,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What one notifier is owed."""
+    """What waits for one notifier."""
 
     notifier: str
     pending: int
@@ -58,7 +58,7 @@ class Notifications:
         return self._holds.current(now)
 
     def queues(self) -> Sequence[Queue]:
-        """What every notifier is owed."""
+        """What waits for every notifier."""
         table = self._db.tables.notifications
         dead = NotificationState.DEAD.value
         query = (
@@ -66,10 +66,10 @@ class Notifications:
             .where(table.state.in_((PENDING, dead)))
             .group_by(table.notifier, table.state)
         )
-        found: defaultdict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
+        by_notifier: defaultdict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
         with self._db.read("count notifications"):
             for notifier, state, count, oldest in query.tuples():
-                found[notifier][state] = (int(count), int(oldest))
+                by_notifier[notifier][state] = (int(count), int(oldest))
         return [
             Queue(
                 notifier,
@@ -77,7 +77,7 @@ class Notifications:
                 states.get(dead, (0, 0))[0],
                 states[PENDING][1] if PENDING in states else None,
             )
-            for notifier, states in sorted(found.items())
+            for notifier, states in sorted(by_notifier.items())
         ]
 
     def dead_since(self, since: int) -> Mapping[str, int]:
@@ -111,14 +111,14 @@ class Notifications:
         raise NotFound(f"there is no notification {id}")
 
     def owed_to(self, notifiers: Sequence[str]) -> Sequence[str]:
-        """The names of notifiers that are owed something and are not among these."""
+        """The names of notifiers for which something is pending and that are not among these."""
         table = self._db.tables.notifications
         query = table.select(table.notifier).where((table.state == PENDING) & table.notifier.not_in(notifiers))
         with self._db.read("find unknown notifiers"):
             return [row[0] for row in query.distinct().tuples()]
 
     def expired(self, notifier: str, now: int) -> Sequence[Notification]:
-        """What is owed to it and out of time."""
+        """Its pending messages that are out of time."""
         table = self._db.tables.notifications
         with self._db.read("find expired notifications"):
             condition = (table.notifier == notifier) & (table.state == PENDING) & (table.expires_at <= now)

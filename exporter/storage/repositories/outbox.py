@@ -1,8 +1,8 @@
-"""The outbox: every message owed to a notifier, kept until it is delivered or given up.
+"""The outbox: every message to a notifier, kept until it is delivered or given up.
 
-A message is written in the transaction of what it tells. Until its first attempt it gathers what begins together; then
-it is sealed: whatever begins later is another message. It keeps its key however often it is tried, and tells the same,
-but for alerts that are over before it could be delivered.
+A message is written in the transaction of the alerts that it reports. Until its first attempt it gathers alerts that
+begin together; then it is sealed: later alerts go into another message. All its attempts have the same key and the same
+contents, except for alerts that are over before it could be delivered.
 """
 
 import uuid
@@ -21,7 +21,7 @@ from exporter.storage.repositories.holds import Holds
 from exporter.storage.repositories.notifications import ALARM, PENDING, RECOVERY, REPEAT, select_notifications
 from exporter.storage.rows import chunks
 
-MOST_ALERTS = 1000
+MAX_ALERTS = 1000
 """In one message; more begin another."""
 
 
@@ -66,7 +66,7 @@ class Outbox:
         joined, room = self._gathering(notifier, event)
         while left:
             if joined is None or room <= 0:
-                joined, room = self._begin(notifier, event, terms, now), MOST_ALERTS
+                joined, room = self._begin(notifier, event, terms, now), MAX_ALERTS
             transaction.execute_many(
                 self._add_item,
                 [
@@ -86,9 +86,9 @@ class Outbox:
         terms: Callable[[str], DeliveryPolicy],
         now: int,
     ) -> None:
-        """Owes the end of alerts, facts by alert id, to those who got the alarm or still would.
+        """Enqueues the end of alerts, facts by alert id, to the notifiers that got the alarm or still would.
 
-        An alarm that is still on its way is taken back: the recovery then tells both.
+        An alarm that is still on its way is taken back: the recovery then reports both.
         """
         owed: defaultdict[str, list[OutboxItem]] = defaultdict(list)
         taken_back: list[int] = []
@@ -106,7 +106,7 @@ class Outbox:
     def retry(self, id: int, now: int, give_up_after: int = DAY) -> bool:
         """Has a dead letter tried again at once. Raises NotFound, and Conflict when it is not dead.
 
-        An alarm that is over by now is left out, since nobody would tell its end; False when nothing else is left.
+        An alarm that is over by now is left out, since its end would never be sent; False when nothing else is left.
         """
         table = self._db.tables.notifications
         with self._db.write("retry notification"):
@@ -134,7 +134,7 @@ class Outbox:
         self._holds.set_back(by, now)
 
     def told_of(self, alert_id: int) -> list[str]:
-        """The notifiers that got the alarm, and are owed nothing more about this alert."""
+        """The notifiers that got the alarm, and for which nothing more is pending about this alert."""
         table, items = self._db.tables.notifications, self._db.tables.notification_alerts
         query = (
             items.select(table.notifier, table.state)
@@ -146,8 +146,8 @@ class Outbox:
             states[notifier].add(state)
         return [
             notifier
-            for notifier, found in states.items()
-            if NotificationState.DELIVERED.value in found and PENDING not in found
+            for notifier, seen in states.items()
+            if NotificationState.DELIVERED.value in seen and PENDING not in seen
         ]
 
     def _gathering(self, notifier: str, event: str) -> tuple[int | None, int]:
@@ -168,7 +168,7 @@ class Outbox:
             held = table.update(**{"sealed": False}).where((table.id == id) & (table.sealed == False))  # noqa: E712
             if held.execute():
                 count = next(iter(items.select(fn.COUNT(items.id)).where(items.notification_id == id).tuples()))[0]
-                return int(id), MOST_ALERTS - int(count)
+                return int(id), MAX_ALERTS - int(count)
         return None, 0
 
     def _begin(self, notifier: str, event: str, terms: DeliveryPolicy, now: int) -> int:

@@ -1,4 +1,4 @@
-"""Forgets what is past keeping, a few hundred rows a transaction, so that ingest never waits for it."""
+"""Deletes what has expired, a few hundred rows a transaction, so that ingest never waits for it."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -24,10 +24,10 @@ class Pruner:
         self._seen = -1
         self._prepared: _Statements | None = None
 
-    def prune(self, heartbeats_kept: int, transitions_kept: int) -> int:
-        """Deletes what is past keeping and returns how many rows went."""
-        deleted = self._prune_logs(heartbeats_kept)
-        horizon = self._clock.now() - transitions_kept
+    def prune(self, heartbeat_log_size: int, history_retention: int) -> int:
+        """Deletes what has expired and returns how many rows that were."""
+        deleted = self._prune_logs(heartbeat_log_size)
+        horizon = self._clock.now() - history_retention
         deleted += self._prune_transitions(horizon) + self._prune_alerting(horizon)
         blackouts = self._db.tables.blackouts
         deleted += self._delete(blackouts, blackouts.ended_at < horizon)
@@ -45,8 +45,8 @@ class Pruner:
         deleted = 0
         for start in range(0, len(ids), at_once):
             with self._db.read("prune") as reader:
-                found = set(statements.last_to_go.read(reader, ids[start : start + at_once]))
-            bounds = [value for monitor_id, last in found if last is not None for value in (monitor_id, last)]
+                lasts = set(statements.last_to_go.read(reader, ids[start : start + at_once]))
+            bounds = [value for monitor_id, last in lasts if last is not None for value in (monitor_id, last)]
             if bounds:
                 with self._db.write("prune") as transaction:
                     deleted += statements.forget.write(transaction, bounds, 2)
@@ -62,9 +62,9 @@ class Pruner:
                 .where((beats.id > self._seen) & (beats.id <= newest))
                 .group_by(beats.monitor_id)
             )
-            found = dict(query.tuples())
+            counts = dict(query.tuples())
         self._seen = newest
-        return found
+        return counts
 
     def _statements(self, kept: int) -> "_Statements":
         if self._prepared is None or self._prepared.kept != kept:
@@ -82,10 +82,10 @@ class Pruner:
         return self._delete(transitions, (transitions.at < horizon) & superseded)
 
     def _prune_alerting(self, horizon: int) -> int:
-        """What is over: nothing that is on, open or owed goes, whatever its age."""
+        """Ended alerts, incidents and messages: nothing that is firing, open or pending is deleted at any age."""
         tables = self._db.tables
         alerts, items, messages = tables.alerts, tables.notification_alerts, tables.notifications
-        # Who was told of an alert that is still on is owed its end.
+        # A notifier that delivered an alert that still fires will get its end.
         on = (
             items.select(items.id)
             .join(alerts, on=(alerts.id == items.alert_id))
@@ -144,7 +144,7 @@ class Pruner:
 
 class _Statements:
     """Each for many monitors at a time, built once: under load as many rows go as come, and what that costs is taken
-    from the heartbeats. Built anew for each monitor it was a twentieth of them.
+    from the heartbeats. Built for each monitor separately, it cost a twentieth of them.
     """
 
     def __init__(self, database: Database, kept: int) -> None:

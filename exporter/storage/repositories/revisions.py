@@ -1,4 +1,4 @@
-"""Counters in the database: whoever changes something takes the next number in the same transaction."""
+"""Counters in the database: each change takes the next number in its transaction."""
 
 from exporter.storage.database import Database
 
@@ -15,7 +15,7 @@ def next_revision(database: Database, name: str) -> int:
 
 
 def hold_revision(database: Database, name: str) -> None:
-    """Inside a transaction that reads before it changes: until it ends, nobody else takes a number of this counter."""
+    """Inside a transaction that reads before it changes: until it ends, no other one takes a number of it."""
     _change(database, name, database.tables.settings.value)
 
 
