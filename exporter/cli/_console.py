@@ -25,8 +25,8 @@ from exporter.storage.schema import pending
 F = TypeVar("F", bound=Callable[..., Any])
 
 _WEB = ("listen_address", "telemetry_path", "external_url")
-CONFIG_HELP = "Configuration file (YAML). Without one, the defaults."
-STORAGE_HELP = "Database: sqlite:///heartbeats.db, sqlite:////absolute/path.db or postgresql://user@host/database."
+CONFIG_HELP = "Configuration file (YAML). Without one, the defaults apply."
+STORAGE_HELP = "Database URL: sqlite:///heartbeats.db, sqlite:////absolute/path.db or postgresql://user@host/database."
 LARGEST_ID = 2**63 - 1
 """Of a row in any database."""
 
@@ -82,12 +82,12 @@ def note_absence(since: int | None, now: int) -> None:
     if since is None:
         return
     if since == 0:
-        click.echo("No service has ever evaluated this database: statuses are those from the start.", err=True)
+        click.echo("No service has ever evaluated this database: each status is the initial one.", err=True)
         return
     click.echo(
-        f"Nothing has been evaluated for {humanize_duration(now - since)}, since {rfc3339(since)}: "
-        "what is shown was true then. "
-        "Is the service running? heartbeat-exporter doctor looks.",
+        f"No service has evaluated this database for {humanize_duration(now - since)}: "
+        f"the statuses shown are those of {rfc3339(since)}. "
+        "Is the service running? Run `heartbeat-exporter doctor` to check.",
         err=True,
     )
 
@@ -160,12 +160,12 @@ def check_there(database: Database, config_file: Path | None = None) -> None:
     except FileNotFoundError:
         check_place(database, config_file)
         raise NotFound(
-            f"there is no database {database.engine.name}: start the service first, which makes it "
-            "(heartbeat-exporter serve), or name the service's database with its --config.file or --storage.url"
+            f"there is no database {database.engine.name}: start the service, which creates it "
+            "(heartbeat-exporter serve), or give the --config.file or --storage.url of the service"
         ) from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise StorageUnavailable(f"{database.engine.name}: {reason}: run this as the service's user") from None
+        raise StorageUnavailable(f"{database.engine.name}: {reason}: run this command as the service's user") from None
 
 
 def check_place(database: Database, config_file: Path | None) -> None:
@@ -180,8 +180,8 @@ def check_place(database: Database, config_file: Path | None) -> None:
     other = (Path.cwd() / file.relative_to(folder)).absolute() if file.is_relative_to(folder) else file
     if other != file and other.is_file():
         raise NotFound(
-            f"there is no database {file}, but {other} is there: a relative path in a configuration file belongs to "
-            f"that file's folder. Write `url: sqlite:///{other}`, or move the database"
+            f"there is no database {file}, but there is {other}: a relative path in a configuration file is relative "
+            f"to the folder of that file. Write `url: sqlite:///{other}`, or move the database"
         )
 
 
@@ -194,11 +194,11 @@ def _check_schema(database: Database) -> None:
     missing = pending(database) if ours else ["0001_initial"]
     if "0001_initial" in missing:
         raise NotFound(
-            f"{engine.name} is not a database of Heartbeat Exporter: start the service first, or run "
-            "`heartbeat-exporter migrate`, or name the service's database"
+            f"{engine.name} is not a database of Heartbeat Exporter: start the service, which creates its tables, or "
+            "run `heartbeat-exporter migrate`, or give the --config.file or --storage.url of the service"
         )
     if missing:
         raise StorageUnavailable(
-            f"{engine.name} has an older version's schema ({', '.join(missing)} is to apply): restart the service "
-            "with this version, or run `heartbeat-exporter migrate`"
+            f"{engine.name} has the schema of an older version (pending migrations: {', '.join(missing)}): restart the "
+            "service with this version, or run `heartbeat-exporter migrate`"
         )

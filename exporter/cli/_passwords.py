@@ -23,9 +23,9 @@ def hide_password(ctx: click.Context, parameter: click.Parameter, value: str | N
     if passwords:
         cover(passwords)
         click.echo(
-            f"Warning: {parameter.opts[0]} holds a password, which other users of this machine could read in the list "
-            "of processes (ps). Put the URL into the configuration file (storage.url as ${NAME}, or url_file), or the "
-            "password into PGPASSFILE or PGPASSWORD.",
+            f"Warning: {parameter.opts[0]} contains a password, which other users of this machine could read in the "
+            "list of processes (ps). Put the URL in the configuration file (storage.url as ${NAME}, or url_file), or "
+            "set PGPASSFILE or PGPASSWORD.",
             err=True,
         )
     return value

@@ -21,17 +21,17 @@ _WIDTH = max(len(check.name) for check in CHECKS)
 
 @click.command()
 @click.option(
-    "--url", metavar="URL", callback=hide_password, help="Where the service answers. Default: where it listens."
+    "--url", metavar="URL", callback=hide_password, help="URL of the running service. Default: its listen address."
 )
-@click.option("--offline", is_flag=True, help="Connect to nobody but the database.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--offline", is_flag=True, help="Connect to nothing but the database.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def doctor(url: str | None, offline: bool, as_json: bool, config_file: Path | None, storage_url: str | None) -> None:
-    """Looks at everything, and says what to do.
+    """Checks the installation.
 
-    Configuration, database, disk, clock, lease, evaluation, notifiers and the running service. Run it as the service's
-    user, with the service's --config.file. It changes nothing and sends no message. Exit status 1 if there is a
-    problem; a warning is none.
+    The command checks the configuration, database, disk, clock, lease, evaluation, notifiers and the running service,
+    and says how to correct each problem. Run it as the service's user, with the --config.file of the service. It
+    changes nothing and sends no message. The exit status is 1 if there is a problem; warnings do not change it.
 
     \b
     Examples:

@@ -20,9 +20,11 @@ from exporter.storage.repositories.incidents import Incident, Incidents, Update
 
 F = TypeVar("F", bound=Callable[..., Any])
 BY_HAND = "Resolved by hand."
-GOES_ON = "An alert still goes on: it stays on, and quiet. The next new alert opens another incident."
+GOES_ON = "An alert is still firing. It stays open but sends no reminders. The next new alert opens another incident."
 _id = click.argument("id", type=click.IntRange(1, LARGEST_ID), metavar="ID")
-_author = click.option("--author", metavar="NAME", help="Who says so. Default: your login name, behind sudo too.")
+_author = click.option(
+    "--author", metavar="NAME", help="Author of the entry. Default: your login name, also under sudo."
+)
 
 
 @click.group(cls=Group)
@@ -30,26 +32,26 @@ def incident() -> None:
     """Shows, updates, acknowledges and resolves incidents.
 
     \b
-    The usual course:
-      heartbeat-exporter incident list          # what is open
-      heartbeat-exporter incident ack 12        # I look after it: no more reminders
+    Typical use:
+      heartbeat-exporter incident list          # list the open incidents
+      heartbeat-exporter incident ack 12        # you handle it: no more reminders
       heartbeat-exporter incident update 12 --state IDENTIFIED --text "The disk is full"
-      heartbeat-exporter incident resolve 12    # over, though its alert may not be
+      heartbeat-exporter incident resolve 12    # close it, even if its alert is still firing
 
-    Works on the database directly; a running service shows it at once. Give the --config.file or --storage.url that
-    the service has. An incident resolves by itself with its last alert.
+    These commands work on the database directly; a running service shows changes at once. Give the --config.file or
+    --storage.url that the service uses. An incident resolves automatically when its last alert does.
     """
 
 
 @incident.command("list")
-@click.option("--all", "everything", is_flag=True, help="Past ones too.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="How many at most. Default 50.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--all", "everything", is_flag=True, help="Include resolved incidents.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="Maximum number of incidents. Default: 50.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def list_incidents(
     everything: bool, limit: int, as_json: bool, config_file: Path | None, storage_url: str | None
 ) -> None:
-    """Lists open incidents, the newest first.
+    """Lists open incidents, newest first.
 
     \b
     Examples:
@@ -65,7 +67,9 @@ def list_incidents(
     now = SystemClock().now()
     note_absence(since, now)
     if not found:
-        click.echo("No incidents so far." if everything else "No open incident. For past ones: incident list --all")
+        click.echo(
+            "No incidents." if everything else "No open incidents. To include resolved ones: incident list --all"
+        )
         return
     width = max(len(str(one.id)) for one in found)
     for one in found:
@@ -74,7 +78,7 @@ def list_incidents(
 
 @incident.command()
 @_id
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | None) -> None:
     """Shows the incident ID, its timeline and its alerts.
@@ -98,16 +102,16 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
         return
     now = SystemClock().now()
     click.echo(f"Incident {one.id}: {one.title}")
-    click.echo(f"{one.state}, {one.impact}, monitor {one.tag}, {_aside(one, now)}\n")
+    click.echo(f"{one.state}, {one.impact}, monitor {one.tag} {_aside(one, now)}\n")
     for each in updates:
         click.echo(f"{rfc3339(each.at)[:19]}Z  {each.state:<13}  {each.author}")
         for line in each.text.split("\n"):
             click.echo(f"    {line}")
     for alert in alerts:
         end = (
-            "on"
+            "firing"
             if alert.resolved_at is None
-            else f"over after {humanize_duration(alert.resolved_at - alert.triggered_at)}"
+            else f"resolved after {humanize_duration(alert.resolved_at - alert.triggered_at)}"
         )
         click.echo(
             f"\nAlert {alert.rule} ({alert.severity}), {alert.status} {humanize_ago(alert.triggered_at, now)}: {end}"
@@ -119,18 +123,18 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
 
 @incident.command()
 @_id
-@click.option("--text", metavar="WORDS", required=True, help="What you know; up to 2000 characters.")
+@click.option("--text", metavar="MESSAGE", required=True, help="Text of the entry; up to 2000 characters.")
 @click.option(
     "--state",
     type=click.Choice([state.value for state in IncidentState], case_sensitive=False),
-    help="The state it has now; it stays as it is when left out.",
+    help="New state of the incident. Default: unchanged.",
 )
 @_author
 @storage_options
 def update(
     id: int, text: str, state: str | None, author: str | None, config_file: Path | None, storage_url: str | None
 ) -> None:
-    """Adds to the timeline of the incident ID.
+    """Adds an entry to the timeline of the incident ID.
 
     \b
     Examples:
@@ -145,7 +149,7 @@ def update(
 @_author
 @storage_options
 def ack(id: int, author: str | None, config_file: Path | None, storage_url: str | None) -> None:
-    """Acknowledges the incident ID: its alerts are not told again, since somebody looks after it.
+    """Acknowledges the incident ID: its alerts send no more reminders.
 
     \b
     Examples:
@@ -156,18 +160,18 @@ def ack(id: int, author: str | None, config_file: Path | None, storage_url: str 
         who = _who(author)
     with open_storage(config_file, storage_url, writes=True) as (_, database):
         _incidents(database).acknowledge(id, who)
-    click.echo(f"Acknowledged incident {id}, as {who}: its alerts are not told again.")
+    click.echo(f"Acknowledged incident {id} as {who}: its alerts send no more reminders.")
 
 
 @incident.command()
 @_id
-@click.option("--text", metavar="WORDS", default=BY_HAND, help=f"What it was. Default: {BY_HAND}")
+@click.option("--text", metavar="MESSAGE", default=BY_HAND, help=f"Text of the entry. Default: {BY_HAND}")
 @_author
 @storage_options
 def resolve(id: int, text: str, author: str | None, config_file: Path | None, storage_url: str | None) -> None:
     """Resolves the incident ID by hand.
 
-    If its alert still goes on, that stays on, and quiet; the next new alert opens another incident.
+    An alert that is still firing stays open but sends no reminders. The next new alert opens another incident.
 
     \b
     Examples:
@@ -192,7 +196,9 @@ def _add(
         incidents.update(id, state, said, who)
         now = incidents.find(id).state
         goes_on = now is IncidentState.RESOLVED and _goes_on(Alerts(database).recent(incident_id=id))
-    click.echo(f"{'Resolved' if now is IncidentState.RESOLVED else 'Updated'} incident {id}, as {who}: it is {now}.")
+    click.echo(
+        f"{'Resolved' if now is IncidentState.RESOLVED else 'Updated'} incident {id} as {who}: its state is {now}."
+    )
     if goes_on:
         click.echo(GOES_ON)
 
@@ -215,7 +221,7 @@ def _aside(one: Incident, now: int) -> str:
     if one.resolved_at is not None:
         return f"({humanize_ago(one.started_at, now)}, lasted {humanize_duration(one.resolved_at - one.started_at)})"
     taken = f", acknowledged by {one.acknowledged_by}" if one.acknowledged_by is not None else ""
-    return f"(for {humanize_duration(now - one.started_at)}{taken})"
+    return f"(open for {humanize_duration(now - one.started_at)}{taken})"
 
 
 def _facts(one: Incident) -> dict[str, Any]:

@@ -46,27 +46,27 @@ _COLOURS = {Status.UP: "green", Status.DEGRADED: "yellow", Status.DOWN: "red"}
 def monitor() -> None:
     """Adds, shows, pauses and removes monitors.
 
-    Works on the service's database directly, which has to be there; a running service sees a change within a second.
-    Give the --config.file or --storage.url that the service has.
+    These commands work on the service's database directly, which must exist; a running service applies changes within
+    a second. Give the --config.file or --storage.url that the service uses.
     """
 
 
 @monitor.command()
 @click.argument("tag")
-@click.option("--name", metavar="NAME", help="For people; the tag when left out.")
-@click.option("--group", metavar="GROUP", help="Groups monitors on the page and in heartbeat_info.")
-@click.option("--schedule", metavar="CRON", help='When heartbeats are expected, as "0 3 * * *".')
-@click.option("--timezone", metavar="NAME", help="IANA name of the schedule's timezone. Default UTC.")
-@click.option("--degraded-after", metavar="DURATION", help="Lateness that is DEGRADED. Default 5m.")
-@click.option("--down-after", metavar="DURATION", help="Lateness that is DOWN. Default 10m.")
-@click.option("--max-runtime", metavar="DURATION", help="A run longer than this is DOWN.")
-@click.option("--evaluation-cron", metavar="CRON", help="Change the status only on these ticks.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable; label_KEY in Prometheus.")
-@click.option("--paused", is_flag=True, help="Begin paused.")
+@click.option("--name", metavar="NAME", help="Name to display. Default: the tag.")
+@click.option("--group", metavar="GROUP", help="Group on the status page and in heartbeat_info.")
+@click.option("--schedule", metavar="CRON", help='When heartbeats are expected, such as "0 3 * * *".')
+@click.option("--timezone", metavar="NAME", help="IANA name of the schedule's timezone. Default: UTC.")
+@click.option("--degraded-after", metavar="DURATION", help="Lateness that makes it DEGRADED. Default: 5m.")
+@click.option("--down-after", metavar="DURATION", help="Lateness that makes it DOWN. Default: 10m.")
+@click.option("--max-runtime", metavar="DURATION", help="Maximum duration of a run; a longer run makes it DOWN.")
+@click.option("--evaluation-cron", metavar="CRON", help="Change the status only at these times.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label, exposed as label_KEY. Repeatable.")
+@click.option("--paused", is_flag=True, help="Add the monitor in the paused state.")
 @click.option(
     "--secret-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Use the secret in this file instead of a new one.",
+    help="Use the secret in this file instead of generating one.",
 )
 @storage_options
 def add(
@@ -76,9 +76,10 @@ def add(
     secret_file: Path | None,
     **options: Any,
 ) -> None:
-    """Adds the monitor TAG and prints its curl line, once.
+    """Adds the monitor TAG and prints its curl command, once.
 
-    Only a digest of the secret is kept, so the line cannot be shown again. A TAG that begins with - goes behind --.
+    Only a digest of the secret is stored, so the command cannot be shown again. Write -- before a TAG that begins with
+    a hyphen.
 
     \b
     Examples:
@@ -96,13 +97,13 @@ def add(
         key = secret_key(database, configured)
         _monitors(database).add(new, digest(secret, key))
     url = f"{settings.web.url}/ext/heartbeat/{new.tag}:{quote(secret, safe='')}"
-    click.echo(f"Added {new.tag}. Its heartbeat, shown this once:\n")
+    click.echo(f"Added {new.tag}. Its heartbeat command, which is shown only once:\n")
     click.echo(f"  curl -fsS -m 10 --retry 5 --retry-connrefused {url}\n")
     click.echo(f"Append /start, /fail, /log or /$? to report more: {settings.web.url}/docs/heartbeats")
 
 
 @monitor.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
     """Lists all monitors with their status."""
@@ -113,7 +114,7 @@ def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bo
         click.echo(json.dumps([_facts(one, since) for one in found], indent=2))
         return
     if not found:
-        click.echo(f"No monitors yet in {database.engine.name}. Add one: heartbeat-exporter monitor add nightly-backup")
+        click.echo(f"No monitors in {database.engine.name}. To add one: heartbeat-exporter monitor add nightly-backup")
         return
     width = max(len(one.monitor.tag) for one in found)
     now = SystemClock().now()
@@ -129,10 +130,10 @@ def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bo
 
 @monitor.command()
 @click.argument("tag")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
-    """Shows all that is known of the monitor TAG."""
+    """Shows the monitor TAG and its last heartbeats."""
     _check(tag)
     with open_storage(config_file, storage_url) as (settings, database):
         found = _load(settings, database, [_monitors(database).find(tag)])
@@ -157,10 +158,12 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
 
 @monitor.command()
 @click.argument("tag")
-@click.option("--for", "duration", metavar="DURATION", help="Resume by itself: a maintenance window for this monitor.")
+@click.option("--for", "duration", metavar="DURATION", help="Resume automatically after this time.")
 @storage_options
 def pause(tag: str, config_file: Path | None, storage_url: str | None, duration: str | None) -> None:
-    """Pauses the monitor TAG. Its heartbeats are taken, but it is never late.
+    """Pauses the monitor TAG.
+
+    The service accepts its heartbeats but never marks it late. With --for, the pause is a maintenance window.
 
     \b
     Examples:
@@ -186,7 +189,7 @@ def pause(tag: str, config_file: Path | None, storage_url: str | None, duration:
 @click.argument("tag")
 @storage_options
 def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
-    """Ends the pause of the monitor TAG."""
+    """Resumes the monitor TAG after a pause."""
     _check(tag)
     with open_storage(config_file, storage_url) as (_, database), suppress(NotFound):
         Maintenances(database, SystemClock()).end(_pause_of(tag))
@@ -197,7 +200,10 @@ def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
 @click.argument("tag")
 @storage_options
 def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
-    """Removes the monitor TAG. Added again within the retention time, it has its history back."""
+    """Removes the monitor TAG.
+
+    If the monitor is added again within storage.transitions_kept, its history returns.
+    """
     _check(tag)
     with open_storage(config_file, storage_url, writes=True) as (_, database):
         _monitors(database).remove(tag)
@@ -231,7 +237,7 @@ def _secret_of_ones_own(file: Path) -> str:
         raise InvalidValue(f"--secret-file: {click.format_filename(file)}: {trouble}")
     if len(secret) < SHORTEST:
         click.echo(
-            f"Warning: the secret has fewer than {SHORTEST} characters and can be guessed; make one with "
+            f"Warning: the secret has fewer than {SHORTEST} characters and can be guessed; generate one with "
             "`openssl rand -hex 24`",
             err=True,
         )

@@ -23,10 +23,10 @@ _BATCH = 500
 
 @click.group(cls=Group)
 def notification() -> None:
-    """Lists notifications, and tries dead ones again.
+    """Lists notifications, and retries dead ones.
 
-    Works on the database directly; a running service sends within two seconds. Give the --config.file or --storage.url
-    that the service has.
+    These commands work on the database directly; a running service sends retried notifications within two seconds.
+    Give the --config.file or --storage.url that the service uses.
     """
 
 
@@ -34,15 +34,17 @@ def notification() -> None:
 @click.option(
     "--state",
     type=click.Choice([state.value for state in NotificationState], case_sensitive=False),
-    help="Only those in it; dead ones were given up.",
+    help="List only notifications in this state. Dead ones were given up.",
 )
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="How many at most. Default 50.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, help="Maximum number of notifications. Default: 50."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def list_notifications(
     state: str | None, limit: int, as_json: bool, config_file: Path | None, storage_url: str | None
 ) -> None:
-    """Lists notifications, the newest first, and why those failed that did.
+    """Lists notifications, newest first, and the reason of each failure.
 
     \b
     Examples:
@@ -59,7 +61,8 @@ def list_notifications(
         return
     for hold in holds.values():
         click.echo(
-            f"{hold.notifier} is held for {humanize_duration(hold.left(now))}: the receiver asked for it: {hold.error}"
+            f"{hold.notifier} is paused for another {humanize_duration(hold.left(now))} "
+            f"at the request of its receiver: {hold.error}"
         )
     if not found:
         click.echo("No notifications." if wanted is None else f"No {wanted} notifications.")
@@ -75,12 +78,12 @@ def list_notifications(
 
 @notification.command()
 @click.argument("id", type=click.IntRange(1, LARGEST_ID), metavar="[ID]", required=False)
-@click.option("--dead", is_flag=True, help="Try all that were given up.")
+@click.option("--dead", is_flag=True, help="Retry all dead notifications.")
 @storage_options
 def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str | None) -> None:
-    """Tries to deliver the notification ID again, or all --dead ones.
+    """Retries the dead notification ID, or all of them with --dead.
 
-    Alarms that are over by now are left out: nobody would ever tell their end.
+    Notifications whose alerts have all resolved are skipped.
 
     \b
     Examples:
@@ -88,7 +91,7 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
       heartbeat-exporter notification retry --dead --config.file heartbeats.yml
     """
     if (id is None) is not dead:
-        raise click.UsageError("name the ID of one notification, or ask for all --dead ones")
+        raise click.UsageError("give either the ID of a notification or --dead")
     with open_storage(config_file, storage_url, writes=True) as (settings, database):
         outbox, known = Outbox(database), Notifications(database)
         now, terms = SystemClock().now(), _terms(settings)
@@ -106,11 +109,11 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
             except Conflict:
                 continue  # somebody else was faster
             outcomes["sent" if sent else "over"] += 1
-    click.echo(f"{outcomes['sent']} tried again.")
+    click.echo(f"{outcomes['sent']} queued for another attempt.")
     if outcomes["over"]:
-        click.echo(f"{outcomes['over']} not sent: all their alerts are over, and nobody would tell that.")
+        click.echo(f"{outcomes['over']} skipped: all their alerts have already resolved.")
     for name, count in sorted(strangers.items()):
-        click.echo(f"{count} left as they are: there is no notifier {name!r} in the configuration.")
+        click.echo(f"{count} left unchanged: the configuration has no notifier {name!r}.")
 
 
 def _retry_one(
@@ -123,18 +126,18 @@ def _retry_one(
 ) -> None:
     if config_file is not None and one.notifier not in terms:
         raise Conflict(
-            f"notification {one.id} is for {one.notifier!r}, and the configuration has no notifier of that name"
+            f"notification {one.id} is for {one.notifier!r}, but the configuration has no notifier of that name"
         )
     if outbox.retry(one.id, now, terms.get(one.notifier, DAY)):
         hold = holds.get(one.notifier)
         when = (
-            f" in {humanize_duration(hold.left(now))}: until then its receiver asked it to wait"
+            f", to be sent in {humanize_duration(hold.left(now))} at the request of the receiver"
             if hold is not None
             else ""
         )
-        click.echo(f"Notification {one.id} to {one.notifier} is tried again{when}.")
+        click.echo(f"Notification {one.id} to {one.notifier} is queued for another attempt{when}.")
     else:
-        click.echo(f"Notification {one.id} is not sent: all its alerts are over, and nobody would tell that.")
+        click.echo(f"Notification {one.id} is skipped: all its alerts have already resolved.")
 
 
 def _all_dead(notifications: Notifications) -> Iterator[Notification]:

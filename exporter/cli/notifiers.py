@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from exporter.presentation.message import Event, Message
 
 TEST_RULE = "notify-test"
-TEST_NAME = "Only a test"
-TEST_DESCRIPTION = "Nothing is wrong, and there is nothing to do: somebody ran `heartbeat-exporter notify test`."
+TEST_NAME = "Test alert"
+TEST_DESCRIPTION = "This is only a test of the notifier (`heartbeat-exporter notify test`): no action is needed."
 
 
 @click.group(cls=Group)
 def notify() -> None:
-    """Tries notifiers."""
+    """Tests notifiers."""
 
 
 @notify.command()
@@ -35,10 +35,11 @@ def notify() -> None:
     help=CONFIG_HELP.partition(".")[0] + ".",
 )
 def test(name: str, config_file: Path) -> None:
-    """Sends a real alarm and its recovery through the notifier NAME of the configuration.
+    """Sends a test alert through the notifier NAME.
 
-    Prints what the other side said. The messages say that they are a test. When one of them cannot be delivered, the
-    reason is printed and the exit status is 1. Nothing is tried twice, and no running service is needed.
+    The command sends an alert and its resolution, and prints the receiver's response to each. Both messages say that
+    they are a test. If one cannot be delivered, the command prints the reason and exits with status 1. It does not
+    retry, and needs no running service.
 
     \b
     Examples:
@@ -59,7 +60,7 @@ def test(name: str, config_file: Path) -> None:
         except DeliveryFailed as error:
             click.echo(f"{event}: not delivered to {name} ({chosen.type}): {error}", err=True)
             sys.exit(1)
-        click.echo(f"{event}: delivered to {name} ({chosen.type}): {said or 'no answer, and none is needed'}")
+        click.echo(f"{event}: delivered to {name} ({chosen.type}): {said or 'the receiver returned no text'}")
 
 
 def _find(settings: Settings, name: str) -> NotifierSettings:
@@ -67,7 +68,7 @@ def _find(settings: Settings, name: str) -> NotifierSettings:
         if one.name == name:
             return one
     known = ", ".join(one.name for one in settings.notifiers)
-    hint = f"it has {known}" if known else "it has none: describe them under notifiers"
+    hint = f"it has {known}" if known else "it has none: define them under notifiers"
     raise InvalidValue(f"the configuration has no notifier {name[:100]!r}: {hint}")
 
 
@@ -104,7 +105,7 @@ def _message(event: "Event", settings: Settings, key: str, began: int) -> "Messa
         last_success_at=began - 12 * MINUTE,
         due_at=began - 12 * MINUTE,
         since=began - 2 * MINUTE,
-        output="This is where the end of the job's output would be.\n",
+        output="The end of the job's output appears here.\n",
     )
     answers = (f"{key}-{Event.TRIGGERED.lower()}",) if resolved else ()
     site = SampleSite(settings.web.url)

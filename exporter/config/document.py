@@ -67,7 +67,7 @@ def read_document(path: Path) -> Document:
     if root is None or (isinstance(root, ScalarNode) and str(root.tag).endswith(":null")):
         return document
     if not isinstance(root, MappingNode):
-        raise ConfigError([Problem("the file must hold settings as `key: value`", "", file, _line(root))])
+        raise ConfigError([Problem("the file must contain settings as `key: value`", "", file, _line(root))])
     document.values = _Reader(document).mapping(root, ())
     return document
 
@@ -112,7 +112,7 @@ def _trouble(error: MarkedYAMLError) -> str:
     if "undefined alias" in text:
         return "an alias without its anchor: a value that begins with * needs quotes"
     if text == "but found another document":
-        return "a second document begins: one file holds one"
+        return "a second document begins: the file may contain only one"
     return _QUOTED.sub(lambda match: match.group() if _HARMLESS.fullmatch(match.group()) else "…", text)
 
 
@@ -132,11 +132,11 @@ class _Reader:
             key = str(key_node.value)
             here = (*path, key)
             if key == "<<":
-                self._report(path, key_node, "merge keys (<<) are not used here: write the settings out")
+                self._report(path, key_node, "merge keys (<<) are not supported: write the settings out")
                 continue
             if key in found:
                 first = self._document.lines[here]
-                self._report(here, key_node, f"given twice: first in line {first}")
+                self._report(here, key_node, f"is set twice, first in line {first}")
                 continue
             self._document.lines[here] = _line(key_node)
             found[key] = self.value(value_node, here)
@@ -181,12 +181,14 @@ class _Reader:
 
     def _check_tag(self, node: Node, path: Path_, kind: str) -> None:
         if self._kind(node) != kind:
-            self._report(path, node, "YAML tags are not used here: a value that begins with ! needs quotes")
+            self._report(path, node, "YAML tags are not supported: a value that begins with ! needs quotes")
 
     def _enter(self, node: Node, path: Path_) -> None:
         self._left -= 1
         if self._left < 0 or len(path) > DEEPEST:
-            raise ConfigError([self._document.problem(path, "too much, or nested too deeply: are there aliases?")])
+            raise ConfigError(
+                [self._document.problem(path, "too many values, or nested too deeply: check for aliases")]
+            )
 
     def _report(self, path: Path_, node: Node, message: str) -> None:
         self._document.problems.append(Problem(message, show_path(path), self._document.file, _line(node)))

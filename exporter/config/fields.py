@@ -49,7 +49,7 @@ def _keepalive(milliseconds: int) -> int:
 
 def printable(text: str) -> str:
     if not all(c.isprintable() for c in text):
-        raise InvalidValue("must hold printable characters only")
+        raise InvalidValue("must contain only printable characters")
     return text
 
 
@@ -60,7 +60,9 @@ def _cron(expression: str) -> str:
 def _labels(labels: dict[str, str]) -> dict[str, str]:
     for key in labels:
         if not _LABEL_KEY.fullmatch(key):
-            raise InvalidValue(f"{key[:40]!r} is not a label's key: use letters, digits and '_', no digit first")
+            raise InvalidValue(
+                f"{key[:40]!r} is not a label key: use letters, digits and '_', and do not begin with a digit"
+            )
     return labels
 
 
@@ -75,7 +77,7 @@ def _telemetry_path(path: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._-]+)+", path) or {".", ".."} & set(path.split("/")):
         raise InvalidValue("must be a path such as /metrics")
     if any(path == taken.rstrip("/") or path.startswith(taken) for taken in TAKEN_PATHS[1:]):
-        raise InvalidValue(f"{path!r} belongs to another page")
+        raise InvalidValue(f"{path!r} is the path of another page: choose another path")
     return path
 
 
@@ -86,7 +88,7 @@ def _check_host(url: str) -> None:
     except ValueError:
         return
     if not host.isascii() and printable(host):
-        raise InvalidValue(f"write the host's name in ASCII: {ascii_form(host)[:300]}")
+        raise InvalidValue(f"write the host name in ASCII: {ascii_form(host)[:300]}")
 
 
 def _url(url: str) -> str:
@@ -113,13 +115,13 @@ def _external_url(url: str) -> str:
     if not good or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise InvalidValue(f"must be a URL such as {_EXAMPLE}, with http:// or https://")
     if "@" in parts.netloc:
-        raise InvalidValue(f"must hold no user and no password: write it as {_EXAMPLE}")
+        raise InvalidValue(f"must not contain a user or a password: write it as {_EXAMPLE}")
     if "?" in url or "#" in url:
-        raise InvalidValue(f"must hold no query and no fragment: write it as {_EXAMPLE}")
+        raise InvalidValue(f"must not contain a query or a fragment: write it as {_EXAMPLE}")
     if parts.path.strip("/"):
         raise InvalidValue(
-            f"must have no path: the service works at the root of a host name only, such as {_EXAMPLE}; "
-            "behind a proxy, give it a name or a port of its own"
+            f"must not have a path: the service works only at the root of a host name, such as {_EXAMPLE}; "
+            "behind a proxy, give the service its own host name or port"
         )
     if not _NAME_OR_ADDRESS.fullmatch(parts.netloc):
         raise InvalidValue(f"must be a URL such as {_EXAMPLE}, with http:// or https://")
@@ -128,7 +130,7 @@ def _external_url(url: str) -> str:
 
 def _host_name(text: str) -> str:
     if not _HOST_NAME.fullmatch(text):
-        raise InvalidValue("must be a host name such as heartbeats.example.org, without scheme, port and wildcard")
+        raise InvalidValue("must be a host name such as heartbeats.example.org, without scheme, port or wildcard")
     return text.lower().removesuffix(".")
 
 
@@ -136,14 +138,16 @@ def _network(text: object) -> IPv4Network | IPv6Network:
     try:
         return ip_network(text if isinstance(text, str) else "")  # a number would be an address as well
     except ValueError:
-        raise InvalidValue("must be an address or a network such as 10.0.0.0/8, with no bit set beyond it") from None
+        raise InvalidValue(
+            "must be an address or a network such as 10.0.0.0/8, with no bits set after the prefix"
+        ) from None
 
 
 def _secret_text(text: object) -> Secret:
     if isinstance(text, Secret):
         return text
     if not isinstance(text, str) or not text.strip():
-        raise InvalidValue("must be a text that is not empty")
+        raise InvalidValue("must be a string that is not empty")
     return Secret(text)
 
 
@@ -167,7 +171,7 @@ def _key(text: str) -> str:
     except UnicodeEncodeError:
         size = 0
     if not SHORTEST_KEY <= size <= LONGEST_KEY:
-        raise InvalidValue(f"must have {SHORTEST_KEY} to {LONGEST_KEY} bytes: make one with `openssl rand -hex 32`")
+        raise InvalidValue(f"must have {SHORTEST_KEY} to {LONGEST_KEY} bytes: generate one with `openssl rand -hex 32`")
     return text
 
 

@@ -88,8 +88,8 @@ _LONGEST_QUOTE = 60
 _MOST_NAMED = 10
 _QUOTE = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*") """)
 """What core's messages begin with: the value, as repr writes it."""
-_EMPTY = "is empty: give it a value or leave it out"
-_NO_SECRET = "needs a secret: set secret, secret_file or ${ENV}; make one with `openssl rand -hex 24`"  # noqa: S105
+_EMPTY = "is empty: give it a value or remove the key"
+_NO_SECRET = "needs a secret: set secret, secret_file or ${ENV}; generate one with `openssl rand -hex 24`"  # noqa: S105
 
 
 NotifierModels = Mapping[str, type[NotifierOptions]]
@@ -124,10 +124,10 @@ def load_config(path: Path | None, environ: Mapping[str, str], notifiers: Notifi
     told = {problem.path for problem in problems}
     explained = [_explained(document, one, originals, notifiers) for one in errors if not _is_thresholds(one)]
     problems += [problem for problem in explained if problem.path not in told]
-    problems += _duplicates(document, "monitors", "tag", "this tag is taken by the monitor")
-    problems += _duplicates(document, "maintenances", "name", "this name is taken by the maintenance")
-    problems += _duplicates(document, "alerts", "name", "this name is taken by the rule")
-    problems += _duplicates(document, "notifiers", "name", "this name is taken by the notifier")
+    problems += _duplicates(document, "monitors", "tag", "this tag is already used by the monitor")
+    problems += _duplicates(document, "maintenances", "name", "this name is already used by the maintenance window")
+    problems += _duplicates(document, "alerts", "name", "this name is already used by the rule")
+    problems += _duplicates(document, "notifiers", "name", "this name is already used by the notifier")
     problems += _thresholds(document)
     problems += _unknown_notifiers(document)
     if problems or settings is None:
@@ -138,7 +138,7 @@ def load_config(path: Path | None, environ: Mapping[str, str], notifiers: Notifi
 
 def _short_secrets(document: Document, settings: Settings) -> list[Problem]:
     """Each at its place, as far as a person would read them."""
-    message = f"has fewer than {SHORTEST} characters and can be guessed: make one with `openssl rand -hex 24`"
+    message = f"has fewer than {SHORTEST} characters and can be guessed: generate one with `openssl rand -hex 24`"
     found = [document.problem(("web", "auth", name), message) for name in short_tokens(settings)]
     # Every entry is one monitor: settings were read from all of them, in order.
     short = [index for index, one in enumerate(settings.monitors) if is_short(one.secret)]
@@ -168,7 +168,11 @@ def _read_notifiers(
         type = entry.get("type")
         model = models.get(type) if isinstance(type, str) else None
         if model is None:
-            text = f"is not a notifier: use one of {', '.join(sorted(models))}" if type is not None else "is missing"
+            text = (
+                f"is not a type of notifier: use one of {', '.join(sorted(models))}"
+                if type is not None
+                else "is missing"
+            )
             errors.append({"loc": ("notifiers", index, "type"), "type": "unknown_notifier", "msg": text})
             continue
         try:
@@ -190,7 +194,7 @@ def _unknown_notifiers(document: Document) -> list[Problem]:
         for place, name in enumerate(named if isinstance(named, list) else [named] if named else []):
             if isinstance(name, str) and name not in known:
                 near = get_close_matches(name, [str(one) for one in known], n=1)
-                hint = f": did you mean {near[0]!r}?" if near else ": describe it under notifiers"
+                hint = f": did you mean {near[0]!r}?" if near else ": define it under notifiers"
                 path: Path_ = (
                     ("alerts", index, "notify", place) if isinstance(named, list) else ("alerts", index, "notify")
                 )
@@ -205,7 +209,7 @@ def _idle_rules(document: Document, settings: Settings) -> list[Problem]:
     for index, entry in _entries(document, "alerts"):
         rule = rules.get(entry["name"])
         if rule is not None and not any(rule.selector.matches(one.monitor) for one in settings.monitors):
-            found.append(document.problem(("alerts", index), f"the rule {rule.name!r} fits no monitor of this file"))
+            found.append(document.problem(("alerts", index), f"the rule {rule.name!r} matches no monitor of this file"))
     return found
 
 
@@ -243,7 +247,9 @@ def _resolve(document: Document, originals: Mapping[Path_, str], notifiers: Noti
 def _measure(document: Document, entry: dict[str, Any], path: Path_) -> list[Problem]:
     """Kener also says what an alert is for: its heartbeat monitors know a status and nothing else."""
     if entry.pop("alert_for", "STATUS") != "STATUS":
-        return [document.problem((*path, "alert_for"), "must be STATUS: a heartbeat has no latency and no uptime")]
+        return [
+            document.problem((*path, "alert_for"), "must be STATUS: a heartbeat monitor has no latency and no uptime")
+        ]
     return []
 
 
@@ -276,7 +282,7 @@ def _rename(document: Document, entry: dict[str, Any], path: Path_, aliases: Map
             continue
         value, here = entry.pop(alias), (*path, alias)
         if name in entry:
-            problems.append(document.problem(here, f"is another name of {name}: give one of them"))
+            problems.append(document.problem(here, f"is another name for {name}: give only one of them"))
             continue
         if alias in _MINUTES:
             minutes = value.strip() if isinstance(value, str) else value
@@ -307,7 +313,7 @@ def _explained(
     if original is not None and path[-1] not in _HIDDEN:
         # A value from the environment is quoted as it is written in the file.
         rest = message[quote.end() :] if quote is not None else message
-        message = f"what {original[:_LONGEST_QUOTE]!r} stands for cannot be used: {rest}"
+        message = f"the value of {original[:_LONGEST_QUOTE]!r} is invalid: {rest}"
     elif quote is not None and len(quote[1]) > _LONGEST_QUOTE:
         message = f"{quote[1][:_LONGEST_QUOTE]}…' {message[quote.end() :]}"
     return document.problem(path, message)

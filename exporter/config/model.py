@@ -25,9 +25,9 @@ def message_of(detail: Mapping[str, Any]) -> str:
         case "missing":
             return "is missing"
         case "string_type":
-            return "must be a text: put it in quotes"
+            return "must be a string: put it in quotes"
         case "string_unicode":
-            return "must be Unicode: it holds half of a surrogate pair"
+            return "must be valid Unicode: it contains an unpaired surrogate"
         case "too_long":
             return f"has more than {MOST_LABELS} entries"  # nothing else is counted
         case "string_too_short":
@@ -37,7 +37,7 @@ def message_of(detail: Mapping[str, Any]) -> str:
         case "bool_type":
             return "must be true or false"
         case "dict_type" | "model_type":
-            return "must hold settings as `key: value`"
+            return "must contain settings as `key: value`"
         case "list_type":
             return "must be a list"
         case "extra_forbidden":

@@ -46,12 +46,15 @@ def json_schema(notifiers: NotifierModels = NO_NOTIFIERS) -> dict[str, Any]:
     monitor["properties"]["secret_file"] = _file("secret")
     for alias, name in ALIASES.items():
         kind = _MINUTES if alias.endswith("Minutes") else {"type": "string"}
-        monitor["properties"][alias] = {**kind, "description": f"Kener's name of {name}."}
+        monitor["properties"][alias] = {**kind, "description": f"Kener's name for {name}."}
     monitor["anyOf"] = [{"required": [name]} for name in ("secret", "secret_file", "secretString")]
     rule = schema["$defs"]["AlertEntry"]["properties"]
     for alias, name in ALERT_ALIASES.items():
-        rule[alias] = {**rule[name], "description": f"Kener's name of {name}."}
-    rule["alert_for"] = {"const": "STATUS", "description": "Kener's; a heartbeat has no latency and no uptime."}
+        rule[alias] = {**rule[name], "description": f"Kener's name for {name}."}
+    rule["alert_for"] = {
+        "const": "STATUS",
+        "description": "Kener's setting; must be STATUS, because a heartbeat has no latency and no uptime.",
+    }
     _allow_variables(schema)
     return schema
 
@@ -65,7 +68,7 @@ def _describe_notifiers(
     for kind, model in notifiers.items():
         one = deepcopy(definitions[names[model]])
         one["title"] = f"Notifier of type {kind}"
-        one["properties"]["type"] = {"const": kind, "description": "Which kind of notifier it is."}
+        one["properties"]["type"] = {"const": kind, "description": "Type of the notifier."}
         required = one.get("required", [])
         for name in secret_fields(model):
             one["properties"][f"{name}_file"] = _file(name)
@@ -97,4 +100,7 @@ def _allow_variables(schema: Any) -> None:
 
 
 def _file(name: str) -> dict[str, str]:
-    return {"type": "string", "description": f"File that holds {name}; relative to the configuration file."}
+    return {
+        "type": "string",
+        "description": f"File that contains {name}; a relative path starts at the folder of the configuration file.",
+    }

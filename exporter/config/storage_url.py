@@ -24,17 +24,18 @@ def canonical(url: str) -> str:
     match = _SCHEME.match(text)
     if match is None:
         if "://" in text or not text or "@" in text:
-            raise InvalidValue(f"this is no URL: {_SQLITE_FORMS}, or {_POSTGRESQL_FORM}")
-        raise InvalidValue(f"this is a path and no URL: {_SQLITE_FORMS}")
+            raise InvalidValue(f"this is not a URL: {_SQLITE_FORMS}, or {_POSTGRESQL_FORM}")
+        raise InvalidValue(f"this is a path, not a URL: {_SQLITE_FORMS}")
     given = match[1].lower()
     scheme, plus, driver = given.partition("+")
     scheme = _ALIASES.get(scheme, scheme)
     if scheme not in (SQLITE, POSTGRESQL):
         raise InvalidValue(
-            f"{given} engine: this version knows {POSTGRESQL}://, {SQLITE}://; {_SQLITE_FORMS}, or {_POSTGRESQL_FORM}"
+            f"unknown database engine {given}: this version supports {POSTGRESQL} and {SQLITE}; "
+            f"{_SQLITE_FORMS}, or {_POSTGRESQL_FORM}"
         )
     if plus:
-        raise InvalidValue(f"write {scheme}:// without +{driver}: there is one driver for each engine")
+        raise InvalidValue(f"write {scheme}:// without +{driver}: each engine has only one driver")
     rest = text[match.end() :]
     if scheme == SQLITE:
         _check_file(rest)
@@ -59,8 +60,8 @@ def _check_file(rest: str) -> None:
     if path == rest or not path:
         raise InvalidValue(f"{_SQLITE_FORMS}")
     if path == ":memory:":
-        raise InvalidValue(f"heartbeats are kept on a disk: write {_FILE}heartbeats.db")
+        raise InvalidValue(f"a database in memory is not supported: write {_FILE}heartbeats.db")
     if _PARAMETERS.search(path) or "\0" in path:
-        raise InvalidValue(f"SQLite takes no parameters: {_SQLITE_FORMS}")
+        raise InvalidValue(f"parameters are not supported for SQLite: {_SQLITE_FORMS}")
     if path.endswith("/"):
-        raise InvalidValue(f"this names a folder: {_SQLITE_FORMS}")
+        raise InvalidValue(f"this is a folder, not a file: {_SQLITE_FORMS}")

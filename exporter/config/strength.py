@@ -34,6 +34,6 @@ def warnings_of(settings: Settings) -> list[str]:
         found.append(
             f"{len(tags):,} monitor{' has a secret' if len(tags) == 1 else 's have secrets'} of fewer than {SHORTEST} "
             f"characters, which can be guessed: {', '.join(tags[:_NAMED])}{more}; "
-            "make others with `openssl rand -hex 24`"
+            "generate new ones with `openssl rand -hex 24`"
         )
     return found

@@ -10,11 +10,11 @@ from exporter.doctor.context import DoctorContext
 class Result(StrEnum):
     OK = "ok"
     WARNING = "warning"
-    """Works, and should be otherwise."""
+    """It works, but should be changed."""
     PROBLEM = "problem"
-    """Does not work, or will not for long."""
+    """It does not work, or will soon fail."""
     SKIPPED = "skipped"
-    """Not looked at."""
+    """The check did not run."""
 
 
 @dataclass(frozen=True, slots=True)

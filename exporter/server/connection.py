@@ -37,7 +37,7 @@ _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _NOTHING = Sized(0)
 _UNKNOWN = ("unknown", 0)
 """The address of a client that had left before anything was asked about it."""
-_FAILED = "Something went wrong on our side; the log says what."
+_FAILED = "An internal error occurred; the service's log has the details."
 
 
 class House(Protocol):
@@ -259,7 +259,7 @@ class HttpConnection(asyncio.Protocol):
                     await self._wake
                     self._wake = None
         except asyncio.CancelledError:
-            log.debug("a request was given up: its client has left")
+            log.debug("cancelled a request: its client disconnected")
             self.abort()
 
     @property
@@ -364,7 +364,7 @@ class HttpConnection(asyncio.Protocol):
         try:
             await self._house.app(scope, self._body.receive, response.send)
         except Exception:
-            log.exception("an unexpected error while answering a request")
+            log.exception("unexpected error while answering a request")
             if not response.started:
                 self._closing = True
                 self.write(error_answer(500, _FAILED, self._house.date))

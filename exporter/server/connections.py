@@ -39,8 +39,8 @@ class HttpConnections:
         self._most = most
         self._open: set[HttpConnection] = set()
         self._starting: set[asyncio.Task[Any]] = set()
-        self._refusals = Occasionally(log, "a request that is not HTTP as it should be was refused")
-        self._drops = Occasionally(log, "a connection was closed")
+        self._refusals = Occasionally(log, "refused a malformed request")
+        self._drops = Occasionally(log, "closed a connection")
         self._set_date()
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class HttpConnections:
 
     def dropped(self, reason: Dropped) -> None:
         self._telemetry.connection_dropped(reason)
-        detail = f"of {len(self._open)}, with room for {self._most}"
+        detail = f"{len(self._open)} open, limit {self._most}"
         self._drops.note(reason.value.replace("_", " "), detail, self.loop.time())
 
     def look(self) -> None:

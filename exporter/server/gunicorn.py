@@ -97,7 +97,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]
         return len(self.connections) or self.nr_conns
 
     async def _shutdown(self) -> None:
-        self.log.info("Worker shutting down...")
+        self.log.info("worker is shutting down")
         self.connections.draining = True
         if self.app.ending:  # else the other workers go on taking connections from the same socket
             for listener in self.sockets:
@@ -117,7 +117,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]
                 self.connections.look()
             await asyncio.sleep(0.05)
         if self._open:
-            self.log.warning("closing %d connections that are not done", self._open)
+            self.log.warning("closing %d connections with unfinished requests", self._open)
         if self.lifespan is not None and not self._quick_shutdown:
             await self.lifespan.shutdown()
 
@@ -135,7 +135,7 @@ class Supervisor(Arbiter):  # type: ignore[misc]
         raise StopIteration
 
     def handle_ttin(self) -> None:
-        self.log.warning("ignored: there are as many workers as --workers says, always")
+        self.log.warning("ignored a signal: only --workers sets the number of workers")
 
     handle_ttou = handle_usr2 = handle_ttin
 

@@ -85,7 +85,7 @@ def _check_part(buffer: bytearray, scanned: int) -> None:
     """Refuses at once what can never become a head."""
     end = len(buffer) - buffer.endswith(b"\r")  # its LF may be on its way
     if _BARE.search(buffer, max(0, scanned - 1), end):
-        raise BadRequest(400, Fault.HEADER, "lines end with CR LF, not with one of them")
+        raise BadRequest(400, Fault.HEADER, "a line does not end with CR LF")
     if len(buffer) > MAX_LINE and buffer.find(b"\r\n", 0, MAX_LINE + 2) < 0:
         raise BadRequest(414, Fault.TOO_LARGE, "the request line is longer than 8 kB")
     if len(buffer) > MAX_HEAD:
@@ -113,7 +113,7 @@ def parse_head(head: bytes) -> Head:
     else:
         headers, irregular = _mended(head[line_end + 2 : -2].split(b"\r\n")), True
     if len(headers) > MAX_FIELDS:
-        raise BadRequest(431, Fault.TOO_LARGE, "there are more than 100 header fields")
+        raise BadRequest(431, Fault.TOO_LARGE, "more than 100 header fields")
     if authority is not None:
         headers = [(b"host", authority), *((name, value) for name, value in headers if name != b"host")]
     path, _, query = target.partition(b"?")
@@ -124,13 +124,13 @@ def parse_head(head: bytes) -> Head:
 def _loose_line(line: bytes) -> tuple[bytes, bytes, bytes, bytes | None, bool]:
     """(method, target, minor version, authority of an absolute target, whether anything was mended)."""
     if _BARE.search(line):
-        raise BadRequest(400, Fault.REQUEST_LINE, "the request line holds a bare CR or LF")
+        raise BadRequest(400, Fault.REQUEST_LINE, "the request line contains a bare CR or LF")
     matched = _LOOSE_LINE.fullmatch(line)
     if matched is None:
         version = line.rsplit(b" ", 1)[-1]
         if version.startswith(b"HTTP/") and not version.startswith(b"HTTP/1."):
-            raise BadRequest(400, Fault.VERSION, "this speaks HTTP/1.1 and HTTP/1.0")
-        raise BadRequest(400, Fault.REQUEST_LINE, "the first line is not a method, a target and HTTP/1.1")
+            raise BadRequest(400, Fault.VERSION, "only HTTP/1.1 and HTTP/1.0 are supported")
+        raise BadRequest(400, Fault.REQUEST_LINE, "the request line is not a method, a target and HTTP/1.1")
     method, target, minor = matched.groups()
     irregular = line.count(b" ") != 2 or _NOT_IN_TARGET.search(target) is not None
     target = _NOT_IN_TARGET.sub(lambda byte: b"%%%02X" % byte[0][0], target)
@@ -152,12 +152,12 @@ def _mended(lines: list[bytes]) -> Headers:
     headers: Headers = []
     for line in lines:
         if _BARE.search(line):
-            raise BadRequest(400, Fault.HEADER, "a header field holds a bare CR or LF")
+            raise BadRequest(400, Fault.HEADER, "a header field contains a bare CR or LF")
         if len(line) > MAX_LINE:
             raise BadRequest(431, Fault.TOO_LARGE, "a header field is longer than 8 kB")
         if line[:1] in (b" ", b"\t"):  # an old way to go on with the field before
             if not headers or headers[-1][0] in _FRAMING or _looks_like_framing(line):
-                raise BadRequest(400, Fault.FRAMING, "a line is folded where the body's length is given")
+                raise BadRequest(400, Fault.FRAMING, "a header field for the body's length is folded")
             name, value = headers[-1]
             headers[-1] = (name, (value + b" " + _CONTROL.sub(b" ", line).strip(b" \t")).strip(b" "))
             continue
@@ -165,10 +165,10 @@ def _mended(lines: list[bytes]) -> Headers:
         name = name.lower()
         if colon and _NAME.fullmatch(name):
             if name in _FRAMING and _CONTROL.search(value):
-                raise BadRequest(400, Fault.FRAMING, "the body's length holds control characters")
+                raise BadRequest(400, Fault.FRAMING, "a header field for the body's length contains control characters")
             headers.append((name, _CONTROL.sub(b" ", value).strip(b" \t")))
         elif _looks_like_framing(line):
-            raise BadRequest(400, Fault.FRAMING, "a broken header field looks like the body's length")
+            raise BadRequest(400, Fault.FRAMING, "a malformed header field resembles one for the body's length")
     return headers
 
 
@@ -193,7 +193,7 @@ def _framed(
             connection += b"," + value.lower()
         elif name == b"content-length":
             if length is not None or not _LENGTH.fullmatch(value):
-                raise BadRequest(400, Fault.FRAMING, "Content-Length is not one number of up to 15 digits")
+                raise BadRequest(400, Fault.FRAMING, "Content-Length is not a single number of up to 15 digits")
             length = value
         elif name == b"transfer-encoding":
             coding = value if coding is None else coding + b"," + value
@@ -202,7 +202,7 @@ def _framed(
     if coding is not None:
         *before, last = [one.strip(b" \t").lower() for one in coding.split(b",")]
         if length is not None or version == 0 or last != b"chunked" or not all(one in _CODINGS for one in before):
-            raise BadRequest(400, Fault.FRAMING, "Transfer-Encoding is not `chunked` by itself, in HTTP/1.1")
+            raise BadRequest(400, Fault.FRAMING, "Transfer-Encoding is not `chunked` alone, in HTTP/1.1")
         irregular = irregular or bool(before)
     options = [one.strip(b" \t") for one in connection.split(b",")] if connection else []
     close = irregular or b"close" in options or (version == 0 and b"keep-alive" not in options) or method == "CONNECT"

@@ -45,6 +45,6 @@ class Occasionally:
         """To be called now and then."""
         if self._more and now >= self._next:
             kinds = ", ".join(f"{count} × {kind}" for kind, count in self._more.most_common())
-            self._log.warning("%s, %d more: %s; the last one %s", self._what, self._more.total(), kinds, self._last)
+            self._log.warning("%s, %d more: %s; last: %s", self._what, self._more.total(), kinds, self._last)
             self._more.clear()
             self._next = now + EVERY

@@ -49,7 +49,7 @@ class Response:
             self._start(message["status"], message.get("headers", ()))
             return
         if message["type"] != "http.response.body" or not self.started or self.complete:
-            raise RuntimeError(f"{message['type']} is out of place here")
+            raise RuntimeError(f"{message['type']} is unexpected at this point")
         more = message.get("more_body", False)
         self._write(message.get("body", b""), more)
         if not more:
@@ -58,7 +58,7 @@ class Response:
 
     def _start(self, status: int, headers: Any) -> None:
         if self.started:
-            raise RuntimeError("the answer has begun already")
+            raise RuntimeError("the response has already started")
         head = self._head
         self._bodiless = head.method == "HEAD" or status in _BODILESS
         parts = [_STATUS_LINES[status]]
@@ -80,7 +80,7 @@ class Response:
         pending = b"".join(parts)
         lines = 2 + len(headers) + self._chunked + persistence
         if pending.count(b"\n") != lines or pending.count(b"\r") != lines:
-            raise RuntimeError("a header field of the answer holds a line break")
+            raise RuntimeError("a header field of the response contains a line break")
         self._pending = pending + b"\r\n"
         self.started = True
 
@@ -90,7 +90,7 @@ class Response:
         elif self._left is not None:
             self._left -= len(body)
             if self._left < 0 or (self._left and not more):
-                raise RuntimeError("the answer's body is not as long as its Content-Length")
+                raise RuntimeError("the length of the response body differs from its Content-Length")
         elif self._chunked:
             framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             body = framed if more else framed + b"0\r\n\r\n"

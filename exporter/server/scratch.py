@@ -18,7 +18,7 @@ def scratch_folder(room: int = 4096) -> str:
         if _has_room(folder, room):
             return folder
     raise InvalidValue(
-        f"no folder for temporary files takes {room // 1024} kB: neither {MEMORY} nor TMPDIR, /tmp or /var/tmp; "
+        f"cannot write a temporary file of {room // 1024} kB in {MEMORY}, TMPDIR, /tmp or /var/tmp: "
         "make one of them writable, or set TMPDIR to a folder that is"
     )
 

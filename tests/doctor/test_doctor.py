@@ -83,10 +83,10 @@ class Installation:
     def work(self) -> None:
         """What the service does all the time; it stamps before it evaluates."""
         self.replica.beat("job")
-        Blackouts(self.replica.db, self.clock).stamp(now=True)
+        Blackouts(self.replica.db, self.clock).record_liveness(now=True)
         self.replica.evaluator.evaluate_due()
         self.replica.lease.hold()
-        Blackouts(self.replica.db, self.clock).stamp(now=True)
+        Blackouts(self.replica.db, self.clock).record_liveness(now=True)
         execute(self.replica.db, "UPDATE monitors SET provisioned = (1 = 1)")
 
     def patient(self, **changes: object) -> DoctorContext:
@@ -142,7 +142,7 @@ def test_a_healthy_installation(ward: Installation, url: str, monkeypatch: pytes
     unwell = {name: one for name, one in results.items() if one.result not in (Result.OK, Result.SKIPPED)}
     # The tests' PostgreSQL is quick because it does not wait for the disk, and the doctor sees that.
     assert set(unwell) == ({"durability"} if url.startswith("postgresql") else set())
-    offline = {name for name, one in results.items() if one.found == "not with --offline"}
+    offline = {name for name, one in results.items() if one.found == "not run with --offline"}
     assert offline == {"notifiers", "self heartbeat", "service", "external address"}
 
 
@@ -165,7 +165,7 @@ def test_configuration(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["doctor", "--offline", "--json", "--config.file", str(odd)])
     first = json.loads(done.output)["checks"][0]
     assert (first["check"], first["result"]) == ("configuration", "warning")
-    assert "fits no monitor" in first["found"]
+    assert "matches no monitor" in first["found"]
 
 
 @on_sqlite
@@ -177,7 +177,7 @@ def test_permissions(ward: Installation, tmp_path: Path) -> None:
     ward.configure("monitors: [{tag: job, secret_file: secret}]\n")
     for one in (secret, other, tmp_path / "heartbeats.yml"):
         one.chmod(0o644)
-    assert str(secret) in ward.found("permissions", Result.WARNING, "everybody on this machine").found
+    assert str(secret) in ward.found("permissions", Result.WARNING, "every user of this machine").found
     secret.chmod(0o640)
     ward.well("permissions")  # a configuration without secrets is everybody's to read
     ward.configure(CONFIG)
@@ -352,7 +352,7 @@ def test_a_clock_that_is_behind_those_of_others(ward: Installation) -> None:
         before = execute(ward.replica.db, f"SELECT MAX({column}) FROM {table}")[0][0]
         future = SystemClock().now() + 10 * MINUTE
         execute(ward.replica.db, f"UPDATE {table} SET {column} = {future}")
-        ward.found("clock", Result.PROBLEM, r"of (10|9 min \d+) ?\w+ from now", clock=Away())
+        ward.found("clock", Result.PROBLEM, r"is (10|9 min \d+) ?\w+ in the future", clock=Away())
         execute(ward.replica.db, f"UPDATE {table} SET {column} = {before}")
         ward.well("clock", clock=Away())
 
@@ -400,14 +400,14 @@ def test_presence_lease_and_evaluation(ward: Installation) -> None:
     for name in ("presence", "lease", "evaluation"):
         ward.well(name)
     ward.clock.advance(HOUR)
-    ward.found("presence", Result.PROBLEM, "since 1 h ago")
-    ward.found("lease", Result.PROBLEM, "nobody holds the lease")
-    ward.found("evaluation", Result.PROBLEM, r"has waited for 5\d min")
+    ward.found("presence", Result.PROBLEM, "no process has accepted heartbeats for 1 h")
+    ward.found("lease", Result.PROBLEM, "no process holds the lease")
+    ward.found("evaluation", Result.PROBLEM, r"is 5\d min late")
     ward.work()
     ward.found("presence", Result.WARNING, "for 1 h in the last day, in 1 blackout")
     ward.well("lease")
     ward.clock.advance(DAY)
-    Blackouts(ward.replica.db, ward.clock).stamp()
+    Blackouts(ward.replica.db, ward.clock).record_liveness()
     execute(ward.replica.db, "DELETE FROM blackouts WHERE id > 1")
     ward.well("presence")
 
@@ -415,15 +415,15 @@ def test_presence_lease_and_evaluation(ward: Installation) -> None:
 def test_where_nobody_ever_was(ward: Installation) -> None:
     execute(ward.replica.db, "UPDATE stamps SET at = NULL")
     execute(ward.replica.db, "DELETE FROM leases")
-    ward.found("presence", Result.PROBLEM, "ever")
-    ward.found("lease", Result.PROBLEM, "ever evaluated")
+    ward.found("presence", Result.PROBLEM, "accepted heartbeats yet")
+    ward.found("lease", Result.PROBLEM, "no process has ever evaluated")
 
 
 def test_monitors(ward: Installation) -> None:
     ward.well("monitors")
     for number in range(12):
         ward.replica.add(f"silent-{number:02}")
-    found = ward.found("monitors", Result.WARNING, "12 of 13 never sent a heartbeat: silent-00, ")
+    found = ward.found("monitors", Result.WARNING, "12 of 13 have never received a heartbeat: silent-00, ")
     assert found.found.endswith("silent-09 and 2 more")
     ward.replica.beat("silent-03", Kind.LOG)
     ward.found("monitors", Result.WARNING, "11 of 13")
@@ -431,7 +431,7 @@ def test_monitors(ward: Installation) -> None:
         ward.replica.monitors.remove(f"silent-{number:02}")
     ward.well("monitors")
     ward.replica.monitors.set_paused("job", True)
-    ward.found("monitors", Result.WARNING, "there is none")
+    ward.found("monitors", Result.WARNING, "no active monitors")
 
 
 def test_maintenances(ward: Installation) -> None:
@@ -440,7 +440,7 @@ def test_maintenances(ward: Installation) -> None:
     database = ward.patient().database
     window = Window(name="old", selector=Selector(), starts_at=ward.clock.now(), duration=HOUR, rule=rule)
     Maintenances(database, ward.clock).add(window)
-    ward.found("maintenances", Result.PROBLEM, "'old' never begins, its rule cannot be used: INTERVAL")
+    ward.found("maintenances", Result.PROBLEM, "'old' never starts, because its rule is invalid: INTERVAL")
     ward.clock.advance(SECOND)
     Maintenances(database, ward.clock).end("old")
     ward.well("maintenances")
@@ -449,8 +449,8 @@ def test_maintenances(ward: Installation) -> None:
 def test_provisioning(ward: Installation) -> None:
     ward.well("provisioning")
     ward.configure("monitors: [{tag: new, secret: s}]\n")
-    ward.found("provisioning", Result.WARNING, "not there yet: new; still there: job")
-    ward.found("provisioning", Result.WARNING, "1 monitor of a configuration file", config_file=None)
+    ward.found("provisioning", Result.WARNING, "missing in the service: new; missing in the file: job")
+    ward.found("provisioning", Result.WARNING, "1 monitor from a configuration file", config_file=None)
 
 
 # ── notifications ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -475,13 +475,13 @@ def test_outbox(ward: Installation) -> None:
     owed(ward, "ops", "dead", now - 2 * DAY, "k2")
     ward.well("outbox")
     owed(ward, "ops", "pending", now - HOUR, "k3")
-    ward.found("outbox", Result.WARNING, "2 messages to ops, the oldest for 1 h")
+    ward.found("outbox", Result.WARNING, "2 messages to ops pending, the oldest for 1 h")
     execute(ward.replica.db, "DELETE FROM notifications")
     owed(ward, "ops", "dead", now - HOUR, "k4")
     ward.found("outbox", Result.WARNING, "1 message to ops given up")
     execute(ward.replica.db, "DELETE FROM notifications")
     owed(ward, "gone", "pending", now, "k5")
-    ward.found("outbox", Result.WARNING, "owed to gone")
+    ward.found("outbox", Result.WARNING, "messages to gone are pending")
 
 
 def test_a_notifier_that_waits_for_its_receiver(ward: Installation) -> None:
@@ -489,7 +489,7 @@ def test_a_notifier_that_waits_for_its_receiver(ward: Installation) -> None:
     now = ward.clock.now()
     hold = f"'ops', {now - MINUTE}, {now + 12 * MINUTE}, 'hooks.example.org answered 429'"
     execute(ward.replica.db, f'INSERT INTO notifier_holds (notifier, since, "until", error) VALUES ({hold})')
-    ward.found("outbox", Result.WARNING, "ops is held for 12 min: the receiver asked for it")
+    ward.found("outbox", Result.WARNING, "ops is paused for another 12 min at the request of its receiver")
     ward.clock.advance(12 * MINUTE)
     ward.well("outbox")
 
@@ -498,11 +498,11 @@ def test_rules(ward: Installation) -> None:
     ward.configure(CONFIG + "alerts: [{name: down, notify: ops}]\n" + OPS.format(port=1))
     ward.well("rules")
     ward.configure(CONFIG + "alerts: [{name: down}]\n")
-    ward.found("rules", Result.WARNING, "tell nobody: down")
+    ward.found("rules", Result.WARNING, "without notify and create_incident: down")
     ward.configure(CONFIG + OPS.format(port=1))
     ward.found("rules", Result.WARNING, "no rule uses: ops")
     ward.configure(CONFIG + 'alerts: [{name: others, create_incident: true, monitors: ["x-*"]}]\n')
-    ward.found("rules", Result.WARNING, "fit no monitor: others")
+    ward.found("rules", Result.WARNING, "match no monitor: others")
 
 
 # ── reachability ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -520,7 +520,7 @@ def test_notifiers(ward: Installation) -> None:
     assert "notify test" in found.advice
     assert "path-of-the-hook" not in str(found)
     ward.configure(CONFIG + 'notifiers: [{name: ops, type: webhook, url: "http://no-such-host.invalid/x"}]\n')
-    ward.found("notifiers", Result.PROBLEM, "no address is known")
+    ward.found("notifiers", Result.PROBLEM, "host name cannot be resolved")
 
 
 @on_sqlite
@@ -529,14 +529,14 @@ def test_notifiers_by_tls(ward: Installation, tmp_path: Path) -> None:
     hook = 'notifiers: [{{name: ops, type: webhook, url: "https://localhost:{port}/x"{more}}}]\n'
     with Receiver(answer(), tls=context) as receiver:
         ward.configure(CONFIG + hook.format(port=receiver.port, more=""))
-        ward.found("notifiers", Result.PROBLEM, "no secure connection: self-signed certificate")
+        ward.found("notifiers", Result.PROBLEM, "TLS failed: self-signed certificate")
     with Receiver(answer()) as receiver:
         ward.configure(CONFIG + hook.format(port=receiver.port, more=""))
-        ward.found("notifiers", Result.PROBLEM, "no secure connection: it does not speak TLS")
+        ward.found("notifiers", Result.PROBLEM, "TLS failed: the server does not support TLS")
     with Receiver(answer(), tls=context) as receiver:
         endpoint = Endpoint("localhost", receiver.port, True, str(certificate))
         finding = reach.look(reach.Task("ops", endpoint))
-        assert (finding.result, "certificate is good" in finding.found) == (Result.OK, True), finding
+        assert (finding.result, "certificate is valid" in finding.found) == (Result.OK, True), finding
 
 
 @on_sqlite
@@ -552,7 +552,7 @@ def test_private_addresses_and_proxies(ward: Installation, monkeypatch: pytest.M
         assert "through the proxy 127.0.0.1" in finding.found
         assert "SESAME" not in finding.found
         monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
-        ward.found("notifiers", Result.PROBLEM, "a proxy that is none")
+        ward.found("notifiers", Result.PROBLEM, "proxy of the environment is invalid")
 
 
 @on_sqlite
@@ -573,7 +573,7 @@ def test_one_that_does_not_answer_holds_up_nobody(ward: Installation, monkeypatc
         slow, good = ward.look("notifiers")
         over.set()
     assert (slow.result, good.result) == (Result.PROBLEM, Result.OK)
-    assert "no answer within 0.5 s" in slow.found
+    assert "no result within 0.5 s" in slow.found
 
 
 @pytest.mark.parametrize("type", sorted(NOTIFIERS))
@@ -590,7 +590,7 @@ def test_every_notifier_tells_where_it_connects_to(type: str) -> None:
 
 @on_sqlite
 def test_self_heartbeat(ward: Installation) -> None:
-    ward.found("self heartbeat", Result.SKIPPED, "who watches the exporter")
+    ward.found("self heartbeat", Result.SKIPPED, "no other system watches the exporter")
     closed = free_port()
     ward.configure(CONFIG + f'self_heartbeat: {{url: "http://127.0.0.1:{closed}/path-of-ours"}}\n')
     assert "path-of-ours" not in str(ward.found("self heartbeat", Result.PROBLEM, "connection refused"))
@@ -598,11 +598,11 @@ def test_self_heartbeat(ward: Installation) -> None:
 
 @on_sqlite
 def test_service(ward: Installation) -> None:
-    ward.found("service", Result.PROBLEM, "does not answer: no connection", url=f"http://127.0.0.1:{free_port()}")
+    ward.found("service", Result.PROBLEM, "does not answer: connection failed", url=f"http://127.0.0.1:{free_port()}")
     with Receiver(answer(200, b'{"status": "OK"}')) as receiver:
         ward.well("service", url=receiver.url)
         receiver.behave(answer(503, b'{"error": "Not ready: the disk is full."}'))
-        ward.found("service", Result.PROBLEM, "takes no heartbeats: Not ready: the disk is full", url=receiver.url)
+        ward.found("service", Result.PROBLEM, "accepts no heartbeats: Not ready: the disk is full", url=receiver.url)
         receiver.behave(answer(404))
         ward.found("service", Result.PROBLEM, "answered 404", url=receiver.url)
         ward.configure(CONFIG.replace("web: {", f'web: {{listen_address: ":{receiver.port}", '))

@@ -432,6 +432,6 @@ def test_lines_of_one_kind_are_one_a_minute(caplog: pytest.LogCaptureFixture) ->
     assert caplog.messages == ["refused: header, from 1000"]
     occasionally.note("framing", "from 1003", 1003)
     occasionally.flush(1000 + EVERY)
-    assert caplog.messages[1:] == ["refused, 3 more: 2 × header, 1 × framing; the last one from 1003"]
+    assert caplog.messages[1:] == ["refused, 3 more: 2 × header, 1 × framing; last: from 1003"]
     occasionally.flush(1000 + 3 * EVERY)
     assert len(caplog.messages) == 2

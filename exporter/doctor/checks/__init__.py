@@ -40,7 +40,7 @@ CHECKS = (
 
 
 def examine(patient: DoctorContext) -> Iterator[tuple[str, Finding]]:
-    """Each check's findings, in order. One whose ground another found missing is skipped."""
+    """Yields the findings of each check, in order. A check is skipped when one that it needs has not passed."""
     sound: set[str] = set()
     for check in CHECKS:
         findings = list(_findings(check, patient, sound))
@@ -52,11 +52,11 @@ def examine(patient: DoctorContext) -> Iterator[tuple[str, Finding]]:
 
 def _findings(check: Check, patient: DoctorContext, sound: set[str]) -> Iterator[Finding]:
     if check.online and patient.offline:
-        yield skipped("not with --offline")
+        yield skipped("not run with --offline")
         return
     for name in check.needs:
         if name not in sound:
-            yield skipped(f"the check {name!r} has to pass first")
+            yield skipped(f"requires that the check {name!r} passes")
             return
     try:
         yield from check.look(patient)

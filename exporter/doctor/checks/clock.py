@@ -14,7 +14,7 @@ from exporter.storage.server_clock import ServerClock
 
 NOTABLE = 1 * SECOND
 """A difference that is not how long asking took."""
-_ADVICE = "Have all machines synchronise their clocks (systemd-timesyncd, chrony), the database's too."
+_ADVICE = "Synchronise the clocks of all machines, including the database server (systemd-timesyncd, chrony)."
 
 
 def clock(patient: DoctorContext) -> Iterator[Finding]:
@@ -39,9 +39,8 @@ def clock(patient: DoctorContext) -> Iterator[Finding]:
     future = latest - now
     if future > AHEAD:
         yield problem(
-            f"something in the database is of {humanize_duration_exact(future)} from now: "
-            "this machine's clock is behind, or was "
-            "ahead, or another replica's is",
+            f"the database contains a time that is {humanize_duration_exact(future)} in the future: this machine's "
+            "clock is behind, or a clock was ahead when that time was written",
             _ADVICE,
         )
     measured = ServerClock(opened, patient.clock).kept(now - 5 * MINUTE) if patient.database.engine.locks_rows else []
@@ -49,7 +48,7 @@ def clock(patient: DoctorContext) -> Iterator[Finding]:
     if skew > NOTABLE:
         yield warning(f"the clocks of replicas differ by {humanize_duration_exact(skew)}", _ADVICE)
     if abs(away) <= NOTABLE and future <= AHEAD and skew <= NOTABLE:
-        yield ok("this machine's, the database's and what others wrote agree")
+        yield ok("the clocks of this machine, the database and the other replicas agree")
 
 
 def synchronisation(patient: DoctorContext) -> Iterator[Finding]:
@@ -67,7 +66,7 @@ def synchronisation(patient: DoctorContext) -> Iterator[Finding]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        yield skipped("timedatectl does not answer")
+        yield skipped("timedatectl does not respond")
         return
     said = done.stdout.strip()
     if said == "yes":
@@ -75,7 +74,7 @@ def synchronisation(patient: DoctorContext) -> Iterator[Finding]:
     elif said == "no":
         yield warning("the clock is not synchronised", _ADVICE)
     else:
-        yield skipped("timedatectl cannot tell, as in a container")
+        yield skipped("timedatectl does not report it, for example in a container")
 
 
 def _milliseconds(moment: object) -> int:

@@ -25,12 +25,12 @@ def configuration(patient: DoctorContext) -> Iterator[Finding]:
     """It can be read and has no problem."""
     if patient.settings is None:
         for found in patient.problems:
-            yield problem(found, "Mend it; `heartbeat-exporter check-config FILE` looks again.")
+            yield problem(found, "Correct it, and check it with `heartbeat-exporter check-config FILE`.")
         return
     for found in patient.warnings:
-        yield warning(found, "Leave it if that is meant.")
+        yield warning(found, "Ignore this if it is intended.")
     if patient.config_file is None:
-        yield ok("no file: the defaults")
+        yield ok("no configuration file: the defaults apply")
         return
     monitors, notifiers = len(patient.settings.monitors), len(patient.settings.notifiers)
     yield ok(f"{patient.config_file}: {counted(monitors, 'monitor')}, {counted(notifiers, 'notifier')}")
@@ -41,19 +41,19 @@ def permissions(patient: DoctorContext) -> Iterator[Finding]:
     looked = [*_secret_files(patient), *_database_files(patient)]
     exposed = [file for file in looked if _readable_by_all(file)]
     for file in exposed:
-        yield warning(f"{file} holds secrets or their digests, and everybody on this machine may read it", _CHMOD)
+        yield warning(f"{file} contains secrets or their digests, and every user of this machine can read it", _CHMOD)
     spool = patient.configured.storage.spool
     if spool is not None and _writable_by_all(Path(spool)):
         exposed.append(Path(spool))
         yield warning(
-            f"every user of this machine may write to the spool {spool}, so the service does without it",
-            "chmod o-w it; it belongs to the service's user, with mode 0700.",
+            f"every user of this machine can write to the spool {spool}, so the service does not use it",
+            "Make the service's user its owner, with mode 0700 (chmod 700).",
         )
     if not exposed:
-        yield ok(f"{counted(len(looked), 'file')} with secrets, none of them readable by everybody")
+        yield ok(f"{counted(len(looked), 'file')} with secrets, none readable by every user")
 
 
-_CHMOD = "chmod o= FILE, and UMask=0077 in the service's unit."
+_CHMOD = "Run chmod o= FILE, and set UMask=0077 in the service's unit."
 
 
 def access(patient: DoctorContext) -> Iterator[Finding]:
@@ -61,11 +61,12 @@ def access(patient: DoctorContext) -> Iterator[Finding]:
     web = patient.configured.web
     host = web.listen_address.rpartition(":")[0].strip("[]")
     if host == "localhost" or (host and _is_loopback(host)):
-        yield ok(f"listens on {web.listen_address}: only this machine reaches it")
+        yield ok(f"listens on {web.listen_address}: only this machine can connect")
     elif web.auth.token is None:
         yield warning(
-            f"listens on {web.listen_address}, and whoever reaches it may read pages, jobs' output and the API",
-            "Set web.auth.token, or listen on 127.0.0.1 behind a proxy that asks for a password.",
+            f"listens on {web.listen_address} without a token: every client that can connect can read the pages, "
+            "jobs' output and the API",
+            "Set web.auth.token, or listen on 127.0.0.1 behind a proxy that requires a password.",
         )
     else:
         yield ok(f"listens on {web.listen_address}, with a token")

@@ -18,7 +18,7 @@ LITTLE, TOO_LITTLE = 512 * 2**20, 64 * 2**20
 SLOW = 0.05
 """Seconds for an fsync. An ordinary disk takes 1 to 20 ms, an SSD less."""
 _TRIES = 9
-_ELSEWHERE = "the database is on a server"
+_ELSEWHERE = "the database is on a PostgreSQL server"
 
 
 def file_system(patient: DoctorContext) -> Iterator[Finding]:
@@ -34,11 +34,13 @@ def file_system(patient: DoctorContext) -> Iterator[Finding]:
             "Put the database on a local disk, or use PostgreSQL.",
         )
     elif kind in _MEMORY:
-        yield warning(f"{folder} is kept in memory ({kind}): it is gone with the machine", "Put it on a disk.")
+        yield warning(
+            f"{folder} is in memory ({kind}): a restart of the machine deletes it", "Put the database on a disk."
+        )
     elif kind in _LAYERS:
         yield warning(
-            f"{folder} is in the container's own layer ({kind}): it is gone with the container",
-            "Mount a volume there (docs/deploy.md).",
+            f"{folder} is in the container's own layer ({kind}): it is deleted with the container",
+            "Mount a volume at this folder (docs/deploy.md).",
         )
     else:
         yield ok(f"{folder} is on {kind}")
@@ -52,7 +54,7 @@ def space(patient: DoctorContext) -> Iterator[Finding]:
         return
     usage = shutil.disk_usage(folder)
     found = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.1f} GB free in {folder}"
-    advice = "Make room: when the disk is full, heartbeats are answered 503."
+    advice = "Free disk space: when the disk is full, the service answers heartbeats with 503."
     if usage.free < TOO_LITTLE:
         yield problem(found, advice)
     elif usage.free < LITTLE:
@@ -71,14 +73,17 @@ def speed(patient: DoctorContext) -> Iterator[Finding]:
         took = sorted(_fsyncs(folder))
     except OSError as error:
         yield problem(
-            f"no file can be written in {folder}: {(error.strerror or 'error').lower()}",
-            "SQLite writes a log beside its file: give the service's user the folder, and run doctor as that user.",
+            f"cannot write a file in {folder}: {(error.strerror or 'error').lower()}",
+            "SQLite writes a log next to its file: let the service's user write to the folder, and run doctor as that "
+            "user.",
         )
         return
     median = took[len(took) // 2]
     found = f"an fsync takes {median * 1e3:.1f} ms, the longest of {len(took)} took {took[-1] * 1e3:.1f} ms"
     if median > SLOW:
-        yield warning(found, "Heartbeats wait for it: use another disk, or find out what keeps this one busy.")
+        yield warning(
+            found, "Each heartbeat waits for it: use a faster disk, or find out which program keeps this one busy."
+        )
     else:
         yield ok(found)
 

@@ -20,32 +20,33 @@ def outbox(patient: DoctorContext) -> Iterator[Finding]:
     late = [one for one in waiting if now - (one.oldest_pending_at or now) > OVERDUE]
     for one in late:
         yield warning(
-            f"{counted(one.pending, 'message')} to {one.notifier}, the oldest for "
+            f"{counted(one.pending, 'message')} to {one.notifier} pending, the oldest for "
             f"{humanize_duration(now - (one.oldest_pending_at or now))}",
-            "`heartbeat-exporter notification list --state pending` says why.",
+            "`heartbeat-exporter notification list --state pending` shows the reason.",
         )
     holds = known.holds(now)
     for hold in holds.values():
         yield warning(
-            f"{hold.notifier} is held for {humanize_duration(hold.left(now))}: "
-            f"the receiver asked for it ({hold.error})",
-            "Its messages wait until then. Are there too many of them? Raise group_wait, or repeat_every of its rules.",
+            f"{hold.notifier} is paused for another {humanize_duration(hold.left(now))} at the request of its receiver "
+            f"({hold.error})",
+            "Its messages wait until then. If it sends too many, increase group_wait, or repeat_every of its rules.",
         )
     dead = known.dead_since(now - DAY)
     for notifier, count in dead.items():
         yield warning(
             f"{counted(count, 'message')} to {notifier} given up in the last day",
-            "`heartbeat-exporter notification list --state dead` says why; `notification retry --dead` tries again.",
+            "`heartbeat-exporter notification list --state dead` shows the reason; `heartbeat-exporter notification "
+            "retry --dead` retries them.",
         )
     names = [one.name for one in patient.configured.notifiers]
     strangers = known.owed_to(names) if patient.config_file is not None else ()
     for notifier in strangers:
         yield warning(
-            f"messages are owed to {notifier}, and the configuration has no notifier of that name",
-            "Was it renamed? They are given up; see `heartbeat-exporter notification list`.",
+            f"messages to {notifier} are pending, but the configuration has no notifier of that name",
+            "If it was renamed, the service gives these messages up; see `heartbeat-exporter notification list`.",
         )
     if not (late or holds or dead or strangers):
-        yield ok(f"{counted(sum(one.pending for one in waiting), 'message')} on the way, none late, none given up")
+        yield ok(f"{counted(sum(one.pending for one in waiting), 'message')} pending, none late, none given up")
 
 
 def rules(patient: DoctorContext) -> Iterator[Finding]:
@@ -57,10 +58,10 @@ def rules(patient: DoctorContext) -> Iterator[Finding]:
     known = [one.monitor for one in load(patient.database)] if settings.alerts else []
     idle = [rule.name for rule in settings.alerts if not any(rule.selector.matches(one) for one in known)]
     if silent:
-        yield warning(f"rules that tell nobody: {listed(silent)}", "Give them notify, or create_incident.")
+        yield warning(f"rules without notify and create_incident: {listed(silent)}", "Set one of them in each rule.")
     if unused:
-        yield warning(f"notifiers that no rule uses: {listed(unused)}", "Name them in a rule's notify.")
+        yield warning(f"notifiers that no rule uses: {listed(unused)}", "Name them under notify in a rule.")
     if idle:
-        yield warning(f"rules that fit no monitor: {listed(idle)}", "Look at their monitors, groups and labels.")
+        yield warning(f"rules that match no monitor: {listed(idle)}", "Check their monitors, groups and labels.")
     if not (silent or unused or idle):
-        yield ok(f"{counted(len(settings.alerts), 'rule')}, {counted(len(settings.notifiers), 'notifier')}, all of use")
+        yield ok(f"{counted(len(settings.alerts), 'rule')}, {counted(len(settings.notifiers), 'notifier')}, all in use")

@@ -16,8 +16,8 @@ from exporter.notify.transport.proxies import UnusableProxy, proxy_for
 
 CONNECT, ALL = 5.0, 12.0
 """Seconds for one connection, and for all together: looking up a name has no timeout of its own."""
-_TRY = "`heartbeat-exporter notify test NAME` sends a message"
-_ADVICE = f"Look at name, port, firewall, proxy and certificate; {_TRY}."
+_TRY = "`heartbeat-exporter notify test NAME` sends a test message"
+_ADVICE = f"Check the host name, port, firewall, proxy and certificate; {_TRY}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,18 @@ def notifiers(patient: DoctorContext) -> Iterator[Finding]:
         endpoints = notifier_class(one.type)(one.options).endpoints()
         public_only = not one.options.allow_private_addresses
         if not endpoints:
-            yield skipped(f"{one.name}: {one.type} does not tell where it connects to; {_TRY}")
+            yield skipped(f"{one.name}: {one.type} does not declare its endpoints; {_TRY}")
         tasks += [Task(one.name, endpoint, public_only) for endpoint in endpoints]
     yield from _in_parallel(tasks)
     if not patient.configured.notifiers:
-        yield ok("there are none")
+        yield ok("no notifiers are configured")
 
 
 def self_heartbeat(patient: DoctorContext) -> Iterator[Finding]:
     """Whoever watches us can be connected to."""
     settings = patient.configured.self_heartbeat
     if settings is None:
-        yield skipped("there is none configured: who watches the exporter? See self_heartbeat in docs/configuration.md")
+        yield skipped("not configured: no other system watches the exporter (self_heartbeat in docs/configuration.md)")
         return
     yield from _in_parallel([Task("self_heartbeat", endpoint_of(settings.url.reveal()))])
 
@@ -61,7 +61,7 @@ def look(task: Task) -> Finding:
             proxy_for(urlsplit(f"{'https' if endpoint.tls else 'http'}://{endpoint}/")) if endpoint.by_http else None
         )
     except UnusableProxy:
-        return problem(f"{name}: the environment names a proxy that is none", "Use http:// or https:// for it.")
+        return problem(f"{name}: the proxy of the environment is invalid", "Give it an http:// or https:// URL.")
     if proxy is not None:
         parts = urlsplit(proxy)
         to = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
@@ -72,23 +72,23 @@ def look(task: Task) -> Finding:
             if endpoint.tls and proxy is None:
                 context = ssl.create_default_context(cafile=endpoint.ca_file)
                 with context.wrap_socket(made, server_hostname=endpoint.host):
-                    return ok(f"{name}: {where} can be reached, its certificate is good")
-        return ok(f"{name}: {where} can be reached")
+                    return ok(f"{name}: {where} accepts connections, its certificate is valid")
+        return ok(f"{name}: {where} accepts connections")
     except PrivateAddress:
-        advice = "Give a public host, or set allow_private_addresses."
-        return problem(f"{name}: {where} is at a private address, and those are forbidden to it", advice)
+        advice = "Use a host with a public address, or set allow_private_addresses: true."
+        return problem(f"{name}: {where} has a private address, which allow_private_addresses forbids", advice)
     except (OSError, ValueError) as error:
         return problem(f"{name}: {where}: {_said(error)}", _ADVICE)
 
 
 def _said(error: Exception) -> str:
     if isinstance(error, socket.gaierror | UnicodeError):
-        return "no address is known for this name"
+        return "the host name cannot be resolved"
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "connection timed out"
     if isinstance(error, ssl.SSLError):
-        return f"no secure connection: {getattr(error, 'verify_message', '') or 'it does not speak TLS'}"
-    return str(getattr(error, "strerror", None) or "the connection broke off").lower()
+        return f"TLS failed: {getattr(error, 'verify_message', '') or 'the server does not support TLS'}"
+    return str(getattr(error, "strerror", None) or "the connection was closed").lower()
 
 
 def _in_parallel(tasks: Sequence[Task]) -> Iterator[Finding]:
@@ -108,4 +108,4 @@ def _in_parallel(tasks: Sequence[Task]) -> Iterator[Finding]:
         done.wait_for(lambda: len(found) == len(tasks), ALL)
         known = dict(found)
     for place, task in enumerate(tasks):
-        yield known.get(place) or problem(f"{task.name}: {task.endpoint}: no answer within {ALL:g} s", _ADVICE)
+        yield known.get(place) or problem(f"{task.name}: {task.endpoint}: no result within {ALL:g} s", _ADVICE)

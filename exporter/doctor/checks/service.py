@@ -12,7 +12,7 @@ from exporter.doctor.finding import Finding, ok, problem, skipped, warning
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
 _SHOWN = 200
-_START = "Start it, or say where it is with --url. Its log says why it ended."
+_START = "Start the service, or give its address with --url. Its log contains the reason if it stopped."
 
 
 def service(patient: DoctorContext) -> Iterator[Finding]:
@@ -27,9 +27,9 @@ def service(patient: DoctorContext) -> Iterator[Finding]:
     if status == 200:
         yield ok(f"{url} is ready")
     elif status == 503:
-        yield problem(f"{url} takes no heartbeats: {said}", "See the checks of the database, and its log.")
+        yield problem(f"{url} accepts no heartbeats: {said}", "See the database checks and the log of the service.")
     else:
-        yield problem(f"{url} answered {status} to /-/ready: is it this service?", _START)
+        yield problem(f"{url} answered {status} to /-/ready: it may be another service", _START)
 
 
 def external_address(patient: DoctorContext) -> Iterator[Finding]:
@@ -42,8 +42,8 @@ def external_address(patient: DoctorContext) -> Iterator[Finding]:
         status, _ = _ask(f"{url}/-/healthy")
     except HTTPError as error:
         yield warning(
-            f"{url} does not answer from here: {_reason(error)}",
-            "Look at the proxy, its certificate and the name; messages and curl lines have this URL.",
+            f"{url} does not answer from this machine: {_reason(error)}",
+            "Check the proxy, its certificate and the host name: messages and curl commands contain this URL.",
         )
         return
     if status == 200:
@@ -51,7 +51,7 @@ def external_address(patient: DoctorContext) -> Iterator[Finding]:
     else:
         yield warning(
             f"{url} answered {status} to /-/healthy",
-            "Does the proxy pass everything on? See 'Behind a reverse proxy' in docs/operations.md.",
+            "Check that the proxy forwards every path. See 'Behind a reverse proxy' in docs/operations.md.",
         )
 
 
@@ -80,11 +80,11 @@ def _ask(url: str) -> tuple[int, str]:
 
 def _reason(error: HTTPError) -> str:
     if isinstance(error, SSLError):
-        return "no secure connection"
+        return "TLS failed"
     if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return "no address is known for its name"
+        return "the host name cannot be resolved"
     if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return "no connection"
+        return "connection failed"
     if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "no answer in time"
-    return "it broke off"
+        return "request timed out"
+    return "the connection was closed"

@@ -21,8 +21,9 @@ def database(patient: DoctorContext) -> Iterator[Finding]:
     if opened.engine.place() is None:
         yield problem(
             f"there is no database {name}",
-            "Start the service, which makes it; or give the service's --config.file or --storage.url: a relative path "
-            "belongs to the configuration file's folder, or to the working directory on the command line.",
+            "Start the service, which creates it, or give the --config.file or --storage.url of the service. A "
+            "relative path starts at the folder of the configuration file or, on the command line, at the working "
+            "directory.",
         )
         return
     with opened.read("open database"):
@@ -33,7 +34,9 @@ def database(patient: DoctorContext) -> Iterator[Finding]:
         size = opened.engine.size()
     found = f"{name}: {size / 1e6:.1f} MB, answers in {took * 1e3:.1f} ms"
     if took > _SLOW_ANSWER:
-        yield warning(found, "Is the network to the database slow, or its machine busy? Each heartbeat waits for it.")
+        yield warning(
+            found, "Each heartbeat waits for the database: check the network to it, and the load of its machine."
+        )
     else:
         yield ok(found)
 
@@ -43,15 +46,15 @@ def schema(patient: DoctorContext) -> Iterator[Finding]:
     try:
         missing = schemas.pending(patient.database)
     except SchemaTooNew as error:
-        yield problem(str(error), "Install the version that the service has, and ask its doctor.")
+        yield problem(str(error), "Install the version of the service, and run its doctor.")
         return
     if missing:
         yield problem(
-            f"the schema is of an older version: {counted(len(missing), 'migration')} to apply, {', '.join(missing)}",
-            "Make a backup, then start this version's service, or run `heartbeat-exporter migrate`.",
+            f"the schema is of an older version: {counted(len(missing), 'migration')} pending, {', '.join(missing)}",
+            "Make a backup, then start the service with this version, or run `heartbeat-exporter migrate`.",
         )
     else:
-        yield ok("this version's")
+        yield ok("the schema is up to date")
 
 
 class _Undo(Exception):
@@ -66,9 +69,9 @@ def writing(patient: DoctorContext) -> Iterator[Finding]:
         opened.tables.settings.insert(**{"key": "doctor", "value": "looks"}).execute()
         raise _Undo
     took = time.monotonic() - began
-    found = f"a write took {took * 1e3:.0f} ms, and was taken back"
+    found = f"a write took {took * 1e3:.0f} ms, and was rolled back"
     if took > _SLOW_WRITE:
-        yield warning(found, "Another program holds the database's lock for long, or the machine is busy.")
+        yield warning(found, "Find the program that holds the lock of the database, or that keeps the machine busy.")
     else:
         yield ok(found)
 
@@ -78,14 +81,14 @@ def integrity(patient: DoctorContext) -> Iterator[Finding]:
     with patient.database.read("check integrity"):
         damage = patient.database.engine.damage()
     if damage is None:
-        yield skipped("the database's server looks after that itself")
+        yield skipped("the PostgreSQL server checks its own files")
     elif damage:
         yield problem(
             f"damaged: {'; '.join(damage)[:300]}",
-            "Stop the service, keep the file aside, and restore the last good backup (docs/operations.md).",
+            "Stop the service, keep a copy of the file, and restore the last good backup (docs/operations.md).",
         )
     else:
-        yield ok("nothing is damaged")
+        yield ok("no damage")
 
 
 def durability(patient: DoctorContext) -> Iterator[Finding]:
@@ -93,6 +96,6 @@ def durability(patient: DoctorContext) -> Iterator[Finding]:
     with patient.database.read("check settings"):
         risks = patient.database.engine.risks()
     for risk in risks:
-        yield problem(risk, "Change it in the server's configuration (postgresql.conf).")
+        yield problem(risk, "Change the configuration of the server (postgresql.conf).")
     if not risks:
-        yield ok("what is committed is on the disk")
+        yield ok("committed data is on the disk")
