@@ -1,4 +1,4 @@
-"""What the commands share: options, the way to the database, and how an error is told to a person."""
+"""Shared parts of the commands: options, the database, and error messages."""
 
 import os
 import sys
@@ -27,12 +27,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 _WEB = ("listen_address", "telemetry_path", "external_url")
 CONFIG_HELP = "Configuration file (YAML). Without one, the defaults apply."
 STORAGE_HELP = "Database URL: sqlite:///heartbeats.db, sqlite:////absolute/path.db or postgresql://user@host/database."
-LARGEST_ID = 2**63 - 1
-"""Of a row in any database."""
+MAX_ID = 2**63 - 1
+"""Largest id of a row in any database."""
 
 
 def storage_options(command: F) -> F:
-    """What every command that opens the database takes."""
+    """Adds the options of every command that opens the database."""
     command = click.option(
         "--storage.url", "storage_url", metavar="URL", help=STORAGE_HELP, callback=hide_password, is_eager=True
     )(command)
@@ -42,7 +42,10 @@ def storage_options(command: F) -> F:
 
 
 def read_config(path: Path | None) -> Loaded:
-    """As `load_config`, with the notifiers that there are. Only those that the file names are imported."""
+    """Loads the configuration with the installed notifiers, of which only those in the file are imported.
+
+    Raises ConfigError.
+    """
     if path is None:
         return load_config(None, os.environ)
     from exporter.notify.notifiers import OptionModels
@@ -51,7 +54,7 @@ def read_config(path: Path | None) -> Loaded:
 
 
 def with_cli_overrides(settings: Settings, **options: str | None) -> Settings:
-    """`settings` with what the command line says instead; raises InvalidValue naming the option."""
+    """Returns `settings` with the options of the command line. Raises InvalidValue, which names the option."""
     given = {name: value for name, value in options.items() if value is not None}
     web, log, storage = settings.web, settings.log, settings.storage
     try:
@@ -78,7 +81,7 @@ def with_cli_overrides(settings: Settings, **options: str | None) -> Settings:
 
 
 def note_absence(since: int | None, now: int) -> None:
-    """Tells a person, on standard error, that what is shown is not what is."""
+    """Prints on standard error that no service evaluates, so the statuses shown are out of date."""
     if since is None:
         return
     if since == 0:
@@ -93,19 +96,19 @@ def note_absence(since: int | None, now: int) -> None:
 
 
 def absence(since: int | None) -> str | None:
-    """The same for scripts: `not_evaluated_since`."""
+    """Returns `not_evaluated_since` of JSON output."""
     return None if since is None else rfc3339(since)
 
 
 class Group(click.Group):
-    """Keeps the commands in the order of use instead of the alphabet's."""
+    """Lists the commands in the order of use, not of the alphabet."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
 
 def key_values(texts: tuple[str, ...]) -> dict[str, str]:
-    """`KEY=VALUE` of a --label that may be repeated."""
+    """Parses the `KEY=VALUE` of a repeatable --label. Raises BadParameter."""
     pairs: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -119,7 +122,7 @@ def key_values(texts: tuple[str, ...]) -> dict[str, str]:
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Turns our errors into one clear line and exit status 1."""
+    """Prints an error as one line and exits with status 1."""
     try:
         yield
     except HeartbeatExporterError as error:
@@ -131,11 +134,11 @@ def report_errors() -> Iterator[None]:
 def open_storage(
     config_file: Path | None, storage_url: str | None, *, writes: bool = False
 ) -> Iterator[tuple[Settings, Database]]:
-    """The settings and their database; for commands that work on it directly. Tells errors plainly.
+    """Yields the settings and their database, for commands that work on it directly. Reports errors.
 
-    The database has to be there, in this version's schema: only the service and `migrate` make one, or a command in
-    the wrong folder would work on a new one that no service reads. A command that `writes` names the database at its
-    end, on standard error.
+    The database must exist and have this version's schema. Only the service and `migrate` create one: otherwise a
+    command in the wrong folder would work on a new database that no service reads. A command that `writes` prints the
+    name of the database at its end, on standard error.
     """
     with report_errors():
         settings = with_cli_overrides(read_config(config_file).settings, storage_url=storage_url)
@@ -151,7 +154,7 @@ def open_storage(
 
 
 def check_there(database: Database, config_file: Path | None = None) -> None:
-    """Raises NotFound, with the path and what to do, when there is no file of that name."""
+    """Raises NotFound, with the path and what to do, when the database's file does not exist."""
     file = database.engine.file
     if file is None:
         return
@@ -169,9 +172,9 @@ def check_there(database: Database, config_file: Path | None = None) -> None:
 
 
 def check_place(database: Database, config_file: Path | None) -> None:
-    """Before a database is made: raises NotFound when it is elsewhere.
+    """Raises NotFound when a database to be created already exists in the working directory.
 
-    Earlier versions looked up the relative path of a configuration file in the working directory.
+    Earlier versions resolved a relative path in a configuration file against the working directory.
     """
     file = database.engine.file
     if file is None or config_file is None or not file.is_absolute() or file.exists():

@@ -1,4 +1,4 @@
-"""`heartbeat-exporter assets …`: the rules, dashboards and documents that the package contains, as files."""
+"""`heartbeat-exporter assets …`: writes the rules, dashboards and documents of the package to files."""
 
 import re
 import sys
@@ -17,16 +17,16 @@ from exporter.config.model import details, message_of
 from exporter.core.errors import InvalidValue
 
 PACKAGES = ("dashboards", "alertmanager", "docs")
-"""Below `exporter`; each becomes a folder of this name."""
+"""Packages below `exporter`; each becomes a folder of the same name."""
 _CODE = (".py", ".pyc")
 _RULES = (".yml", ".yaml")
 _RUNBOOK = re.compile(rb"# runbook_url: /docs/runbooks/(\w+)$", re.MULTILINE)
-"""Where a rule has room for the address of its runbook: a comment, as the package cannot know any address."""
+"""The comment in a rule that the address of its runbook replaces: the package does not know any address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runbooks:
-    """Where the runbooks of alerts are: the address of one is `prefix`, the name of its alert, `suffix`."""
+    """The addresses of runbooks: `prefix`, the name of the alert, `suffix`."""
 
     prefix: str
     suffix: str = ""
@@ -37,14 +37,14 @@ class Runbooks:
 
     @classmethod
     def of_copy(cls, url: str) -> "Runbooks":
-        """Of a copy of the exported files. Raises InvalidValue."""
+        """Returns the addresses of a copy of the exported files. Raises InvalidValue."""
         try:
             return cls(f"{TypeAdapter(Url).validate_python(url)}/", ".md")
         except ValidationError as error:
             raise InvalidValue(f"--runbooks.url: {message_of(details(error)[0])}") from None
 
     def written(self, rules: bytes) -> bytes:
-        """`rules` with the address of each runbook in place of its comment."""
+        """Returns `rules` with the address of each runbook in place of its comment."""
         return _RUNBOOK.sub(lambda match: f"runbook_url: {self.prefix}{match[1].decode()}{self.suffix}".encode(), rules)
 
 
@@ -123,7 +123,7 @@ def _export(folder: Path, runbooks: Runbooks | None, force: bool) -> None:
 
 
 def shipped(runbooks: Runbooks | None = None) -> Mapping[PurePosixPath, bytes]:
-    """Every file that the package contains, by its path in the export; rules link to `runbooks` if it is given."""
+    """Returns every file of the package by its path in the export; rules link to `runbooks` if it is given."""
     contents: dict[PurePosixPath, bytes] = {}
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""`heartbeat-exporter backup` and `heartbeat-exporter migrate`: what a database needs now and then."""
+"""`heartbeat-exporter backup` and `heartbeat-exporter migrate`."""
 
 import signal
 import sys
@@ -38,7 +38,7 @@ def backup(file: Path, force: bool, config_file: Path | None, storage_url: str |
     Examples:
       heartbeat-exporter backup /backup/heartbeats.db --config.file heartbeats.yml
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left of a backup that is stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped backup must leave no file behind
     with report_errors():
         database = Database(_settings(config_file, storage_url).storage.url)
         check_there(database, config_file)

@@ -34,11 +34,11 @@ GROUPS = {
     "migrate": "exporter.cli.database",
     "doctor": "exporter.cli.doctor",
 }
-"""Imported when they are called: the service itself needs none of them, and its memory is counted."""
+"""Modules that are imported when their command runs: the service needs none of them, which saves memory."""
 
 
 class Main(Group):
-    """Finds the commands of GROUPS too."""
+    """Also has the commands of GROUPS."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.commands, *GROUPS]
@@ -46,8 +46,8 @@ class Main(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in GROUPS:
             return super().get_command(ctx, cmd_name)
-        found: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name)
-        return found
+        command: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name)
+        return command
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -125,7 +125,7 @@ def serve(config_file: Path | None, workers: int, **options: str | None) -> None
     _check_storage(settings, workers, config_file)
 
     def make_app() -> Any:
-        # Imported in the worker: the supervisor stays small.
+        # Imported in the worker only, so that the supervisor needs less memory.
         from exporter.app.service import Service
 
         service = Service(settings, reread, SystemClock(), workers)
@@ -186,7 +186,7 @@ def _load(reread: Callable[[], Settings]) -> Settings:
 
 
 def _check_engine(file: Path, settings: Settings) -> None:
-    """Which databases there are is known to the storage alone."""
+    """Raises ConfigError when the storage knows no engine for the database's URL."""
     try:
         open_engine(settings.storage.url)
     except InvalidValue as error:
@@ -194,7 +194,7 @@ def _check_engine(file: Path, settings: Settings) -> None:
 
 
 def _check_storage(settings: Settings, workers: int, config_file: Path | None) -> None:
-    """A database of a newer version, or one that cannot exist, ends the start; one that is away is waited for."""
+    """Migrates the database. Exits if it is invalid or of a newer version, but not if it is only unavailable."""
     with report_errors():
         database = Database(settings.storage.url)
         if workers > 1 and not database.locks_rows:
@@ -216,7 +216,7 @@ def _check_storage(settings: Settings, workers: int, config_file: Path | None) -
 
 
 def _check_address(listen_address: str) -> None:
-    """Before anything else is done."""
+    """Exits with an error when the service cannot listen on the address."""
     with report_errors():
-        for one in bind_or_explain(listen_address):
-            one.close()
+        for listener in bind_or_explain(listen_address):
+            listener.close()

@@ -1,4 +1,4 @@
-"""`heartbeat-exporter maintenance …`: works on the database directly; a running service sees it within a second."""
+"""`heartbeat-exporter maintenance …`: adds, lists and ends maintenance windows in the database."""
 
 import json
 from datetime import datetime
@@ -90,19 +90,19 @@ def add(
 def list_maintenances(config_file: Path | None, storage_url: str | None, everything: bool, as_json: bool) -> None:
     """Lists current and future maintenance windows."""
     with open_storage(config_file, storage_url) as (_, database):
-        found = Maintenances(database, SystemClock()).all()
+        windows = Maintenances(database, SystemClock()).all()
     now = SystemClock().now()
-    shown = [one for one in found if everything or not one.over(now)]
+    shown = [kept for kept in windows if everything or not kept.over(now)]
     if as_json:
-        click.echo(json.dumps([_facts(one, now) for one in shown], indent=2))
+        click.echo(json.dumps([_as_json(kept, now) for kept in shown], indent=2))
         return
     if not shown:
         click.echo("No maintenance windows. To add one: heartbeat-exporter maintenance add upgrade --for 2h --all")
         return
-    width = max(len(one.window.name) for one in shown)
-    for one in shown:
-        whose = " (configuration file)" if one.provisioned else ""
-        click.echo(f"{one.window.name:<{width}}  {_when(one.window, now)}; {_whom(one.window)}{whose}")
+    width = max(len(kept.window.name) for kept in shown)
+    for kept in shown:
+        origin = " (configuration file)" if kept.provisioned else ""
+        click.echo(f"{kept.window.name:<{width}}  {_when(kept.window, now)}; {_selected(kept.window)}{origin}")
 
 
 @maintenance.command()
@@ -139,7 +139,7 @@ def _when(window: Window, now: int) -> str:
     return f"starts in {humanize_duration(begins - now)}, {exact(begins, window.timezone)}, for {lasts}"
 
 
-def _whom(window: Window) -> str:
+def _selected(window: Window) -> str:
     selector = window.selector
     parts = [f"tags {', '.join(selector.tags)}"] if selector.tags else []
     parts += [f"groups {', '.join(selector.groups)}"] if selector.groups else []
@@ -147,8 +147,8 @@ def _whom(window: Window) -> str:
     return " and ".join(parts) or "every monitor"
 
 
-def _facts(one: Kept, now: int) -> dict[str, Any]:
-    window, running = one.window, covering(one.window.spans(now, now + 1), now)
+def _as_json(kept: Kept, now: int) -> dict[str, Any]:
+    window, running = kept.window, covering(kept.window.spans(now, now + 1), now)
     begins, over = window.next_start(now), window.over_at()
     return {
         "name": window.name,
@@ -160,7 +160,7 @@ def _facts(one: Kept, now: int) -> dict[str, Any]:
         "rrule": window.rule,
         "timezone": window.timezone,
         "description": window.description,
-        "provisioned": one.provisioned,
+        "provisioned": kept.provisioned,
         "running_until": rfc3339(running.end) if running is not None else None,
         "next_start_at": rfc3339(begins) if begins is not None else None,
         "over_at": rfc3339(over) if over is not None else None,

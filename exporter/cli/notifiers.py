@@ -1,4 +1,4 @@
-"""`heartbeat-exporter notify test NAME`: does the message arrive?"""
+"""`heartbeat-exporter notify test NAME`: sends a test alert."""
 
 import sys
 import uuid
@@ -56,31 +56,31 @@ def test(name: str, config_file: Path) -> None:
     key, began = f"test-{uuid.uuid4().hex}", SystemClock().now()
     for event in (Event.TRIGGERED, Event.RESOLVED):
         try:
-            said = notifier.deliver(_message(event, settings, key, began))
+            answer = notifier.deliver(_message(event, settings, key, began))
         except DeliveryFailed as error:
             click.echo(f"{event}: not delivered to {name} ({chosen.type}): {error}", err=True)
             sys.exit(1)
-        click.echo(f"{event}: delivered to {name} ({chosen.type}): {said or 'the receiver returned no text'}")
+        click.echo(f"{event}: delivered to {name} ({chosen.type}): {answer or 'the receiver returned no text'}")
 
 
 def _find(settings: Settings, name: str) -> NotifierSettings:
-    for one in settings.notifiers:
-        if one.name == name:
-            return one
-    known = ", ".join(one.name for one in settings.notifiers)
-    hint = f"it has {known}" if known else "it has none: define them under notifiers"
+    for notifier in settings.notifiers:
+        if notifier.name == name:
+            return notifier
+    names = ", ".join(notifier.name for notifier in settings.notifiers)
+    hint = f"it has {names}" if names else "it has none: define them under notifiers"
     raise InvalidValue(f"the configuration has no notifier {name[:100]!r}: {hint}")
 
 
 def _message(event: "Event", settings: Settings, key: str, began: int) -> "Message":
-    """Marked as what it is: whoever gets it must not begin to repair anything. Its links lead to the status page."""
+    """Returns a message that is marked as a test, so that its reader repairs nothing. Its links lead to the page."""
     from exporter.core.alert import ResolveReason
     from exporter.core.alert_rule import Severity
     from exporter.core.status import Reason, Status
     from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 
     class SampleSite(Site):
-        """No monitor and no incident belongs to a test."""
+        """Links to the status page: a test has no monitor and no incident."""
 
         def monitor_url(self, tag: str) -> str:
             return f"{self.url}/"

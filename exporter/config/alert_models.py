@@ -1,4 +1,4 @@
-"""`alerts`, `notifiers` and `self_heartbeat` as pydantic sees them. What a notifier takes is in its module."""
+"""Pydantic models of `alerts`, `notifiers` and `self_heartbeat`. The options of each notifier are in its module."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,10 +12,10 @@ from exporter.core.clock import DAY, MINUTE, SECOND
 from exporter.core.errors import InvalidValue
 from exporter.core.status import Status
 
-LARGEST_THRESHOLD = 100_000
+MAX_THRESHOLD = 100_000
 
 
-def _one_or_more(value: object) -> object:
+def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
@@ -24,7 +24,7 @@ def _lower(value: object) -> object:
 
 
 def _yes(value: object) -> object:
-    """Kener writes YES and NO."""
+    """Converts Kener's YES and NO."""
     return {"YES": True, "NO": False}.get(value, value) if isinstance(value, str) else value
 
 
@@ -41,9 +41,9 @@ def _trimmed(text: str) -> str:
 
 
 Name = Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(printable), AfterValidator(_trimmed)]
-Threshold = Annotated[StrictInt, Field(ge=1, le=LARGEST_THRESHOLD)]
+Threshold = Annotated[StrictInt, Field(ge=1, le=MAX_THRESHOLD)]
 Flag = Annotated[StrictBool, BeforeValidator(_yes)]
-Globs = Annotated[list[Line], BeforeValidator(_one_or_more)]
+Globs = Annotated[list[Line], BeforeValidator(_as_list)]
 
 
 class AlertEntry(Model):
@@ -56,9 +56,9 @@ class AlertEntry(Model):
     labels: dict[str, Line] = Field(
         default_factory=dict, description="Globs of label values by label key; all must match."
     )
-    when: Annotated[
-        list[Literal["DOWN", "DEGRADED", "NO_DATA"]], BeforeValidator(_one_or_more), AfterValidator(_when)
-    ] = Field(default=["DOWN"], description="Statuses that count as failures.")
+    when: Annotated[list[Literal["DOWN", "DEGRADED", "NO_DATA"]], BeforeValidator(_as_list), AfterValidator(_when)] = (
+        Field(default=["DOWN"], description="Statuses that count as failures.")
+    )
     failure_threshold: Threshold | None = Field(
         None, description="Number of consecutive evaluations with a status of `when` that trigger the alert."
     )
@@ -78,7 +78,7 @@ class AlertEntry(Model):
         "", description="Text that is sent with the alert, for example what to do."
     )
     create_incident: Flag = Field(False, description="Whether the alert opens an incident.")
-    notify: Annotated[list[StrictStr], BeforeValidator(_one_or_more)] = Field(
+    notify: Annotated[list[StrictStr], BeforeValidator(_as_list)] = Field(
         default_factory=list, description="Names of the notifiers that send the alert."
     )
     repeat_every: PositiveDuration | None = Field(
@@ -96,7 +96,7 @@ class AlertEntry(Model):
         return self
 
     def rule(self) -> AlertRule:
-        """The core's rule."""
+        """Converts the entry to the core's rule."""
         return AlertRule(
             name=self.name,
             when=tuple(Status(status) for status in self.when),
@@ -116,7 +116,7 @@ class AlertEntry(Model):
 
 
 class NotifierOptions(Model):
-    """What every notifier takes; each type has a model of its own that adds to it."""
+    """Options of every notifier; the model of each type adds to them."""
 
     name: Name = Field(description="Name of the notifier, which rules list under `notify`.")
     type: StrictStr = Field(description="Type of the notifier.")

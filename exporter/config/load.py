@@ -26,7 +26,7 @@ from exporter.config.models import (
 )
 from exporter.config.settings import NotifierSettings, Settings, StorageSettings
 from exporter.config.storage_url import based_on
-from exporter.config.strength import SHORTEST, is_short, short_tokens
+from exporter.config.strength import MIN_LENGTH, is_short, short_tokens
 from exporter.config.substitution import read_files, substitute_environment
 from exporter.core.durations import parse_duration
 from exporter.core.errors import ConfigError, InvalidValue, Problem
@@ -138,7 +138,7 @@ def load_config(path: Path | None, environ: Mapping[str, str], notifiers: Notifi
 
 def _short_secrets(document: Document, settings: Settings) -> list[Problem]:
     """Each at its place, as far as a person would read them."""
-    message = f"has fewer than {SHORTEST} characters and can be guessed: generate one with `openssl rand -hex 24`"
+    message = f"has fewer than {MIN_LENGTH} characters and can be guessed: generate one with `openssl rand -hex 24`"
     found = [document.problem(("web", "auth", name), message) for name in short_tokens(settings)]
     # Every entry is one monitor: settings were read from all of them, in order.
     short = [index for index, one in enumerate(settings.monitors) if is_short(one.secret)]

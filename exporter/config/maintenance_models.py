@@ -1,4 +1,4 @@
-"""`maintenances` as pydantic sees them."""
+"""Pydantic models of `maintenances`."""
 
 from typing import Annotated, Any, Self
 
@@ -41,7 +41,7 @@ class MaintenanceEntry(Model):
         return self
 
     def window(self) -> Window:
-        """The core's window; raises InvalidValue."""
+        """Converts the entry to the core's window. Raises InvalidValue."""
         check_timezone(self.timezone)
         start = parse_local(self.starts_at, self.timezone)
         if (self.ends_at is None) == (self.duration is None):
@@ -67,7 +67,7 @@ class MaintenanceEntry(Model):
 
     @classmethod
     def read(cls, values: dict[str, Any]) -> Window:
-        """From values that no file holds; raises InvalidValue, which names what is wrong."""
+        """Reads a window from the options of a command. Raises InvalidValue, which names the problem."""
         try:
             return cls.model_validate(values).window()
         except ValidationError as error:

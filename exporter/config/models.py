@@ -1,4 +1,4 @@
-"""The configuration file as pydantic sees it: every key, its type, its default and what it is for."""
+"""Pydantic models of the configuration file: every key with its type, default and description."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -75,7 +75,7 @@ class MonitorOptions(Model):
         return self
 
     def monitor(self) -> Monitor:
-        """The core's monitor."""
+        """Converts the options to the core's monitor."""
         return Monitor(
             tag=self.tag,
             name=self.name,
@@ -92,11 +92,12 @@ class MonitorOptions(Model):
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Monitor:
-        """Raises InvalidValue with every problem."""
+        """Reads a monitor from options. Raises InvalidValue with every problem."""
         try:
             return cls.model_validate(dict(values)).monitor()
         except ValidationError as error:
-            raise InvalidValue("; ".join(f"{path_of(one)}: {message_of(one)}" for one in details(error))) from None
+            problems = (f"{path_of(detail)}: {message_of(detail)}" for detail in details(error))
+            raise InvalidValue("; ".join(problems)) from None
 
 
 class MonitorEntry(MonitorOptions):
@@ -192,7 +193,7 @@ class ConfigFile(Model):
     )
 
     def settings(self) -> Settings:
-        """What the rest of the program takes, but for the notifiers: only their own models can read those."""
+        """Converts the file to settings, except for the notifiers, which need the models of their types."""
         storage, web, auth = self.storage, self.web, self.web.auth
         return Settings(
             storage=StorageSettings(

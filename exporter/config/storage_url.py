@@ -1,4 +1,4 @@
-"""The URL of a database: the forms that it may have, and the folder that a relative file belongs to."""
+"""The URL of a database: its valid forms, and how a relative path is resolved."""
 
 import re
 from pathlib import Path
@@ -15,10 +15,9 @@ _POSTGRESQL_FORM = "write postgresql://user@host/database"
 
 
 def canonical(url: str) -> str:
-    """`url` with the scheme as the engines know it, without blanks around it.
+    """Returns `url` without surrounding blanks, with the canonical scheme of its engine.
 
-    Raises InvalidValue, which names the right form and quotes nothing of the URL but its scheme: it may hold a
-    password.
+    Raises InvalidValue, which names the valid form and quotes only the scheme of the URL, which may contain a password.
     """
     text = url.strip()
     match = _SCHEME.match(text)
@@ -45,13 +44,13 @@ def canonical(url: str) -> str:
 
 
 def based_on(url: str, folder: Path) -> str:
-    """`url`; if it names a relative SQLite file, with the absolute path of that file in `folder`."""
+    """Returns `url`; a relative path of an SQLite file becomes absolute, starting at `folder`."""
     file = sqlite_file(url)
     return url if file is None or file.is_absolute() else f"{_FILE}{(folder / file).absolute()}"
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a canonical SQLite URL; None for another engine."""
+    """Returns the file of a canonical SQLite URL, or None for another engine."""
     return Path(url.removeprefix(_FILE)) if url.startswith(_FILE) else None
 
 

@@ -206,7 +206,7 @@ def test_without_starttls_nothing_is_sent_in_the_clear() -> None:
 def test_tls_where_there_is_none(certificate: Certificate) -> None:
     with mail_server(Mailbox()) as port:
         error = failure(notifier(port, security="tls", ca_file=str(certificate.cert)))
-    assert str(error) == "no secure connection to 127.0.0.1: it does not speak TLS"
+    assert str(error) == "no secure connection to 127.0.0.1: the server does not use TLS"
 
 
 def _silence(connection: socket.socket) -> None:
@@ -245,7 +245,7 @@ def test_a_line_dropped_after_the_mail_is_tried_again() -> None:
     with rude_server(lambda connection: converse(connection, answer)) as port:
         error = failure(notifier(port))
     assert (error.failure, error.retry) == (Failure.CONNECT, True)
-    assert str(error) == "the connection to 127.0.0.1 broke off"
+    assert str(error) == "the connection to 127.0.0.1 was lost"
 
 
 def test_once_it_is_taken_no_bad_manners_make_it_be_sent_again() -> None:
@@ -428,9 +428,9 @@ def test_a_refused_starttls_is_quoted(nameless: None) -> None:
     [
         ("554 5.7.1 you are blocked", "127.0.0.1 answered 554 5.7.1 you are blocked", False),
         ("421-busy\r\n421 come later", "127.0.0.1 answered 421 busy come later", True),
-        ("SSH-2.0-OpenSSH_9.2", "what 127.0.0.1 answers is not SMTP", True),
-        ("220 " + "x" * 10_000, "what 127.0.0.1 answers is not SMTP", True),
-        ("220-more\r\n" * 20_000, "what 127.0.0.1 answers is not SMTP", True),
+        ("SSH-2.0-OpenSSH_9.2", "127.0.0.1 does not answer with SMTP", True),
+        ("220 " + "x" * 10_000, "127.0.0.1 does not answer with SMTP", True),
+        ("220-more\r\n" * 20_000, "127.0.0.1 does not answer with SMTP", True),
     ],
     ids=["blocked", "busy", "ssh", "long line", "no end"],
 )

@@ -1,4 +1,4 @@
-"""The service itself: whether it answers, and says that it takes heartbeats."""
+"""Checks of the running service: it answers, and is ready to accept heartbeats."""
 
 import json
 import ssl
@@ -11,35 +11,35 @@ from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, ok, problem, skipped, warning
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
-_SHOWN = 200
+_MAX_SHOWN = 200
 _START = "Start the service, or give its address with --url. Its log contains the reason if it stopped."
 
 
-def service(patient: DoctorContext) -> Iterator[Finding]:
-    """It is there and ready."""
-    web = patient.configured.web
-    url = (patient.url or f"http://{_callable(web.listen_address)}").rstrip("/")
+def service(context: DoctorContext) -> Iterator[Finding]:
+    """The service is running and ready."""
+    web = context.configured.web
+    url = (context.url or f"http://{_callable(web.listen_address)}").rstrip("/")
     try:
-        status, said = _ask(f"{url}/-/ready")
+        status, reason = _get(f"{url}/-/ready")
     except HTTPError as error:
         yield problem(f"{url} does not answer: {_reason(error)}", _START)
         return
     if status == 200:
         yield ok(f"{url} is ready")
     elif status == 503:
-        yield problem(f"{url} accepts no heartbeats: {said}", "See the database checks and the log of the service.")
+        yield problem(f"{url} accepts no heartbeats: {reason}", "See the database checks and the log of the service.")
     else:
         yield problem(f"{url} answered {status} to /-/ready: it may be another service", _START)
 
 
-def external_address(patient: DoctorContext) -> Iterator[Finding]:
-    """It answers where people and jobs are told to find it."""
-    url = patient.configured.web.external_url
+def external_address(context: DoctorContext) -> Iterator[Finding]:
+    """The service answers at the URL of messages and curl commands."""
+    url = context.configured.web.external_url
     if url is None:
         yield skipped("web.external_url is not set")
         return
     try:
-        status, _ = _ask(f"{url}/-/healthy")
+        status, _ = _get(f"{url}/-/healthy")
     except HTTPError as error:
         yield warning(
             f"{url} does not answer from this machine: {_reason(error)}",
@@ -56,14 +56,14 @@ def external_address(patient: DoctorContext) -> Iterator[Finding]:
 
 
 def _callable(listen_address: str) -> str:
-    """Where to call who listens there: on every address is also on loopback."""
+    """Returns the address to connect to. A server that listens on every address also listens on loopback."""
     host, _, port = listen_address.rpartition(":")
     every = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - called, not listened on
     return f"{every.get(host, host)}:{port}"
 
 
-def _ask(url: str) -> tuple[int, str]:
-    """The status, and what an error says. No proxy: it is ours."""
+def _get(url: str) -> tuple[int, str]:
+    """Returns the status, and the text of an error. Uses no proxy. Raises HTTPError."""
     with urllib3.PoolManager(retries=False, ssl_context=ssl.create_default_context()) as pool:
         answer = pool.request("GET", url, timeout=_TIMEOUT, redirect=False, preload_content=False)
         try:
@@ -71,11 +71,11 @@ def _ask(url: str) -> tuple[int, str]:
         finally:
             answer.close()
     try:
-        found = json.loads(text)
+        body = json.loads(text)
     except ValueError:
         return answer.status, ""
-    said = found.get("error", found.get("description", "")) if isinstance(found, dict) else ""
-    return answer.status, str(said)[:_SHOWN]
+    reason = body.get("error", body.get("description", "")) if isinstance(body, dict) else ""
+    return answer.status, str(reason)[:_MAX_SHOWN]
 
 
 def _reason(error: HTTPError) -> str:

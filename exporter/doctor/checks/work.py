@@ -1,4 +1,4 @@
-"""The work: somebody is there, evaluates in time, and knows the monitors of the configuration."""
+"""Checks of the service's work: it accepts heartbeats, evaluates in time, and has the configured monitors."""
 
 from collections.abc import Iterator
 
@@ -11,22 +11,22 @@ from exporter.presentation.moments import humanize_ago, humanize_duration
 from exporter.storage.repositories.blackouts import LONGEST_GAP, Blackouts
 from exporter.storage.repositories.maintenances import Maintenances
 
-LATE = 10 * SECOND
-"""How far behind evaluation may be, for a moment, when thousands of monitors come due at once."""
+MAX_LATENESS = 10 * SECOND
+"""Milliseconds. Evaluation may be late for a moment when thousands of monitors come due at once."""
 _START = "Start the service (`systemctl status heartbeat-exporter`), or give the --storage.url that it uses."
 _STALLED = "Read the log of the service, and restart the process that holds the lease."
 
 
-def presence(patient: DoctorContext) -> Iterator[Finding]:
-    """A process takes heartbeats, and has done so for a day."""
-    stamps, now = patient.database.tables.stamps, patient.clock.now()
-    with patient.database.read("read stamp"):
+def presence(context: DoctorContext) -> Iterator[Finding]:
+    """A process accepts heartbeats, and has for a day."""
+    stamps, now = context.database.tables.stamps, context.clock.now()
+    with context.database.read("read stamp"):
         at = next(iter(stamps.select(stamps.at).tuples()))[0]
     if at is None or now - at > LONGEST_GAP:
         length = "yet" if at is None else f"for {humanize_duration(now - at)}"
         yield problem(f"no process has accepted heartbeats {length}", _START)
         return
-    away = [span for span in Blackouts(patient.database, patient.clock).all() if span.end > now - DAY]
+    away = [span for span in Blackouts(context.database, context.clock).all() if span.end > now - DAY]
     if away:
         length = humanize_duration(sum(span.end - max(span.start, now - DAY) for span in away))
         yield warning(
@@ -37,10 +37,10 @@ def presence(patient: DoctorContext) -> Iterator[Finding]:
         yield ok("the service accepts heartbeats, and has for the last day")
 
 
-def lease(patient: DoctorContext) -> Iterator[Finding]:
-    """One process holds the lease by which it evaluates."""
-    leases, now = patient.database.tables.leases, patient.clock.now()
-    with patient.database.read("read lease"):
+def lease(context: DoctorContext) -> Iterator[Finding]:
+    """A process holds the evaluation lease."""
+    leases, now = context.database.tables.leases, context.clock.now()
+    with context.database.read("read lease"):
         rows = list(leases.select(leases.holder, leases.expires_at).where(leases.name == "evaluation").tuples())
     if not rows:
         yield problem("no process has ever evaluated the monitors of this database", _START)
@@ -52,26 +52,26 @@ def lease(patient: DoctorContext) -> Iterator[Finding]:
         yield ok(f"held by process {holder}, expires {humanize_ago(expires_at, now)}")
 
 
-def evaluation(patient: DoctorContext) -> Iterator[Finding]:
-    """No monitor waits to be evaluated."""
-    due = Evaluations(patient.database, Fleet(), "doctor").next_due()
-    late = 0 if due is None else patient.clock.now() - due
-    if late > LATE:
+def evaluation(context: DoctorContext) -> Iterator[Finding]:
+    """No evaluation is late."""
+    due = Evaluations(context.database, Fleet(), "doctor").next_due()
+    late = 0 if due is None else context.clock.now() - due
+    if late > MAX_LATENESS:
         yield problem(f"the evaluation of a monitor is {humanize_duration(late)} late", _STALLED)
     else:
         yield ok("no evaluation is late")
 
 
-def monitors(patient: DoctorContext) -> Iterator[Finding]:
-    """There are some, and each has sent something."""
-    tables = patient.database.tables
+def monitors(context: DoctorContext) -> Iterator[Finding]:
+    """There are active monitors, and each has received a heartbeat."""
+    tables = context.database.tables
     monitors, states = tables.monitors, tables.states
     query = (
         monitors.select(monitors.tag, states.received)
         .join(states, on=(states.monitor_id == monitors.id))
         .where(monitors.removed_at.is_null() & (monitors.paused == False) & (monitors.paused_by_hand == False))  # noqa: E712
     )
-    with patient.database.read("read monitors"):
+    with context.database.read("read monitors"):
         rows = list(query.tuples())
     silent = [tag for tag, received in rows if not received]
     if not rows:
@@ -85,10 +85,10 @@ def monitors(patient: DoctorContext) -> Iterator[Finding]:
         yield ok(f"{counted(len(rows), 'monitor')}, all with heartbeats")
 
 
-def maintenances(patient: DoctorContext) -> Iterator[Finding]:
-    """Each maintenance window that recurs has a rule that can be used."""
-    now = patient.clock.now()
-    windows = [one.window for one in Maintenances(patient.database, patient.clock).all() if not one.over(now)]
+def maintenances(context: DoctorContext) -> Iterator[Finding]:
+    """The rule of each recurring maintenance window is valid."""
+    now = context.clock.now()
+    windows = [one.window for one in Maintenances(context.database, context.clock).all() if not one.over(now)]
     for window in windows:
         if window.trouble is not None:
             yield problem(
@@ -99,24 +99,24 @@ def maintenances(patient: DoctorContext) -> Iterator[Finding]:
         yield ok(f"{counted(len(windows), 'window')}, none with an invalid rule")
 
 
-def provisioning(patient: DoctorContext) -> Iterator[Finding]:
-    """The service has read this configuration."""
-    table = patient.database.tables.monitors
-    with patient.database.read("read monitors"):
+def provisioning(context: DoctorContext) -> Iterator[Finding]:
+    """The service has the monitors of this configuration."""
+    table = context.database.tables.monitors
+    with context.database.read("read monitors"):
         query = table.select(table.tag).where((table.provisioned == True) & table.removed_at.is_null())  # noqa: E712
-        known = {row[0] for row in query.tuples()}
-    wanted = {one.monitor.tag for one in patient.configured.monitors}
-    if patient.config_file is None and known:
+        present = {row[0] for row in query.tuples()}
+    wanted = {entry.monitor.tag for entry in context.configured.monitors}
+    if context.config_file is None and present:
         yield warning(
-            f"the service has {counted(len(known), 'monitor')} from a configuration file, but doctor has none",
+            f"the service has {counted(len(present), 'monitor')} from a configuration file, but doctor has none",
             "Give the --config.file of the service.",
         )
         return
-    apart = [f"missing in the service: {listed(wanted - known)}"] if wanted - known else []
-    apart += [f"missing in the file: {listed(known - wanted)}"] if known - wanted else []
-    if apart:
+    differences = [f"missing in the service: {listed(wanted - present)}"] if wanted - present else []
+    differences += [f"missing in the file: {listed(present - wanted)}"] if present - wanted else []
+    if differences:
         yield warning(
-            f"the monitors of the service differ from those of the file; {'; '.join(apart)}",
+            f"the monitors of the service differ from those of the file; {'; '.join(differences)}",
             "Reload the service (systemctl reload, SIGHUP or POST /-/reload), and check its log for a rejected file.",
         )
     else:

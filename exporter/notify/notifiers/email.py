@@ -94,7 +94,7 @@ def _address(text: str) -> str:
 
 def _password(secret: Secret) -> Secret:
     if not secret.reveal().isascii():
-        raise InvalidValue("must hold ASCII characters only")
+        raise InvalidValue("must contain only ASCII characters")
     return secret
 
 
@@ -109,25 +109,29 @@ MailAddresses = Annotated[list[MailAddress], BeforeValidator(_one_or_more)]
 class EmailOptions(NotifierOptions):
     """Email."""
 
-    host: Annotated[StrictStr, AfterValidator(_host)] = Field(description="The SMTP server.")
+    host: Annotated[StrictStr, AfterValidator(_host)] = Field(description="Name or address of the SMTP server.")
     security: Literal["starttls", "tls", "none"] = Field(
-        "starttls", description="`starttls` (it is insisted on), `tls` from the first byte, or `none`."
+        "starttls", description="`starttls` (required, never skipped), `tls` from the first byte, or `none`."
     )
-    port: Port | None = Field(None, description="587 with starttls, 465 with tls and 25 with none when left out.")
-    ca_file: CaFile | None = Field(None, description="Certificates to trust instead of the system's, in PEM.")
-    username: Line | None = Field(None, description="Whom to log in as.")
-    password: Annotated[SecretText, AfterValidator(_password)] | None = Field(None, description="Of that user.")
+    port: Port | None = Field(None, description="Port; by default 587 with starttls, 465 with tls and 25 with none.")
+    ca_file: CaFile | None = Field(
+        None, description="File of certificates to trust instead of the system's, in PEM format."
+    )
+    username: Line | None = Field(None, description="User name to log in with.")
+    password: Annotated[SecretText, AfterValidator(_password)] | None = Field(
+        None, description="Password of that user."
+    )
     helo_name: Annotated[Line, AfterValidator(_greeting)] | None = Field(
         None,
-        description="The name to greet the server by; else the machine's full name, or the domain of `from`.",
+        description="Name to send in EHLO; by default the machine's full name, or the domain of `from`.",
     )
-    sender: MailAddress = Field(alias="from", description="Who sends, as `Heartbeats <heartbeats@example.org>`.")
-    to: MailAddresses = Field(description="Who gets it: an address or a list of them.")
-    cc: MailAddresses = Field(default_factory=list, description="Who gets a copy.")
-    subject_prefix: Line = Field("[Heartbeat]", description="What every subject begins with.")
-    subject: TemplateText | None = Field(None, description="A template, instead of prefix and headline.")
-    text: TemplateText | None = Field(None, description="A template of the text part.")
-    html: HtmlTemplateText | None = Field(None, description="A template of the HTML part; values are escaped.")
+    sender: MailAddress = Field(alias="from", description="Sender, such as `Heartbeats <heartbeats@example.org>`.")
+    to: MailAddresses = Field(description="Recipients: an address or a list of addresses.")
+    cc: MailAddresses = Field(default_factory=list, description="Recipients of a copy.")
+    subject_prefix: Line = Field("[Heartbeat]", description="Prefix of every subject.")
+    subject: TemplateText | None = Field(None, description="Template of the subject, instead of prefix and headline.")
+    text: TemplateText | None = Field(None, description="Template of the text part.")
+    html: HtmlTemplateText | None = Field(None, description="Template of the HTML part; values are escaped.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -138,9 +142,9 @@ class EmailOptions(NotifierOptions):
         if (self.username is None) != (self.password is None):
             raise InvalidValue("give username and password, or neither")
         if self.username is not None and not self.username.isascii():
-            raise InvalidValue("username must hold ASCII characters only")
+            raise InvalidValue("username must contain only ASCII characters")
         if self.username is not None and self.security == NONE:
-            raise InvalidValue("a password would go in the clear: set security to starttls or tls")
+            raise InvalidValue("the password would be sent unencrypted: set security to starttls or tls")
         return self
 
 
@@ -184,10 +188,10 @@ class EmailNotifier(Notifier):
             refused = self._server.send(self._sender.addr_spec, missing, mail)
         except DeliveryFailed as error:
             if self._taken and not error.retry:
-                return f"taken for {', '.join(sorted(self._taken))}; {error}"
+                return f"accepted for {', '.join(sorted(self._taken))}; {error}"
             raise
         self._taken |= {one for one in missing if one not in refused}
-        taken = f"taken for {', '.join(one for one in self._recipients if one in self._taken)}"
+        taken = f"accepted for {', '.join(one for one in self._recipients if one in self._taken)}"
         if not refused:
             return taken
         text = f"{taken}; refused {told(refused)}"

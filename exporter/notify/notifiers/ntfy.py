@@ -38,7 +38,7 @@ _TOPIC = re.compile(r"[-_A-Za-z0-9]{1,64}")
 
 def _topic(secret: Secret) -> Secret:
     if not _TOPIC.fullmatch(secret.reveal()):
-        raise InvalidValue("must have 1 to 64 letters, digits, '_' and '-'")
+        raise InvalidValue("must consist of 1 to 64 letters, digits, '_' and '-'")
     return secret
 
 
@@ -46,15 +46,15 @@ class NtfyOptions(NotifierOptions):
     """ntfy."""
 
     topic: Annotated[SecretText, AfterValidator(_topic)] = Field(
-        description="The topic; on an open server whoever knows it can read it, so it is kept like a secret."
+        description="Topic. It is treated as a secret: everyone who knows a topic of a public server can read it."
     )
-    server: Url = Field("https://ntfy.sh", description="The server.")
-    token: SecretText | None = Field(None, description="An access token.")
-    username: Line | None = Field(None, description="Instead of a token.")
-    password: SecretText | None = Field(None, description="Of that user.")
+    server: Url = Field("https://ntfy.sh", description="URL of the server.")
+    token: SecretText | None = Field(None, description="Access token.")
+    username: Line | None = Field(None, description="User name, instead of a token.")
+    password: SecretText | None = Field(None, description="Password of that user.")
 
-    title: TemplateText | None = Field(None, description="A template of the title.")
-    message: TemplateText | None = Field(None, description="A template of the message.")
+    title: TemplateText | None = Field(None, description="Template of the title.")
+    message: TemplateText | None = Field(None, description="Template of the message.")
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:
