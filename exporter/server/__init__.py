@@ -1,4 +1,4 @@
-"""HTTP: the processes, their listening sockets and their connections."""
+"""The HTTP server: processes, listening sockets and connections."""
 
 from exporter.server.gunicorn import Server, bind_or_explain
 

@@ -1,4 +1,4 @@
-"""An answer on its way out: ASGI messages become HTTP/1.1."""
+"""A response: converts ASGI messages to HTTP/1.1."""
 
 import json
 from http import HTTPStatus
@@ -6,14 +6,14 @@ from typing import Any, Protocol
 
 from exporter.server.head import Head
 
-_STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus}
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _BODILESS = frozenset((204, 304))
 _JOINED = 64 * 1024
-"""Bytes of a body up to which it is copied behind the header fields, to go out in one write."""
+"""Bytes. A body up to this size is copied after the header fields, so that one write sends both."""
 
 
 class Outlet(Protocol):
-    """A connection, as an answer sees it."""
+    """The interface of a connection to its response."""
 
     @property
     def gone(self) -> bool: ...
@@ -26,7 +26,7 @@ class Outlet(Protocol):
 
 
 class Response:
-    """One answer. `send` is ASGI's."""
+    """One response; `send` implements ASGI."""
 
     __slots__ = ("_bodiless", "_chunked", "_head", "_left", "_outlet", "_pending", "complete", "started")
 
@@ -36,12 +36,12 @@ class Response:
         self.started = self.complete = False
         self._chunked = self._bodiless = False
         self._left: int | None = None
-        """Bytes of the body that Content-Length promises yet."""
+        """Bytes of the body that Content-Length still requires."""
         self._pending = b""
-        """Header fields that wait for the first piece of the body."""
+        """Header fields that are sent with the first piece of the body."""
 
     async def send(self, message: Any) -> None:
-        """Drops what there is nobody to read; raises RuntimeError for what an application must not send."""
+        """Sends an ASGI message, or drops it if the client has left. Raises RuntimeError for an invalid message."""
         if self._outlet.gone:
             self.started = self.complete = True
             return
@@ -103,7 +103,7 @@ class Response:
 
 
 def error_answer(status: int, text: str, date: bytes) -> bytes:
-    """A whole answer, after which the connection ends."""
+    """Returns a complete error response, after which the connection closes."""
     body = json.dumps({"error": text}).encode()
     return b"%bContent-Type: application/json\r\nContent-Length: %d\r\n%bConnection: close\r\n\r\n%b" % (
         _STATUS_LINES[status],

@@ -18,6 +18,8 @@ FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 """Words that hide the actor or belong to a dialect: name the user, client or component instead."""
+PRODUCTS = ("ntfy",)
+"""Names that are lower case even at the beginning of a sentence."""
 MAX_SUMMARY = 68
 """Characters of a command's first sentence: a longer one is cut in the list of commands."""
 
@@ -70,9 +72,9 @@ def test_no_word_hides_the_actor(place: str, text: str) -> None:
 
 @pytest.mark.parametrize(("place", "text"), [*HELP.items(), *SETTINGS.items()])
 def test_a_text_is_made_of_sentences(place: str, text: str) -> None:
-    """Each begins with a capital letter, a digit or code and ends with a full stop; examples come after a colon."""
+    """It begins with a capital letter, a digit, code or a product, and ends with a full stop or with examples."""
     first, last = text.strip().split("\n\n", 1)[0], re.sub(r"\n\n\b\n.*", "", text, flags=re.DOTALL).strip()
-    assert re.match(r"[A-Z0-9`$]", first), f"{place}: {text!r}"
+    assert re.match(r"[A-Z0-9`$]", first) or first.startswith(PRODUCTS), f"{place}: {text!r}"
     assert last.endswith((".", ":")) or "\b" in text, f"{place}: {text!r}"
 
 
