@@ -337,7 +337,7 @@ class Service:
     def _prune(self) -> None:
         if self._lease.held:
             storage = self.settings.storage
-            self._pruner.prune(storage.heartbeats_kept, storage.transitions_kept)
+            self._pruner.prune(storage.heartbeat_log_size, storage.history_retention)
             self._alerting.expire_orphaned()
         else:
             self._pruning_clock.forget()

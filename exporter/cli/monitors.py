@@ -202,7 +202,7 @@ def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
 def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     """Removes the monitor TAG.
 
-    If the monitor is added again within storage.transitions_kept, its history returns.
+    If the monitor is added again within storage.history_retention, its history returns.
     """
     _check(tag)
     with open_storage(config_file, storage_url, writes=True) as (_, database):

@@ -50,6 +50,8 @@ ALERT_ALIASES = {
     "triggers": "notify",
 }
 """Kener's names, in an alert rule."""
+STORAGE_ALIASES = {"heartbeats_kept": "heartbeat_log_size", "transitions_kept": "history_retention"}
+"""Former names, in `storage`."""
 _MINUTES = ("degradedRemainingMinutes", "downRemainingMinutes")
 FILES: Mapping[tuple[str, ...], tuple[str, ...]] = {
     (): ("secret_key",),
@@ -225,6 +227,9 @@ def _resolve(document: Document, originals: Mapping[Path_, str], notifiers: Noti
                 problems.append(document.problem((*path, name), _EMPTY))
     for path in _CONTAINERS:
         _drop_heading(_at(document.values, path[:-1]), path[-1])
+    storage = _at(document.values, ("storage",))
+    if isinstance(storage, dict):
+        problems += _rename(document, storage, ("storage",), STORAGE_ALIASES)
     for index, entry in _entries(document, "monitors"):
         problems += _rename(document, entry, ("monitors", index), ALIASES)
         problems += read_files(document, entry, ("monitors", index), ("secret",), originals)
@@ -350,7 +355,9 @@ def _known_keys(document: Document, path: Path_, notifiers: NotifierModels) -> l
         extra = [f"{name}_file" for name in secret_fields(model)] if model is not None else []
     if model is None:
         return []
-    if model is MonitorEntry:
+    if model is StorageSection:
+        extra += STORAGE_ALIASES
+    elif model is MonitorEntry:
         extra = ["secret_file", *ALIASES]
     elif model is AlertEntry:
         extra = [*ALERT_ALIASES]

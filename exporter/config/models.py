@@ -117,10 +117,10 @@ class StorageSection(Model):
         description="Database URL: sqlite:///relative.db (relative to the folder of this file), sqlite:////absolute.db "
         "or postgresql://user@host/database.",
     )
-    heartbeats_kept: Annotated[StrictInt, Field(ge=1, le=10_000)] = Field(
+    heartbeat_log_size: Annotated[StrictInt, Field(ge=1, le=10_000)] = Field(
         100, description="Number of recent heartbeats to keep for each monitor."
     )
-    transitions_kept: PositiveDuration = Field(
+    history_retention: PositiveDuration = Field(
         90 * DAY,
         description="How long to keep changes of status, and the history of removed monitors.",
         json_schema_extra={"default": "90d"},
@@ -198,8 +198,8 @@ class ConfigFile(Model):
         return Settings(
             storage=StorageSettings(
                 storage.url,
-                storage.heartbeats_kept,
-                storage.transitions_kept,
+                storage.heartbeat_log_size,
+                storage.history_retention,
                 storage.spool,
                 storage.spool_megabytes,
             ),

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from exporter.config.fields import secret_fields
-from exporter.config.load import ALERT_ALIASES, ALIASES, FILES, NO_NOTIFIERS, NotifierModels
+from exporter.config.load import ALERT_ALIASES, ALIASES, FILES, NO_NOTIFIERS, STORAGE_ALIASES, NotifierModels
 from exporter.config.models import ConfigFile
 
 _REF = "#/$defs/{model}"
@@ -44,6 +44,9 @@ def json_schema(notifiers: NotifierModels = NO_NOTIFIERS) -> dict[str, Any]:
         properties = (schema if section is None else schema["$defs"][section])["properties"]
         for name in names:
             properties[f"{name}_file"] = _file(name)
+    storage = schema["$defs"]["StorageSection"]["properties"]
+    for alias, name in STORAGE_ALIASES.items():
+        storage[alias] = {**storage[name], "description": f"Former name of {name}."}
     monitor = schema["$defs"]["MonitorEntry"]
     monitor["required"] = ["tag"]
     monitor["properties"]["secret_file"] = _file("secret")

@@ -30,9 +30,9 @@ class Secret:
 class StorageSettings:
     url: str = field(default="sqlite:///heartbeats.db", repr=False)
     """Database URL; may contain a password."""
-    heartbeats_kept: int = 100
+    heartbeat_log_size: int = 100
     """Number of recent heartbeats to keep for each monitor."""
-    transitions_kept: int = 90 * DAY
+    history_retention: int = 90 * DAY
     """How long to keep transitions, in milliseconds."""
     spool: str | None = None
     """Directory that stores heartbeats while the database is unavailable; None disables it."""

@@ -256,6 +256,19 @@ def test_kener(tmp_path: Path) -> None:
     )
 
 
+def test_former_names(tmp_path: Path) -> None:
+    old = "storage: {heartbeats_kept: 7, transitions_kept: 1d}"
+    new = "storage: {heartbeat_log_size: 7, history_retention: 1d}"
+    assert load_config(write(tmp_path, old), {}) == load_config(write(tmp_path, new), {})
+    for text in (old, new):
+        jsonschema.validate(YAML(typ="safe").load(text), json_schema())
+    both = problems(write(tmp_path, "storage: {heartbeats_kept: 7,\n heartbeat_log_size: 8, history_retentio: 1d}"))
+    assert [(problem.line, problem.path, problem.message) for problem in both] == [
+        (1, "storage.heartbeats_kept", "is another name for heartbeat_log_size: give only one of them"),
+        (2, "storage.history_retentio", "is not a setting: did you mean history_retention?"),
+    ]
+
+
 @example("log: {level: '\u2028\u0085'}")
 @example("? ? a")
 @given(st.text(alphabet="abm: -[]{}\n\t'\"&*!|>#%@?,0~\\é\0", max_size=60) | st.binary(max_size=60))

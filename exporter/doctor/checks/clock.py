@@ -44,7 +44,9 @@ def clock(context: DoctorContext) -> Iterator[Finding]:
             _ADVICE,
         )
     measured = ServerClock(opened, context.clock).kept(now - 5 * MINUTE) if context.database.engine.locks_rows else []
-    skew = max((one.ahead for one in measured), default=0) - min((one.ahead for one in measured), default=0)
+    skew = max((replica.ahead for replica in measured), default=0) - min(
+        (replica.ahead for replica in measured), default=0
+    )
     if skew > NOTABLE:
         yield warning(f"the clocks of replicas differ by {humanize_duration_exact(skew)}", _ADVICE)
     if abs(away) <= NOTABLE and future <= AHEAD and skew <= NOTABLE:

@@ -88,7 +88,7 @@ def monitors(context: DoctorContext) -> Iterator[Finding]:
 def maintenances(context: DoctorContext) -> Iterator[Finding]:
     """The rule of each recurring maintenance window is valid."""
     now = context.clock.now()
-    windows = [one.window for one in Maintenances(context.database, context.clock).all() if not one.over(now)]
+    windows = [kept.window for kept in Maintenances(context.database, context.clock).all() if not kept.over(now)]
     for window in windows:
         if window.trouble is not None:
             yield problem(
