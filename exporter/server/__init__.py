@@ -1,4 +1,4 @@
-"""The HTTP server: processes, listening sockets and connections."""
+"""HTTP: the processes, their listening sockets and their connections."""
 
 from exporter.server.gunicorn import Server, bind_or_explain
 

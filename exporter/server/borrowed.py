@@ -1,8 +1,8 @@
-"""Every part of gunicorn that this program uses beyond the documented settings; a test checks names and signatures.
+"""What we take from gunicorn beyond its documented settings, in one place; a test holds names and signatures.
 
-gunicorn's arbiter starts, supervises and stops workers. The worker's event loop, signals and clean-up are gunicorn's;
-`connections`, `head` and `connection` replace its accepting, parsing and answering. gunicorn's own protocol class can
-still be used instead, see `Worker`.
+The arbiter starts, watches and ends workers. The worker's event loop, signals and clean-up are gunicorn's; accepting,
+parsing and answering are ours (`connections`, `head`, `connection`). gunicorn's own protocol class still works in their
+place, see `Worker`.
 """
 
 from gunicorn.app.base import BaseApplication

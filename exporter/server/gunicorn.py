@@ -1,4 +1,4 @@
-"""gunicorn, configured to run ASGI workers: one process is one replica."""
+"""gunicorn, told to run one ASGI worker: one process is one replica."""
 
 import asyncio
 import math
@@ -39,17 +39,17 @@ GRACE = 30
 """Seconds that requests in flight may take after SIGTERM."""
 LAST_CALL = 0.3
 STOCK = "HEARTBEAT_EXPORTER_STOCK_PROTOCOL"
-"""Environment variable; with `1`, gunicorn's own protocol class serves connections, for comparison."""
+"""Environment variable; `1` serves connections by gunicorn's own protocol class, should ours be in doubt."""
 _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _METRICS_ROOM = 4 * 1024 * 1024
-"""Bytes of shared metrics for each worker. Writing to a mapped file without room kills the process."""
+"""Bytes of shared metrics for each worker. A file in memory that has no room kills whoever writes to it."""
 
 MakeApp = Callable[[], tuple[Any, Telemetry]]
-"""Creates the ASGI application of a worker, and its telemetry."""
+"""Makes the ASGI application of a worker, and what counts for it."""
 
 
 class Worker(ASGIWorker):  # type: ignore[misc]
-    """Finishes open requests before it stops, also on Ctrl-C, which reaches the whole process group."""
+    """Drains without cutting anybody off, on Ctrl-C as well, which reaches the whole process group."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,11 +63,11 @@ class Worker(ASGIWorker):  # type: ignore[misc]
     def init_signals(self) -> None:
         super().init_signals()
         self.loop.add_signal_handler(signal.SIGINT, self.handle_exit_signal)
-        # Until the application has set its own handler, there is nothing to reload.
+        # Until the application has put its own handler there, a reload has nothing to reload.
         self.loop.add_signal_handler(signal.SIGHUP, lambda: None)
 
     async def _serve(self) -> None:
-        """Serves as gunicorn's method does, with this module's listeners and connections."""
+        """As gunicorn's, with our own listeners and connections."""
         self.lifespan = LifespanManager(self.asgi, self.log, self.state)
         try:
             await self.lifespan.startup()
@@ -99,10 +99,10 @@ class Worker(ASGIWorker):  # type: ignore[misc]
     async def _shutdown(self) -> None:
         self.log.info("worker is shutting down")
         self.connections.draining = True
-        if self.app.ending:  # otherwise other workers still accept connections from this socket
+        if self.app.ending:  # else the other workers go on taking connections from the same socket
             for listener in self.sockets:
                 refuse_new_connections(listener.sock)
-        # Enough time to accept the connections in the kernel's queue, and to read requests that were already sent.
+        # Time enough to take in what the kernel has accepted already, and to read what was sent already.
         await asyncio.sleep(LAST_CALL)
         for accepting in self.listeners:
             accepting.stop()
@@ -123,9 +123,9 @@ class Worker(ASGIWorker):  # type: ignore[misc]
 
 
 class Supervisor(Arbiter):  # type: ignore[misc]
-    """Reloads the configuration in the running workers on SIGHUP; gunicorn would start new workers, which have no old
-    configuration to keep. SIGINT drains. The number of workers is fixed, so gunicorn's signals for more or fewer
-    workers and for a second supervisor do nothing.
+    """SIGHUP means our reload, in the running workers; gunicorn's own would start new workers without the listeners'
+    old configuration to fall back on. SIGINT drains. There are as many workers as were asked for, so gunicorn's signals
+    for more, fewer and a second supervisor on the same socket do nothing.
     """
 
     def handle_hup(self) -> None:
@@ -145,7 +145,7 @@ class Supervisor(Arbiter):  # type: ignore[misc]
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """Runs the application of `make_app()` in each worker."""
+    """Runs what `make_app()` makes in each worker."""
 
     telemetry: Telemetry
     """Of this worker, once it has loaded the application."""
@@ -159,19 +159,19 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     @property
     def ending(self) -> bool:
-        """Whether the whole service stops, not only this worker; always true for a single worker."""
+        """Whether the whole service ends, or else this worker alone, or a worker that is the only one."""
         return self._workers == 1 or self._ending[0] != 0
 
     @property
     def keepalive(self) -> float:
-        """Seconds for which an idle connection stays open."""
+        """Seconds for which an idle connection is kept for its next request."""
         return self._web.keepalive / SECOND
 
     def end(self) -> None:
         self._ending[0] = 1
 
     def load_config(self) -> None:
-        """Sets gunicorn's settings; its command line and its environment variable are not read."""
+        """gunicorn's settings; none can come from its command line or its environment variable."""
         options = {
             "workers": self._workers,
             "worker_class": Worker,
@@ -198,16 +198,16 @@ class Server(BaseApplication):  # type: ignore[misc]
         return asgi
 
     def run(self) -> None:
-        """Runs the supervisor and never returns: the process ends with it. Raises InvalidValue if it cannot start."""
+        """Returns never: the process ends with the supervisor. Raises InvalidValue if it cannot start."""
         raise_descriptor_limit()
-        # The file by which gunicorn detects stalled workers must not wait for a disk.
+        # gunicorn's own heartbeat file, which must not wait for a disk.
         self.cfg.set("worker_tmp_dir", scratch_folder())
         self.cfg.set("bind", [f"fd://{one.detach()}" for one in bind_or_explain(self._web.listen_address)])
         if self._workers == 1:
             Supervisor(self).run()
         folder = tempfile.mkdtemp(prefix="heartbeat-exporter-", dir=scratch_folder(self._workers * _METRICS_ROOM))
         supervisor = os.getpid()
-        # Must be set before prometheus_client is imported, which chooses its storage by it.
+        # Before anybody imports prometheus_client, which decides by it how it keeps its values.
         os.environ[_SHARED_METRICS] = folder
         try:
             Supervisor(self).run()
@@ -217,7 +217,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 def bind_or_explain(listen_address: str) -> Any:
-    """Binds as `bind` does. Raises InvalidValue with the reason and the remedy."""
+    """As `bind`; raises InvalidValue with the reason and the way out."""
     try:
         return bind(listen_address)
     except (OSError, ValueError) as error:
@@ -228,6 +228,6 @@ def bind_or_explain(listen_address: str) -> Any:
 
 
 def forget_gauges(pid: int) -> None:
-    """Deletes the gauges of a worker that has ended; its counters stay."""
+    """A worker has ended: what it was is of no interest any more; what it counted is."""
     for path in Path(os.environ[_SHARED_METRICS]).glob(f"gauge_live*_{pid}.db"):
         path.unlink(missing_ok=True)
