@@ -1,12 +1,15 @@
 """Texts of the command line and of the configuration: plain standard English, as a native speaker would write them."""
 
+import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
+import exporter
 from exporter.cli.main import main
 from exporter.config.schema import json_schema
 from exporter.doctor.checks import CHECKS
@@ -22,6 +25,10 @@ PRODUCTS = ("ntfy",)
 """Names that are lower case even at the beginning of a sentence."""
 MAX_SUMMARY = 68
 """Characters of a command's first sentence: a longer one is cut in the list of commands."""
+
+
+PACKAGE = Path(exporter.__file__).parent
+MODULES = [file for room in ("cli", "config", "doctor", "server") for file in sorted((PACKAGE / room).rglob("*.py"))]
 
 
 def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
@@ -85,3 +92,18 @@ def test_a_command_begins_with_a_verb_in_the_third_person(path: str, command: cl
     summary = (command.help or "").split(".", 1)[0]
     assert re.match(r"[A-Z][a-z]+s\b", summary), (path, summary)
     assert len(summary) <= MAX_SUMMARY, (path, summary)
+
+
+def messages(file: Path) -> Iterator[str]:
+    """The texts in a module that may be printed: its string literals with a space in them, docstrings aside."""
+    tree = ast.parse(file.read_text())
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        text = node.value if isinstance(node, ast.Constant) and id(node) not in docstrings else None
+        if isinstance(text, str) and " " in text.strip():
+            yield text
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_message_hides_the_actor(file: Path) -> None:
+    assert [text for text in messages(file) if FORBIDDEN.search(text)] == []
