@@ -1,4 +1,4 @@
-"""From a file to settings: all of it, or every problem in it."""
+"""Loads a configuration file: returns its settings, or raises every problem in it."""
 
 import re
 from collections.abc import Mapping
@@ -101,7 +101,7 @@ NO_NOTIFIERS: NotifierModels = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that can be used, and what looks odd in it."""
+    """A valid configuration, and warnings about it."""
 
     settings: Settings
     warnings: tuple[Problem, ...] = ()
@@ -139,7 +139,7 @@ def load_config(path: Path | None, environ: Mapping[str, str], notifiers: Notifi
 
 
 def _short_secrets(document: Document, settings: Settings) -> list[Problem]:
-    """Each at its place, as far as a person would read them."""
+    """Returns a warning for each short secret with its place, up to a readable number."""
     message = f"has fewer than {MIN_LENGTH} characters and can be guessed: generate one with `openssl rand -hex 24`"
     found = [document.problem(("web", "auth", name), message) for name in short_tokens(settings)]
     # Every entry is one monitor: settings were read from all of them, in order.
@@ -164,7 +164,7 @@ def _placed(storage: StorageSettings, document: Document) -> StorageSettings:
 def _read_notifiers(
     document: Document, models: NotifierModels, errors: list[Mapping[str, Any]]
 ) -> list[NotifierSettings]:
-    """Each by the model of its type; what is wrong goes to `errors`, at its place in the file."""
+    """Reads each notifier with the model of its type. Appends problems to `errors`, with their place in the file."""
     found = []
     for index, entry in _entries(document, "notifiers"):
         type = entry.get("type")
@@ -205,7 +205,7 @@ def _unknown_notifiers(document: Document) -> list[Problem]:
 
 
 def _idle_rules(document: Document, settings: Settings) -> list[Problem]:
-    """Rules that select no monitor of the file. Fine if theirs are added by hand, so only worth a word."""
+    """Returns a warning for each rule that selects no monitor of the file: its monitors may be added by hand."""
     rules = {rule.name: rule for rule in settings.alerts}
     found = []
     for index, entry in _entries(document, "alerts"):
@@ -222,7 +222,7 @@ def _resolve(document: Document, originals: Mapping[Path_, str], notifiers: Noti
         section = _at(document.values, path)
         problems += read_files(document, section, path, names, originals)
         for name in names:
-            # Nobody who writes `token:` and nothing behind it wants to do without one.
+            # `token:` without a value is a mistake, not a wish to have no token.
             if isinstance(section, dict) and section.get(name, "") is None and (*path, name) not in document.written:
                 problems.append(document.problem((*path, name), _EMPTY))
     for path in _CONTAINERS:
@@ -250,7 +250,7 @@ def _resolve(document: Document, originals: Mapping[Path_, str], notifiers: Noti
 
 
 def _measure(document: Document, entry: dict[str, Any], path: Path_) -> list[Problem]:
-    """Kener also says what an alert is for: its heartbeat monitors know a status and nothing else."""
+    """Checks Kener's `alert_for`: a heartbeat monitor supports only STATUS."""
     if entry.pop("alert_for", "STATUS") != "STATUS":
         return [
             document.problem((*path, "alert_for"), "must be STATUS: a heartbeat monitor has no latency and no uptime")
@@ -325,12 +325,12 @@ def _explained(
 
 
 def _is_thresholds(detail: Mapping[str, Any]) -> bool:
-    """A problem of a monitor as a whole, which `_thresholds` tells of with its line."""
+    """Whether it is a problem of a monitor as a whole, which `_thresholds` reports with its line."""
     return len(detail["loc"]) == 2 and detail["loc"][0] == "monitors" and detail["type"] == "value_error"
 
 
 def _thresholds(document: Document) -> list[Problem]:
-    """Asked here as well, since pydantic compares only what is good otherwise."""
+    """Compares the thresholds even if another setting is invalid, when pydantic does not compare them."""
     problems = []
     for index, entry in _entries(document, "monitors"):
         path = ("monitors", index, "down_after" if "down_after" in entry else "degraded_after")
