@@ -51,7 +51,7 @@ ALERT_ALIASES = {
 }
 """Kener's names, in an alert rule."""
 STORAGE_ALIASES = {"heartbeats_kept": "heartbeat_log_size", "transitions_kept": "history_retention"}
-"""Former names, in `storage`."""
+"""Earlier names, in `storage`."""
 _MINUTES = ("degradedRemainingMinutes", "downRemainingMinutes")
 FILES: Mapping[tuple[str, ...], tuple[str, ...]] = {
     (): ("secret_key",),
@@ -355,12 +355,12 @@ def _known_keys(document: Document, path: Path_, notifiers: NotifierModels) -> l
         extra = [f"{name}_file" for name in secret_fields(model)] if model is not None else []
     if model is None:
         return []
-    if model is StorageSection:
-        extra += STORAGE_ALIASES
-    elif model is MonitorEntry:
+    if model is MonitorEntry:
         extra = ["secret_file", *ALIASES]
     elif model is AlertEntry:
         extra = [*ALERT_ALIASES]
+    elif model is StorageSection:
+        extra += STORAGE_ALIASES
     return [*(field.alias or name for name, field in model.model_fields.items()), *extra]
 
 

@@ -44,9 +44,6 @@ def json_schema(notifiers: NotifierModels = NO_NOTIFIERS) -> dict[str, Any]:
         properties = (schema if section is None else schema["$defs"][section])["properties"]
         for name in names:
             properties[f"{name}_file"] = _file(name)
-    storage = schema["$defs"]["StorageSection"]["properties"]
-    for alias, name in STORAGE_ALIASES.items():
-        storage[alias] = {**storage[name], "description": f"Former name of {name}."}
     monitor = schema["$defs"]["MonitorEntry"]
     monitor["required"] = ["tag"]
     monitor["properties"]["secret_file"] = _file("secret")
@@ -57,6 +54,9 @@ def json_schema(notifiers: NotifierModels = NO_NOTIFIERS) -> dict[str, Any]:
     rule = schema["$defs"]["AlertEntry"]["properties"]
     for alias, name in ALERT_ALIASES.items():
         rule[alias] = {**rule[name], "description": f"Kener's name for {name}."}
+    storage = schema["$defs"]["StorageSection"]["properties"]
+    for alias, name in STORAGE_ALIASES.items():
+        storage[alias] = {**storage[name], "description": f"The earlier name of {name}."}
     rule["alert_for"] = {
         "const": "STATUS",
         "description": "Kener's setting; must be STATUS, because a heartbeat has no latency and no uptime.",
