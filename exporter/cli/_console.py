@@ -1,4 +1,4 @@
-"""What the commands share: options, the way to the database, and how an error is told to a person."""
+"""Shared parts of the commands: options, the database, and error messages."""
 
 import os
 from collections.abc import Iterator
@@ -28,12 +28,15 @@ __all__ = [
     "storage_options",
 ]
 _WEB = ("listen_address", "telemetry_path", "external_url")
-LARGEST_ID = 2**63 - 1
-"""Of a row in any database."""
+MAX_ID = 2**63 - 1
+"""Largest id of a row in any database."""
 
 
 def read_config(path: Path | None) -> Loaded:
-    """As `load_config`, with the notifiers that there are. Only those that the file names are imported."""
+    """Loads the configuration with the installed notifiers, of which only those in the file are imported.
+
+    Raises ConfigError.
+    """
     if path is None:
         return load_config(None, os.environ)
     from exporter.notify.notifiers import OptionModels
@@ -42,7 +45,7 @@ def read_config(path: Path | None) -> Loaded:
 
 
 def with_cli_overrides(settings: Settings, **options: str | None) -> Settings:
-    """`settings` with what the command line says instead; raises InvalidValue naming the option."""
+    """Returns `settings` with the options of the command line. Raises InvalidValue, which names the option."""
     given = {name: value for name, value in options.items() if value is not None}
     web, log, storage = settings.web, settings.log, settings.storage
     try:
@@ -69,27 +72,27 @@ def with_cli_overrides(settings: Settings, **options: str | None) -> Settings:
 
 
 def note_absence(since: int | None, now: int) -> None:
-    """Tells a person, on standard error, that what is shown is not what is."""
+    """Prints on standard error that no service evaluates, so the statuses shown are out of date."""
     if since is None:
         return
     if since == 0:
-        click.echo("No service has ever evaluated this database: statuses are those from the start.", err=True)
+        click.echo("No service has ever evaluated this database: each status is the initial one.", err=True)
         return
     click.echo(
-        f"Nothing has been evaluated for {humanize_duration(now - since)}, since {rfc3339(since)}: "
-        "what is shown was true then. "
-        "Is the service running? heartbeat-exporter doctor looks.",
+        f"No service has evaluated this database for {humanize_duration(now - since)}: "
+        f"the statuses shown are those of {rfc3339(since)}. "
+        "Is the service running? Run `heartbeat-exporter doctor` to check.",
         err=True,
     )
 
 
 def absence(since: int | None) -> str | None:
-    """The same for scripts: `not_evaluated_since`."""
+    """Returns `not_evaluated_since` of JSON output."""
     return None if since is None else rfc3339(since)
 
 
 def key_values(texts: tuple[str, ...]) -> dict[str, str]:
-    """`KEY=VALUE` of a --label that may be repeated."""
+    """Parses the `KEY=VALUE` of a repeatable --label. Raises BadParameter."""
     pairs: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -105,11 +108,11 @@ def key_values(texts: tuple[str, ...]) -> dict[str, str]:
 def open_storage(
     config_file: Path | None, storage_url: str | None, *, writes: bool = False
 ) -> Iterator[tuple[Settings, Database]]:
-    """The settings and their database; for commands that work on it directly. Tells errors plainly.
+    """Yields the settings and their database, for commands that work on it directly. Reports errors.
 
-    The database has to be there, in this version's schema: only the service and `migrate` make one, or a command in
-    the wrong folder would work on a new one that no service reads. A command that `writes` names the database at its
-    end, on standard error.
+    The database must exist and have this version's schema. Only the service and `migrate` create one: otherwise a
+    command in the wrong folder would work on a new database that no service reads. A command that `writes` prints the
+    name of the database at its end, on standard error.
     """
     with report_errors():
         settings = with_cli_overrides(read_config(config_file).settings, storage_url=storage_url)
@@ -125,7 +128,7 @@ def open_storage(
 
 
 def check_there(database: Database, config_file: Path | None = None) -> None:
-    """Raises NotFound, with the path and what to do, when there is no file of that name."""
+    """Raises NotFound, with the path and what to do, when the database's file does not exist."""
     file = database.engine.file
     if file is None:
         return
@@ -134,18 +137,18 @@ def check_there(database: Database, config_file: Path | None = None) -> None:
     except FileNotFoundError:
         check_place(database, config_file)
         raise NotFound(
-            f"there is no database {database.engine.name}: start the service first, which makes it "
-            "(heartbeat-exporter serve), or name the service's database with its --config.file or --storage.url"
+            f"there is no database {database.engine.name}: start the service, which creates it "
+            "(heartbeat-exporter serve), or give the --config.file or --storage.url of the service"
         ) from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise StorageUnavailable(f"{database.engine.name}: {reason}: run this as the service's user") from None
+        raise StorageUnavailable(f"{database.engine.name}: {reason}: run this command as the service's user") from None
 
 
 def check_place(database: Database, config_file: Path | None) -> None:
-    """Before a database is made: raises NotFound when it is elsewhere.
+    """Raises NotFound when a database to be created already exists in the working directory.
 
-    Earlier versions looked up the relative path of a configuration file in the working directory.
+    Earlier versions resolved a relative path in a configuration file against the working directory.
     """
     file = database.engine.file
     if file is None or config_file is None or not file.is_absolute() or file.exists():
@@ -154,8 +157,8 @@ def check_place(database: Database, config_file: Path | None) -> None:
     other = (Path.cwd() / file.relative_to(folder)).absolute() if file.is_relative_to(folder) else file
     if other != file and other.is_file():
         raise NotFound(
-            f"there is no database {file}, but {other} is there: a relative path in a configuration file belongs to "
-            f"that file's folder. Write `url: sqlite:///{other}`, or move the database"
+            f"there is no database {file}, but there is {other}: a relative path in a configuration file is relative "
+            f"to the folder of that file. Write `url: sqlite:///{other}`, or move the database"
         )
 
 
@@ -168,11 +171,11 @@ def _check_schema(database: Database) -> None:
     missing = pending(database) if ours else ["0001_initial"]
     if "0001_initial" in missing:
         raise NotFound(
-            f"{engine.name} is not a database of Heartbeat Exporter: start the service first, or run "
-            "`heartbeat-exporter migrate`, or name the service's database"
+            f"{engine.name} is not a database of Heartbeat Exporter: start the service, which creates its tables, or "
+            "run `heartbeat-exporter migrate`, or give the --config.file or --storage.url of the service"
         )
     if missing:
         raise StorageUnavailable(
-            f"{engine.name} has an older version's schema ({', '.join(missing)} is to apply): restart the service "
-            "with this version, or run `heartbeat-exporter migrate`"
+            f"{engine.name} has the schema of an older version (pending migrations: {', '.join(missing)}): restart the "
+            "service with this version, or run `heartbeat-exporter migrate`"
         )

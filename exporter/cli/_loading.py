@@ -190,14 +190,14 @@ def _check_storage(settings: Settings, workers: int, file: Path | None, answers:
     database = Database(settings.storage.url)
     if workers > 1 and not database.locks_rows:
         raise InvalidValue(
-            f"--workers {workers}: SQLite lets one process write at a time, so more would wait for each other "
-            "and be slower than one; use PostgreSQL, as --storage.url postgresql://…"
+            f"--workers {workers} requires PostgreSQL, as --storage.url postgresql://…: SQLite lets one process "
+            "write at a time, so several workers would be slower than one"
         )
     check_place(database, file)
     try:
         return migrate(database)
     except StorageUnavailable as error:
-        answers.give("say", f"Warning: {error}; starting all the same, and trying again")
+        answers.give("say", f"Warning: {error}; the service starts without the database, and keeps trying to connect")
         return ()
     finally:
         database.close()

@@ -13,12 +13,12 @@ from exporter.core.errors import HeartbeatExporterError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CONFIG_HELP = "Configuration file (YAML). Without one, the defaults."
-STORAGE_HELP = "Database: sqlite:///heartbeats.db, sqlite:////absolute/path.db or postgresql://user@host/database."
+CONFIG_HELP = "Configuration file (YAML). Without one, the defaults apply."
+STORAGE_HELP = "Database URL: sqlite:///heartbeats.db, sqlite:////absolute/path.db or postgresql://user@host/database."
 
 
 def storage_options(command: F) -> F:
-    """What every command that opens the database takes."""
+    """Adds the options of every command that opens the database."""
     command = click.option(
         "--storage.url", "storage_url", metavar="URL", help=STORAGE_HELP, callback=hide_password, is_eager=True
     )(command)
@@ -28,7 +28,7 @@ def storage_options(command: F) -> F:
 
 
 class Group(click.Group):
-    """Keeps the commands in the order of use instead of the alphabet's."""
+    """Lists the commands in the order of use, not of the alphabet."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -36,7 +36,7 @@ class Group(click.Group):
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Turns our errors into one clear line and exit status 1."""
+    """Prints an error as one line and exits with status 1."""
     try:
         yield
     except HeartbeatExporterError as error:

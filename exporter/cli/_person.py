@@ -1,4 +1,4 @@
-"""Who is at the command line: the person, and not the account that sudo has changed to."""
+"""The user at the command line: the person, not the account that sudo switched to."""
 
 import getpass
 import os
@@ -6,7 +6,7 @@ import pwd
 from collections.abc import Callable, Iterator, Mapping
 
 NAMELESS = "the command line"
-"""A user without a name, as in many containers."""
+"""The name of a user without a name, as in many containers."""
 
 
 def person(
@@ -14,26 +14,27 @@ def person(
     login: Callable[[], str] = os.getlogin,
     user: Callable[[], str] = getpass.getuser,
 ) -> str:
-    """The name of who ran the command.
+    """Returns the name of the user who ran the command.
 
-    Documents say `sudo -u heartbeat`, so the account itself says nothing. `login` raises OSError without a terminal.
+    The documents recommend `sudo -u heartbeat`, so the account itself does not identify the user. `login` raises
+    OSError without a terminal.
     """
-    names = [name for name in _behind(environ) if name]
+    names = [name for name in _callers(environ) if name]
     for name in names:
-        if name != "root":  # else it was a root shell, and the terminal knows better who opened it
+        if name != "root":  # from a root shell, the terminal knows the user
             return name
     for ask in (login, user):
         try:
-            found = ask()
+            name = ask()
         except (OSError, KeyError, ImportError):
             continue
-        if found and not (names and ask is user):
-            return found
+        if name and not (names and ask is user):
+            return name
     return names[0] if names else NAMELESS
 
 
-def _behind(environ: Mapping[str, str]) -> Iterator[str]:
-    """What sudo, doas and pkexec leave of who called them."""
+def _callers(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yields the user names that sudo, doas and pkexec pass on in the environment."""
     yield environ.get("SUDO_USER", "").strip()
     yield environ.get("DOAS_USER", "").strip()
     number = environ.get("PKEXEC_UID", "")

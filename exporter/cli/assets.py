@@ -1,4 +1,4 @@
-"""`heartbeat-exporter assets …`: the rules, dashboards and documents that the package contains, as files."""
+"""`heartbeat-exporter assets …`: writes the rules, dashboards and documents of the package to files."""
 
 import re
 import sys
@@ -17,16 +17,16 @@ from exporter.config.model import details, message_of
 from exporter.core.errors import InvalidValue
 
 PACKAGES = ("dashboards", "alertmanager", "docs")
-"""Below `exporter`; each becomes a folder of this name."""
+"""Packages below `exporter`; each becomes a folder of the same name."""
 _CODE = (".py", ".pyc")
 _RULES = (".yml", ".yaml")
 _RUNBOOK = re.compile(rb"# runbook_url: /docs/runbooks/(\w+)$", re.MULTILINE)
-"""Where a rule has room for the address of its runbook: a comment, as the package cannot know any address."""
+"""The comment in a rule that the address of its runbook replaces: the package does not know any address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runbooks:
-    """Where the runbooks of alerts are: the address of one is `prefix`, the name of its alert, `suffix`."""
+    """The addresses of runbooks: `prefix`, the name of the alert, `suffix`."""
 
     prefix: str
     suffix: str = ""
@@ -37,14 +37,14 @@ class Runbooks:
 
     @classmethod
     def of_copy(cls, url: str) -> "Runbooks":
-        """Of a copy of the exported files. Raises InvalidValue."""
+        """Returns the addresses of a copy of the exported files. Raises InvalidValue."""
         try:
             return cls(f"{TypeAdapter(Url).validate_python(url)}/", ".md")
         except ValidationError as error:
             raise InvalidValue(f"--runbooks.url: {message_of(details(error)[0])}") from None
 
     def written(self, rules: bytes) -> bytes:
-        """`rules` with the address of each runbook in place of its comment."""
+        """Returns `rules` with the address of each runbook in place of its comment."""
         return _RUNBOOK.sub(lambda match: f"runbook_url: {self.prefix}{match[1].decode()}{self.suffix}".encode(), rules)
 
 
@@ -62,27 +62,29 @@ def assets() -> None:
     "--web.external-url",
     "external_url",
     metavar="URL",
-    help="The URL under which people reach the service: alerts link to its runbooks. Default web.external_url.",
+    help="URL at which users reach the service: alerts link to its runbooks. Default: web.external_url.",
 )
 @click.option(
-    "--runbooks.url", "copy", metavar="URL", help="Where a copy of docs/runbooks is; alerts link to it instead."
+    "--runbooks.url", "copy", metavar="URL", help="URL of a copy of docs/runbooks: alerts link to that copy instead."
 )
 @click.option("--config.file", "config_file", type=click.Path(dir_okay=False, path_type=Path), help=CONFIG_HELP)
-@click.option("--force", is_flag=True, help="Overwrite files that differ.")
+@click.option("--force", is_flag=True, help="Overwrite existing files that differ.")
 def export(dir: Path, external_url: str | None, copy: str | None, config_file: Path | None, force: bool) -> None:
-    """Writes all of them into the folder DIR.
+    """Writes the rules, dashboards and documents to the folder DIR.
 
-    Files of yours stay: if one of those to be written is there and differs, nothing is written, unless with --force.
-    Without a URL the alerts carry no link to their runbooks.
+    If one of the files exists and differs, nothing is written, unless --force is given. Without a URL, alerts have no
+    links to their runbooks.
 
     \b
     Examples:
       heartbeat-exporter assets export assets --web.external-url https://heartbeats.example.org
       heartbeat-exporter assets export assets --force
-      heartbeat-exporter assets export ours --runbooks.url https://wiki.example.org/runbooks
+      heartbeat-exporter assets export copy --runbooks.url https://wiki.example.org/runbooks
     """
     if copy is not None and external_url is not None:
-        raise click.UsageError("give --web.external-url or --runbooks.url: an alert has one link to its runbook")
+        raise click.UsageError(
+            "give --web.external-url or --runbooks.url, not both: an alert has one link to a runbook"
+        )
     with report_errors():
         runbooks = _runbooks(external_url, copy, config_file)
     try:
@@ -91,7 +93,7 @@ def export(dir: Path, external_url: str | None, copy: str | None, config_file: P
         click.echo(f"Error: {error.filename}: {(error.strerror or str(error)).lower()}", err=True)
         sys.exit(1)
     if runbooks is None:
-        click.echo("The alerts carry no link to their runbooks: --web.external-url URL adds it.", err=True)
+        click.echo("The alerts have no links to their runbooks: give --web.external-url URL to add them.", err=True)
 
 
 def _runbooks(external_url: str | None, copy: str | None, config_file: Path | None) -> Runbooks | None:
@@ -109,19 +111,19 @@ def _export(folder: Path, runbooks: Runbooks | None, force: bool) -> None:
     in_the_way = [path for path in new if path.exists()]
     if in_the_way and not force:
         for path in in_the_way:
-            click.echo(f"{click.format_filename(path)} is there and differs", err=True)
-        click.echo("Error: nothing was written; --force overwrites, or choose another folder", err=True)
+            click.echo(f"{click.format_filename(path)} exists and differs", err=True)
+        click.echo("Error: nothing was written: use --force to overwrite, or choose another folder", err=True)
         sys.exit(1)
     for path, content in new.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         click.echo(click.format_filename(path))
     same = len(wanted) - len(new)
-    click.echo(f"{len(new)} written{f', {same} as they were' if same else ''}.")
+    click.echo(f"{len(new)} written{f', {same} unchanged' if same else ''}.")
 
 
 def shipped(runbooks: Runbooks | None = None) -> Mapping[PurePosixPath, bytes]:
-    """Every file that the package contains, by its path in the export; rules link to `runbooks` if it is given."""
+    """Returns every file of the package by its path in the export; rules link to `runbooks` if it is given."""
     contents: dict[PurePosixPath, bytes] = {}
     for package in PACKAGES:
         try:

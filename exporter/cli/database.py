@@ -1,4 +1,4 @@
-"""`heartbeat-exporter backup` and `heartbeat-exporter migrate`: what a database needs now and then."""
+"""`heartbeat-exporter backup` and `heartbeat-exporter migrate`."""
 
 import signal
 import sys
@@ -25,35 +25,35 @@ _PENDING, _FAILED = 1, 2
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Replace FILE if it is there, once the new copy is whole.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists, once the new copy is complete.")
 @storage_options
 def backup(file: Path, force: bool, config_file: Path | None, storage_url: str | None) -> None:
     """Copies the database to FILE while the service runs.
 
-    Every heartbeat that was acknowledged before is in it. FILE is complete and read back, or it is not there; only its
-    owner may read it, and it is to be kept as private as the database. For SQLite it is a database, for PostgreSQL an
-    archive for pg_restore.
+    The copy contains every heartbeat that was acknowledged before the backup began. FILE appears only when the copy is
+    complete and has been verified. Only its owner can read it: keep it as private as the database. For SQLite, FILE is
+    a database; for PostgreSQL, it is an archive for pg_restore.
 
     \b
     Examples:
       heartbeat-exporter backup /backup/heartbeats.db --config.file heartbeats.yml
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left of a backup that is stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped backup must leave no file behind
     with report_errors():
         database = Database(_settings(config_file, storage_url).storage.url)
         check_there(database, config_file)
         size = back_up(database.engine, file, replace=force)
-    click.echo(f"{click.format_filename(file)}: {size / 1e6:.1f} MB, read back and found whole")
+    click.echo(f"{click.format_filename(file)}: {size / 1e6:.1f} MB, verified")
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Change nothing; exit status 1 when there is something to do.")
+@click.option("--check", is_flag=True, help="Change nothing; exit with status 1 if a migration is pending.")
 @storage_options
 def migrate(check: bool, config_file: Path | None, storage_url: str | None) -> None:
-    """Brings the database to this version's schema.
+    """Migrates the database to the schema of this version.
 
-    The service does so by itself when it starts. With --check, prints what would be done: exit status 0 means nothing,
-    1 something, and 2 that it cannot be told or done.
+    The service does this itself when it starts. With --check, the command prints the pending migrations. The exit
+    status is then 0 if there are none, 1 if there are some, and 2 if the command cannot determine that.
 
     \b
     Examples:
@@ -72,7 +72,7 @@ def migrate(check: bool, config_file: Path | None, storage_url: str | None) -> N
     for name in done:
         click.echo(f"applied {name}")
     if not done:
-        click.echo("The schema is this version's already.")
+        click.echo("The schema is up to date.")
 
 
 def _check(config_file: Path | None, storage_url: str | None) -> None:
@@ -86,9 +86,9 @@ def _check(config_file: Path | None, storage_url: str | None) -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(_FAILED)
     for name in missing:
-        click.echo(f"to apply: {name}")
+        click.echo(f"pending: {name}")
     if not missing:
-        click.echo("The schema is this version's already.")
+        click.echo("The schema is up to date.")
     sys.exit(_PENDING if missing else 0)
 
 

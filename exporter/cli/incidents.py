@@ -1,4 +1,4 @@
-"""`heartbeat-exporter incident …`: works on the database directly; a running service shows it at once."""
+"""`heartbeat-exporter incident …`: shows and changes incidents in the database."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from exporter.cli._console import LARGEST_ID, Group, absence, note_absence, open_storage, report_errors, storage_options
+from exporter.cli._console import MAX_ID, Group, absence, note_absence, open_storage, report_errors, storage_options
 from exporter.cli._person import person
 from exporter.core.alert import AlertState
 from exporter.core.clock import SystemClock
@@ -20,9 +20,11 @@ from exporter.storage.repositories.incidents import Incident, Incidents, Update
 
 F = TypeVar("F", bound=Callable[..., Any])
 BY_HAND = "Resolved by hand."
-GOES_ON = "An alert still goes on: it stays on, and quiet. The next new alert opens another incident."
-_id = click.argument("id", type=click.IntRange(1, LARGEST_ID), metavar="ID")
-_author = click.option("--author", metavar="NAME", help="Who says so. Default: your login name, behind sudo too.")
+GOES_ON = "An alert is still firing. It stays open but sends no reminders. The next new alert opens another incident."
+_id = click.argument("id", type=click.IntRange(1, MAX_ID), metavar="ID")
+_author = click.option(
+    "--author", metavar="NAME", help="Author of the entry. Default: your login name, also under sudo."
+)
 
 
 @click.group(cls=Group)
@@ -30,26 +32,26 @@ def incident() -> None:
     """Shows, updates, acknowledges and resolves incidents.
 
     \b
-    The usual course:
-      heartbeat-exporter incident list          # what is open
-      heartbeat-exporter incident ack 12        # I look after it: no more reminders
+    Typical use:
+      heartbeat-exporter incident list          # list the open incidents
+      heartbeat-exporter incident ack 12        # you handle it: no more reminders
       heartbeat-exporter incident update 12 --state IDENTIFIED --text "The disk is full"
-      heartbeat-exporter incident resolve 12    # over, though its alert may not be
+      heartbeat-exporter incident resolve 12    # close it, even if its alert is still firing
 
-    Works on the database directly; a running service shows it at once. Give the --config.file or --storage.url that
-    the service has. An incident resolves by itself with its last alert.
+    These commands work on the database directly; a running service shows changes at once. Give the --config.file or
+    --storage.url that the service uses. An incident resolves automatically when its last alert does.
     """
 
 
 @incident.command("list")
-@click.option("--all", "everything", is_flag=True, help="Past ones too.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="How many at most. Default 50.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--all", "everything", is_flag=True, help="Include resolved incidents.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="Maximum number of incidents. Default: 50.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def list_incidents(
     everything: bool, limit: int, as_json: bool, config_file: Path | None, storage_url: str | None
 ) -> None:
-    """Lists open incidents, the newest first.
+    """Lists open incidents, newest first.
 
     \b
     Examples:
@@ -57,24 +59,32 @@ def list_incidents(
       heartbeat-exporter incident list --all --json
     """
     with open_storage(config_file, storage_url) as (_, database):
-        found = _incidents(database).recent(open=None if everything else True, limit=limit)
+        incidents = _incidents(database).recent(open=None if everything else True, limit=limit)
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
-        click.echo(json.dumps([{**_facts(one), "not_evaluated_since": absence(since)} for one in found], indent=2))
+        click.echo(
+            json.dumps(
+                [{**_incident_json(incident), "not_evaluated_since": absence(since)} for incident in incidents],
+                indent=2,
+            )
+        )
         return
     now = SystemClock().now()
     note_absence(since, now)
-    if not found:
-        click.echo("No incidents so far." if everything else "No open incident. For past ones: incident list --all")
+    if not incidents:
+        click.echo(
+            "No incidents." if everything else "No open incidents. To include resolved ones: incident list --all"
+        )
         return
-    width = max(len(str(one.id)) for one in found)
-    for one in found:
-        click.echo(f"{one.id:>{width}}  {one.impact:<8}  {one.state:<13}  {one.title}  {_aside(one, now)}")
+    width = max(len(str(incident.id)) for incident in incidents)
+    for incident in incidents:
+        columns = f"{incident.id:>{width}}  {incident.impact:<8}  {incident.state:<13}  {incident.title}"
+        click.echo(f"{columns}  {_aside(incident, now)}")
 
 
 @incident.command()
 @_id
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | None) -> None:
     """Shows the incident ID, its timeline and its alerts.
@@ -85,52 +95,52 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
     """
     with open_storage(config_file, storage_url) as (_, database):
         incidents = _incidents(database)
-        one, updates = incidents.find(id), incidents.updates([id])[id]
+        incident, updates = incidents.find(id), incidents.updates([id])[id]
         alerts = Alerts(database).recent(incident_id=id)
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
         more: dict[str, Any] = {
-            "updates": [_update(each) for each in updates],
-            "alerts": [_alert(each) for each in alerts],
+            "updates": [_update_json(update) for update in updates],
+            "alerts": [_alert_json(alert) for alert in alerts],
         }
         more["not_evaluated_since"] = absence(since)
-        click.echo(json.dumps({**_facts(one), **more}, indent=2))
+        click.echo(json.dumps({**_incident_json(incident), **more}, indent=2))
         return
     now = SystemClock().now()
-    click.echo(f"Incident {one.id}: {one.title}")
-    click.echo(f"{one.state}, {one.impact}, monitor {one.tag}, {_aside(one, now)}\n")
-    for each in updates:
-        click.echo(f"{rfc3339(each.at)[:19]}Z  {each.state:<13}  {each.author}")
-        for line in each.text.split("\n"):
+    click.echo(f"Incident {incident.id}: {incident.title}")
+    click.echo(f"{incident.state}, {incident.impact}, monitor {incident.tag} {_aside(incident, now)}\n")
+    for update in updates:
+        click.echo(f"{rfc3339(update.at)[:19]}Z  {update.state:<13}  {update.author}")
+        for line in update.text.split("\n"):
             click.echo(f"    {line}")
     for alert in alerts:
         end = (
-            "on"
+            "firing"
             if alert.resolved_at is None
-            else f"over after {humanize_duration(alert.resolved_at - alert.triggered_at)}"
+            else f"resolved after {humanize_duration(alert.resolved_at - alert.triggered_at)}"
         )
         click.echo(
             f"\nAlert {alert.rule} ({alert.severity}), {alert.status} {humanize_ago(alert.triggered_at, now)}: {end}"
         )
-    if one.resolved_at is not None and _goes_on(alerts):
+    if incident.resolved_at is not None and _goes_on(alerts):
         click.echo(f"\n{GOES_ON}")
     note_absence(since, now)
 
 
 @incident.command()
 @_id
-@click.option("--text", metavar="WORDS", required=True, help="What you know; up to 2000 characters.")
+@click.option("--text", metavar="MESSAGE", required=True, help="Text of the entry; up to 2000 characters.")
 @click.option(
     "--state",
     type=click.Choice([state.value for state in IncidentState], case_sensitive=False),
-    help="The state it has now; it stays as it is when left out.",
+    help="New state of the incident. Default: unchanged.",
 )
 @_author
 @storage_options
 def update(
     id: int, text: str, state: str | None, author: str | None, config_file: Path | None, storage_url: str | None
 ) -> None:
-    """Adds to the timeline of the incident ID.
+    """Adds an entry to the timeline of the incident ID.
 
     \b
     Examples:
@@ -145,7 +155,7 @@ def update(
 @_author
 @storage_options
 def ack(id: int, author: str | None, config_file: Path | None, storage_url: str | None) -> None:
-    """Acknowledges the incident ID: its alerts are not told again, since somebody looks after it.
+    """Acknowledges the incident ID: its alerts send no more reminders.
 
     \b
     Examples:
@@ -153,21 +163,21 @@ def ack(id: int, author: str | None, config_file: Path | None, storage_url: str 
       heartbeat-exporter incident ack 12 --author anna
     """
     with report_errors():
-        who = _who(author)
+        name = _author_name(author)
     with open_storage(config_file, storage_url, writes=True) as (_, database):
-        _incidents(database).acknowledge(id, who)
-    click.echo(f"Acknowledged incident {id}, as {who}: its alerts are not told again.")
+        _incidents(database).acknowledge(id, name)
+    click.echo(f"Acknowledged incident {id} as {name}: its alerts send no more reminders.")
 
 
 @incident.command()
 @_id
-@click.option("--text", metavar="WORDS", default=BY_HAND, help=f"What it was. Default: {BY_HAND}")
+@click.option("--text", metavar="MESSAGE", default=BY_HAND, help=f"Text of the entry. Default: {BY_HAND}")
 @_author
 @storage_options
 def resolve(id: int, text: str, author: str | None, config_file: Path | None, storage_url: str | None) -> None:
     """Resolves the incident ID by hand.
 
-    If its alert still goes on, that stays on, and quiet; the next new alert opens another incident.
+    An alert that is still firing stays open but sends no reminders. The next new alert opens another incident.
 
     \b
     Examples:
@@ -186,18 +196,20 @@ def _add(
     storage_url: str | None,
 ) -> None:
     with report_errors():
-        said, who = clean_text(text), _who(author)
+        entry, name = clean_text(text), _author_name(author)
     with open_storage(config_file, storage_url, writes=True) as (_, database):
         incidents = _incidents(database)
-        incidents.update(id, state, said, who)
+        incidents.update(id, state, entry, name)
         now = incidents.find(id).state
         goes_on = now is IncidentState.RESOLVED and _goes_on(Alerts(database).recent(incident_id=id))
-    click.echo(f"{'Resolved' if now is IncidentState.RESOLVED else 'Updated'} incident {id}, as {who}: it is {now}.")
+    click.echo(
+        f"{'Resolved' if now is IncidentState.RESOLVED else 'Updated'} incident {id} as {name}: its state is {now}."
+    )
     if goes_on:
         click.echo(GOES_ON)
 
 
-def _who(author: str | None) -> str:
+def _author_name(author: str | None) -> str:
     if author is not None:
         return clean_author(author)
     return clean_author(person())
@@ -211,45 +223,46 @@ def _goes_on(alerts: Sequence[Alert]) -> bool:
     return any(alert.step is AlertState.TRIGGERED for alert in alerts)
 
 
-def _aside(one: Incident, now: int) -> str:
-    if one.resolved_at is not None:
-        return f"({humanize_ago(one.started_at, now)}, lasted {humanize_duration(one.resolved_at - one.started_at)})"
-    taken = f", acknowledged by {one.acknowledged_by}" if one.acknowledged_by is not None else ""
-    return f"(for {humanize_duration(now - one.started_at)}{taken})"
+def _aside(incident: Incident, now: int) -> str:
+    if incident.resolved_at is not None:
+        lasted = humanize_duration(incident.resolved_at - incident.started_at)
+        return f"({humanize_ago(incident.started_at, now)}, lasted {lasted})"
+    taken = f", acknowledged by {incident.acknowledged_by}" if incident.acknowledged_by is not None else ""
+    return f"(open for {humanize_duration(now - incident.started_at)}{taken})"
 
 
-def _facts(one: Incident) -> dict[str, Any]:
-    ended = one.resolved_at
+def _incident_json(incident: Incident) -> dict[str, Any]:
+    ended = incident.resolved_at
     return {
-        "id": one.id,
-        "tag": one.tag,
-        "title": one.title,
-        "impact": one.impact.value,
-        "state": one.state.value,
-        "started_at": rfc3339(one.started_at),
+        "id": incident.id,
+        "tag": incident.tag,
+        "title": incident.title,
+        "impact": incident.impact.value,
+        "state": incident.state.value,
+        "started_at": rfc3339(incident.started_at),
         "resolved_at": _moment(ended),
-        "duration_seconds": None if ended is None else max(0, ended - one.started_at) / 1000,
-        "acknowledged_at": _moment(one.acknowledged_at),
-        "acknowledged_by": one.acknowledged_by,
-        "updated_at": rfc3339(one.updated_at),
+        "duration_seconds": None if ended is None else max(0, ended - incident.started_at) / 1000,
+        "acknowledged_at": _moment(incident.acknowledged_at),
+        "acknowledged_by": incident.acknowledged_by,
+        "updated_at": rfc3339(incident.updated_at),
     }
 
 
-def _update(one: Update) -> dict[str, Any]:
-    return {"at": rfc3339(one.at), "state": one.state.value, "text": one.text, "author": one.author}
+def _update_json(update: Update) -> dict[str, Any]:
+    return {"at": rfc3339(update.at), "state": update.state.value, "text": update.text, "author": update.author}
 
 
-def _alert(one: Alert) -> dict[str, Any]:
+def _alert_json(alert: Alert) -> dict[str, Any]:
     return {
-        "id": one.uid,
-        "rule": one.rule,
-        "severity": one.severity.value,
-        "state": one.step.public.value,
-        "status": one.status.value,
-        "reason": one.reason.value,
-        "triggered_at": rfc3339(one.triggered_at),
-        "resolved_at": _moment(one.resolved_at),
-        "ending": one.ending.value if one.ending is not None else None,
+        "id": alert.uid,
+        "rule": alert.rule,
+        "severity": alert.severity.value,
+        "state": alert.step.public.value,
+        "status": alert.status.value,
+        "reason": alert.reason.value,
+        "triggered_at": rfc3339(alert.triggered_at),
+        "resolved_at": _moment(alert.resolved_at),
+        "ending": alert.ending.value if alert.ending is not None else None,
     }
 
 

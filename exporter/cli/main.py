@@ -28,11 +28,11 @@ GROUPS = {
     "migrate": "exporter.cli.database",
     "doctor": "exporter.cli.doctor",
 }
-"""Imported when they are called: the service itself needs none of them, and its memory is counted."""
+"""Modules that are imported when their command runs: the service needs none of them, which saves memory."""
 
 
 class Main(Group):
-    """Finds the commands of GROUPS too."""
+    """Also has the commands of GROUPS."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.commands, *GROUPS]
@@ -40,8 +40,8 @@ class Main(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in GROUPS:
             return super().get_command(ctx, cmd_name)
-        found: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name)
-        return found
+        command: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name)
+        return command
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -51,11 +51,11 @@ def main() -> None:
 
     \b
     Start here:
-      heartbeat-exporter serve                          make the database, take heartbeats, answer scrapes
-      heartbeat-exporter monitor add nightly-backup     in another terminal: add a monitor, see its curl line
+      heartbeat-exporter serve                          create the database, accept heartbeats, serve metrics
+      heartbeat-exporter monitor add nightly-backup     in another terminal: add a monitor, print its curl command
       curl -fsS -m 10 --retry 5 --retry-connrefused http://127.0.0.1:10105/ext/heartbeat/TAG:SECRET
 
-    The service shows its documents at /docs/; `heartbeat-exporter assets export DIR` writes them to files.
+    The service serves its documentation at /docs/; `heartbeat-exporter assets export DIR` writes it to files.
     """
 
 
@@ -65,43 +65,49 @@ def main() -> None:
     "--storage.spool",
     "storage_spool",
     metavar="DIRECTORY",
-    help="Where heartbeats wait while the database is away. Default none.",
+    help="Directory that stores heartbeats while the database is unavailable. Default: none.",
 )
-@click.option("--web.listen-address", "listen_address", metavar="HOST:PORT", help="Default 127.0.0.1:10105.")
-@click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Where the metrics are. Default /metrics.")
+@click.option(
+    "--web.listen-address",
+    "listen_address",
+    metavar="HOST:PORT",
+    help="Address to listen on; :PORT is every address. Default: 127.0.0.1:10105.",
+)
+@click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Path of the metrics. Default: /metrics.")
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
     default=1,
     metavar="N",
-    help="Processes that share the work, on PostgreSQL. Default 1.",
+    help="Number of worker processes; more than 1 requires PostgreSQL. Default: 1.",
 )
-@click.option("--web.external-url", "external_url", metavar="URL", help="The URL under which people reach the service.")
+@click.option("--web.external-url", "external_url", metavar="URL", help="URL at which users reach the service.")
 @click.option(
     "--log.level",
     "log_level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     metavar="LEVEL",
-    help="debug, info, warning or error. Default info.",
+    help="Lowest level to log: debug, info, warning or error. Default: info.",
 )
 @click.option(
     "--log.format",
     "log_format",
     type=click.Choice(["text", "json"]),
     metavar="FORMAT",
-    help="text or json, on standard error. Default text.",
+    help="Format of the log on standard error: text or json. Default: text.",
 )
 def serve(config_file: Path | None, workers: int, **options: str | None) -> None:
-    """Takes heartbeats and answers scrapes and people.
+    """Runs the service.
 
-    Options override the configuration file. SIGHUP or POST /-/reload reads the file anew; Ctrl-C and SIGTERM finish
-    what is in flight first.
+    The service accepts heartbeats, evaluates monitors, and serves metrics and pages. Options override the configuration
+    file. SIGHUP or POST /-/reload reloads the file. SIGTERM or Ctrl-C stops the service after it has answered the
+    requests in flight.
 
     \b
     Examples:
       heartbeat-exporter serve
       heartbeat-exporter serve --config.file heartbeats.yml
-      heartbeat-exporter serve --web.listen-address :8080    # on every address
+      heartbeat-exporter serve --web.listen-address :8080    # listen on every address
     """
 
     loader = Loader(config_file, options, workers)
@@ -130,11 +136,11 @@ def serve(config_file: Path | None, workers: int, **options: str | None) -> None
 
 @main.command("check-config")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of the file, for editors, instead.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of configuration files instead, for editors.")
 def check_config(file: Path | None, schema: bool) -> None:
-    """Names every problem in a configuration file.
+    """Checks a configuration file and prints every problem in it.
 
-    Exit status 1 if there is any.
+    The exit status is 1 if there is a problem.
 
     \b
     Examples:
@@ -150,7 +156,7 @@ def check_config(file: Path | None, schema: bool) -> None:
         click.echo(json.dumps(json_schema(OptionModels()), indent=2))
         return
     if file is None:
-        raise click.UsageError("name the FILE to check, or ask for its --schema")
+        raise click.UsageError("give the FILE to check, or --schema")
     from exporter.cli._console import read_config
 
     shown = click.format_filename(file)
@@ -171,7 +177,7 @@ def check_config(file: Path | None, schema: bool) -> None:
         for some, what in ((settings.alerts, "alert rule"), (settings.notifiers, "notifier"))
         if some
     ]
-    click.echo(f"{shown}: good, {', '.join(counts)}")
+    click.echo(f"{shown}: valid, {', '.join(counts)}")
 
 
 def _counted(count: int, what: str) -> str:
@@ -179,7 +185,7 @@ def _counted(count: int, what: str) -> str:
 
 
 def _check_engine(file: Path, settings: "Settings") -> None:
-    """Which databases there are is known to the storage alone."""
+    """Raises ConfigError when the storage knows no engine for the database's URL."""
     from exporter.storage.engines import open_engine
 
     try:

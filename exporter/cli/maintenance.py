@@ -1,4 +1,4 @@
-"""`heartbeat-exporter maintenance …`: works on the database directly; a running service sees it within a second."""
+"""`heartbeat-exporter maintenance …`: adds, lists and ends maintenance windows in the database."""
 
 import json
 from datetime import datetime
@@ -24,25 +24,29 @@ from exporter.storage.repositories.maintenances import Kept, Maintenances
 def maintenance() -> None:
     """Adds, lists and ends maintenance windows.
 
-    In one the monitors that it is for neither alarm nor count.
+    During a window, its monitors send no alerts, and the time does not count against them.
 
-    Works on the database directly; a running service sees it within a second. Give the --config.file or --storage.url
-    that the service has.
+    These commands work on the database directly; a running service applies changes within a second. Give the
+    --config.file or --storage.url that the service uses.
     """
 
 
 @maintenance.command()
 @click.argument("name")
-@click.option("--for", "duration", metavar="DURATION", help="How long it lasts.")
-@click.option("--from", "starts_at", metavar="MOMENT", help='When it begins, as "2026-12-06 02:00". Default now.')
-@click.option("--until", "ends_at", metavar="MOMENT", help="When it ends, instead of --for.")
-@click.option("--rrule", metavar="RULE", help="How it recurs (RFC 5545), as FREQ=WEEKLY;BYDAY=SU.")
-@click.option("--timezone", metavar="NAME", default="UTC", help="Of the moments and the rule. Default UTC.")
-@click.option("--monitor", "monitors", multiple=True, metavar="GLOB", help="Repeatable; for tags that fit.")
-@click.option("--group", "groups", multiple=True, metavar="GLOB", help="Repeatable; for groups that fit.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=GLOB", help="Repeatable; all have to fit.")
-@click.option("--all", "everything", is_flag=True, help="For every monitor.")
-@click.option("--description", metavar="WHY", help="Why, for whoever looks.")
+@click.option("--for", "duration", metavar="DURATION", help="Duration of the window.")
+@click.option("--from", "starts_at", metavar="TIME", help='Start, such as "2026-12-06 02:00". Default: now.')
+@click.option("--until", "ends_at", metavar="TIME", help="End, instead of --for.")
+@click.option("--rrule", metavar="RULE", help="Recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=SU.")
+@click.option(
+    "--timezone", metavar="NAME", default="UTC", help="Timezone of --from, --until and --rrule. Default: UTC."
+)
+@click.option("--monitor", "monitors", multiple=True, metavar="GLOB", help="Select monitors by tag. Repeatable.")
+@click.option("--group", "groups", multiple=True, metavar="GLOB", help="Select monitors by group. Repeatable.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="KEY=GLOB", help="Select monitors by label. Repeatable; all must match."
+)
+@click.option("--all", "everything", is_flag=True, help="Select every monitor.")
+@click.option("--description", metavar="REASON", help="Reason, shown with the window.")
 @storage_options
 def add(
     name: str,
@@ -54,7 +58,7 @@ def add(
     everything: bool,
     **options: Any,
 ) -> None:
-    """Adds the window NAME: once, or recurring.
+    """Adds the maintenance window NAME, once or recurring.
 
     \b
     Examples:
@@ -66,9 +70,9 @@ def add(
     """
     with report_errors():
         if everything == bool(monitors or groups or labels):
-            raise InvalidValue("say for which monitors: --monitor, --group, --label, or --all")
+            raise InvalidValue("select monitors with --monitor, --group and --label, or give --all")
         if (options["duration"] is None) == (options["ends_at"] is None):
-            raise InvalidValue("say how long it lasts: --for or --until, one of them")
+            raise InvalidValue("give either --for or --until")
         values = {key: value for key, value in options.items() if value is not None}
         values.setdefault("starts_at", _now(values["timezone"]))
         window = MaintenanceEntry.read(
@@ -80,32 +84,35 @@ def add(
 
 
 @maintenance.command("list")
-@click.option("--all", "everything", is_flag=True, help="Those that are over too.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--all", "everything", is_flag=True, help="Include windows that have ended.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def list_maintenances(config_file: Path | None, storage_url: str | None, everything: bool, as_json: bool) -> None:
-    """Lists the windows that run or will."""
+    """Lists current and future maintenance windows."""
     with open_storage(config_file, storage_url) as (_, database):
-        found = Maintenances(database, SystemClock()).all()
+        windows = Maintenances(database, SystemClock()).all()
     now = SystemClock().now()
-    shown = [one for one in found if everything or not one.over(now)]
+    shown = [kept for kept in windows if everything or not kept.over(now)]
     if as_json:
-        click.echo(json.dumps([_facts(one, now) for one in shown], indent=2))
+        click.echo(json.dumps([_as_json(kept, now) for kept in shown], indent=2))
         return
     if not shown:
-        click.echo("No maintenance. Add some: heartbeat-exporter maintenance add upgrade --for 2h --all")
+        click.echo("No maintenance windows. To add one: heartbeat-exporter maintenance add upgrade --for 2h --all")
         return
-    width = max(len(one.window.name) for one in shown)
-    for one in shown:
-        whose = " (configuration file)" if one.provisioned else ""
-        click.echo(f"{one.window.name:<{width}}  {_when(one.window, now)}; {_whom(one.window)}{whose}")
+    width = max(len(kept.window.name) for kept in shown)
+    for kept in shown:
+        origin = " (configuration file)" if kept.provisioned else ""
+        click.echo(f"{kept.window.name:<{width}}  {_when(kept.window, now)}; {_selected(kept.window)}{origin}")
 
 
 @maintenance.command()
 @click.argument("name")
 @storage_options
 def end(name: str, config_file: Path | None, storage_url: str | None) -> None:
-    """Ends the window NAME now, and for good: one that recurs does not begin again."""
+    """Ends the maintenance window NAME.
+
+    The window ends at once. A recurring window does not start again.
+    """
     with open_storage(config_file, storage_url, writes=True) as (_, database):
         Maintenances(database, SystemClock()).end(name)
     click.echo(f"Ended {name}.")
@@ -119,20 +126,20 @@ def _now(timezone: str) -> str:
 def _when(window: Window, now: int) -> str:
     over = window.over_at()
     if window.trouble is not None:
-        return f"never begins, its rule cannot be used: {window.trouble}"
+        return f"never starts, because its rule is invalid: {window.trouble}"
     if over is not None and over <= now:
-        return f"over since {exact(over, window.timezone)}"
+        return f"ended {exact(over, window.timezone)}"
     running = covering(window.spans(now, now + 1), now)
     if running is not None:
-        return f"runs, for {humanize_duration(running.end - now)} more, until {exact(running.end, window.timezone)}"
+        return f"active for another {humanize_duration(running.end - now)}, until {exact(running.end, window.timezone)}"
     begins = window.next_start(now)
     if begins is None:
-        return "never begins again"
+        return "never starts again"
     lasts = format_duration(window.duration)
-    return f"begins in {humanize_duration(begins - now)}, {exact(begins, window.timezone)}, for {lasts}"
+    return f"starts in {humanize_duration(begins - now)}, {exact(begins, window.timezone)}, for {lasts}"
 
 
-def _whom(window: Window) -> str:
+def _selected(window: Window) -> str:
     selector = window.selector
     parts = [f"tags {', '.join(selector.tags)}"] if selector.tags else []
     parts += [f"groups {', '.join(selector.groups)}"] if selector.groups else []
@@ -140,8 +147,8 @@ def _whom(window: Window) -> str:
     return " and ".join(parts) or "every monitor"
 
 
-def _facts(one: Kept, now: int) -> dict[str, Any]:
-    window, running = one.window, covering(one.window.spans(now, now + 1), now)
+def _as_json(kept: Kept, now: int) -> dict[str, Any]:
+    window, running = kept.window, covering(kept.window.spans(now, now + 1), now)
     begins, over = window.next_start(now), window.over_at()
     return {
         "name": window.name,
@@ -153,7 +160,7 @@ def _facts(one: Kept, now: int) -> dict[str, Any]:
         "rrule": window.rule,
         "timezone": window.timezone,
         "description": window.description,
-        "provisioned": one.provisioned,
+        "provisioned": kept.provisioned,
         "running_until": rfc3339(running.end) if running is not None else None,
         "next_start_at": rfc3339(begins) if begins is not None else None,
         "over_at": rfc3339(over) if over is not None else None,

@@ -1,4 +1,4 @@
-"""`heartbeat-exporter monitor …`: works on the database directly; a running service sees it within a second."""
+"""`heartbeat-exporter monitor …`: adds, shows, pauses and removes monitors in the database."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ from exporter.cli._console import Group, absence, key_values, note_absence, open
 from exporter.config.files import PIPE_PATIENCE
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
-from exporter.config.strength import SHORTEST
+from exporter.config.strength import MIN_LENGTH
 from exporter.config.substitution import secret_in
 from exporter.core.alert_rule import Selector
 from exporter.core.clock import SystemClock
@@ -39,34 +39,34 @@ from exporter.storage.repositories.maintenances import Maintenances
 from exporter.storage.repositories.monitors import Monitors
 
 _COLOURS = {Status.UP: "green", Status.DEGRADED: "yellow", Status.DOWN: "red"}
-"""In a terminal; a pipe gets none."""
+"""Colours in a terminal; a pipe gets none."""
 
 
 @click.group(cls=Group)
 def monitor() -> None:
     """Adds, shows, pauses and removes monitors.
 
-    Works on the service's database directly, which has to be there; a running service sees a change within a second.
-    Give the --config.file or --storage.url that the service has.
+    These commands work on the service's database directly, which must exist; a running service applies changes within
+    a second. Give the --config.file or --storage.url that the service uses.
     """
 
 
 @monitor.command()
 @click.argument("tag")
-@click.option("--name", metavar="NAME", help="For people; the tag when left out.")
-@click.option("--group", metavar="GROUP", help="Groups monitors on the page and in heartbeat_info.")
-@click.option("--schedule", metavar="CRON", help='When heartbeats are expected, as "0 3 * * *".')
-@click.option("--timezone", metavar="NAME", help="IANA name of the schedule's timezone. Default UTC.")
-@click.option("--degraded-after", metavar="DURATION", help="Lateness that is DEGRADED. Default 5m.")
-@click.option("--down-after", metavar="DURATION", help="Lateness that is DOWN. Default 10m.")
-@click.option("--max-runtime", metavar="DURATION", help="A run longer than this is DOWN.")
-@click.option("--evaluation-cron", metavar="CRON", help="Change the status only on these ticks.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable; label_KEY in Prometheus.")
-@click.option("--paused", is_flag=True, help="Begin paused.")
+@click.option("--name", metavar="NAME", help="Name to display. Default: the tag.")
+@click.option("--group", metavar="GROUP", help="Group on the status page and in heartbeat_info.")
+@click.option("--schedule", metavar="CRON", help='When heartbeats are expected, such as "0 3 * * *".')
+@click.option("--timezone", metavar="NAME", help="IANA name of the schedule's timezone. Default: UTC.")
+@click.option("--degraded-after", metavar="DURATION", help="Lateness that makes it DEGRADED. Default: 5m.")
+@click.option("--down-after", metavar="DURATION", help="Lateness that makes it DOWN. Default: 10m.")
+@click.option("--max-runtime", metavar="DURATION", help="Maximum duration of a run; a longer run makes it DOWN.")
+@click.option("--evaluation-cron", metavar="CRON", help="Change the status only at these times.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label, exposed as label_KEY. Repeatable.")
+@click.option("--paused", is_flag=True, help="Add the monitor in the paused state.")
 @click.option(
     "--secret-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Use the secret in this file instead of a new one.",
+    help="Use the secret in this file instead of generating one.",
 )
 @storage_options
 def add(
@@ -76,9 +76,10 @@ def add(
     secret_file: Path | None,
     **options: Any,
 ) -> None:
-    """Adds the monitor TAG and prints its curl line, once.
+    """Adds the monitor TAG and prints its curl command, once.
 
-    Only a digest of the secret is kept, so the line cannot be shown again. A TAG that begins with - goes behind --.
+    Only a digest of the secret is stored, so the command cannot be shown again. Write -- before a TAG that begins with
+    a hyphen.
 
     \b
     Examples:
@@ -90,77 +91,79 @@ def add(
     with report_errors():
         pairs = key_values(labels)
         new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
-        secret = _secret_of_ones_own(secret_file) if secret_file is not None else make_secret()
+        secret = _read_secret(secret_file) if secret_file is not None else make_secret()
     with open_storage(config_file, storage_url, writes=True) as (settings, database):
         configured = settings.secret_key.reveal() if settings.secret_key is not None else None
         key = secret_key(database, configured)
         _monitors(database).add(new, digest(secret, key))
     url = f"{settings.web.url}/ext/heartbeat/{new.tag}:{quote(secret, safe='')}"
-    click.echo(f"Added {new.tag}. Its heartbeat, shown this once:\n")
+    click.echo(f"Added {new.tag}. Its heartbeat command, which is shown only once:\n")
     click.echo(f"  curl -fsS -m 10 --retry 5 --retry-connrefused {url}\n")
     click.echo(f"Append /start, /fail, /log or /$? to report more: {settings.web.url}/docs/heartbeats")
 
 
 @monitor.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
     """Lists all monitors with their status."""
     with open_storage(config_file, storage_url) as (settings, database):
-        found = sorted(_load(settings, database), key=lambda one: one.monitor.tag)
+        members = sorted(_load(settings, database), key=lambda member: member.monitor.tag)
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
-        click.echo(json.dumps([_facts(one, since) for one in found], indent=2))
+        click.echo(json.dumps([_as_json(member, since) for member in members], indent=2))
         return
-    if not found:
-        click.echo(f"No monitors yet in {database.engine.name}. Add one: heartbeat-exporter monitor add nightly-backup")
+    if not members:
+        click.echo(f"No monitors in {database.engine.name}. To add one: heartbeat-exporter monitor add nightly-backup")
         return
-    width = max(len(one.monitor.tag) for one in found)
+    width = max(len(member.monitor.tag) for member in members)
     now = SystemClock().now()
-    for one in found:
-        last = one.state.last_success_at
+    for member in members:
+        last = member.state.last_success_at
         age = f"{describe_duration(now - last)} ago" if last is not None else "never"
-        colour = _COLOURS.get(one.current.status) if since is None else None
-        status = click.style(f"{one.current.status:<11}", fg=colour)
+        colour = _COLOURS.get(member.current.status) if since is None else None
+        status = click.style(f"{member.current.status:<11}", fg=colour)
         stale = f", not evaluated for {humanize_duration(now - since)}" if since else ""
-        click.echo(f"{one.monitor.tag:<{width}}  {status}  last success {age}{stale}")
+        click.echo(f"{member.monitor.tag:<{width}}  {status}  last success {age}{stale}")
     note_absence(since, now)
 
 
 @monitor.command()
 @click.argument("tag")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
-    """Shows all that is known of the monitor TAG."""
+    """Shows the monitor TAG and its last heartbeats."""
     _check(tag)
     with open_storage(config_file, storage_url) as (settings, database):
-        found = _load(settings, database, [_monitors(database).find(tag)])
-        if not found:
+        members = _load(settings, database, [_monitors(database).find(tag)])
+        if not members:
             raise NotFound(f"there is no monitor {tag!r}")
-        recent = History(database).heartbeats(found[0].id, 5)
+        recent = History(database).heartbeats(members[0].id, 5)
         since = Attendance(database, SystemClock()).absent_since()
-    facts = _facts(found[0], since)
+    facts = _as_json(members[0], since)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
     for name, value in facts.items():
         label = name.replace("_", " ")
-        if name == "due" and found[0].monitor.schedule is None:
-            label, value = _expected(found[0], SystemClock().now())
+        if name == "due" and members[0].monitor.schedule is None:
+            label, value = _expected(members[0], SystemClock().now())
         if value not in (None, "", {}):
             click.echo(f"{label:<22}{_shown(value)}")
     for beat in recent:
-        click.echo(f"{'heartbeat':<22}{_moment(beat.received_at)}  {_told(beat)}")
+        click.echo(f"{'heartbeat':<22}{_moment(beat.received_at)}  {_describe(beat)}")
     note_absence(since, SystemClock().now())
 
 
 @monitor.command()
 @click.argument("tag")
-@click.option("--for", "duration", metavar="DURATION", help="Resume by itself: a maintenance window for this monitor.")
+@click.option("--for", "duration", metavar="DURATION", help="Resume automatically after this time.")
 @storage_options
 def pause(tag: str, config_file: Path | None, storage_url: str | None, duration: str | None) -> None:
-    """Pauses the monitor TAG. Its heartbeats are taken, but it is never late.
+    """Pauses the monitor TAG.
+
+    The service accepts its heartbeats but never marks it late. With --for, the pause is a maintenance window.
 
     \b
     Examples:
@@ -186,7 +189,7 @@ def pause(tag: str, config_file: Path | None, storage_url: str | None, duration:
 @click.argument("tag")
 @storage_options
 def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
-    """Ends the pause of the monitor TAG."""
+    """Resumes the monitor TAG after a pause."""
     _check(tag)
     with open_storage(config_file, storage_url) as (_, database), suppress(NotFound):
         Maintenances(database, SystemClock()).end(_pause_of(tag))
@@ -197,7 +200,10 @@ def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
 @click.argument("tag")
 @storage_options
 def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
-    """Removes the monitor TAG. Added again within the retention time, it has its history back."""
+    """Removes the monitor TAG.
+
+    If the monitor is added again within storage.history_retention, its history returns.
+    """
     _check(tag)
     with open_storage(config_file, storage_url, writes=True) as (_, database):
         _monitors(database).remove(tag)
@@ -205,7 +211,7 @@ def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
 
 
 def _pause_of(tag: str) -> str:
-    """The name of the window that is a pause with an end."""
+    """Returns the name of the maintenance window that is a pause with an end."""
     return f"pause {tag}"[:100]
 
 
@@ -225,13 +231,13 @@ def _check(tag: str) -> None:
         check_tag(tag)
 
 
-def _secret_of_ones_own(file: Path) -> str:
+def _read_secret(file: Path) -> str:
     secret, trouble = secret_in(file, pipe_patience=PIPE_PATIENCE)
     if trouble is not None:
         raise InvalidValue(f"--secret-file: {click.format_filename(file)}: {trouble}")
-    if len(secret) < SHORTEST:
+    if len(secret) < MIN_LENGTH:
         click.echo(
-            f"Warning: the secret has fewer than {SHORTEST} characters and can be guessed; make one with "
+            f"Warning: the secret has fewer than {MIN_LENGTH} characters and can be guessed; generate one with "
             "`openssl rand -hex 24`",
             err=True,
         )
@@ -248,30 +254,30 @@ def _shown(value: Any) -> str:
 
 
 def _load(settings: Settings, database: Database, ids: Sequence[int] | None = None) -> list[FleetMonitor]:
-    """These monitors or all, and what does not count against them, as the service has it."""
+    """Loads these monitors or all, with the same exclusions as the service."""
     forgives = settings.after_outage == "forgive"
-    windows = tuple(one.window for one in Maintenances(database, SystemClock()).all())
+    windows = tuple(kept.window for kept in Maintenances(database, SystemClock()).all())
     blackouts = Blackouts(database, SystemClock())
     calendar = Calendar(blackouts.all(), windows, forgives, blackouts.skipped())
-    found = load(database, ids)
-    for one in found:
-        one.exclusions = calendar.of(one.monitor)
-    return found
+    members = load(database, ids)
+    for member in members:
+        member.exclusions = calendar.of(member.monitor)
+    return members
 
 
-def _facts(one: FleetMonitor, absent_since: int | None) -> dict[str, Any]:
-    monitor, state = one.monitor, one.state
+def _as_json(member: FleetMonitor, absent_since: int | None) -> dict[str, Any]:
+    monitor, state = member.monitor, member.state
     return {
         "tag": monitor.tag,
         "name": monitor.name,
         "group": monitor.group,
-        "status": one.current.status.value,
-        "reason": one.current.reason.value,
-        "since": _moment(one.current.since),
+        "status": member.current.status.value,
+        "reason": member.current.reason.value,
+        "since": _moment(member.current.since),
         "not_evaluated_since": absence(absent_since),
         "last_success": _moment(state.last_success_at),
         "last_failure": _moment(state.last_failure_at),
-        "due": _moment(due_at(monitor, state, one.exclusions)),
+        "due": _moment(due_at(monitor, state, member.exclusions)),
         "last_duration_seconds": state.last_duration / 1000 if state.last_duration is not None else None,
         "last_exit_code": state.last_exit_code,
         "received": state.received,
@@ -283,20 +289,20 @@ def _facts(one: FleetMonitor, absent_since: int | None) -> dict[str, Any]:
         "max_runtime": format_duration(monitor.max_runtime) if monitor.max_runtime is not None else None,
         "evaluation_cron": monitor.evaluation_cron,
         "labels": dict(monitor.labels),
-        "provisioned": one.provisioned,
+        "provisioned": member.provisioned,
     }
 
 
-def _expected(one: FleetMonitor, now: int) -> tuple[str, str | None]:
-    """Without a schedule `due` is the last success; a person wants to know by when the next one has to come."""
-    due = due_at(one.monitor, one.state, one.exclusions)
+def _expected(member: FleetMonitor, now: int) -> tuple[str, str | None]:
+    """Returns a label and the time by which the next success must arrive, for a monitor without a schedule."""
+    due = due_at(member.monitor, member.state, member.exclusions)
     if due is None:
         return "expected by", None
-    at = one.exclusions.deadline(due, one.monitor.degraded_after, now)
+    at = member.exclusions.deadline(due, member.monitor.degraded_after, now)
     return ("expected by" if at > now else "late since"), _moment(at)
 
 
-def _told(beat: Heartbeat) -> str:
+def _describe(beat: Heartbeat) -> str:
     code = "" if beat.exit_code is None else f", exit code {beat.exit_code}"
     return f"{beat.kind}{code}"
 

@@ -1,4 +1,4 @@
-"""`heartbeat-exporter notification …`: what notifiers are owed, and another try for what was given up."""
+"""`heartbeat-exporter notification …`: lists notifications and retries dead ones."""
 
 import json
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from exporter.cli._console import LARGEST_ID, Group, note_absence, open_storage, storage_options
+from exporter.cli._console import MAX_ID, Group, note_absence, open_storage, storage_options
 from exporter.config.settings import Settings
 from exporter.core.clock import DAY, SystemClock
 from exporter.core.errors import Conflict
@@ -23,10 +23,10 @@ _BATCH = 500
 
 @click.group(cls=Group)
 def notification() -> None:
-    """Lists notifications, and tries dead ones again.
+    """Lists notifications, and retries dead ones.
 
-    Works on the database directly; a running service sends within two seconds. Give the --config.file or --storage.url
-    that the service has.
+    These commands work on the database directly; a running service sends retried notifications within two seconds.
+    Give the --config.file or --storage.url that the service uses.
     """
 
 
@@ -34,15 +34,17 @@ def notification() -> None:
 @click.option(
     "--state",
     type=click.Choice([state.value for state in NotificationState], case_sensitive=False),
-    help="Only those in it; dead ones were given up.",
+    help="List only notifications in this state. Dead ones were given up.",
 )
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="How many at most. Default 50.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, help="Maximum number of notifications. Default: 50."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def list_notifications(
     state: str | None, limit: int, as_json: bool, config_file: Path | None, storage_url: str | None
 ) -> None:
-    """Lists notifications, the newest first, and why those failed that did.
+    """Lists notifications, newest first, and the reason of each failure.
 
     \b
     Examples:
@@ -52,35 +54,41 @@ def list_notifications(
     wanted = NotificationState(state) if state is not None else None
     now = SystemClock().now()
     with open_storage(config_file, storage_url) as (_, database):
-        found, holds = Notifications(database).recent(state=wanted, limit=limit), Notifications(database).holds(now)
+        notifications, holds = (
+            Notifications(database).recent(state=wanted, limit=limit),
+            Notifications(database).holds(now),
+        )
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
-        click.echo(json.dumps([_facts(one, holds) for one in found], indent=2))
+        click.echo(json.dumps([_as_json(notification, holds) for notification in notifications], indent=2))
         return
     for hold in holds.values():
         click.echo(
-            f"{hold.notifier} is held for {humanize_duration(hold.left(now))}: the receiver asked for it: {hold.error}"
+            f"{hold.notifier} is paused for another {humanize_duration(hold.left(now))} "
+            f"at the request of its receiver: {hold.error}"
         )
-    if not found:
+    if not notifications:
         click.echo("No notifications." if wanted is None else f"No {wanted} notifications.")
         return
-    if any(one.state is NotificationState.PENDING for one in found):
+    if any(notification.state is NotificationState.PENDING for notification in notifications):
         note_absence(since, now)
-    width, name = max(len(str(one.id)) for one in found), max(len(one.notifier) for one in found)
-    for one in found:
-        click.echo(
-            f"{one.id:>{width}}  {one.state:<9}  {one.notifier:<{name}}  {one.event:<9}  {_told(one, holds, now)}"
-        )
+    width, name = (
+        max(len(str(notification.id)) for notification in notifications),
+        max(len(notification.notifier) for notification in notifications),
+    )
+    for notification in notifications:
+        columns = f"{notification.id:>{width}}  {notification.state:<9}  {notification.notifier:<{name}}"
+        click.echo(f"{columns}  {notification.event:<9}  {_describe(notification, holds, now)}")
 
 
 @notification.command()
-@click.argument("id", type=click.IntRange(1, LARGEST_ID), metavar="[ID]", required=False)
-@click.option("--dead", is_flag=True, help="Try all that were given up.")
+@click.argument("id", type=click.IntRange(1, MAX_ID), metavar="[ID]", required=False)
+@click.option("--dead", is_flag=True, help="Retry all dead notifications.")
 @storage_options
 def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str | None) -> None:
-    """Tries to deliver the notification ID again, or all --dead ones.
+    """Retries the dead notification ID, or all of them with --dead.
 
-    Alarms that are over by now are left out: nobody would ever tell their end.
+    Notifications whose alerts have all resolved are skipped.
 
     \b
     Examples:
@@ -88,100 +96,105 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
       heartbeat-exporter notification retry --dead --config.file heartbeats.yml
     """
     if (id is None) is not dead:
-        raise click.UsageError("name the ID of one notification, or ask for all --dead ones")
+        raise click.UsageError("give either the ID of a notification or --dead")
     with open_storage(config_file, storage_url, writes=True) as (settings, database):
-        outbox, known = Outbox(database), Notifications(database)
+        outbox, notifications = Outbox(database), Notifications(database)
         now, terms = SystemClock().now(), _terms(settings)
         if id is not None:
-            _retry_one(outbox, known.find(id), now, terms, config_file, known.holds(now))
+            _retry_one(outbox, notifications.find(id), now, terms, config_file, notifications.holds(now))
             return
         outcomes: Counter[str] = Counter()
-        strangers: Counter[str] = Counter()
-        for one in list(_all_dead(known)):
-            if config_file is not None and one.notifier not in terms:
-                strangers[one.notifier] += 1
+        orphaned: Counter[str] = Counter()
+        for notification in list(_all_dead(notifications)):
+            if config_file is not None and notification.notifier not in terms:
+                orphaned[notification.notifier] += 1
                 continue
             try:
-                sent = outbox.retry(one.id, now, terms.get(one.notifier, DAY))
+                sent = outbox.retry(notification.id, now, terms.get(notification.notifier, DAY))
             except Conflict:
-                continue  # somebody else was faster
+                continue  # another command retried it meanwhile
             outcomes["sent" if sent else "over"] += 1
-    click.echo(f"{outcomes['sent']} tried again.")
+    click.echo(f"{outcomes['sent']} queued for another attempt.")
     if outcomes["over"]:
-        click.echo(f"{outcomes['over']} not sent: all their alerts are over, and nobody would tell that.")
-    for name, count in sorted(strangers.items()):
-        click.echo(f"{count} left as they are: there is no notifier {name!r} in the configuration.")
+        click.echo(f"{outcomes['over']} skipped: all their alerts have already resolved.")
+    for name, count in sorted(orphaned.items()):
+        click.echo(f"{count} left unchanged: the configuration has no notifier {name!r}.")
 
 
 def _retry_one(
     outbox: Outbox,
-    one: Notification,
+    notification: Notification,
     now: int,
     terms: Mapping[str, int],
     config_file: Path | None,
     holds: Mapping[str, Hold],
 ) -> None:
-    if config_file is not None and one.notifier not in terms:
+    if config_file is not None and notification.notifier not in terms:
         raise Conflict(
-            f"notification {one.id} is for {one.notifier!r}, and the configuration has no notifier of that name"
+            f"notification {notification.id} is for {notification.notifier!r}, but the configuration has no notifier "
+            "of that name"
         )
-    if outbox.retry(one.id, now, terms.get(one.notifier, DAY)):
-        hold = holds.get(one.notifier)
+    if outbox.retry(notification.id, now, terms.get(notification.notifier, DAY)):
+        hold = holds.get(notification.notifier)
         when = (
-            f" in {humanize_duration(hold.left(now))}: until then its receiver asked it to wait"
+            f", to be sent in {humanize_duration(hold.left(now))} at the request of the receiver"
             if hold is not None
             else ""
         )
-        click.echo(f"Notification {one.id} to {one.notifier} is tried again{when}.")
+        click.echo(f"Notification {notification.id} to {notification.notifier} is queued for another attempt{when}.")
     else:
-        click.echo(f"Notification {one.id} is not sent: all its alerts are over, and nobody would tell that.")
+        click.echo(f"Notification {notification.id} is skipped: all its alerts have already resolved.")
 
 
 def _all_dead(notifications: Notifications) -> Iterator[Notification]:
     before: int | None = None
     while True:
-        found = notifications.recent(state=NotificationState.DEAD, limit=_BATCH, before_id=before)
-        yield from found
-        if len(found) < _BATCH:
+        page = notifications.recent(state=NotificationState.DEAD, limit=_BATCH, before_id=before)
+        yield from page
+        if len(page) < _BATCH:
             return
-        before = found[-1].id
+        before = page[-1].id
 
 
 def _terms(settings: Settings) -> Mapping[str, int]:
-    """How long each notifier's messages are tried."""
-    return {one.name: one.give_up_after for one in settings.notifiers}
+    """Returns how long the messages of each notifier are retried, in milliseconds."""
+    return {notifier.name: notifier.give_up_after for notifier in settings.notifiers}
 
 
-def _told(one: Notification, holds: Mapping[str, Hold], now: int) -> str:
-    next_at = _next_try(one, holds)
-    tries = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
-    when = humanize_ago(one.created_at, now)
-    why = f": {one.error}" if one.error and one.state is not NotificationState.DELIVERED else ""
+def _describe(notification: Notification, holds: Mapping[str, Hold], now: int) -> str:
+    next_at = _next_try(notification, holds)
+    tries = f"{notification.attempts} attempt{'' if notification.attempts == 1 else 's'}"
+    when = humanize_ago(notification.created_at, now)
+    why = (
+        f": {notification.error}"
+        if notification.error and notification.state is not NotificationState.DELIVERED
+        else ""
+    )
     soon = "" if next_at is None or next_at <= now else f", next {humanize_ago(next_at, now)}"
     return f"{when}, {tries}{soon}{why}"
 
 
-def _next_try(one: Notification, holds: Mapping[str, Hold]) -> int | None:
-    if one.state is not NotificationState.PENDING:
+def _next_try(notification: Notification, holds: Mapping[str, Hold]) -> int | None:
+    if notification.state is not NotificationState.PENDING:
         return None
-    hold = holds.get(one.notifier)
-    return next_try(one.next_attempt_at, one.expires_at, None if hold is None else hold.until)
+    hold = holds.get(notification.notifier)
+    return next_try(notification.next_attempt_at, notification.expires_at, None if hold is None else hold.until)
 
 
-def _facts(one: Notification, holds: Mapping[str, Hold]) -> dict[str, Any]:
-    next_at = _next_try(one, holds)
-    hold = holds.get(one.notifier) if next_at is not None else None
+def _as_json(notification: Notification, holds: Mapping[str, Hold]) -> dict[str, Any]:
+    next_at = _next_try(notification, holds)
+    hold = holds.get(notification.notifier) if next_at is not None else None
     return {
-        "id": one.id,
-        "idempotency_key": one.key,
-        "notifier": one.notifier,
-        "event": one.event,
-        "state": one.state.value,
-        "created_at": rfc3339(one.created_at),
-        "attempts": one.attempts,
+        "id": notification.id,
+        "idempotency_key": notification.key,
+        "notifier": notification.notifier,
+        "event": notification.event,
+        "state": notification.state.value,
+        "created_at": rfc3339(notification.created_at),
+        "attempts": notification.attempts,
         "next_attempt_at": None if next_at is None else rfc3339(next_at),
         "held_until": None if hold is None else rfc3339(hold.until),
-        "failure": one.failure,
-        "error": one.error,
-        "ended_at": None if one.ended_at is None else rfc3339(one.ended_at),
+        "failure": notification.failure,
+        "error": notification.error,
+        "ended_at": None if notification.ended_at is None else rfc3339(notification.ended_at),
     }

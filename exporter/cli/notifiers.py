@@ -1,4 +1,4 @@
-"""`heartbeat-exporter notify test NAME`: does the message arrive?"""
+"""`heartbeat-exporter notify test NAME`: sends a test alert."""
 
 import sys
 import uuid
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from exporter.presentation.message import Event, Message
 
 TEST_RULE = "notify-test"
-TEST_NAME = "Only a test"
-TEST_DESCRIPTION = "Nothing is wrong, and there is nothing to do: somebody ran `heartbeat-exporter notify test`."
+TEST_NAME = "Test alert"
+TEST_DESCRIPTION = "This is only a test of the notifier (`heartbeat-exporter notify test`): no action is needed."
 
 
 @click.group(cls=Group)
 def notify() -> None:
-    """Tries notifiers."""
+    """Tests notifiers."""
 
 
 @notify.command()
@@ -35,10 +35,11 @@ def notify() -> None:
     help=CONFIG_HELP.partition(".")[0] + ".",
 )
 def test(name: str, config_file: Path) -> None:
-    """Sends a real alarm and its recovery through the notifier NAME of the configuration.
+    """Sends a test alert through the notifier NAME.
 
-    Prints what the other side said. The messages say that they are a test. When one of them cannot be delivered, the
-    reason is printed and the exit status is 1. Nothing is tried twice, and no running service is needed.
+    The command sends an alert and its resolution, and prints the receiver's response to each. Both messages say that
+    they are a test. If one cannot be delivered, the command prints the reason and exits with status 1. It does not
+    retry, and needs no running service.
 
     \b
     Examples:
@@ -55,31 +56,31 @@ def test(name: str, config_file: Path) -> None:
     key, began = f"test-{uuid.uuid4().hex}", SystemClock().now()
     for event in (Event.TRIGGERED, Event.RESOLVED):
         try:
-            said = notifier.deliver(_message(event, settings, key, began))
+            answer = notifier.deliver(_message(event, settings, key, began))
         except DeliveryFailed as error:
             click.echo(f"{event}: not delivered to {name} ({chosen.type}): {error}", err=True)
             sys.exit(1)
-        click.echo(f"{event}: delivered to {name} ({chosen.type}): {said or 'no answer, and none is needed'}")
+        click.echo(f"{event}: delivered to {name} ({chosen.type}): {answer or 'the receiver returned no text'}")
 
 
 def _find(settings: Settings, name: str) -> NotifierSettings:
-    for one in settings.notifiers:
-        if one.name == name:
-            return one
-    known = ", ".join(one.name for one in settings.notifiers)
-    hint = f"it has {known}" if known else "it has none: describe them under notifiers"
+    for notifier in settings.notifiers:
+        if notifier.name == name:
+            return notifier
+    names = ", ".join(notifier.name for notifier in settings.notifiers)
+    hint = f"it has {names}" if names else "it has none: define them under notifiers"
     raise InvalidValue(f"the configuration has no notifier {name[:100]!r}: {hint}")
 
 
 def _message(event: "Event", settings: Settings, key: str, began: int) -> "Message":
-    """Marked as what it is: whoever gets it must not begin to repair anything. Its links lead to the status page."""
+    """Returns a message that is marked as a test, so that its reader repairs nothing. Its links lead to the page."""
     from exporter.core.alert import ResolveReason
     from exporter.core.alert_rule import Severity
     from exporter.core.status import Reason, Status
     from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 
     class SampleSite(Site):
-        """No monitor and no incident belongs to a test."""
+        """Links to the status page: a test has no monitor and no incident."""
 
         def monitor_url(self, tag: str) -> str:
             return f"{self.url}/"
@@ -104,7 +105,7 @@ def _message(event: "Event", settings: Settings, key: str, began: int) -> "Messa
         last_success_at=began - 12 * MINUTE,
         due_at=began - 12 * MINUTE,
         since=began - 2 * MINUTE,
-        output="This is where the end of the job's output would be.\n",
+        output="The end of the job's output appears here.\n",
     )
     answers = (f"{key}-{Event.TRIGGERED.lower()}",) if resolved else ()
     site = SampleSite(settings.web.url)

@@ -1,1 +1,1 @@
-"""YAML in, settings out."""
+"""The configuration file: reads YAML, returns settings."""

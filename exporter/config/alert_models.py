@@ -1,4 +1,4 @@
-"""`alerts`, `notifiers` and `self_heartbeat` as pydantic sees them. What a notifier takes is in its module."""
+"""Pydantic models of `alerts`, `notifiers` and `self_heartbeat`. The options of each notifier are in its module."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,10 +12,10 @@ from exporter.core.clock import DAY, MINUTE, SECOND
 from exporter.core.errors import InvalidValue
 from exporter.core.status import Status
 
-LARGEST_THRESHOLD = 100_000
+MAX_THRESHOLD = 100_000
 
 
-def _one_or_more(value: object) -> object:
+def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
@@ -24,7 +24,7 @@ def _lower(value: object) -> object:
 
 
 def _yes(value: object) -> object:
-    """Kener writes YES and NO."""
+    """Converts Kener's YES and NO."""
     return {"YES": True, "NO": False}.get(value, value) if isinstance(value, str) else value
 
 
@@ -36,40 +36,54 @@ def _when(statuses: list[str]) -> list[str]:
 
 def _trimmed(text: str) -> str:
     if text != text.strip():
-        raise InvalidValue("begins or ends with a space")
+        raise InvalidValue("must not begin or end with a space")
     return text
 
 
 Name = Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(printable), AfterValidator(_trimmed)]
-Threshold = Annotated[StrictInt, Field(ge=1, le=LARGEST_THRESHOLD)]
+Threshold = Annotated[StrictInt, Field(ge=1, le=MAX_THRESHOLD)]
 Flag = Annotated[StrictBool, BeforeValidator(_yes)]
-Globs = Annotated[list[Line], BeforeValidator(_one_or_more)]
+Globs = Annotated[list[Line], BeforeValidator(_as_list)]
 
 
 class AlertEntry(Model):
     """An alert rule."""
 
-    name: Name = Field(description="What it is called in messages, metrics and on pages.")
-    enabled: Flag = Field(True, description="Whether it is watched for.")
-    monitors: Globs = Field(default_factory=list, description="Globs of tags; all when left out.")
-    groups: Globs = Field(default_factory=list, description="Globs of groups; all when left out.")
-    labels: dict[str, Line] = Field(default_factory=dict, description="Globs of labels' values, all of which must fit.")
-    when: Annotated[
-        list[Literal["DOWN", "DEGRADED", "NO_DATA"]], BeforeValidator(_one_or_more), AfterValidator(_when)
-    ] = Field(default=["DOWN"], description="The statuses to watch for.")
-    failure_threshold: Threshold | None = Field(None, description="Evaluations in `when`, in a row, that trigger it.")
-    success_threshold: Threshold | None = Field(None, description="Evaluations that are UP, in a row, that resolve it.")
-    trigger_after: Duration | None = Field(None, alias="for", description="Time in `when` that triggers it.")
-    resolve_after: Duration | None = Field(None, description="Time being UP that resolves it.")
+    name: Name = Field(description="Name of the rule in messages, in metrics and on pages.")
+    enabled: Flag = Field(True, description="Whether the rule is active.")
+    monitors: Globs = Field(default_factory=list, description="Globs of tags. Default: all monitors.")
+    groups: Globs = Field(default_factory=list, description="Globs of groups. Default: all groups.")
+    labels: dict[str, Line] = Field(
+        default_factory=dict, description="Globs of label values by label key; all must match."
+    )
+    when: Annotated[list[Literal["DOWN", "DEGRADED", "NO_DATA"]], BeforeValidator(_as_list), AfterValidator(_when)] = (
+        Field(default=["DOWN"], description="Statuses that count as failures.")
+    )
+    failure_threshold: Threshold | None = Field(
+        None, description="Number of consecutive evaluations with a status of `when` that trigger the alert."
+    )
+    success_threshold: Threshold | None = Field(
+        None, description="Number of consecutive evaluations with status UP that resolve the alert."
+    )
+    trigger_after: Duration | None = Field(
+        None, alias="for", description="Time with a status of `when` that triggers the alert, instead of a count."
+    )
+    resolve_after: Duration | None = Field(
+        None, description="Time with status UP that resolves the alert, instead of a count."
+    )
     severity: Annotated[Literal["critical", "warning", "info"], BeforeValidator(_lower)] = Field(
-        "critical", description="How bad it is."
+        "critical", description="Severity of the alert."
     )
-    description: Annotated[StrictStr, Field(max_length=2000)] = Field("", description="For whoever gets the message.")
-    create_incident: Flag = Field(False, description="Open an incident.")
-    notify: Annotated[list[StrictStr], BeforeValidator(_one_or_more)] = Field(
-        default_factory=list, description="Names of notifiers."
+    description: Annotated[StrictStr, Field(max_length=2000)] = Field(
+        "", description="Text that is sent with the alert, for example what to do."
     )
-    repeat_every: PositiveDuration | None = Field(None, description="Tell again this often while it goes on.")
+    create_incident: Flag = Field(False, description="Whether the alert opens an incident.")
+    notify: Annotated[list[StrictStr], BeforeValidator(_as_list)] = Field(
+        default_factory=list, description="Names of the notifiers that send the alert."
+    )
+    repeat_every: PositiveDuration | None = Field(
+        None, description="Interval between reminders while the alert is firing. Default: no reminders."
+    )
 
     @model_validator(mode="after")
     def _one_measure(self) -> Self:
@@ -82,7 +96,7 @@ class AlertEntry(Model):
         return self
 
     def rule(self) -> AlertRule:
-        """The core's rule."""
+        """Converts the entry to the core's rule."""
         return AlertRule(
             name=self.name,
             when=tuple(Status(status) for status in self.when),
@@ -102,31 +116,37 @@ class AlertEntry(Model):
 
 
 class NotifierOptions(Model):
-    """What every notifier takes; each type has a model of its own that adds to it."""
+    """Options of every notifier; the model of each type adds to them."""
 
-    name: Name = Field(description="What rules call it.")
-    type: StrictStr = Field(description="Which kind of notifier it is.")
+    name: Name = Field(description="Name of the notifier, which rules list under `notify`.")
+    type: StrictStr = Field(description="Type of the notifier.")
     group_wait: Duration = Field(
         10 * SECOND,
-        description="How long alarms are gathered into one message.",
+        description="How long alerts that start together are collected into one message.",
         json_schema_extra={"default": "10s"},
     )
     give_up_after: PositiveDuration = Field(
-        DAY, description="How long delivery is tried.", json_schema_extra={"default": "1d"}
+        DAY,
+        description="How long delivery is retried before the message is given up.",
+        json_schema_extra={"default": "1d"},
     )
     timeout: PositiveDuration = Field(
-        10 * SECOND, description="For connecting, and for each answer.", json_schema_extra={"default": "10s"}
+        10 * SECOND,
+        description="Timeout of the connection attempt, and of each answer.",
+        json_schema_extra={"default": "10s"},
     )
     allow_private_addresses: StrictBool = Field(
-        True, description="Whether it may reach loopback, link-local and private addresses."
+        True, description="Whether the notifier may connect to loopback, link-local and private addresses."
     )
 
 
 class SelfHeartbeatSection(Model):
-    """A heartbeat of our own, to somebody who watches us."""
+    """Heartbeats that the exporter sends to another monitoring service."""
 
-    url: SecretUrl = Field(description="What to call; it usually holds a secret.")
-    interval: PositiveDuration = Field(MINUTE, description="How often.", json_schema_extra={"default": "1m"})
+    url: SecretUrl = Field(description="URL to call; it usually contains a secret.")
+    interval: PositiveDuration = Field(
+        MINUTE, description="Interval between calls.", json_schema_extra={"default": "1m"}
+    )
 
     def settings(self) -> SelfHeartbeatSettings:
         return SelfHeartbeatSettings(self.url, self.interval)

@@ -16,12 +16,12 @@ CHARACTERS_PER_VALUE = 100
 LONGEST_SCALAR = 128 * 1024
 """Characters of one text in the file, twice what the file of a secret may hold."""
 
-TOO_DEEP = f"nested too deeply: at most {DEEPEST} levels, so look for brackets or indentation that went wrong"
-RECURSIVE = "nested too deeply: an alias stands for something that contains it, so write the settings out"
-TOO_MANY_KEYS = f"more than {MOST_KEYS:,} keys under one heading: no section has so many, so check the indentation"
-TOO_MANY_COPIES = "the aliases multiply to too many values: write the settings out, without aliases (*name)"
+TOO_DEEP = f"nested too deeply: at most {DEEPEST} levels are allowed; check the brackets and the indentation"
+RECURSIVE = "nested too deeply: an alias refers to a value that contains it; write the settings out"
+TOO_MANY_KEYS = f"more than {MOST_KEYS:,} keys under one heading: check the indentation"
+TOO_MANY_COPIES = "the aliases expand to too many values: write the settings out, without aliases (*name)"
 TOO_MANY = f"more than {MOST_NODES:,} values: split the monitors over several services"
-TOO_LONG = f"a text of more than {LONGEST_SCALAR:,} characters: is its closing quote missing, or is it no setting?"
+TOO_LONG = f"a string of more than {LONGEST_SCALAR:,} characters: check for a missing closing quote"
 
 
 class OutOfBounds(Exception):

@@ -34,11 +34,11 @@ from exporter.config.bounds import (
 from exporter.config.lines import Leaf, Lines, Path_
 from exporter.config.scalars import UnknownTag, is_kind, plain, tagged
 
-TAGS = "YAML tags are not used here: a value that begins with ! needs quotes"
-MERGE_KEYS = "merge keys (<<) are not used here: write the settings out"
+TAGS = "YAML tags are not supported: a value that begins with ! needs quotes"
+MERGE_KEYS = "merge keys (<<) are not supported: write the settings out"
 NO_KEY = "a key must be a plain word"
 NO_ANCHOR = "an alias without its anchor: a value that begins with * needs quotes"
-SECOND_DOCUMENT = "a second document begins: one file holds one"
+SECOND_DOCUMENT = "a second document begins: the file may contain only one"
 
 Report = Callable[[Path_, int, str], None]
 """Takes a path, its line, and what is wrong there."""
@@ -201,7 +201,7 @@ class Composer:
         """Notes what is wrong with a key, and composes its value, so that its bounds are checked all the same."""
         place = tuple(self._path)
         if trouble is None:
-            trouble, place = f"given twice: first in line {_line_of(lines[key])}", (*place, key)
+            trouble, place = f"is set twice, first in line {_line_of(lines[key])}", (*place, key)
         self._note(line, trouble, place)
         self._path.append(key)
         self._muted += 1

@@ -100,7 +100,7 @@ def document_of(raw: bytes, file: str) -> Document:
     if isinstance(values, dict):
         document.values = values
     elif values is not None or document.problems:
-        raise ConfigError([Problem("the file must hold settings as `key: value`", "", file, line)])
+        raise ConfigError([Problem("the file must contain settings as `key: value`", "", file, line)])
     return document
 
 

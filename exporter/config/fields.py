@@ -1,4 +1,4 @@
-"""The types of settings: what a text has to look like, and what is said when it does not."""
+"""The types of settings: their valid forms, and the messages for invalid values."""
 
 import re
 from functools import lru_cache
@@ -16,11 +16,11 @@ from exporter.core.durations import format_duration, parse_duration
 from exporter.core.errors import InvalidValue
 from exporter.core.hosts import ascii_form
 
-LONGEST_TEXT = 200
-SHORTEST_KEY, LONGEST_KEY = 16, 64
-"""Of BLAKE2b, in bytes."""
-SHORTEST_KEEPALIVE, LONGEST_KEEPALIVE = SECOND, HOUR
-"""Milliseconds. The worker looks for idle connections once a second."""
+MAX_TEXT = 200
+MIN_KEY, MAX_KEY = 16, 64
+"""Bytes of a BLAKE2b key."""
+MIN_KEEPALIVE, MAX_KEEPALIVE = SECOND, HOUR
+"""Milliseconds. The worker checks for idle connections once a second."""
 _LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
 _EXAMPLE = "https://heartbeats.example.org"
 _NAME_OR_ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -44,15 +44,14 @@ def _positive(milliseconds: int) -> int:
 
 
 def _keepalive(milliseconds: int) -> int:
-    if not SHORTEST_KEEPALIVE <= milliseconds <= LONGEST_KEEPALIVE:
-        shortest, longest = format_duration(SHORTEST_KEEPALIVE), format_duration(LONGEST_KEEPALIVE)
-        raise InvalidValue(f"must be from {shortest} to {longest}")
+    if not MIN_KEEPALIVE <= milliseconds <= MAX_KEEPALIVE:
+        raise InvalidValue(f"must be from {format_duration(MIN_KEEPALIVE)} to {format_duration(MAX_KEEPALIVE)}")
     return milliseconds
 
 
 def printable(text: str) -> str:
     if not text.isprintable():
-        raise InvalidValue("must hold printable characters only")
+        raise InvalidValue("must contain only printable characters")
     return text
 
 
@@ -65,7 +64,9 @@ def _cron(expression: str) -> str:
 def _labels(labels: dict[str, str]) -> dict[str, str]:
     for key in labels:
         if not _LABEL_KEY.fullmatch(key):
-            raise InvalidValue(f"{key[:40]!r} is not a label's key: use letters, digits and '_', no digit first")
+            raise InvalidValue(
+                f"{key[:40]!r} is not a label key: use letters, digits and '_', and do not begin with a digit"
+            )
     return labels
 
 
@@ -80,18 +81,18 @@ def _telemetry_path(path: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._-]+)+", path) or {".", ".."} & set(path.split("/")):
         raise InvalidValue("must be a path such as /metrics")
     if any(path == taken.rstrip("/") or path.startswith(taken) for taken in TAKEN_PATHS[1:]):
-        raise InvalidValue(f"{path!r} belongs to another page")
+        raise InvalidValue(f"{path!r} is the path of another page: choose another path")
     return path
 
 
 def _check_host(url: str) -> None:
-    """DNS knows names in ASCII only. A host is no secret, unlike the rest of a URL."""
+    """Raises InvalidValue for a host name that is not ASCII. The message quotes only the host, which is no secret."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return
     if not host.isascii() and printable(host):
-        raise InvalidValue(f"write the host's name in ASCII: {ascii_form(host)[:300]}")
+        raise InvalidValue(f"write the host name in ASCII: {ascii_form(host)[:300]}")
 
 
 def _url(url: str) -> str:
@@ -108,7 +109,7 @@ def _url(url: str) -> str:
 
 
 def _external_url(url: str) -> str:
-    """Our own address: nothing but a host."""
+    """Checks the URL of the service itself, which has only a host and a port."""
     _check_host(url)
     try:
         parts = urlsplit(url)
@@ -118,13 +119,13 @@ def _external_url(url: str) -> str:
     if not good or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise InvalidValue(f"must be a URL such as {_EXAMPLE}, with http:// or https://")
     if "@" in parts.netloc:
-        raise InvalidValue(f"must hold no user and no password: write it as {_EXAMPLE}")
+        raise InvalidValue(f"must not contain a user or a password: write it as {_EXAMPLE}")
     if "?" in url or "#" in url:
-        raise InvalidValue(f"must hold no query and no fragment: write it as {_EXAMPLE}")
+        raise InvalidValue(f"must not contain a query or a fragment: write it as {_EXAMPLE}")
     if parts.path.strip("/"):
         raise InvalidValue(
-            f"must have no path: the service works at the root of a host name only, such as {_EXAMPLE}; "
-            "behind a proxy, give it a name or a port of its own"
+            f"must not have a path: the service works only at the root of a host name, such as {_EXAMPLE}; "
+            "behind a proxy, give the service its own host name or port"
         )
     if not _NAME_OR_ADDRESS.fullmatch(parts.netloc):
         raise InvalidValue(f"must be a URL such as {_EXAMPLE}, with http:// or https://")
@@ -133,27 +134,29 @@ def _external_url(url: str) -> str:
 
 def _host_name(text: str) -> str:
     if not _HOST_NAME.fullmatch(text):
-        raise InvalidValue("must be a host name such as heartbeats.example.org, without scheme, port and wildcard")
+        raise InvalidValue("must be a host name such as heartbeats.example.org, without scheme, port or wildcard")
     return text.lower().removesuffix(".")
 
 
 def _network(text: object) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(text if isinstance(text, str) else "")  # a number would be an address as well
+        return ip_network(text if isinstance(text, str) else "")  # ip_network would accept a number
     except ValueError:
-        raise InvalidValue("must be an address or a network such as 10.0.0.0/8, with no bit set beyond it") from None
+        raise InvalidValue(
+            "must be an address or a network such as 10.0.0.0/8, with no bits set after the prefix"
+        ) from None
 
 
 def _secret_text(text: object) -> Secret:
     if isinstance(text, Secret):
         return text
     if not isinstance(text, str) or not text.strip():
-        raise InvalidValue("must be a text that is not empty")
+        raise InvalidValue("must be a string that is not empty")
     return Secret(text)
 
 
 def _secret_url(url: Secret) -> Secret:
-    """Not quoted in what is said: a webhook's URL is as good as a password."""
+    """Checks a URL without quoting it in messages: a webhook's URL is as sensitive as a password."""
     text = url.reveal().strip()
     _check_host(text)
     try:
@@ -171,8 +174,8 @@ def _key(text: str) -> str:
         size = len(text.encode())
     except UnicodeEncodeError:
         size = 0
-    if not SHORTEST_KEY <= size <= LONGEST_KEY:
-        raise InvalidValue(f"must have {SHORTEST_KEY} to {LONGEST_KEY} bytes: make one with `openssl rand -hex 32`")
+    if not MIN_KEY <= size <= MAX_KEY:
+        raise InvalidValue(f"must have {MIN_KEY} to {MAX_KEY} bytes: generate one with `openssl rand -hex 32`")
     return text
 
 
@@ -183,7 +186,7 @@ PositiveDuration = Annotated[
     int, BeforeValidator(_duration), AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)
 ]
 Keepalive = Annotated[int, BeforeValidator(_duration), AfterValidator(_keepalive), WithJsonSchema(_DURATION_SCHEMA)]
-Line = Annotated[StrictStr, Field(max_length=LONGEST_TEXT), AfterValidator(printable)]
+Line = Annotated[StrictStr, Field(max_length=MAX_TEXT), AfterValidator(printable)]
 Cron = Annotated[StrictStr, AfterValidator(_cron)]
 Token = Annotated[StrictStr, Field(min_length=1, max_length=4096)]
 Labels = Annotated[dict[str, Line], AfterValidator(_labels), Field(max_length=MOST_LABELS)]
@@ -193,26 +196,26 @@ Url = Annotated[StrictStr, AfterValidator(_url)]
 ExternalUrl = Annotated[StrictStr, AfterValidator(_external_url)]
 HostName = Annotated[StrictStr, AfterValidator(_host_name)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string"})]
-Key = Annotated[StrictStr, AfterValidator(_key), Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_KEY})]
+Key = Annotated[StrictStr, AfterValidator(_key), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_KEY})]
 SecretText = Annotated[
     Secret,
     BeforeValidator(_secret_text),
-    PlainSerializer(str, return_type=str),  # a model that is dumped shows no more than one that is printed
+    PlainSerializer(str, return_type=str),  # a dumped model must not reveal the secret either
     WithJsonSchema({"type": "string", "minLength": 1, "writeOnly": True}),
 ]
-"""A secret: may be given as `…_file`, and never prints."""
+"""A secret: can be given as `…_file`, and is never printed."""
 
 SecretUrl = Annotated[SecretText, AfterValidator(_secret_url)]
-"""A URL that holds a secret, as those of webhooks do."""
+"""A URL that contains a secret, such as the URL of a webhook."""
 
 
 def secret_fields(model: type[BaseModel]) -> tuple[str, ...]:
-    """The names of `model`'s fields that are SecretText, or that or None."""
+    """Returns the names of the fields of `model` whose type is SecretText or SecretText | None."""
     return tuple(name for name, field in model.model_fields.items() if _is_secret(field.annotation))
 
 
 def _is_secret(annotation: Any) -> bool:
-    """Not of mappings of secrets: no file holds those. A list of them has one in each line of its file."""
+    """A mapping of secrets cannot be given as a file. The file of a list of secrets has one in each line."""
     if get_origin(annotation) is dict:
         return False
     return annotation is Secret or any(_is_secret(argument) for argument in get_args(annotation))

@@ -1,4 +1,4 @@
-"""Files that an operator names, read within bounds: no path makes the program wait, or read without end."""
+"""Reads files that an operator names, with limits: no path makes the program wait or read without end."""
 
 import errno
 import os
@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 
 PIPE_PATIENCE = 5.0
-"""Seconds that a pipe has to deliver all it holds: what writes into `<(…)` may have work to do first."""
+"""Seconds within which a pipe must be complete: the writer of `<(…)` may need time to start."""
 _CHUNK = 64 * 1024
 
 
 def read_bounded(path: Path, most: int, *, pipe_patience: float | None = None) -> bytes:
-    """What `path` holds, but at most `most` + 1 bytes of it, so that the caller sees when there is more.
+    """Reads at most `most` + 1 bytes of `path`, so that the caller can detect a larger file.
 
-    A pipe is read when `pipe_patience` (seconds) is given. What else is not a regular file is refused: a FIFO
-    would wait for its writer, and a device may never end. Raises OSError, also for what is refused.
+    A pipe is read when `pipe_patience` (seconds) is given. Other files that are not regular are refused: a FIFO would
+    wait for its writer, and a device may never end. Raises OSError, also for refused files.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
@@ -35,7 +35,7 @@ def read_bounded(path: Path, most: int, *, pipe_patience: float | None = None) -
 
 
 def _read_regular(descriptor: int, most: int) -> bytes:
-    """By reading and not by its size: files of /proc say that they have none."""
+    """Reads until the end instead of by size: files in /proc have size 0."""
     content = bytearray()
     while len(content) <= most:
         chunk = os.read(descriptor, min(most + 1 - len(content), 16 * _CHUNK))
@@ -46,7 +46,7 @@ def _read_regular(descriptor: int, most: int) -> bytes:
 
 
 def _read_pipe(descriptor: int, most: int, patience: float) -> bytes:
-    """Until every writer has closed it. Before the first writer comes, poll() waits where read() would see an end."""
+    """Reads until every writer has closed the pipe. poll() waits for the first writer; read() would return the end."""
     content = bytearray()
     deadline = time.monotonic() + patience
     poll = select.poll()
@@ -56,7 +56,7 @@ def _read_pipe(descriptor: int, most: int, patience: float) -> bytes:
             raise TimeoutError(errno.ETIMEDOUT, f"it is a pipe whose writer did not finish within {patience:g} s")
         try:
             chunk = os.read(descriptor, min(most + 1 - len(content), _CHUNK))
-        except BlockingIOError:  # another reader was faster
+        except BlockingIOError:  # another process read it meanwhile
             continue
         if not chunk:
             break

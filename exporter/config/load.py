@@ -1,4 +1,4 @@
-"""From a file to settings: all of it, or every problem in it."""
+"""Loads a configuration file: returns its settings, or raises every problem in it."""
 
 import re
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from exporter.config.models import (
 from exporter.config.settings import NotifierSettings, Settings, StorageSettings
 from exporter.config.sources import Sources
 from exporter.config.storage_url import based_on
-from exporter.config.strength import SHORTEST, is_short, short_tokens
+from exporter.config.strength import MIN_LENGTH, is_short, short_tokens
 from exporter.config.substitution import read_files, substitute_environment
 from exporter.core.durations import parse_duration
 from exporter.core.errors import ConfigError, InvalidValue, Problem
@@ -94,8 +94,8 @@ _LONGEST_QUOTE = 60
 _MOST_NAMED = 10
 _QUOTE = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*") """)
 """What core's messages begin with: the value, as repr writes it."""
-_EMPTY = "is empty: give it a value or leave it out"
-_NO_SECRET = "needs a secret: set secret, secret_file or ${ENV}; make one with `openssl rand -hex 24`"  # noqa: S105
+_EMPTY = "is empty: give it a value or remove the key"
+_NO_SECRET = "needs a secret: set secret, secret_file or ${ENV}; generate one with `openssl rand -hex 24`"  # noqa: S105
 
 
 NotifierModels = Mapping[str, type[NotifierOptions]]
@@ -105,7 +105,7 @@ NO_NOTIFIERS: NotifierModels = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that can be used, and what looks odd in it."""
+    """A valid configuration, and warnings about it."""
 
     settings: Settings
     warnings: tuple[Problem, ...] = ()
@@ -140,10 +140,10 @@ def load_config(
     told = {(problem.file, problem.path) for problem in problems}
     explained = [_explained(document, one, notifiers) for one in errors if not _is_thresholds(one)]
     problems += [problem for problem in explained if (problem.file, problem.path) not in told]
-    problems += _duplicates(document, "monitors", "tag", "this tag is taken by the monitor")
-    problems += _duplicates(document, "maintenances", "name", "this name is taken by the maintenance")
-    problems += _duplicates(document, "alerts", "name", "this name is taken by the rule")
-    problems += _duplicates(document, "notifiers", "name", "this name is taken by the notifier")
+    problems += _duplicates(document, "monitors", "tag", "this tag is already used by the monitor")
+    problems += _duplicates(document, "maintenances", "name", "this name is already used by the maintenance window")
+    problems += _duplicates(document, "alerts", "name", "this name is already used by the rule")
+    problems += _duplicates(document, "notifiers", "name", "this name is already used by the notifier")
     problems += _thresholds(document)
     problems += _unknown_notifiers(document)
     if problems or settings is None:
@@ -161,8 +161,8 @@ def _from_outside(document: Document, environ: Mapping[str, str], notifiers: Not
 
 
 def _short_secrets(document: Documents, settings: Settings) -> list[Problem]:
-    """Each at its place, as far as a person would read them."""
-    message = f"has fewer than {SHORTEST} characters and can be guessed: make one with `openssl rand -hex 24`"
+    """Returns a warning for each short secret with its place, up to a readable number."""
+    message = f"has fewer than {MIN_LENGTH} characters and can be guessed: generate one with `openssl rand -hex 24`"
     found = [document.problem(("web", "auth", name), message) for name in short_tokens(settings)]
     # Every entry is one monitor: settings were read from all of them, in order.
     short = [index for index, one in enumerate(settings.monitors) if is_short(one.secret)]
@@ -186,13 +186,17 @@ def _placed(storage: StorageSettings, document: Documents) -> StorageSettings:
 def _read_notifiers(
     document: Documents, models: NotifierModels, errors: list[Mapping[str, Any]]
 ) -> list[NotifierSettings]:
-    """Each by the model of its type; what is wrong goes to `errors`, at its place in the file."""
+    """Reads each notifier with the model of its type. Appends problems to `errors`, with their place in the file."""
     found = []
     for index, entry in _entries(document, "notifiers"):
         type = entry.get("type")
         model = models.get(type) if isinstance(type, str) else None
         if model is None:
-            text = f"is not a notifier: use one of {', '.join(sorted(models))}" if type is not None else "is missing"
+            text = (
+                f"is not a type of notifier: use one of {', '.join(sorted(models))}"
+                if type is not None
+                else "is missing"
+            )
             errors.append({"loc": ("notifiers", index, "type"), "type": "unknown_notifier", "msg": text})
             continue
         try:
@@ -214,7 +218,7 @@ def _unknown_notifiers(document: Documents) -> list[Problem]:
         for place, name in enumerate(named if isinstance(named, list) else [named] if named else []):
             if isinstance(name, str) and name not in known:
                 near = get_close_matches(name, [str(one) for one in known], n=1)
-                hint = f": did you mean {near[0]!r}?" if near else ": describe it under notifiers"
+                hint = f": did you mean {near[0]!r}?" if near else ": define it under notifiers"
                 path: Path_ = (
                     ("alerts", index, "notify", place) if isinstance(named, list) else ("alerts", index, "notify")
                 )
@@ -223,13 +227,13 @@ def _unknown_notifiers(document: Documents) -> list[Problem]:
 
 
 def _idle_rules(document: Documents, settings: Settings) -> list[Problem]:
-    """Rules that select no monitor of the file. Fine if theirs are added by hand, so only worth a word."""
+    """Returns a warning for each rule that selects no monitor of the file: its monitors may be added by hand."""
     rules = {rule.name: rule for rule in settings.alerts}
     found = []
     for index, entry in _entries(document, "alerts"):
         rule = rules.get(entry["name"])
         if rule is not None and not any(rule.selector.matches(one.monitor) for one in settings.monitors):
-            found.append(document.problem(("alerts", index), f"the rule {rule.name!r} fits no monitor of this file"))
+            found.append(document.problem(("alerts", index), f"the rule {rule.name!r} matches no monitor of this file"))
     return found
 
 
@@ -240,7 +244,7 @@ def _resolve(document: Document, notifiers: NotifierModels) -> list[Problem]:
         section = _at(document.values, path)
         problems += read_files(document, section, path, names)
         for name in names:
-            # Nobody who writes `token:` and nothing behind it wants to do without one.
+            # `token:` without a value is a mistake, not a wish to have no token.
             if isinstance(section, dict) and section.get(name, "") is None and (*path, name) not in document.written:
                 problems.append(document.problem((*path, name), _EMPTY))
     for path in _CONTAINERS:
@@ -268,9 +272,11 @@ def _resolve(document: Document, notifiers: NotifierModels) -> list[Problem]:
 
 
 def _measure(document: Document, entry: dict[str, Any], path: Path_) -> list[Problem]:
-    """Kener also says what an alert is for: its heartbeat monitors know a status and nothing else."""
+    """Checks Kener's `alert_for`: a heartbeat monitor supports only STATUS."""
     if entry.pop("alert_for", "STATUS") != "STATUS":
-        return [document.problem((*path, "alert_for"), "must be STATUS: a heartbeat has no latency and no uptime")]
+        return [
+            document.problem((*path, "alert_for"), "must be STATUS: a heartbeat monitor has no latency and no uptime")
+        ]
     return []
 
 
@@ -303,7 +309,7 @@ def _rename(document: Document, entry: dict[str, Any], path: Path_, aliases: Map
             continue
         value, here = entry.pop(alias), (*path, alias)
         if name in entry:
-            problems.append(document.problem(here, f"is another name of {name}: give one of them"))
+            problems.append(document.problem(here, f"is another name for {name}: give only one of them"))
             continue
         if alias in _MINUTES:
             minutes = value.strip() if isinstance(value, str) else value
@@ -332,19 +338,19 @@ def _explained(document: Documents, detail: Mapping[str, Any], notifiers: Notifi
     if original is not None and path[-1] not in _HIDDEN:
         # A value from the environment is quoted as it is written in the file.
         rest = message[quote.end() :] if quote is not None else message
-        message = f"what {original[:_LONGEST_QUOTE]!r} stands for cannot be used: {rest}"
+        message = f"the value of {original[:_LONGEST_QUOTE]!r} is invalid: {rest}"
     elif quote is not None and len(quote[1]) > _LONGEST_QUOTE:
         message = f"{quote[1][:_LONGEST_QUOTE]}…' {message[quote.end() :]}"
     return document.problem(path, message)
 
 
 def _is_thresholds(detail: Mapping[str, Any]) -> bool:
-    """A problem of a monitor as a whole, which `_thresholds` tells of with its line."""
+    """Whether it is a problem of a monitor as a whole, which `_thresholds` reports with its line."""
     return len(detail["loc"]) == 2 and detail["loc"][0] == "monitors" and detail["type"] == "value_error"
 
 
 def _thresholds(document: Documents) -> list[Problem]:
-    """Asked here as well, since pydantic compares only what is good otherwise."""
+    """Compares the thresholds even if another setting is invalid, when pydantic does not compare them."""
     problems = []
     for index, entry in _entries(document, "monitors"):
         path = ("monitors", index, "down_after" if "down_after" in entry else "degraded_after")

@@ -1,4 +1,4 @@
-"""`maintenances` as pydantic sees them."""
+"""Pydantic models of `maintenances`."""
 
 from typing import Annotated, Any, Self
 
@@ -19,16 +19,21 @@ from exporter.presentation.moments import parse_local
 class MaintenanceEntry(Model):
     """A maintenance window, once or recurring."""
 
-    name: Name = Field(description="What it is called on pages and on the command line.")
-    monitors: Globs = Field(default_factory=list, description="Globs of tags; all when left out.")
-    groups: Globs = Field(default_factory=list, description="Globs of groups; all when left out.")
-    labels: dict[str, Line] = Field(default_factory=dict, description="Globs of labels' values, all of which must fit.")
+    name: Name = Field(description="Name of the window on pages and on the command line.")
+    monitors: Globs = Field(default_factory=list, description="Globs of tags. Default: all monitors.")
+    groups: Globs = Field(default_factory=list, description="Globs of groups. Default: all groups.")
+    labels: dict[str, Line] = Field(
+        default_factory=dict, description="Globs of label values by label key; all must match."
+    )
     timezone: StrictStr = Field("UTC", description="IANA name of the timezone of starts_at, ends_at and rrule.")
-    starts_at: StrictStr = Field(description='When it begins, for the first time, as "2026-12-06 02:00".')
-    ends_at: StrictStr | None = Field(None, description="When it ends, for the first time.")
-    duration: PositiveDuration | None = Field(None, description="How long it lasts, instead of ends_at.")
-    rrule: StrictStr | None = Field(None, description="RFC 5545 rule by which it recurs, as FREQ=WEEKLY;BYDAY=SU.")
-    description: Annotated[StrictStr, Field(max_length=2000)] = Field("", description="Why, for whoever looks.")
+    starts_at: StrictStr = Field(description='Start of the first occurrence, such as "2026-12-06 02:00".')
+    ends_at: StrictStr | None = Field(None, description="End of the first occurrence.")
+    duration: PositiveDuration | None = Field(None, description="Duration of the window, instead of ends_at.")
+    rrule: StrictStr | None = Field(
+        None,
+        description="Recurrence rule (RFC 5545), such as FREQ=WEEKLY;BYDAY=SU. Default: the window does not recur.",
+    )
+    description: Annotated[StrictStr, Field(max_length=2000)] = Field("", description="Reason, shown with the window.")
 
     @model_validator(mode="after")
     def _can_be(self) -> Self:
@@ -36,17 +41,17 @@ class MaintenanceEntry(Model):
         return self
 
     def window(self) -> Window:
-        """The core's window; raises InvalidValue."""
+        """Converts the entry to the core's window. Raises InvalidValue."""
         check_timezone(self.timezone)
         start = parse_local(self.starts_at, self.timezone)
         if (self.ends_at is None) == (self.duration is None):
-            raise InvalidValue("give ends_at or duration, one of them")
+            raise InvalidValue("give either ends_at or duration")
         duration = self.duration or parse_local(self.ends_at or "", self.timezone) - start
         if duration <= 0:
             raise InvalidValue("ends_at must come after starts_at")
         if self.rrule is not None:
             if duration > LONGEST:
-                raise InvalidValue(f"one that recurs may last {format_duration(LONGEST)} at most")
+                raise InvalidValue(f"a recurring window may last {format_duration(LONGEST)} at most")
             check_rule(self.rrule, start, self.timezone)
         return Window(
             name=self.name,
@@ -62,7 +67,7 @@ class MaintenanceEntry(Model):
 
     @classmethod
     def read(cls, values: dict[str, Any]) -> Window:
-        """From values that no file holds; raises InvalidValue, which names what is wrong."""
+        """Reads a window from the options of a command. Raises InvalidValue, which names the problem."""
         try:
             return cls.model_validate(values).window()
         except ValidationError as error:

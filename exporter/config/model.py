@@ -1,4 +1,4 @@
-"""What every section of the configuration is: strict, and never quoting its input in a message."""
+"""Base of every section of the configuration: strict, with messages that never quote their input."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,29 +16,29 @@ class Model(BaseModel):
 
 
 def details(error: ValidationError) -> list[Any]:
-    """Each problem of `error` without its input."""
+    """Returns each problem of `error` without its input."""
     return list(error.errors(include_url=False, include_input=False, include_context=False))
 
 
 def message_of(detail: Mapping[str, Any]) -> str:
-    """In our words where pydantic's are not for people."""
+    """Returns the message of a problem, in plain English where pydantic's is technical."""
     match detail["type"]:
         case "missing":
             return "is missing"
         case "string_type":
-            return "must be a text: put it in quotes"
+            return "must be a string: put it in quotes"
         case "string_unicode":
-            return "must be Unicode: it holds half of a surrogate pair"
+            return "must be valid Unicode: it contains an unpaired surrogate"
         case "too_long":
-            return f"has more than {MOST_LABELS} entries"  # nothing else is counted
+            return f"has more than {MOST_LABELS} entries"  # only labels have a limit
         case "string_too_short":
-            return "is empty"  # nothing has another least length
+            return "is empty"  # every minimum length is 1
         case "int_type":
             return "must be a whole number"
         case "bool_type":
             return "must be true or false"
         case "dict_type" | "model_type":
-            return "must hold settings as `key: value`"
+            return "must contain settings as `key: value`"
         case "list_type":
             return "must be a list"
         case "extra_forbidden":

@@ -1,4 +1,4 @@
-"""The configuration file as pydantic sees it: every key, its type, its default and what it is for."""
+"""Pydantic models of the configuration file: every key with its type, default and description."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -47,22 +47,26 @@ class MonitorOptions(Model):
     tag: Annotated[StrictStr, AfterValidator(check_tag), Field(json_schema_extra={"pattern": f"^{TAG_PATTERN}$"})] = (
         Field(description="Identifies the monitor: 1 to 128 letters, digits, '.', '_', '-'.")
     )
-    name: Line = Field("", description="For people; the tag when left out.")
-    group: Line = Field("", description="Groups monitors on the page and in heartbeat_info.")
-    schedule: Cron | None = Field(None, description="When heartbeats are expected: a cron expression.")
+    name: Line = Field("", description="Name to display. Default: the tag.")
+    group: Line = Field("", description="Group on the status page and in heartbeat_info.")
+    schedule: Cron | None = Field(None, description="Cron expression of when heartbeats are expected.")
     timezone: Annotated[StrictStr, AfterValidator(check_timezone)] = Field(
-        "UTC", description="IANA name in which cron expressions are read."
+        "UTC", description="IANA name of the timezone of the cron expressions."
     )
     degraded_after: Duration = Field(
-        DEGRADED_AFTER, description="Lateness beyond which it is DEGRADED.", json_schema_extra={"default": "5m"}
+        DEGRADED_AFTER, description="Lateness that makes the monitor DEGRADED.", json_schema_extra={"default": "5m"}
     )
     down_after: PositiveDuration = Field(
-        DOWN_AFTER, description="Lateness beyond which it is DOWN.", json_schema_extra={"default": "10m"}
+        DOWN_AFTER, description="Lateness that makes the monitor DOWN.", json_schema_extra={"default": "10m"}
     )
-    max_runtime: PositiveDuration | None = Field(None, description="A run longer than this is DOWN.")
-    evaluation_cron: Cron | None = Field(None, description="When set, the status changes only on these ticks.")
-    labels: Labels = Field(default_factory=dict, description="Your own; label_<key> on heartbeat_info.")
-    paused: StrictBool = Field(False, description="Take heartbeats, but never be late.")
+    max_runtime: PositiveDuration | None = Field(
+        None, description="Maximum duration of a run; a longer run makes the monitor DOWN."
+    )
+    evaluation_cron: Cron | None = Field(
+        None, description="Cron expression of when the status may change. Default: at any time."
+    )
+    labels: Labels = Field(default_factory=dict, description="Labels, exposed as label_<key> on heartbeat_info.")
+    paused: StrictBool = Field(False, description="Accept heartbeats but never mark the monitor late.")
 
     @model_validator(mode="after")
     def _thresholds(self) -> Self:
@@ -71,7 +75,7 @@ class MonitorOptions(Model):
         return self
 
     def monitor(self) -> Monitor:
-        """The core's monitor."""
+        """Converts the options to the core's monitor."""
         return Monitor(
             tag=self.tag,
             name=self.name,
@@ -88,104 +92,113 @@ class MonitorOptions(Model):
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Monitor:
-        """Raises InvalidValue with every problem."""
+        """Reads a monitor from options. Raises InvalidValue with every problem."""
         try:
             return cls.model_validate(dict(values)).monitor()
         except ValidationError as error:
-            raise InvalidValue("; ".join(f"{path_of(one)}: {message_of(one)}" for one in details(error))) from None
+            problems = (f"{path_of(detail)}: {message_of(detail)}" for detail in details(error))
+            raise InvalidValue("; ".join(problems)) from None
 
 
 class MonitorEntry(MonitorOptions):
     """A monitor in the file."""
 
     secret: Annotated[StrictStr, AfterValidator(check_secret)] = Field(
-        repr=False, description="What its heartbeats must show."
+        repr=False, description="Secret that heartbeats of the monitor must contain."
     )
 
 
 class StorageSection(Model):
-    """Where everything is kept."""
+    """Database and spool."""
 
     url: Annotated[StrictStr, AfterValidator(canonical)] = Field(
         StorageSettings().url,
         repr=False,
-        description="sqlite:///relative.db (to this file's folder), sqlite:////absolute.db or "
-        "postgresql://user@host/database.",
+        description="Database URL: sqlite:///relative.db (relative to the folder of this file), sqlite:////absolute.db "
+        "or postgresql://user@host/database.",
     )
     heartbeat_log_size: Annotated[StrictInt, Field(ge=1, le=10_000)] = Field(
-        100, description="Recent heartbeats kept per monitor."
+        100, description="Number of recent heartbeats to keep for each monitor."
     )
     history_retention: PositiveDuration = Field(
-        90 * DAY, description="How long transitions are kept.", json_schema_extra={"default": "90d"}
+        90 * DAY,
+        description="How long to keep changes of status, and the history of removed monitors.",
+        json_schema_extra={"default": "90d"},
     )
     spool: Annotated[StrictStr, Field(min_length=1)] | None = Field(
-        None, description="Directory in which heartbeats wait while the database does not take them."
+        None, description="Directory that stores heartbeats while the database is unavailable. Default: none."
     )
     spool_megabytes: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
-        256, description="How much may wait there, in MiB."
+        256, description="Maximum size of the spool of each process, in MiB."
     )
 
 
 class AuthSection(Model):
-    """Tokens; what has none is open."""
+    """Access tokens. A route without a token is open."""
 
-    token: Token | None = Field(None, repr=False, description="For the page, the API and POST /-/reload.")
-    metrics_token: Token | None = Field(None, repr=False, description="For /metrics.")
+    token: Token | None = Field(None, repr=False, description="Token for the pages, the API and POST /-/reload.")
+    metrics_token: Token | None = Field(None, repr=False, description="Token for the metrics.")
 
 
 class WebSection(Model):
-    """The HTTP side."""
+    """HTTP server."""
 
     listen_address: ListenAddress = Field(
-        WebSettings().listen_address, description="HOST:PORT; :PORT is every address."
+        WebSettings().listen_address, description="Address to listen on, as HOST:PORT; :PORT is every address."
     )
-    telemetry_path: TelemetryPath = Field("/metrics", description="Where Prometheus scrapes.")
-    external_url: ExternalUrl | None = Field(None, description="The URL under which people reach the service.")
-    auth: AuthSection = Field(default_factory=AuthSection, description="Tokens.")
+    telemetry_path: TelemetryPath = Field("/metrics", description="Path of the metrics.")
+    external_url: ExternalUrl | None = Field(None, description="URL at which users reach the service.")
+    auth: AuthSection = Field(default_factory=AuthSection, description="Access tokens.")
     trusted_proxies: list[Network] = Field(
-        default_factory=list, description="Peers whose X-Forwarded-For and -Proto are believed."
+        default_factory=list,
+        description="Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.",
     )
     allowed_hosts: list[HostName] = Field(
         default_factory=list,
-        description="More host names under which pages and API answer while no token is set.",
+        description="Additional host names for which pages and API respond while no token is set.",
     )
     keepalive: Keepalive = Field(
         WebSettings().keepalive,
-        description="How long an idle connection is kept for its next request, 1s to 1h.",
+        description="How long the server keeps an idle connection open, 1s to 1h.",
         json_schema_extra={"default": "5s"},
     )
 
 
 class LogSection(Model):
-    """What is logged, and how."""
+    """Logging."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
-    format: Literal["text", "json"] = Field("text", description="Lines for people or for machines.")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level to log.")
+    format: Literal["text", "json"] = Field("text", description="Format of the log lines.")
 
 
 class ConfigFile(Model):
-    """The whole file."""
+    """The configuration file."""
 
-    storage: StorageSection = Field(default_factory=StorageSection, description="Where everything is kept.")
-    web: WebSection = Field(default_factory=WebSection, description="The HTTP side.")
-    log: LogSection = Field(default_factory=LogSection, description="What is logged, and how.")
-    secret_key: Key | None = Field(None, repr=False, description="Keys the digests of secrets: 16 to 64 bytes.")
+    storage: StorageSection = Field(default_factory=StorageSection, description="Database and spool.")
+    web: WebSection = Field(default_factory=WebSection, description="HTTP server.")
+    log: LogSection = Field(default_factory=LogSection, description="Logging.")
+    secret_key: Key | None = Field(
+        None, repr=False, description="Key of the digests in which secrets are stored, 16 to 64 bytes."
+    )
     after_outage: Literal["forgive", "strict"] = Field(
-        "forgive", description="Whether time in which the exporter itself was away counts against monitors."
+        "forgive",
+        description="Whether outages of the exporter itself count against monitors (strict) or not (forgive).",
     )
     include: list[StrictStr] = Field(
         default_factory=list,
         description="More files, or patterns of them, relative to this file: lists of monitors, maintenances, alerts "
         "and notifiers.",
     )
-    monitors: list[MonitorEntry] = Field(default_factory=list, description="The provisioned monitors.")
+    monitors: list[MonitorEntry] = Field(default_factory=list, description="Provisioned monitors.")
     maintenances: list[MaintenanceEntry] = Field(default_factory=list, description="Maintenance windows.")
     alerts: list[AlertEntry] = Field(default_factory=list, description="Alert rules.")
-    notifiers: list[dict[str, Any]] = Field(default_factory=list, description="Whom alerts are told to, and how.")
-    self_heartbeat: SelfHeartbeatSection | None = Field(None, description="A heartbeat of our own, to who watches us.")
+    notifiers: list[dict[str, Any]] = Field(default_factory=list, description="Destinations for alert notifications.")
+    self_heartbeat: SelfHeartbeatSection | None = Field(
+        None, description="Heartbeats that the exporter sends to another monitoring service."
+    )
 
     def settings(self) -> Settings:
-        """What the rest of the program takes, but for the notifiers: only their own models can read those."""
+        """Converts the file to settings, except for the notifiers, which need the models of their types."""
         storage, web, auth = self.storage, self.web, self.web.auth
         return Settings(
             storage=StorageSettings(

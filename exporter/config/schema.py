@@ -1,4 +1,4 @@
-"""The JSON Schema of the file, for editors."""
+"""The JSON Schema of configuration files, for editors."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -24,8 +24,11 @@ _SECTIONS = {
 
 
 def json_schema(notifiers: NotifierModels = NO_NOTIFIERS) -> dict[str, Any]:
-    """Draft 2020-12, with the `_file` twins and Kener's names, which are resolved before the models see the file."""
-    # All at once, so that no two models of one name are taken for the same.
+    """Returns a schema of draft 2020-12, with the `_file` twins and Kener's names, which the loader resolves.
+
+    The models never see those.
+    """
+    # All models in one call, so that two models of the same name stay apart.
     models: list[type[BaseModel]] = [ConfigFile, *dict.fromkeys(notifiers.values())]
     references, document = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     definitions = document["$defs"]
@@ -46,15 +49,21 @@ def json_schema(notifiers: NotifierModels = NO_NOTIFIERS) -> dict[str, Any]:
     monitor["properties"]["secret_file"] = _file("secret")
     for alias, name in ALIASES.items():
         kind = _MINUTES if alias.endswith("Minutes") else {"type": "string"}
-        monitor["properties"][alias] = {**kind, "description": f"Kener's name of {name}."}
+        monitor["properties"][alias] = {**kind, "description": f"Kener's name for {name}."}
     monitor["anyOf"] = [{"required": [name]} for name in ("secret", "secret_file", "secretString")]
     rule = schema["$defs"]["AlertEntry"]["properties"]
     for alias, name in ALERT_ALIASES.items():
-        rule[alias] = {**rule[name], "description": f"Kener's name of {name}."}
+        rule[alias] = {**rule[name], "description": f"Kener's name for {name}."}
     storage = schema["$defs"]["StorageSection"]["properties"]
     for alias, name in STORAGE_ALIASES.items():
         storage[alias] = {**storage[name], "description": f"The earlier name of {name}."}
-    rule["alert_for"] = {"const": "STATUS", "description": "Kener's; a heartbeat has no latency and no uptime."}
+    storage = schema["$defs"]["StorageSection"]["properties"]
+    for alias, name in STORAGE_ALIASES.items():
+        storage[alias] = {**storage[name], "description": f"The earlier name of {name}."}
+    rule["alert_for"] = {
+        "const": "STATUS",
+        "description": "Kener's setting; must be STATUS, because a heartbeat has no latency and no uptime.",
+    }
     _allow_variables(schema)
     return schema
 
@@ -62,22 +71,22 @@ def json_schema(notifiers: NotifierModels = NO_NOTIFIERS) -> dict[str, Any]:
 def _describe_notifiers(
     schema: dict[str, Any], notifiers: NotifierModels, names: Mapping[type[BaseModel], str]
 ) -> None:
-    """Each entry is of one type, and that says what else it takes."""
+    """Adds a schema for each type of notifier; an entry must match the one of its type."""
     definitions = schema["$defs"]
     choices = []
     for kind, model in notifiers.items():
-        one = deepcopy(definitions[names[model]])
-        one["title"] = f"Notifier of type {kind}"
-        one["properties"]["type"] = {"const": kind, "description": "Which kind of notifier it is."}
-        required = one.get("required", [])
+        definition = deepcopy(definitions[names[model]])
+        definition["title"] = f"Notifier of type {kind}"
+        definition["properties"]["type"] = {"const": kind, "description": "Type of the notifier."}
+        required = definition.get("required", [])
         for name in secret_fields(model):
-            one["properties"][f"{name}_file"] = _file(name)
+            definition["properties"][f"{name}_file"] = _file(name)
             if name in required:
                 required.remove(name)
-                one.setdefault("allOf", []).append(
+                definition.setdefault("allOf", []).append(
                     {"oneOf": [{"required": [name]}, {"required": [f"{name}_file"]}]},
                 )
-        definitions[f"notifier.{kind}"] = one
+        definitions[f"notifier.{kind}"] = definition
         choices.append({"$ref": _REF.format(model=f"notifier.{kind}")})
     for name in {names[model] for model in notifiers.values()}:
         del definitions[name]
@@ -85,14 +94,14 @@ def _describe_notifiers(
 
 
 def _allow_variables(schema: Any) -> None:
-    """A text with `${NAME}` in it says nothing yet of what it will be."""
+    """Allows a string with `${NAME}` wherever the schema has a pattern or an enumeration."""
     if isinstance(schema, list):
-        for one in schema:
-            _allow_variables(one)
+        for item in schema:
+            _allow_variables(item)
     if not isinstance(schema, dict):
         return
-    for one in schema.values():
-        _allow_variables(one)
+    for value in schema.values():
+        _allow_variables(value)
     if isinstance(schema.get("pattern"), str):
         schema["pattern"] = f"{schema['pattern']}|{_VARIABLE}"
     elif isinstance(schema.get("enum"), list):
@@ -100,4 +109,7 @@ def _allow_variables(schema: Any) -> None:
 
 
 def _file(name: str) -> dict[str, str]:
-    return {"type": "string", "description": f"File that holds {name}; relative to the configuration file."}
+    return {
+        "type": "string",
+        "description": f"File that contains {name}; a relative path starts at the folder of the configuration file.",
+    }

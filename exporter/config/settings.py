@@ -1,4 +1,4 @@
-"""What a configuration file comes to once it is read: plain values that the rest of the program takes."""
+"""The settings that result from a configuration file: plain values for the rest of the program."""
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
@@ -12,7 +12,7 @@ from exporter.core.monitor import Monitor
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A text that never shows itself."""
+    """A string that is never printed."""
 
     _text: str = field(repr=False)
 
@@ -29,23 +29,23 @@ class Secret:
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
     url: str = field(default="sqlite:///heartbeats.db", repr=False)
-    """May hold a password."""
+    """Database URL; may contain a password."""
     heartbeat_log_size: int = 100
-    """Recent heartbeats kept in the log of each monitor."""
+    """Number of recent heartbeats to keep for each monitor."""
     history_retention: int = 90 * DAY
-    """Milliseconds for which transitions are kept."""
+    """How long to keep transitions, in milliseconds."""
     spool: str | None = None
-    """Directory in which heartbeats wait while the database does not take them; None for no such thing."""
+    """Directory that stores heartbeats while the database is unavailable; None disables it."""
     spool_megabytes: int = 256
-    """How much may wait there, for each process, in MiB."""
+    """Maximum size of the spool of each process, in MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthSettings:
     token: Secret | None = None
-    """For the page, the API and `POST /-/reload`."""
+    """Token for the pages, the API and `POST /-/reload`."""
     metrics_token: Secret | None = None
-    """For `/metrics`."""
+    """Token for the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +53,18 @@ class WebSettings:
     listen_address: str = "127.0.0.1:10105"
     telemetry_path: str = "/metrics"
     external_url: str | None = None
-    """The URL under which users reach the service, without a trailing slash; worked out from the address when None."""
+    """URL at which users reach the service, without a trailing slash; None: derived from the listen address."""
     auth: AuthSettings = AuthSettings()
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    """Peers whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    """Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
     allowed_hosts: tuple[str, ...] = ()
-    """More host names under which pages and API answer while there is no token."""
+    """Additional host names for which pages and API respond while no token is set."""
     keepalive: int = 5 * SECOND
-    """Milliseconds for which an idle connection is kept for its next request."""
+    """How long the server keeps an idle connection open, in milliseconds."""
 
     @property
     def url(self) -> str:
-        """Where the service is reached, as far as its own settings tell."""
+        """URL of the service, according to its settings."""
         host, _, port = self.listen_address.rpartition(":")
         every = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - to one that can be called
         return self.external_url or f"http://{every.get(host, host)}:{port}"
@@ -91,7 +91,7 @@ class NotifierSettings:
     name: str
     type: str
     options: Any
-    """The pydantic model of its type; it prints no secret."""
+    """Instance of the pydantic model of its type; it prints no secret."""
     group_wait: int
     give_up_after: int
 
@@ -109,9 +109,9 @@ class Settings:
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     secret_key: Secret | None = None
-    """Keys the digests of secrets; made once and kept in the database when None."""
+    """Key of the digests of secrets; None: the service generates one and stores it in the database."""
     after_outage: str = "forgive"
-    """Whether an outage of our own counts against monitors: `forgive` or `strict`."""
+    """Whether outages of the exporter itself count against monitors: `forgive` or `strict`."""
     monitors: tuple[ProvisionedMonitor, ...] = ()
     maintenances: tuple[Window, ...] = ()
     alerts: tuple[AlertRule, ...] = ()

@@ -1,4 +1,4 @@
-"""The URL of a database: the forms that it may have, and the folder that a relative file belongs to."""
+"""The URL of a database: its valid forms, and how a relative path is resolved."""
 
 import re
 from pathlib import Path
@@ -15,26 +15,26 @@ _POSTGRESQL_FORM = "write postgresql://user@host/database"
 
 
 def canonical(url: str) -> str:
-    """`url` with the scheme as the engines know it, without blanks around it.
+    """Returns `url` without surrounding blanks, with the canonical scheme of its engine.
 
-    Raises InvalidValue, which names the right form and quotes nothing of the URL but its scheme: it may hold a
-    password.
+    Raises InvalidValue, which names the valid form and quotes only the scheme of the URL, which may contain a password.
     """
     text = url.strip()
     match = _SCHEME.match(text)
     if match is None:
         if "://" in text or not text or "@" in text:
-            raise InvalidValue(f"this is no URL: {_SQLITE_FORMS}, or {_POSTGRESQL_FORM}")
-        raise InvalidValue(f"this is a path and no URL: {_SQLITE_FORMS}")
+            raise InvalidValue(f"this is not a URL: {_SQLITE_FORMS}, or {_POSTGRESQL_FORM}")
+        raise InvalidValue(f"this is a path, not a URL: {_SQLITE_FORMS}")
     given = match[1].lower()
     scheme, plus, driver = given.partition("+")
     scheme = _ALIASES.get(scheme, scheme)
     if scheme not in (SQLITE, POSTGRESQL):
         raise InvalidValue(
-            f"{given} engine: this version knows {POSTGRESQL}://, {SQLITE}://; {_SQLITE_FORMS}, or {_POSTGRESQL_FORM}"
+            f"unknown database engine {given}: this version supports {POSTGRESQL} and {SQLITE}; "
+            f"{_SQLITE_FORMS}, or {_POSTGRESQL_FORM}"
         )
     if plus:
-        raise InvalidValue(f"write {scheme}:// without +{driver}: there is one driver for each engine")
+        raise InvalidValue(f"write {scheme}:// without +{driver}: each engine has only one driver")
     rest = text[match.end() :]
     if scheme == SQLITE:
         _check_file(rest)
@@ -44,13 +44,13 @@ def canonical(url: str) -> str:
 
 
 def based_on(url: str, folder: Path) -> str:
-    """`url`; if it names a relative SQLite file, with the absolute path of that file in `folder`."""
+    """Returns `url`; a relative path of an SQLite file becomes absolute, starting at `folder`."""
     file = sqlite_file(url)
     return url if file is None or file.is_absolute() else f"{_FILE}{(folder / file).absolute()}"
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a canonical SQLite URL; None for another engine."""
+    """Returns the file of a canonical SQLite URL, or None for another engine."""
     return Path(url.removeprefix(_FILE)) if url.startswith(_FILE) else None
 
 
@@ -59,8 +59,8 @@ def _check_file(rest: str) -> None:
     if path == rest or not path:
         raise InvalidValue(f"{_SQLITE_FORMS}")
     if path == ":memory:":
-        raise InvalidValue(f"heartbeats are kept on a disk: write {_FILE}heartbeats.db")
+        raise InvalidValue(f"a database in memory is not supported: write {_FILE}heartbeats.db")
     if _PARAMETERS.search(path) or "\0" in path:
-        raise InvalidValue(f"SQLite takes no parameters: {_SQLITE_FORMS}")
+        raise InvalidValue(f"parameters are not supported for SQLite: {_SQLITE_FORMS}")
     if path.endswith("/"):
-        raise InvalidValue(f"this names a folder: {_SQLITE_FORMS}")
+        raise InvalidValue(f"this is a folder, not a file: {_SQLITE_FORMS}")

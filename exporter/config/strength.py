@@ -1,39 +1,39 @@
-"""Secrets that are short enough to be guessed: taken, since a user may move in with them, and named."""
+"""Warnings about secrets that are short enough to be guessed. They are accepted, so that users can migrate."""
 
 from exporter.config.settings import Secret, Settings
 
-SHORTEST = 16
-"""Characters. What `monitor add` makes has 32."""
-_NAMED = 10
+MIN_LENGTH = 16
+"""Characters. A secret that `monitor add` generates has 32."""
+_MAX_NAMED = 10
 
 
 def short_tokens(settings: Settings) -> list[str]:
-    """The names of tokens that are too short."""
+    """Returns the names of the tokens that are too short."""
     auth = settings.web.auth
     tokens = {"token": auth.token, "metrics_token": auth.metrics_token}
     return [name for name, token in tokens.items() if token is not None and is_short(token)]
 
 
 def short_secrets(settings: Settings) -> list[str]:
-    """The tags of monitors whose secrets are too short."""
-    return [one.monitor.tag for one in settings.monitors if is_short(one.secret)]
+    """Returns the tags of the monitors whose secrets are too short."""
+    return [entry.monitor.tag for entry in settings.monitors if is_short(entry.secret)]
 
 
 def is_short(secret: Secret) -> bool:
-    return len(secret.reveal()) < SHORTEST
+    return len(secret.reveal()) < MIN_LENGTH
 
 
 def warnings_of(settings: Settings) -> list[str]:
-    """A line for each kind of secret that is too short; holds none of them."""
-    found = [
-        f"web.auth.{name} has fewer than {SHORTEST} characters and can be guessed" for name in short_tokens(settings)
+    """Returns one line for each kind of secret that is too short; no line contains a secret."""
+    warnings = [
+        f"web.auth.{name} has fewer than {MIN_LENGTH} characters and can be guessed" for name in short_tokens(settings)
     ]
     tags = short_secrets(settings)
     if tags:
-        more = f" and {len(tags) - _NAMED:,} more" if len(tags) > _NAMED else ""
-        found.append(
-            f"{len(tags):,} monitor{' has a secret' if len(tags) == 1 else 's have secrets'} of fewer than {SHORTEST} "
-            f"characters, which can be guessed: {', '.join(tags[:_NAMED])}{more}; "
-            "make others with `openssl rand -hex 24`"
+        more = f" and {len(tags) - _MAX_NAMED:,} more" if len(tags) > _MAX_NAMED else ""
+        warnings.append(
+            f"{len(tags):,} monitor{' has a secret' if len(tags) == 1 else 's have secrets'} of fewer than "
+            f"{MIN_LENGTH} characters, which can be guessed: {', '.join(tags[:_MAX_NAMED])}{more}; "
+            "generate new ones with `openssl rand -hex 24`"
         )
-    return found
+    return warnings

@@ -89,12 +89,12 @@ def secret_in(file: Path, *, pipe_patience: float | None = None) -> tuple[str, s
     try:
         raw = read_bounded(file, LARGEST_SECRET, pipe_patience=pipe_patience)
         if len(raw) > LARGEST_SECRET:
-            return "", "is too large to be a secret"
+            return "", "is too large for a secret: at most 64 kB are allowed"
         text = raw.decode("utf-8").rstrip("\r\n")
     except OSError as error:
         return "", f"cannot be read: {(error.strerror or 'error').lower()}"
     except UnicodeDecodeError:
         return "", "is not UTF-8"
     except ValueError:
-        return "", "cannot be the name of a file"
+        return "", "is not a valid file name"
     return (text, None) if text else ("", "is empty")

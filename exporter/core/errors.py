@@ -1,16 +1,16 @@
 """Every error that this program raises on purpose.
 
     HeartbeatExporterError
-    ├── InvalidValue                 a value that cannot be: a duration, a cron expression, a tag
-    ├── ConfigError                  the configuration, with every problem in it
-    ├── NotFound                     no monitor has that tag
-    ├── Conflict                     the tag is taken, or the monitor belongs to the configuration file
-    └── StorageError                 the database said no
-        ├── StorageUnavailable       …for now: try again
-        │   └── StorageConflict      …and at once: another process was in the way
-        └── SchemaTooNew             …for ever: the database was written by a newer version
+    ├── InvalidValue                 an invalid value: a duration, a cron expression, a tag
+    ├── ConfigError                  an invalid configuration, with every problem in it
+    ├── NotFound                     an object does not exist, such as a monitor with that tag
+    ├── Conflict                     the state forbids the change: the tag is used, or the file owns the monitor
+    └── StorageError                 a failure of the database
+        ├── StorageUnavailable       temporary: retry later
+        │   └── StorageConflict      temporary: retry at once, another transaction interfered
+        └── SchemaTooNew             permanent: a newer version wrote the database
 
-No text of an error holds a secret.
+No text of an error contains a secret.
 """
 
 from collections.abc import Sequence
@@ -18,31 +18,31 @@ from dataclasses import dataclass
 
 
 class HeartbeatExporterError(Exception):
-    """Base of all."""
+    """Base class of all errors of this program."""
 
 
 class InvalidValue(HeartbeatExporterError, ValueError):
-    """A value that cannot be; the text says what would be right."""
+    """An invalid value; the text says what is valid."""
 
 
 class NotFound(HeartbeatExporterError):
-    """There is no such thing."""
+    """The object does not exist."""
 
 
 class Conflict(HeartbeatExporterError):
-    """It cannot be done as things are."""
+    """The current state forbids the change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a configuration file."""
+    """One problem of a configuration file."""
 
     message: str
     path: str = ""
-    """Where in the document, as `monitors[0].schedule`."""
+    """Path in the document, such as `monitors[0].schedule`."""
     file: str = ""
     line: int = 0
-    """1-based; 0 when no line can be named."""
+    """Line number from 1; 0 when the problem has no line."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
@@ -50,7 +50,7 @@ class Problem:
 
 
 class ConfigError(HeartbeatExporterError):
-    """A configuration that cannot be used; `problems` holds all that is wrong with it, in file order."""
+    """An invalid configuration; `problems` has all its problems, in file order."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -62,16 +62,16 @@ class ConfigError(HeartbeatExporterError):
 
 
 class StorageError(HeartbeatExporterError):
-    """The database refused."""
+    """The database failed or refused an operation."""
 
 
 class StorageUnavailable(StorageError):
-    """The database cannot take this now: locked, full, read-only or away. Trying again may help."""
+    """The database is unavailable: locked, full, read-only or unreachable. A retry may succeed."""
 
 
 class StorageConflict(StorageUnavailable):
-    """Another transaction was in the way, and this one was undone for it."""
+    """Another transaction interfered, and the database rolled this one back."""
 
 
 class SchemaTooNew(StorageError):
-    """The database was written by a newer version of this program."""
+    """A newer version of this program wrote the database."""

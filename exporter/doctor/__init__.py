@@ -1,1 +1,1 @@
-"""What can be wrong with an installation."""
+"""Checks of an installation, for `heartbeat-exporter doctor`."""

@@ -1,4 +1,4 @@
-"""What the doctor is given to look at."""
+"""The installation that the doctor checks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from exporter.storage.database import Database
 
 @dataclass(slots=True)
 class DoctorContext:
-    """One installation, as it is configured."""
+    """One configured installation, shared by all checks."""
 
     config_file: Path | None
     settings: Settings | None
-    """None when the configuration cannot be used; `problems` then says why."""
+    """None when the configuration is invalid; `problems` then lists the reasons."""
     problems: Sequence[str] = ()
     warnings: Sequence[str] = ()
     url: str | None = None
-    """Where the service answers, when not where its settings say."""
+    """URL of the running service, if it differs from the settings."""
     offline: bool = False
     clock: Clock = field(default_factory=SystemClock)
     mounts: Path = Path("/proc/self/mounts")
@@ -28,14 +28,14 @@ class DoctorContext:
 
     @property
     def configured(self) -> Settings:
-        """The settings, for a check that needs them."""
+        """The settings; raises ConfigError when there are none."""
         if self.settings is None:
             raise ConfigError([])
         return self.settings
 
     @property
     def database(self) -> Database:
-        """Raises InvalidValue when its URL cannot be one."""
+        """The database, opened on first use. Raises InvalidValue when its URL is invalid."""
         if self.opened is None:
             self.opened = Database(self.configured.storage.url)
         return self.opened

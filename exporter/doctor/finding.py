@@ -1,4 +1,4 @@
-"""What a check is, and what it finds."""
+"""A check of the doctor, and its findings."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,60 +6,66 @@ from enum import StrEnum
 
 from exporter.doctor.context import DoctorContext
 
+_MAX_LISTED = 10
+
 
 class Result(StrEnum):
     OK = "ok"
     WARNING = "warning"
-    """Works, and should be otherwise."""
+    """It works, but should be changed."""
     PROBLEM = "problem"
-    """Does not work, or will not for long."""
+    """It does not work, or will soon fail."""
     SKIPPED = "skipped"
-    """Not looked at."""
+    """The check did not run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Holds no secret."""
+    """One result of a check. Its texts contain no secret."""
 
     result: Result
-    found: str
+    text: str
+    """What the check observed."""
     advice: str = ""
-    """What to do; empty when there is nothing to do."""
+    """What the operator should do; empty when nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
+    """A named check; `run` yields its findings."""
+
     name: str
-    look: Callable[[DoctorContext], Iterable[Finding]]
-    """May raise StorageError, which is a problem."""
+    run: Callable[[DoctorContext], Iterable[Finding]]
+    """May raise HeartbeatExporterError, which becomes a problem."""
     needs: tuple[str, ...] = ()
-    """Names of checks that have to pass before."""
+    """Names of the checks that must pass before this one runs."""
     online: bool = False
-    """Whether it connects to anybody but the database."""
+    """Whether it connects to anything but the database."""
 
 
-def ok(found: str) -> Finding:
-    return Finding(Result.OK, found)
+def ok(text: str) -> Finding:
+    return Finding(Result.OK, text)
 
 
-def warning(found: str, advice: str) -> Finding:
-    return Finding(Result.WARNING, found, advice)
+def warning(text: str, advice: str) -> Finding:
+    return Finding(Result.WARNING, text, advice)
 
 
-def problem(found: str, advice: str) -> Finding:
-    return Finding(Result.PROBLEM, found, advice)
+def problem(text: str, advice: str) -> Finding:
+    return Finding(Result.PROBLEM, text, advice)
 
 
-def skipped(why: str) -> Finding:
-    return Finding(Result.SKIPPED, why)
+def skipped(reason: str) -> Finding:
+    return Finding(Result.SKIPPED, reason)
 
 
-def counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str) -> str:
+    """Returns `1 monitor` or `2 monitors`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first ten."""
-    known = sorted(names)
-    more = f" and {len(known) - 10} more" if len(known) > 10 else ""
-    return f"{', '.join(known[:10])}{more}"
+    """Returns the first ten names in order, and the number of the others."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - _MAX_LISTED} more" if len(ordered) > _MAX_LISTED else ""
+    return f"{', '.join(ordered[:_MAX_LISTED])}{more}"

@@ -1,4 +1,4 @@
-"""The body of a request: taken off what the connection reads, and handed to the application piece by piece."""
+"""The body of a request: parsed from the connection's buffer, and passed to the application piece by piece."""
 
 import asyncio
 import re
@@ -8,22 +8,22 @@ from typing import Any
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _FORBIDDEN = re.compile(rb"(?i)(content-length|transfer-encoding|host|authorization|te|trailer)[ \t]*:")
 MAX_CHUNK_LINE = 4096
-"""Bytes of a chunk's size with its extensions, and of one trailer."""
+"""Maximum bytes of a chunk's size with its extensions, and of one trailer."""
 MAX_TRAILERS = 32
 
 
 class BodyLost(OSError):
-    """The rest of the body will never come: its sender left or stalled, or it cannot be told where it ends."""
+    """The rest of the body will not arrive: the client disconnected or stalled, or the body is malformed."""
 
 
 class Malformed(Exception):
-    """It cannot be told where this chunked body ends. `taken` is what came before it went wrong."""
+    """A chunked body without a determinable end. `taken` has the data before the error."""
 
     taken = b""
 
 
 class Sized:
-    """A body of so many bytes."""
+    """Framing of a body with Content-Length."""
 
     __slots__ = ("_left",)
 
@@ -35,7 +35,7 @@ class Sized:
         return self._left == 0
 
     def take(self, buffer: bytearray) -> bytes:
-        """Takes what there is of it off the beginning of `buffer`."""
+        """Removes the body's bytes from the beginning of `buffer` and returns them."""
         piece = bytes(buffer[: self._left])
         del buffer[: len(piece)]
         self._left -= len(piece)
@@ -43,7 +43,7 @@ class Sized:
 
 
 class Chunked:
-    """A body in chunks. Extensions and trailers are passed over."""
+    """Framing of a chunked body. Extensions and trailers are ignored."""
 
     __slots__ = ("_left", "_step", "_trailers", "complete")
 
@@ -54,7 +54,7 @@ class Chunked:
         self._trailers = 0
 
     def take(self, buffer: bytearray) -> bytes:
-        """As Sized's; raises Malformed."""
+        """Removes the body's bytes from the beginning of `buffer` and returns the data. Raises Malformed."""
         taken = bytearray()
         try:
             while not self.complete and self._step(buffer, taken):
@@ -118,14 +118,12 @@ class Chunked:
 
 
 class RequestBody:
-    """What has come of a body, until the application takes it. Lives on the event loop."""
+    """The received part of a body that the application has not yet read. Belongs to the event loop's thread."""
 
     __slots__ = ("_ask", "_begun", "_ended", "_framing", "_held", "_lost", "_taken", "_waiter")
 
     def __init__(self, framing: Sized | Chunked, ask: Callable[[], None] | None, taken: Callable[[], None]) -> None:
-        """`ask` sends the interim answer for which the client holds the body back; `taken` is called when there is
-        room again.
-        """
+        """`ask` sends the interim response that the client waits for; `taken` is called when there is space again."""
         self._framing = framing
         self._ask = ask
         self._taken = taken
@@ -135,21 +133,21 @@ class RequestBody:
 
     @property
     def complete(self) -> bool:
-        """It has come whole."""
+        """Whether the whole body has arrived."""
         return self._framing.complete
 
     @property
     def open(self) -> bool:
-        """More of it may come."""
+        """Whether more of the body may arrive."""
         return not self._lost and not self._framing.complete
 
     @property
     def held(self) -> int:
-        """Bytes that wait for the application."""
+        """Number of bytes that the application has not yet read."""
         return len(self._held)
 
     def read(self, buffer: bytearray) -> None:
-        """Takes what is its own off the beginning of `buffer`."""
+        """Removes the body's bytes from the beginning of `buffer`."""
         if self._lost:
             return
         try:
@@ -161,16 +159,16 @@ class RequestBody:
             self._wake()
 
     def lose(self) -> None:
-        """The rest of it will not come."""
+        """Marks the body as incomplete: the rest will not arrive."""
         if not self._framing.complete:
             self._lost = True
         self._wake()
 
     async def receive(self) -> dict[str, Any]:
-        """ASGI's; raises BodyLost, so that the beginning of a body is never taken for the whole.
+        """Receives an ASGI event. Raises BodyLost, so that a part of a body never passes as the whole.
 
-        The first call returns at once, if need be with nothing: Falcon asks before it looks whose request it is, and
-        who has no right to be heard is not waited for, nor asked to go on.
+        The first call returns at once, possibly without data: Falcon calls it before it authenticates the request, and
+        an unauthorised client must neither be waited for nor receive `100 Continue`.
         """
         begun, self._begun = self._begun, True
         if not begun and not self._held and not self._framing.complete:
@@ -188,7 +186,7 @@ class RequestBody:
                 self._ended = True
                 return {"type": "http.request", "body": b"", "more_body": False}
             if self._lost:
-                raise BodyLost("the body did not arrive whole")
+                raise BodyLost("the body is incomplete")
             if self._ask is not None:
                 ask, self._ask = self._ask, None
                 ask()

@@ -1,4 +1,4 @@
-"""One connection: requests in, answers out, in turn, within bounds of time and memory."""
+"""One connection: reads requests and writes their responses in order, within limits of time and memory."""
 
 import asyncio
 import logging
@@ -14,44 +14,44 @@ from exporter.server.sockets import in_kernel, reset_on_close
 log = logging.getLogger(__name__)
 
 SILENCE = 30
-"""Seconds in which a new connection has to begin a request."""
+"""Seconds within which a new connection must begin a request."""
 HEAD_PATIENCE = 10
 """Seconds from the first byte of a request to the end of its header fields."""
 BODY_PATIENCE = 120
-"""Seconds from there to the end of its body."""
+"""Seconds from the end of the header fields to the end of the body."""
 BODY_SILENCE = 30
-"""Seconds without a byte of a body that is not complete."""
+"""Seconds without a byte of an incomplete body."""
 READ_PATIENCE = 30
-"""Seconds in which a client has to take some of what it is sent."""
+"""Seconds within which a client must read some of the response."""
 LINGER = 2
-"""Seconds for which what a client still sends is dropped after the last answer, so that it can read that answer."""
+"""Seconds for which the server discards input after the last response, so that the client can read that response."""
 CANCEL_AFTER = 3
-"""Seconds that a request goes on after its client has left."""
+"""Seconds for which a request continues after its client has disconnected."""
 MAX_HELD = 64 * 1024
-"""Bytes of a body that wait for the application before reading pauses."""
+"""Unread bytes of a body at which reading pauses."""
 MAX_AHEAD = 16 * 1024
-"""Bytes of later requests that wait before reading pauses."""
+"""Bytes of later requests at which reading pauses."""
 READ_AT_ONCE = 64 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _NOTHING = Sized(0)
 _UNKNOWN = ("unknown", 0)
-"""The address of a client that had left before anything was asked about it."""
+"""The address of a client that disconnected before its address was read."""
 _FAILED = "An internal error occurred; the service's log has the details."
 
 
-class House(Protocol):
-    """What a connection needs of its worker."""
+class ConnectionOwner(Protocol):
+    """The interface of a worker to its connections."""
 
     loop: asyncio.AbstractEventLoop
     app: Any
     """The ASGI application."""
     draining: bool
-    """No more requests are taken than those that were sent already."""
+    """Whether the worker accepts only requests that were already sent."""
     date: bytes
     """The Date header of this second."""
     keepalive: float
-    """Seconds for which an idle connection is kept for its next request."""
+    """Seconds for which an idle connection stays open."""
 
     def add(self, connection: "HttpConnection") -> None: ...
     def discard(self, connection: "HttpConnection") -> None: ...
@@ -60,7 +60,7 @@ class House(Protocol):
 
 
 class HttpConnection(asyncio.Protocol):
-    """Lives on the event loop's thread. It has a task from its first request on."""
+    """A connection of the event loop's thread. Its task starts with the first request."""
 
     __slots__ = (
         "_body",
@@ -72,8 +72,8 @@ class HttpConnection(asyncio.Protocol):
         "_eof",
         "_gone",
         "_head",
-        "_house",
         "_lingering",
+        "_owner",
         "_paused",
         "_response",
         "_scanned",
@@ -87,8 +87,8 @@ class HttpConnection(asyncio.Protocol):
         "active_at",
     )
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._scanned = 0
@@ -113,23 +113,23 @@ class HttpConnection(asyncio.Protocol):
         transport.max_size = READ_AT_ONCE
         self._client = tuple((transport.get_extra_info("peername") or _UNKNOWN)[:2])
         self._server = tuple((transport.get_extra_info("sockname") or _UNKNOWN)[:2])
-        self.active_at = self._house.loop.time()
+        self.active_at = self._owner.loop.time()
         self._deadline = self.active_at + SILENCE
-        self._house.add(self)
+        self._owner.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
-        self._house.discard(self)
+        self._owner.discard(self)
         self._body.lose()
         self._notify()
         self.resume_writing()
         if self._task is not None and not self._task.done():
-            self._house.loop.call_later(CANCEL_AFTER, self._task.cancel)
+            self._owner.loop.call_later(CANCEL_AFTER, self._task.cancel)
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
             return
-        self.active_at = self._house.loop.time()
+        self.active_at = self._owner.loop.time()
         self._buffer += data
         if self._head is None:
             self._next()
@@ -139,7 +139,7 @@ class HttpConnection(asyncio.Protocol):
             self._pause()
 
     def eof_received(self) -> bool:
-        """The client sends nothing more. It may have left, or wait for its answers: writing shows which."""
+        """Handles the end of the input. Only writing shows whether the client has left or waits for responses."""
         self._eof = True
         if self._head is None or self._lingering:
             return False
@@ -148,7 +148,7 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         if self._writable is None:
-            self._writable = self._house.loop.create_future()
+            self._writable = self._owner.loop.create_future()
 
     def resume_writing(self) -> None:
         if self._writable is not None:
@@ -156,19 +156,19 @@ class HttpConnection(asyncio.Protocol):
                 self._writable.set_result(None)
             self._writable = None
 
-    # ── the worker asks ──────────────────────────────────────────────────────────────────────────────────────
+    # ── the worker calls these ───────────────────────────────────────────────────────────────────────────────
 
     @property
     def idle(self) -> bool:
-        """No request is being answered."""
+        """Whether no request is being processed."""
         return self._head is None
 
     @property
     def waits_for_body(self) -> bool:
         return self._head is not None and self._body.open
 
-    def look(self, now: float) -> None:
-        """Once a second: ends what has taken too long. `now` is the event loop's time."""
+    def check_timeouts(self, now: float) -> None:
+        """Ends what has taken too long; called once a second. `now` is the event loop's time."""
         assert self._transport is not None
         if self._transport.get_write_buffer_size():
             self._watch_reader(now)
@@ -185,7 +185,7 @@ class HttpConnection(asyncio.Protocol):
             self._body.lose()
 
     def close(self) -> None:
-        """Ends an idle connection, or has the answer that is on its way be the last."""
+        """Closes an idle connection; otherwise closes it after the current response."""
         self._closing = True
         if self._head is None and self._transport is not None:
             if self._lingering:
@@ -198,14 +198,14 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _watch_reader(self, now: float) -> None:
-        """The client takes what it is sent if the amount that waits, here and in the kernel, changes."""
+        """Drops a client that does not read: the amount of unsent data, here and in the kernel, does not change."""
         assert self._transport is not None
         waiting = self._transport.get_write_buffer_size() + in_kernel(self._transport.get_extra_info("socket"))
         before, since = self._unread
         if waiting != before:
             self._unread = (waiting, now)
         elif now >= since + READ_PATIENCE:
-            self._house.dropped(Dropped.NOT_READING)
+            self._owner.dropped(Dropped.NOT_READING)
             reset_on_close(self._transport.get_extra_info("socket"))
             self._transport.abort()
 
@@ -215,10 +215,10 @@ class HttpConnection(asyncio.Protocol):
         else:
             self.close()
 
-    # ── requests in ──────────────────────────────────────────────────────────────────────────────────────────
+    # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _next(self) -> None:
-        """Begins the next request, if its head is there."""
+        """Begins the next request if its head is complete."""
         buffer = self._buffer
         try:
             head = take_head(buffer, self._scanned)
@@ -227,7 +227,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if head is None:
             if not self._scanned and buffer:
-                self._deadline = self._house.loop.time() + HEAD_PATIENCE
+                self._deadline = self._owner.loop.time() + HEAD_PATIENCE
             self._scanned = len(buffer)
             return
         self._scanned = 0
@@ -245,7 +245,7 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._body = RequestBody(_NOTHING, None, self._resume)
         if self._task is None:
-            self._task = self._house.loop.create_task(self._serve())
+            self._task = self._owner.loop.create_task(self._serve())
         else:
             self._notify()
 
@@ -255,11 +255,11 @@ class HttpConnection(asyncio.Protocol):
                 await self._answer(head)
                 self._settle()
                 if self._head is None and not self._ended:
-                    self._wake = self._house.loop.create_future()
+                    self._wake = self._owner.loop.create_future()
                     await self._wake
                     self._wake = None
         except asyncio.CancelledError:
-            log.debug("a request was given up: its client has left")
+            log.debug("cancelled a request: its client disconnected")
             self.abort()
 
     @property
@@ -267,7 +267,7 @@ class HttpConnection(asyncio.Protocol):
         return self._gone or self._lingering or self._transport is None or self._transport.is_closing()
 
     def _settle(self) -> None:
-        """After an answer: on to the next request, or to the end."""
+        """Continues with the next request after a response, or closes the connection."""
         whole = self._body.complete
         self._head = None
         if self._gone:
@@ -275,7 +275,7 @@ class HttpConnection(asyncio.Protocol):
         if self._closing or not whole:
             self._end()
             return
-        self._deadline = self._house.loop.time() + self._house.keepalive
+        self._deadline = self._owner.loop.time() + self._owner.keepalive
         if self._buffer:
             self._next()
         if self._head is None and self._eof:
@@ -284,9 +284,9 @@ class HttpConnection(asyncio.Protocol):
             self._resume()
 
     def _end(self) -> None:
-        """Closes the connection so that the client can read the answer first, whatever it still sends.
+        """Closes the connection so that the client can read the response first, whatever it still sends.
 
-        A socket that is closed with something unread in it is reset, and the answer is lost with it.
+        The kernel resets a socket that is closed with unread input, and the client then loses the response.
         """
         assert self._transport is not None
         if self._eof or (self._body.complete and not self._buffer and not self._paused):
@@ -294,29 +294,29 @@ class HttpConnection(asyncio.Protocol):
             return
         self._lingering = True
         self._buffer.clear()
-        self._deadline = self._house.loop.time() + LINGER
+        self._deadline = self._owner.loop.time() + LINGER
         if not self._transport.is_closing():
             self._resume()
             self._half_close()
 
     def _half_close(self) -> None:
-        """Once all is written: asyncio would log it as an error of ours if the client has left meanwhile."""
+        """Half-closes once everything is written: if the client has left, asyncio would otherwise log an error."""
         assert self._transport is not None
         if self._shut or self._transport.get_write_buffer_size():
             return
         self._shut = True
-        self._deadline = self._house.loop.time() + LINGER
+        self._deadline = self._owner.loop.time() + LINGER
         try:
             self._transport.write_eof()
         except OSError:
             self._transport.abort()
 
     def _refuse(self, refusal: BadRequest) -> None:
-        """Answers what is no request, and reads no further."""
-        self._house.refused(refusal.fault, self._client[0])
+        """Answers a malformed request, and stops reading."""
+        self._owner.refused(refusal.fault, self._client[0])
         self._head = None
-        self._body = RequestBody(Sized(1), None, self._resume)  # whatever follows is not understood
-        self.write(error_answer(refusal.status, str(refusal), self._house.date))
+        self._body = RequestBody(Sized(1), None, self._resume)  # the following bytes cannot be parsed
+        self.write(error_answer(refusal.status, str(refusal), self._owner.date))
         self._end()
         self._notify()
 
@@ -336,12 +336,12 @@ class HttpConnection(asyncio.Protocol):
     def _resume(self) -> None:
         if not self._paused or self._transport is None or self._transport.is_closing():
             return
-        # With a request being answered, later ones must not pile up; a request that is not whole needs the rest.
+        # During a request, later ones must not accumulate; an incomplete request needs the rest of its bytes.
         if self._head is None or self._body.open or len(self._buffer) <= MAX_AHEAD:
             self._paused = False
             self._transport.resume_reading()
 
-    # ── answers out ──────────────────────────────────────────────────────────────────────────────────────────
+    # ── responses ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _answer(self, head: Head) -> None:
         scope: dict[str, Any] = {
@@ -362,18 +362,18 @@ class HttpConnection(asyncio.Protocol):
             scope["extensions"] = {IRREGULAR: {}}
         response = self._response = Response(self, head)
         try:
-            await self._house.app(scope, self._body.receive, response.send)
+            await self._owner.app(scope, self._body.receive, response.send)
         except Exception:
-            log.exception("an unexpected error while answering a request")
+            log.exception("unexpected error while answering a request")
             if not response.started:
                 self._closing = True
-                self.write(error_answer(500, _FAILED, self._house.date))
+                self.write(error_answer(500, _FAILED, self._owner.date))
                 response.complete = True
         if not response.complete and not self._gone:
-            self.abort()  # the client must not take what it has for the whole
+            self.abort()  # the client must not mistake the partial response for the whole
         self._response = None
 
-    # ── for the answer ───────────────────────────────────────────────────────────────────────────────────────
+    # ── the response calls these ─────────────────────────────────────────────────────────────────────────────
 
     @property
     def gone(self) -> bool:
@@ -381,16 +381,16 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def date(self) -> bytes:
-        return self._house.date
+        return self._owner.date
 
     def closes(self) -> bool:
-        """Whether the answer that begins now is the last."""
-        if not self._closing and (not self._body.complete or self._house.draining):
+        """Whether the response that begins now is the last."""
+        if not self._closing and (not self._body.complete or self._owner.draining):
             self._closing = True
         return self._closing
 
     def close_after(self) -> None:
-        """Only the end of the connection tells where this answer ends."""
+        """Closes the connection after this response, whose end only the end of the connection shows."""
         self._closing = True
 
     def write(self, data: bytes) -> None:
@@ -398,6 +398,6 @@ class HttpConnection(asyncio.Protocol):
             self._transport.write(data)
 
     async def written(self) -> None:
-        """Waits while too much is on its way."""
+        """Waits until the transport's buffer has space."""
         if self._writable is not None:
             await self._writable

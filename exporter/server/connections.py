@@ -1,4 +1,4 @@
-"""All connections of a worker: how many there are, which has to go, and where new ones come from."""
+"""All connections of a worker: counts them, closes idle ones when there are too many, accepts new ones."""
 
 import asyncio
 import errno
@@ -16,14 +16,14 @@ from exporter.server.logging import Occasionally
 log = logging.getLogger(__name__)
 
 AT_ONCE = 64
-"""Connections accepted before others get a turn."""
+"""Connections accepted in one turn of the event loop."""
 PAUSE = 0.1
-"""Seconds in which none is accepted, when there is no descriptor for it."""
+"""Seconds without accepting when there is no free descriptor."""
 _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class HttpConnections:
-    """The `House` of connections."""
+    """The connections of a worker, and their `ConnectionOwner`."""
 
     def __init__(
         self, app: Any, loop: asyncio.AbstractEventLoop, telemetry: Telemetry, keepalive: float, most: int = MOST
@@ -38,8 +38,8 @@ class HttpConnections:
         self._most = most
         self._open: set[HttpConnection] = set()
         self._starting: set[asyncio.Task[Any]] = set()
-        self._refusals = Occasionally(log, "a request that is not HTTP as it should be was refused")
-        self._drops = Occasionally(log, "a connection was closed")
+        self._refusals = Occasionally(log, "refused a malformed request")
+        self._drops = Occasionally(log, "closed a connection")
         self._set_date()
 
     def __len__(self) -> int:
@@ -49,7 +49,7 @@ class HttpConnections:
         self._open.add(connection)
 
     def start(self, accepted: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
-        """Hands an accepted socket to a new connection, which counts from now on: the loop needs some turns for it."""
+        """Creates a connection for an accepted socket. It counts at once, although the loop needs turns to start it."""
         task = self.loop.create_task(self.loop.connect_accepted_socket(protocol, accepted))
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
@@ -63,28 +63,28 @@ class HttpConnections:
 
     def dropped(self, reason: Dropped) -> None:
         self._telemetry.connection_dropped(reason)
-        detail = f"of {len(self._open)}, with room for {self._most}"
+        detail = f"{len(self._open)} open, limit {self._most}"
         self._drops.note(reason.value.replace("_", " "), detail, self.loop.time())
 
-    def look(self) -> None:
-        """Once a second."""
+    def check_timeouts(self) -> None:
+        """Checks each connection, writes due log lines and updates metrics; called once a second."""
         now = self.loop.time()
         for connection in list(self._open):
-            connection.look(now)
+            connection.check_timeouts(now)
         self._refusals.flush(now)
         self._drops.flush(now)
         self._set_date()
         self._telemetry.connections_open(len(self._open))
 
     def make_room(self, reason: Dropped | None = None) -> bool:
-        """Closes the idlest connections if there are too many, or for `reason`; returns whether another has room.
+        """Closes the longest idle connections if there are too many, or for `reason`. Returns whether there is room.
 
-        One that is being answered stays; of the others, those that wait for the rest of a body go last.
+        Connections with a request in progress stay; of the others, those that wait for the rest of a body close last.
         """
         if reason is None and len(self._open) + len(self._starting) < self._most:
             return True
-        closable = [one for one in self._open if one.idle or one.waits_for_body]
-        closable.sort(key=lambda one: (not one.idle, one.active_at))
+        closable = [connection for connection in self._open if connection.idle or connection.waits_for_body]
+        closable.sort(key=lambda connection: (not connection.idle, connection.active_at))
         going = closable[: max(AT_ONCE, self._most // 32)]
         for connection in going:
             self.dropped(reason or Dropped.LIMIT)
@@ -95,7 +95,7 @@ class HttpConnections:
         return bool(going)
 
     def close_idle(self) -> None:
-        for connection in [one for one in self._open if one.idle]:
+        for connection in [connection for connection in self._open if connection.idle]:
             connection.close()
 
     def _set_date(self) -> None:
@@ -103,7 +103,7 @@ class HttpConnections:
 
 
 class Listener:
-    """Accepts what one listening socket has. gunicorn's would listen anew with a backlog of its own."""
+    """Accepts the connections of one listening socket. gunicorn's class would call listen() with another backlog."""
 
     def __init__(
         self, listening: socket.socket, connections: HttpConnections, protocol: Callable[[], asyncio.BaseProtocol]
@@ -119,7 +119,7 @@ class Listener:
         self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def stop(self) -> None:
-        """What the kernel has accepted and we have not stays where it is."""
+        """Stops accepting. Connections that only the kernel has accepted stay in its queue."""
         if self._again is not None:
             self._again.cancel()
         self._loop.remove_reader(self._socket.fileno())
@@ -143,6 +143,6 @@ class Listener:
             self._connections.start(accepted, self._protocol)
 
     def _pause(self) -> None:
-        """Clients wait in the kernel's queue."""
+        """Stops accepting for PAUSE seconds; clients wait in the kernel's queue."""
         self._loop.remove_reader(self._socket.fileno())
         self._again = self._loop.call_later(PAUSE, self.start)

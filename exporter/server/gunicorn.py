@@ -61,7 +61,7 @@ class Supervisor(Arbiter):  # type: ignore[misc]
         raise StopIteration
 
     def handle_ttin(self) -> None:
-        self.log.warning("ignored: there are as many workers as --workers says, always")
+        self.log.warning("ignored a signal: only --workers sets the number of workers")
 
     handle_ttou = handle_usr2 = handle_ttin
 

@@ -1,9 +1,9 @@
-"""The head of a request, parsed whole: request line and header fields, within bounds.
+"""Parses the head of a request: the request line and the header fields, within limits.
 
-What decides where a request ends (line endings, Content-Length, Transfer-Encoding) is read strictly, because two
-readings of one request are how requests are smuggled past a proxy. What is irregular and decides nothing of that kind
-(a blank in the target, a second Host, a broken header name) is mended and noted: a heartbeat counts all the same, other
-routes refuse it, and the connection ends with the answer, so nothing that follows is ever read as a request.
+Everything that decides where a request ends (line endings, Content-Length, Transfer-Encoding) is parsed strictly,
+because two interpretations of one request allow request smuggling past a proxy. Other irregularities (a blank in the
+target, a second Host, a malformed header name) are corrected and noted: a heartbeat counts, other routes refuse the
+request, and the connection closes after the response, so that no following bytes are parsed as a request.
 """
 
 import re
@@ -13,10 +13,10 @@ from urllib.parse import unquote_to_bytes
 from exporter.core.telemetry import Fault
 
 MAX_LINE = 8190
-"""Bytes of the request line, and of one header field."""
+"""Maximum bytes of the request line, and of one header field."""
 MAX_FIELDS = 100
 MAX_HEAD = 32 * 1024
-"""Bytes of request line and header fields together."""
+"""Maximum bytes of request line and header fields together."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -36,7 +36,7 @@ _CODINGS = (b"identity", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compre
 
 
 class BadRequest(Exception):
-    """A request that is not served: an HTTP status, a reason that is counted, and a sentence that quotes nothing."""
+    """A refused request: an HTTP status, a reason for the metric, and a text that quotes nothing."""
 
     def __init__(self, status: int, fault: Fault, text: str) -> None:
         super().__init__(text)
@@ -51,23 +51,23 @@ class Head(NamedTuple):
     raw_path: bytes
     query: bytes
     version: int
-    """The minor one: 0 or 1."""
+    """The minor version: 0 or 1."""
     headers: Headers
     """Names in lower case, values without the blanks around them."""
     length: int
     """Bytes of the body; 0 if it is chunked."""
     chunked: bool
     close: bool
-    """Whether the connection ends with the answer."""
+    """Whether the connection closes after the response."""
     expects_continue: bool
     irregular: bool
-    """Something was mended."""
+    """Whether an irregularity was corrected."""
 
 
 def take_head(buffer: bytearray, scanned: int = 0) -> Head | None:
-    """Takes a head off the beginning of `buffer`; None while it is not complete. Raises Refusal.
+    """Removes a head from the beginning of `buffer`; returns None while it is incomplete. Raises BadRequest.
 
-    `scanned` bytes of the buffer were searched before.
+    The first `scanned` bytes of the buffer were already searched.
     """
     while buffer.startswith(b"\r\n"):  # RFC 9112 section 2.2: empty lines after the body of the last request
         del buffer[:2]
@@ -82,10 +82,10 @@ def take_head(buffer: bytearray, scanned: int = 0) -> Head | None:
 
 
 def _check_part(buffer: bytearray, scanned: int) -> None:
-    """Refuses at once what can never become a head, wherever its bytes were cut on their way."""
-    end = len(buffer) - buffer.endswith(b"\r")  # its LF may be on its way
+    """Raises BadRequest for an incomplete head that cannot become valid, wherever its bytes were cut."""
+    end = len(buffer) - buffer.endswith(b"\r")  # its LF may not have arrived yet
     if _BARE.search(buffer, max(0, scanned - 1), end):
-        raise BadRequest(400, Fault.HEADER, "lines end with CR LF, not with one of them")
+        raise BadRequest(400, Fault.HEADER, "a line does not end with CR LF")
     if len(buffer) > MAX_LINE + 1 and buffer.find(b"\r\n", 0, MAX_LINE + 2) < 0:
         raise BadRequest(414, Fault.TOO_LARGE, "the request line is longer than 8 kB")
     if len(buffer) > MAX_HEAD + 3:  # up to three bytes of CR LF CR LF
@@ -93,7 +93,7 @@ def _check_part(buffer: bytearray, scanned: int) -> None:
 
 
 def parse_head(head: bytes) -> Head:
-    """`head` ends with the CRLF of its last line."""
+    """Parses a complete head, which ends with the CRLF of its last line. Raises BadRequest."""
     line_end = head.index(b"\r\n")
     if line_end > MAX_LINE:
         raise BadRequest(414, Fault.TOO_LARGE, "the request line is longer than 8 kB")
@@ -113,7 +113,7 @@ def parse_head(head: bytes) -> Head:
     else:
         headers, irregular = _mended(head[line_end + 2 : -2].split(b"\r\n")), True
     if len(headers) > MAX_FIELDS:
-        raise BadRequest(431, Fault.TOO_LARGE, "there are more than 100 header fields")
+        raise BadRequest(431, Fault.TOO_LARGE, "more than 100 header fields")
     if authority is not None:
         headers = [(b"host", authority), *((name, value) for name, value in headers if name != b"host")]
     path, _, query = target.partition(b"?")
@@ -122,15 +122,15 @@ def parse_head(head: bytes) -> Head:
 
 
 def _loose_line(line: bytes) -> tuple[bytes, bytes, bytes, bytes | None, bool]:
-    """(method, target, minor version, authority of an absolute target, whether anything was mended)."""
+    """Returns (method, target, minor version, authority of an absolute target, whether the line was corrected)."""
     if _BARE.search(line):
-        raise BadRequest(400, Fault.REQUEST_LINE, "the request line holds a bare CR or LF")
+        raise BadRequest(400, Fault.REQUEST_LINE, "the request line contains a bare CR or LF")
     matched = _LOOSE_LINE.fullmatch(line)
     if matched is None:
         version = line.rsplit(b" ", 1)[-1]
         if version.startswith(b"HTTP/") and not version.startswith(b"HTTP/1."):
-            raise BadRequest(400, Fault.VERSION, "this speaks HTTP/1.1 and HTTP/1.0")
-        raise BadRequest(400, Fault.REQUEST_LINE, "the first line is not a method, a target and HTTP/1.1")
+            raise BadRequest(400, Fault.VERSION, "only HTTP/1.1 and HTTP/1.0 are supported")
+        raise BadRequest(400, Fault.REQUEST_LINE, "the request line is not a method, a target and HTTP/1.1")
     method, target, minor = matched.groups()
     irregular = line.count(b" ") != 2 or _NOT_IN_TARGET.search(target) is not None
     target = _NOT_IN_TARGET.sub(lambda byte: b"%%%02X" % byte[0][0], target)
@@ -148,16 +148,16 @@ def _loose_line(line: bytes) -> tuple[bytes, bytes, bytes, bytes | None, bool]:
 
 
 def _mended(lines: list[bytes]) -> Headers:
-    """Header fields of which at least one is irregular; raises Refusal where mending might move the request's end."""
+    """Parses header fields with irregularities. Raises BadRequest where a correction could move the request's end."""
     headers: Headers = []
     for line in lines:
         if _BARE.search(line):
-            raise BadRequest(400, Fault.HEADER, "a header field holds a bare CR or LF")
+            raise BadRequest(400, Fault.HEADER, "a header field contains a bare CR or LF")
         if len(line) > MAX_LINE:
             raise BadRequest(431, Fault.TOO_LARGE, "a header field is longer than 8 kB")
-        if line[:1] in (b" ", b"\t"):  # an old way to go on with the field before
+        if line[:1] in (b" ", b"\t"):  # obsolete line folding
             if not headers or headers[-1][0] in _FRAMING or _looks_like_framing(line):
-                raise BadRequest(400, Fault.FRAMING, "a line is folded where the body's length is given")
+                raise BadRequest(400, Fault.FRAMING, "a header field for the body's length is folded")
             name, value = headers[-1]
             headers[-1] = (name, (value + b" " + _CONTROL.sub(b" ", line).strip(b" \t")).strip(b" "))
             continue
@@ -165,10 +165,10 @@ def _mended(lines: list[bytes]) -> Headers:
         name = name.lower()
         if colon and _NAME.fullmatch(name):
             if name in _FRAMING and _CONTROL.search(value):
-                raise BadRequest(400, Fault.FRAMING, "the body's length holds control characters")
+                raise BadRequest(400, Fault.FRAMING, "a header field for the body's length contains control characters")
             headers.append((name, _CONTROL.sub(b" ", value).strip(b" \t")))
         elif _looks_like_framing(line):
-            raise BadRequest(400, Fault.FRAMING, "a broken header field looks like the body's length")
+            raise BadRequest(400, Fault.FRAMING, "a malformed header field resembles one for the body's length")
     return headers
 
 
@@ -180,7 +180,7 @@ def _looks_like_framing(line: bytes) -> bool:
 def _framed(
     method: str, path: str, raw_path: bytes, query: bytes, version: int, headers: Headers, irregular: bool
 ) -> Head:
-    """With what the header fields say about body and connection; raises Refusal."""
+    """Returns the head with what its fields say about body and connection. Raises BadRequest."""
     length: bytes | None = None
     coding: bytes | None = None
     connection = b""
@@ -193,18 +193,18 @@ def _framed(
             connection += b"," + value.lower()
         elif name == b"content-length":
             if length is not None or not _LENGTH.fullmatch(value):
-                raise BadRequest(400, Fault.FRAMING, "Content-Length is not one number of up to 15 digits")
+                raise BadRequest(400, Fault.FRAMING, "Content-Length is not a single number of up to 15 digits")
             length = value
         elif name == b"transfer-encoding":
             coding = value if coding is None else coding + b"," + value
         elif name == b"expect":
             expects = version == 1 and value.lower() == b"100-continue"
     if coding is not None:
-        *before, last = [one.strip(b" \t").lower() for one in coding.split(b",")]
-        if length is not None or version == 0 or last != b"chunked" or not all(one in _CODINGS for one in before):
-            raise BadRequest(400, Fault.FRAMING, "Transfer-Encoding is not `chunked` by itself, in HTTP/1.1")
+        *before, last = [name.strip(b" \t").lower() for name in coding.split(b",")]
+        if length is not None or version == 0 or last != b"chunked" or not all(name in _CODINGS for name in before):
+            raise BadRequest(400, Fault.FRAMING, "Transfer-Encoding is not `chunked` alone, in HTTP/1.1")
         irregular = irregular or bool(before)
-    options = [one.strip(b" \t") for one in connection.split(b",")] if connection else []
+    options = [option.strip(b" \t") for option in connection.split(b",")] if connection else []
     close = irregular or b"close" in options or (version == 0 and b"keep-alive" not in options) or method == "CONNECT"
     return Head(
         method,

@@ -1,4 +1,4 @@
-"""gunicorn's log, and lines that a client could cause any number of."""
+"""gunicorn's log, and a limit for log lines that clients can cause."""
 
 import logging
 from collections import Counter
@@ -11,7 +11,7 @@ EVERY = 60.0
 
 
 class PlainLogger(Logger):  # type: ignore[misc]
-    """gunicorn's two loggers, sent through ours. There is no access log: its lines would hold the secrets."""
+    """Sends gunicorn's log to this program's. There is no access log: its lines would contain secrets."""
 
     def setup(self, cfg: Any) -> None:
         self.error_log.handlers = []
@@ -19,11 +19,11 @@ class PlainLogger(Logger):  # type: ignore[misc]
         self.error_log.setLevel(logging.NOTSET)
         self.access_log.handlers = []
         self.access_log.propagate = False
-        self._access_log_enabled = False  # asked at every request, and dear to work out
+        self._access_log_enabled = False  # read for every request, and slow to compute
 
 
 class Occasionally:
-    """Logs the first event at once, and later ones as a sum, one line a minute at most."""
+    """Logs the first event at once, and later events as a total, at most one line a minute."""
 
     def __init__(self, log: logging.Logger, what: str) -> None:
         self._log = log
@@ -33,7 +33,7 @@ class Occasionally:
         self._last = ""
 
     def note(self, kind: str, detail: str, now: float) -> None:
-        """`kind` is one of a few; `detail` of the first and the last is shown; `now` in seconds."""
+        """Counts an event. The log shows the `detail` of the first and the last event; `now` is in seconds."""
         if now >= self._next and not self._more:
             self._log.warning("%s: %s, %s", self._what, kind, detail)
             self._next = now + EVERY
@@ -42,9 +42,9 @@ class Occasionally:
         self._last = detail
 
     def flush(self, now: float) -> None:
-        """To be called now and then."""
+        """Writes the total when it is due; called regularly."""
         if self._more and now >= self._next:
             kinds = ", ".join(f"{count} × {kind}" for kind, count in self._more.most_common())
-            self._log.warning("%s, %d more: %s; the last one %s", self._what, self._more.total(), kinds, self._last)
+            self._log.warning("%s, %d more: %s; last: %s", self._what, self._more.total(), kinds, self._last)
             self._more.clear()
             self._next = now + EVERY

@@ -1,4 +1,4 @@
-"""An answer on its way out: ASGI messages become HTTP/1.1."""
+"""A response: converts ASGI messages to HTTP/1.1."""
 
 import json
 from http import HTTPStatus
@@ -6,14 +6,14 @@ from typing import Any, Protocol
 
 from exporter.server.head import Head
 
-_STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus}
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _BODILESS = frozenset((204, 304))
 _JOINED = 64 * 1024
-"""Bytes of a body up to which it is copied behind the header fields, to go out in one write."""
+"""Bytes. A body up to this size is copied after the header fields, so that one write sends both."""
 
 
 class Outlet(Protocol):
-    """A connection, as an answer sees it."""
+    """The interface of a connection to its response."""
 
     @property
     def gone(self) -> bool: ...
@@ -26,7 +26,7 @@ class Outlet(Protocol):
 
 
 class Response:
-    """One answer. `send` is ASGI's."""
+    """One response; `send` implements ASGI."""
 
     __slots__ = ("_bodiless", "_chunked", "_head", "_left", "_outlet", "_pending", "complete", "started")
 
@@ -36,12 +36,12 @@ class Response:
         self.started = self.complete = False
         self._chunked = self._bodiless = False
         self._left: int | None = None
-        """Bytes of the body that Content-Length promises yet."""
+        """Bytes of the body that Content-Length still requires."""
         self._pending = b""
-        """Header fields that wait for the first piece of the body."""
+        """Header fields that are sent with the first piece of the body."""
 
     async def send(self, message: Any) -> None:
-        """Drops what there is nobody to read; raises RuntimeError for what an application must not send."""
+        """Sends an ASGI message, or drops it if the client has left. Raises RuntimeError for an invalid message."""
         if self._outlet.gone:
             self.started = self.complete = True
             return
@@ -49,7 +49,7 @@ class Response:
             self._start(message["status"], message.get("headers", ()))
             return
         if message["type"] != "http.response.body" or not self.started or self.complete:
-            raise RuntimeError(f"{message['type']} is out of place here")
+            raise RuntimeError(f"{message['type']} is unexpected at this point")
         more = message.get("more_body", False)
         self._write(message.get("body", b""), more)
         if not more:
@@ -58,7 +58,7 @@ class Response:
 
     def _start(self, status: int, headers: Any) -> None:
         if self.started:
-            raise RuntimeError("the answer has begun already")
+            raise RuntimeError("the response has already started")
         head = self._head
         self._bodiless = head.method == "HEAD" or status in _BODILESS
         parts = [_STATUS_LINES[status]]
@@ -80,7 +80,7 @@ class Response:
         pending = b"".join(parts)
         lines = 2 + len(headers) + self._chunked + persistence
         if pending.count(b"\n") != lines or pending.count(b"\r") != lines:
-            raise RuntimeError("a header field of the answer holds a line break")
+            raise RuntimeError("a header field of the response contains a line break")
         self._pending = pending + b"\r\n"
         self.started = True
 
@@ -90,7 +90,7 @@ class Response:
         elif self._left is not None:
             self._left -= len(body)
             if self._left < 0 or (self._left and not more):
-                raise RuntimeError("the answer's body is not as long as its Content-Length")
+                raise RuntimeError("the length of the response body differs from its Content-Length")
         elif self._chunked:
             framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             body = framed if more else framed + b"0\r\n\r\n"
@@ -103,7 +103,7 @@ class Response:
 
 
 def error_answer(status: int, text: str, date: bytes) -> bytes:
-    """A whole answer, after which the connection ends."""
+    """Returns a complete error response, after which the connection closes."""
     body = json.dumps({"error": text}).encode()
     return b"%bContent-Type: application/json\r\nContent-Length: %d\r\n%bConnection: close\r\n\r\n%b" % (
         _STATUS_LINES[status],

@@ -1,4 +1,4 @@
-"""Where temporary files go: into memory if there is room, so that they never wait for a disk."""
+"""The folder of temporary files: in memory if there is room, so that they never wait for a disk."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ MEMORY = "/dev/shm"  # noqa: S108
 
 
 def scratch_folder(room: int = 4096) -> str:
-    """A folder in which `room` bytes can be written now; raises InvalidValue."""
+    """Returns a folder in which `room` bytes can be written. Raises InvalidValue."""
     if _has_room(MEMORY, room):
         return MEMORY
     with contextlib.suppress(FileNotFoundError):
@@ -18,13 +18,13 @@ def scratch_folder(room: int = 4096) -> str:
         if _has_room(folder, room):
             return folder
     raise InvalidValue(
-        f"no folder for temporary files takes {room // 1024} kB: neither {MEMORY} nor TMPDIR, /tmp or /var/tmp; "
+        f"cannot write a temporary file of {room // 1024} kB in {MEMORY}, TMPDIR, /tmp or /var/tmp: "
         "make one of them writable, or set TMPDIR to a folder that is"
     )
 
 
 def _has_room(folder: str, room: int) -> bool:
-    """Tried, not asked: a read-only mount, a full one and a quota all look different."""
+    """Tries to write, because a read-only mount, a full disk and a quota are all reported differently."""
     try:
         with tempfile.NamedTemporaryFile(prefix="heartbeat-exporter-", dir=folder) as probe:
             os.posix_fallocate(probe.fileno(), 0, room)

@@ -55,7 +55,7 @@ class ServingWorker(ASGIWorker):  # type: ignore[misc]
         try:
             while self.alive and self.ppid == os.getppid():
                 self.notify()
-                self.connections.look()
+                self.connections.check_timeouts()
                 await asyncio.sleep(1.0)
         except asyncio.CancelledError:
             pass
@@ -71,7 +71,7 @@ class ServingWorker(ASGIWorker):  # type: ignore[misc]
         return len(self.connections) or self.nr_conns
 
     async def _shutdown(self) -> None:
-        self.log.info("Worker shutting down...")
+        self.log.info("worker is shutting down")
         self.connections.draining = True
         if self.app.life.ending:  # else the other workers go on taking connections from the same socket
             for listener in self.sockets:
@@ -88,9 +88,9 @@ class ServingWorker(ASGIWorker):  # type: ignore[misc]
             if self.loop.time() >= looked + 1:
                 looked = self.loop.time()
                 self.notify()
-                self.connections.look()
+                self.connections.check_timeouts()
             await asyncio.sleep(0.05)
         if self._open:
-            self.log.warning("closing %d connections that are not done", self._open)
+            self.log.warning("closing %d connections with unfinished requests", self._open)
         if self.lifespan is not None and not self._quick_shutdown:
             await self.lifespan.shutdown()

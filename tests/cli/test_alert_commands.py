@@ -94,33 +94,34 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def test_an_incident_from_its_first_minute_to_its_last(scene: Scene) -> None:
-    assert scene("incident", "list").stdout == "No open incident. For past ones: incident list --all\n"
-    assert scene("incident", "list", "--all").stdout == "No incidents so far.\n"
+    assert scene("incident", "list").stdout == "No open incidents. To include resolved ones: incident list --all\n"
+    assert scene("incident", "list", "--all").stdout == "No incidents.\n"
     scene.begin(1)
     scene.begin(2, Severity.INFO)
     listed = scene("incident", "list").stdout.splitlines()
     assert listed == [
-        "2  info      INVESTIGATING  Job 2 is DOWN  (for 1 h)",
-        "1  critical  INVESTIGATING  Job 1 is DOWN  (for 1 h)",
+        "2  info      INVESTIGATING  Job 2 is DOWN  (open for 1 h)",
+        "1  critical  INVESTIGATING  Job 1 is DOWN  (open for 1 h)",
     ]
     acknowledged = scene("incident", "ack", "1").stdout
-    assert acknowledged == f"Acknowledged incident 1, as {ME}: its alerts are not told again.\n"
+    assert acknowledged == f"Acknowledged incident 1 as {ME}: its alerts send no more reminders.\n"
     assert [one.tag for one in scene.alerts.repeats_due(FAR, 10)] == ["job-2"]
-    assert f"(for 1 h, acknowledged by {ME})" in scene("incident", "list").output
+    assert f"(open for 1 h, acknowledged by {ME})" in scene("incident", "list").output
     refused(scene("incident", "ack", "1"), f"incident 1 is acknowledged already, by {ME}")
     updated = scene(
         "incident", "update", "1", "--state", "identified", "--text", "The disk\nis full.", "--author", "anna"
     )
-    assert updated.stdout == "Updated incident 1, as anna: it is IDENTIFIED.\n"
+    assert updated.stdout == "Updated incident 1 as anna: its state is IDENTIFIED.\n"
     assert (
-        scene("incident", "update", "1", "--text", "Hm.").stdout == f"Updated incident 1, as {ME}: it is IDENTIFIED.\n"
+        scene("incident", "update", "1", "--text", "Hm.").stdout
+        == f"Updated incident 1 as {ME}: its state is IDENTIFIED.\n"
     )
     resolved = scene("incident", "resolve", "1", "--text", "Known.").stdout
-    assert resolved == f"Resolved incident 1, as {ME}: it is RESOLVED.\n{GOES_ON}\n"
+    assert resolved == f"Resolved incident 1 as {ME}: its state is RESOLVED.\n{GOES_ON}\n"
     shown = scene("incident", "show", "1").output
-    assert shown.startswith("Incident 1: Job 1 is DOWN\nRESOLVED, critical, monitor job-1, (1 h ago, lasted 1 h)\n")
+    assert shown.startswith("Incident 1: Job 1 is DOWN\nRESOLVED, critical, monitor job-1 (1 h ago, lasted 1 h)\n")
     assert "IDENTIFIED     anna\n    The disk\n    is full.\n" in shown
-    assert "Alert missed (critical), DOWN 1 h ago: on\n" in shown
+    assert "Alert missed (critical), DOWN 1 h ago: firing\n" in shown
     assert GOES_ON in shown
     facts = json.loads(scene("incident", "show", "1", "--json").output)
     assert [one["text"] for one in facts["updates"]] == [
@@ -145,7 +146,7 @@ def test_the_next_alert_opens_another_one(scene: Scene) -> None:
     assert "2  critical  INVESTIGATING  Job 1 is DOWN" in scene("incident", "list").output
     scene.end(alert)
     assert GOES_ON not in scene("incident", "show", "1").output
-    assert "over after 1 h" in scene("incident", "show", "1").output
+    assert "resolved after 1 h" in scene("incident", "show", "1").output
 
 
 def test_bad_input_is_named(scene: Scene) -> None:
@@ -187,13 +188,13 @@ def test_a_hold_is_shown(scene: Scene) -> None:
     scene.deliveries.try_again(one.id, now, "rate_limited", hold.error, hold)
     first, listed = scene("notification", "list").stdout.splitlines()
     assert re.fullmatch(
-        r"ops is held for 1[45] min: the receiver asked for it: hooks\.example\.org answered 429", first
+        r"ops is paused for another 1[45] min at the request of its receiver: hooks\.example\.org answered 429", first
     )
     assert re.search(r", next in 1[45] min: hooks", listed)
     (shown,) = json.loads(scene("notification", "list", "--json").stdout)
     assert shown["held_until"] == shown["next_attempt_at"] == rfc3339(hold.until)
     scene.fail()
-    assert "is tried again in 1" in scene("notification", "retry", str(one.id)).output
+    assert "to be sent in 1" in scene("notification", "retry", str(one.id)).output
 
 
 def test_notifications_are_listed_and_tried_again(scene: Scene) -> None:
@@ -209,7 +210,9 @@ def test_notifications_are_listed_and_tried_again(scene: Scene) -> None:
     )
     (dead,) = json.loads(scene("notification", "list", "--state", "DEAD", "--json").output)
     assert (dead["id"], dead["failure"], dead["attempts"], dead["next_attempt_at"]) == (id, "rejected", 1, None)
-    assert scene("notification", "retry", str(id)).stdout == f"Notification {id} to ops is tried again.\n"
+    assert (
+        scene("notification", "retry", str(id)).stdout == f"Notification {id} to ops is queued for another attempt.\n"
+    )
     assert "No dead" in scene("notification", "list", "--state", "dead").output
     due = scene.deliveries.due("ops", SystemClock().now())
     assert due is not None
@@ -219,8 +222,8 @@ def test_notifications_are_listed_and_tried_again(scene: Scene) -> None:
 
 
 def test_retry_wants_to_know_which(scene: Scene) -> None:
-    refused(scene("notification", "retry"), "name the ID", code=2)
-    refused(scene("notification", "retry", "1", "--dead"), "name the ID", code=2)
+    refused(scene("notification", "retry"), "give either the ID", code=2)
+    refused(scene("notification", "retry", "1", "--dead"), "give either the ID", code=2)
     refused(scene("notification", "retry", "x"), "ID", code=2)
     refused(scene("notification", "list", "--state", "gone"), "'dead'", code=2)
 
@@ -232,7 +235,7 @@ def test_alarms_that_are_over_are_not_raised_again(scene: Scene) -> None:
     second = scene.fail()
     scene.end(over)
     assert scene("notification", "retry", "--dead").stdout == (
-        "1 tried again.\n1 not sent: all their alerts are over, and nobody would tell that.\n"
+        "1 queued for another attempt.\n1 skipped: all their alerts have already resolved.\n"
     )
     due = scene.deliveries.due("ops", FAR)
     assert due is not None
@@ -242,10 +245,10 @@ def test_alarms_that_are_over_are_not_raised_again(scene: Scene) -> None:
     id = scene.fail()
     scene.end(third)
     assert scene("notification", "retry", str(id)).stdout == (
-        f"Notification {id} is not sent: all its alerts are over, and nobody would tell that.\n"
+        f"Notification {id} is skipped: all its alerts have already resolved.\n"
     )
     assert RECOVERY not in scene("notification", "list", "--state", "dead").output
-    assert scene("notification", "retry", "--dead").stdout == "0 tried again.\n"
+    assert scene("notification", "retry", "--dead").stdout == "0 queued for another attempt.\n"
 
 
 def test_many_dead_letters_are_all_tried(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +256,7 @@ def test_many_dead_letters_are_all_tried(scene: Scene, monkeypatch: pytest.Monke
     for number in range(5):
         scene.begin(number)
         scene.fail()
-    assert scene("notification", "retry", "--dead").stdout == "5 tried again.\n"
+    assert scene("notification", "retry", "--dead").stdout == "5 queued for another attempt.\n"
 
 
 def test_what_the_configuration_does_not_know_is_left(scene: Scene, tmp_path: Path) -> None:
@@ -262,10 +265,10 @@ def test_what_the_configuration_does_not_know_is_left(scene: Scene, tmp_path: Pa
     config = tmp_path / "c.yml"
     config.write_text("monitors: []\n")
     said = scene("notification", "retry", "--dead", "--config.file", str(config)).stdout
-    assert said == "0 tried again.\n1 left as they are: there is no notifier 'ops' in the configuration.\n"
+    assert said == "0 queued for another attempt.\n1 left unchanged: the configuration has no notifier 'ops'.\n"
     refused(
         scene("notification", "retry", str(id), "--config.file", str(config)),
-        f"notification {id} is for 'ops', and the configuration has no notifier of that name",
+        f"notification {id} is for 'ops', but the configuration has no notifier of that name",
     )
 
 

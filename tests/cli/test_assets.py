@@ -43,7 +43,7 @@ def test_everything_is_written_as_it_is(tmp_path: Path) -> None:
     for path in sources():
         assert str(target / path) in result.output
     assert f"{len(sources())} written." in result.output
-    assert f"0 written, {len(sources())} as they were." in export(target).output
+    assert f"0 written, {len(sources())} unchanged." in export(target).output
 
 
 def test_a_file_of_yours_stays(tmp_path: Path) -> None:
@@ -53,13 +53,13 @@ def test_a_file_of_yours_stays(tmp_path: Path) -> None:
     missing.unlink()
     refused = export(tmp_path)
     assert refused.exit_code == 1
-    assert f"{mine} is there and differs" in refused.output
+    assert f"{mine} exists and differs" in refused.output
     assert "nothing was written" in refused.output
     assert mine.read_text() == "mine"
     assert not missing.exists()
     forced = export(tmp_path, "--force")
     assert forced.exit_code == 0
-    assert f"2 written, {len(sources()) - 2} as they were." in forced.output
+    assert f"2 written, {len(sources()) - 2} unchanged." in forced.output
     assert written(tmp_path) == sources()
 
 
@@ -77,7 +77,7 @@ def links(folder: Path) -> set[str]:
 def test_alerts_have_no_link_while_no_address_is_known(tmp_path: Path) -> None:
     result = export(tmp_path)
     assert links(tmp_path) == set()
-    assert "--web.external-url URL adds it" in result.stderr
+    assert "--web.external-url URL to add them" in result.stderr
 
 
 def test_alerts_link_to_the_runbooks_that_the_service_shows(tmp_path: Path) -> None:
@@ -114,10 +114,10 @@ def test_runbooks_of_your_own(tmp_path: Path) -> None:
     ("options", "message"),
     [
         (("--web.external-url", "heartbeats"), "--web.external-url: must be a URL"),
-        (("--web.external-url", "https://a.example/below"), "--web.external-url: must have no path"),
+        (("--web.external-url", "https://a.example/below"), "--web.external-url: must not have a path"),
         (("--runbooks.url", "wiki"), "--runbooks.url: must be a URL"),
         (("--runbooks.url", "https://a.example/ # x"), "--runbooks.url: must be a URL"),
-        (("--runbooks.url", "https://a.example", "--web.external-url", "https://b.example"), "one link to its runbook"),
+        (("--runbooks.url", "https://a.example", "--web.external-url", "https://b.example"), "one link to a runbook"),
     ],
 )
 def test_an_address_that_is_none_writes_nothing(tmp_path: Path, options: tuple[str, ...], message: str) -> None:

@@ -39,7 +39,7 @@ def test_a_backup_and_what_it_says(storage: str, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
     done = run("backup", str(target), "--storage.url", storage)
     assert done.exit_code == 0, done.output
-    assert done.stdout == f"{target}: {target.stat().st_size / 1e6:.1f} MB, read back and found whole\n"
+    assert done.stdout == f"{target}: {target.stat().st_size / 1e6:.1f} MB, verified\n"
     assert "job" in monitor(f"sqlite:///{target}", "list").output
     refused(run("backup", str(target), "--storage.url", storage), "is there already", "--force")
     assert run("backup", str(target), "--force", "--storage.url", storage).exit_code == 0
@@ -54,7 +54,7 @@ def test_a_backup_takes_the_database_as_it_is(storage: str, tmp_path: Path) -> N
     before = everything(storage)
     assert run("backup", str(target), "--storage.url", storage).exit_code == 0
     assert everything(storage) == before
-    assert run("migrate", "--check", "--storage.url", f"sqlite:///{target}").stdout == "to apply: 0003_blackouts\n"
+    assert run("migrate", "--check", "--storage.url", f"sqlite:///{target}").stdout == "pending: 0003_blackouts\n"
     from_the_future(storage)
     assert run("backup", str(target), "--force", "--storage.url", storage).exit_code == 0
 
@@ -64,19 +64,19 @@ def test_migrate_says_what_it_did(storage: str) -> None:
     as_of(storage, without="0003_blackouts")
     before = everything(storage)
     checked = run("migrate", "--check", "--storage.url", storage)
-    assert (checked.exit_code, checked.output) == (1, "to apply: 0003_blackouts\n")
+    assert (checked.exit_code, checked.output) == (1, "pending: 0003_blackouts\n")
     assert everything(storage) == before
     done = run("migrate", "--storage.url", storage)
     assert (done.exit_code, done.stdout) == (0, "applied 0003_blackouts\n")
     for arguments in (["migrate"], ["migrate", "--check"]):
         again = run(*arguments, "--storage.url", storage)
-        assert (again.exit_code, again.stdout) == (0, "The schema is this version's already.\n")
+        assert (again.exit_code, again.stdout) == (0, "The schema is up to date.\n")
 
 
 def test_a_check_makes_no_database(storage: str, tmp_path: Path) -> None:
     checked = run("migrate", "--check", "--storage.url", storage)
     assert checked.exit_code == 1
-    assert checked.output.startswith("to apply: 0001_initial\n")
+    assert checked.output.startswith("pending: 0001_initial\n")
     assert list(tmp_path.iterdir()) == []
     migrated = run("migrate", "--storage.url", storage)
     assert migrated.stdout.startswith("applied 0001_initial\n")
@@ -92,7 +92,7 @@ def test_what_cannot_be_told_or_done(storage: str, tmp_path: Path) -> None:
     refused(run("migrate", "--check", "--storage.url", storage), "newer version", "9999_future", code=2)
     refused(run("migrate", "--storage.url", storage), "newer version", code=1)
     assert everything(storage) == before
-    refused(run("migrate", "--check", "--storage.url", "oracle://x"), "this version knows", code=2)
+    refused(run("migrate", "--check", "--storage.url", "oracle://x"), "this version supports", code=2)
     text = tmp_path / "text.db"
     text.write_text("this is no database, and long enough to be seen as none " * 40)
     refused(run("migrate", "--check", "--storage.url", f"sqlite:///{text}"), "not a database", code=2)

@@ -134,7 +134,7 @@ def test_a_database_where_earlier_versions_made_it(folder: Path, tmp_path: Path)
     made("sqlite:///old.db")
     for command in (["monitor", "list"], ["serve"], ["migrate"], ["backup", "copy.db"]):
         refused(
-            run(*command, "--config.file", str(file)), f"but {folder}/old.db is there", f"sqlite:///{folder}/old.db"
+            run(*command, "--config.file", str(file)), f"but there is {folder}/old.db", f"sqlite:///{folder}/old.db"
         )
     assert not (tmp_path / "old.db").exists()
 

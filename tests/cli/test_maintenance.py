@@ -27,8 +27,8 @@ def add(storage: str, *arguments: str) -> Result:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("w", "--for", "2h"), "say for which monitors"),
-        (("w", "--for", "2h", "--all", "--monitor", "x"), "say for which monitors"),
+        (("w", "--for", "2h"), "select monitors with"),
+        (("w", "--for", "2h", "--all", "--monitor", "x"), "select monitors with"),
         (("w", "--all"), "--for or --until"),
         (("w", "--all", "--for", "2h", "--until", "2030-01-01 00:00"), "--for or --until"),
         (("w", "--all", "--for", "nonsense"), "is not a duration"),
@@ -51,7 +51,7 @@ def test_bad_windows(storage: str, arguments: tuple[str, ...], said: str) -> Non
 def test_added_listed_ended(storage: str) -> None:
     assert "No maintenance" in run(storage, "maintenance", "list").output
     done = add(storage, "now", "--for", "2h", "--group", "a*", "--label", "team=x", "--description", "disks")
-    assert "Added now: runs, for 1 h 59 min more" in done.output
+    assert "Added now: active for another 1 h 59 min" in done.output
     rule = ("--from", "2026-01-04 02:00", "--for", "3h", "--rrule", "FREQ=WEEKLY", "--timezone", "Europe/Rome")
     assert "Added sundays: " in add(storage, "sundays", *rule, "--monitor", "report-*").output
     later = add(storage, "later", "--from", "2099-01-01T00:00:00+01:00", "--until", "2099-01-02 00:00", "--all").output
@@ -67,7 +67,7 @@ def test_added_listed_ended(storage: str) -> None:
     for name in ("now", "later"):
         assert run(storage, "maintenance", "end", name).stdout == f"Ended {name}.\n"
     assert "no maintenance 'now'" in run(storage, "maintenance", "end", "now").output
-    assert "over since" in run(storage, "maintenance", "list", "--all").output
+    assert "ended" in run(storage, "maintenance", "list", "--all").output
     assert [one["name"] for one in json.loads(run(storage, "maintenance", "list", "--json").output)] == ["sundays"]
 
 

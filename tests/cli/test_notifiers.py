@@ -46,8 +46,8 @@ def test_both_messages_arrive_and_say_that_they_are_a_test(tmp_path: Path) -> No
         body = request.body.decode()
         assert isinstance(json.loads(body), dict)
         assert status in body
-        assert "Only a test" in body
-        assert "Nothing is wrong" in body
+        assert "Test alert" in body
+        assert "no action is needed" in body
         assert "https://heartbeats.example.org" in body
 
 
@@ -73,7 +73,7 @@ def test_what_cannot_be_tried(tmp_path: Path) -> None:
     refused(notify(file, "opps"), "the configuration has no notifier 'opps': it has ops, the boss")
     empty = tmp_path / "empty.yml"
     empty.write_text("monitors: []\n")
-    refused(notify(empty), "it has none: describe them under notifiers")
+    refused(notify(empty), "it has none: define them under notifiers")
     refused(run("notify", "test", "ops"), "--config.file", code=2)
     refused(run("notify", "test", "ops", "--config.file", str(tmp_path / "gone.yml")), "no such file")
     file.write_text("notifiers: [{name: ops, type: webhok, url: x}]\n")

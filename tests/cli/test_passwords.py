@@ -47,7 +47,7 @@ def test_it_is_out_of_the_list_of_processes(form: list[str], tmp_path: Path) -> 
     assert given == url, "the program itself still has it"
     assert "anna:xxxxxx@h/d?sslpassword=xxxxx" in listed
     assert "SESAM" not in listed
-    assert "--storage.url holds a password" in done.stderr
+    assert "--storage.url contains a password" in done.stderr
     assert "PGPASSFILE" in done.stderr
     assert "SESAM" not in done.stderr
 

@@ -110,7 +110,7 @@ def test_empty_is_the_defaults(tmp_path: Path, content: str) -> None:
         ("secret_key: 'SESAME", "not YAML", 1),
         ("secret_key: SESAME: SESAME", "not YAML", 1),
         ('secret_key: "\\SESAME"', "not YAML", 1),
-        ("log: &a x\nweb: &a y\n", "must hold settings", 1),
+        ("log: &a x\nweb: &a y\n", "must contain settings", 1),
         ('"a\\nb": 1', "is not a setting", 1),
         ('"\\ud800": 1', "surrogate", 1),
         ("x: " + "9" * 5000, "is not a setting", 1),
@@ -126,11 +126,11 @@ def test_empty_is_the_defaults(tmp_path: Path, content: str) -> None:
         ),
         ("storage: {heartbeats_kept: " + "9" * 5000 + "}", "whole number", 1),
         ("x: " + "[" * 40 + "]" * 40, "nested too deeply", 1),
-        ("log: !!python/object:os.system {}", "YAML tags are not used here", 1),
-        ("monitors: !SESAME []", "YAML tags are not used here", 1),
+        ("log: !!python/object:os.system {}", "YAML tags are not supported", 1),
+        ("monitors: !SESAME []", "YAML tags are not supported", 1),
         ("monitors: 5", "must be a list", 1),
-        ("web: [1]", "must hold settings", 1),
-        ("monitors: [5, null]", "must hold settings", 1),
+        ("web: [1]", "must contain settings", 1),
+        ("monitors: [5, null]", "must contain settings", 1),
         ("? [a]\n: 1", "plain word", 1),
     ],
 )
@@ -227,7 +227,7 @@ def test_what_the_environment_holds_is_never_told(tmp_path: Path, setting: str, 
 
 def test_tags_from_the_environment_that_meet(tmp_path: Path) -> None:
     (found,) = problems(write(tmp_path, "monitors:\n" + "  - {tag: '${SESAME}', secret: s}\n" * 2))
-    assert str(found).endswith("c.yml:3: monitors[1].tag: this tag is taken by the monitor in line 2")
+    assert str(found).endswith("c.yml:3: monitors[1].tag: this tag is already used by the monitor in line 2")
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=20))
@@ -271,12 +271,12 @@ def test_any_file_loads_or_is_explained(tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("https://example.org/heartbeats", "must have no path: the service works at the root"),
-        ("https://example.org/%2e", "must have no path"),
-        ("https://example.org?", "no query and no fragment"),
-        ("https://example.org/#", "no query and no fragment"),
-        ("https://example.org/x?y=SESAME", "no query and no fragment"),
-        ("https://SESAME@example.org", "no user and no password"),
+        ("https://example.org/heartbeats", "must not have a path: the service works only at the root"),
+        ("https://example.org/%2e", "must not have a path"),
+        ("https://example.org?", "a query or a fragment"),
+        ("https://example.org/#", "a query or a fragment"),
+        ("https://example.org/x?y=SESAME", "a query or a fragment"),
+        ("https://SESAME@example.org", "a user or a password"),
         ("example.org", "must be a URL"),
         ("example.org:10105", "must be a URL"),
         ("//example.org", "must be a URL"),
@@ -366,7 +366,7 @@ def test_earlier_names_of_settings_are_accepted(tmp_path: Path) -> None:
     (problem,) = problems(write(tmp_path, "storage: {heartbeats_kept: 0}"))
     assert problem.path == "storage.heartbeats_kept"
     (problem,) = problems(write(tmp_path, "storage: {heartbeats_kept: 7, heartbeat_log_size: 7}"))
-    assert "another name of heartbeat_log_size" in problem.message
+    assert "another name for heartbeat_log_size" in problem.message
     (problem,) = problems(write(tmp_path, "storage: {heartbeat_kept: 7}"))
     assert "did you mean heartbeats_kept?" in problem.message
 

@@ -11,7 +11,7 @@ from exporter.config.bounds import MOST_NODES
 from exporter.config.document import LARGEST_FILE
 from exporter.config.files import PIPE_PATIENCE
 from exporter.config.settings import WebSettings
-from exporter.config.strength import SHORTEST
+from exporter.config.strength import MIN_LENGTH
 from exporter.config.substitution import LARGEST_SECRET
 from exporter.core.secret import make_secret
 from exporter.ingest import body, guesses, newcomers, receiver
@@ -37,7 +37,7 @@ def test_the_defaults() -> None:
 
 def test_secrets() -> None:
     assert f"has {len(make_secret())} characters, 192 random bits" in TEXT
-    assert f"with fewer than {SHORTEST} characters" in TEXT
+    assert f"with fewer than {MIN_LENGTH} characters" in TEXT
 
 
 def test_guesses() -> None:

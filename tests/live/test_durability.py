@@ -111,7 +111,7 @@ def test_a_signal_that_gunicorn_knows_and_we_do_not(start: Starter, number: int)
     service = start()
     worker = service.worker()
     service.send(number)
-    eventually(lambda: "ignored: there are as many workers" in service.output())
+    eventually(lambda: "ignored a signal: only --workers sets" in service.output())
     assert service.workers() == [worker]
     assert service.ping("job").status == 200
 

@@ -206,7 +206,7 @@ def test_upgraded_from_the_first_schema(start: Starter, tmp_path: Path) -> None:
         command(service, "migrate", "--check"), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
     )
     assert checked.returncode == 1
-    todo = re.findall(r"^to apply: (\S+)$", checked.stdout, re.MULTILINE)
+    todo = re.findall(r"^pending: (\S+)$", checked.stdout, re.MULTILINE)
     assert todo[:2] == ["0002_alerting", "0003_blackouts"]
     target = tmp_path / "before-upgrade.db"
     service.cli("backup", str(target))
@@ -272,6 +272,6 @@ def test_the_doctor_of_a_healthy_service_and_of_one_that_is_stopped(start: Start
         sick = examined()
         assert sick.returncode == 1
         assert re.search(r"^problem +service ", sick.stdout, re.MULTILINE)
-        assert re.search(r"^problem +presence +no process has been there", sick.stdout, re.MULTILINE)
+        assert re.search(r"^problem +presence +no process has accepted heartbeats", sick.stdout, re.MULTILINE)
         assert "→ Start" in sick.stdout
         assert not re.search("token-of|path-of|SESAME", well.stdout + sick.stdout)

@@ -97,7 +97,7 @@ class Counts(Silent):
         self.seen.append(reason.value)
 
 
-class House:
+class Owner:
     """Connections, and an application that answers when it is let."""
 
     def __init__(self, most: int = 100, reads: bool = False, keepalive: float = KEEPALIVE) -> None:
@@ -133,7 +133,7 @@ class House:
         """Whether it is closed by then, when the worker has looked."""
         await turns()
         self.loop.now += seconds
-        self.connections.look()
+        self.connections.check_timeouts()
         await turns()
         return self.transport.closed
 
@@ -149,47 +149,47 @@ async def turns() -> None:
 
 def run(test: Any, **options: Any) -> None:
     async def inside() -> None:
-        house = House(**options)
-        await test(house)
-        house.connection.connection_lost(None)
+        owner = Owner(**options)
+        await test(owner)
+        owner.connection.connection_lost(None)
         await turns()
 
     asyncio.run(inside())
 
 
 def test_a_new_connection_has_to_ask_something_within_its_time() -> None:
-    async def test(house: House) -> None:
-        assert not await house.after(SILENCE - 1)
-        assert await house.after(1)
-        assert house.transport.written == b""
+    async def test(owner: Owner) -> None:
+        assert not await owner.after(SILENCE - 1)
+        assert await owner.after(1)
+        assert owner.transport.written == b""
 
     run(test)
 
 
 def test_header_fields_have_to_be_complete_within_their_time_however_they_drip() -> None:
-    async def test(house: House) -> None:
+    async def test(owner: Owner) -> None:
         for byte in b"GET / HTT":
-            house.connection.data_received(bytes((byte,)))
-            assert not await house.after(1)
-        assert not await house.after(HEAD_PATIENCE - 10)
-        house.connection.data_received(b"P")
-        await house.after(1)
-        assert house.transport.written.startswith(b"HTTP/1.1 408 ")
-        assert house.transport.eof
-        assert await house.after(LINGER)
-        assert house.counts.seen == ["timeout"]
+            owner.connection.data_received(bytes((byte,)))
+            assert not await owner.after(1)
+        assert not await owner.after(HEAD_PATIENCE - 10)
+        owner.connection.data_received(b"P")
+        await owner.after(1)
+        assert owner.transport.written.startswith(b"HTTP/1.1 408 ")
+        assert owner.transport.eof
+        assert await owner.after(LINGER)
+        assert owner.counts.seen == ["timeout"]
 
     run(test)
 
 
 def test_a_kept_connection_may_be_idle_for_less_and_again_after_each_request() -> None:
-    async def test(house: House) -> None:
-        house.may_answer.set()
+    async def test(owner: Owner) -> None:
+        owner.may_answer.set()
         for answers in (1, 2, 3):
-            house.connection.data_received(REQUEST)
-            assert not await house.after(KEEPALIVE - 1)
-            assert house.answers == answers
-        assert await house.after(1)
+            owner.connection.data_received(REQUEST)
+            assert not await owner.after(KEEPALIVE - 1)
+            assert owner.answers == answers
+        assert await owner.after(1)
 
     run(test)
 
@@ -198,10 +198,10 @@ def test_a_kept_connection_may_be_idle_for_less_and_again_after_each_request() -
 def test_a_real_connection_is_kept_idle_as_long_as_the_setting_says(keepalive: float) -> None:
     """A load balancer that keeps its connections for 60 s must not find one closed that it is about to use."""
 
-    async def test(house: House) -> None:
-        house.may_answer.set()
+    async def test(owner: Owner) -> None:
+        owner.may_answer.set()
         server = await asyncio.get_running_loop().create_server(
-            lambda: HttpConnection(house.connections), "127.0.0.1", 0
+            lambda: HttpConnection(owner.connections), "127.0.0.1", 0
         )
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         for _ in range(2):
@@ -209,12 +209,12 @@ def test_a_real_connection_is_kept_idle_as_long_as_the_setting_says(keepalive: f
             answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
             assert answer.startswith(b"HTTP/1.1 204 ")
             assert b"Connection: close" not in answer
-            house.loop.now += keepalive - 0.001
-            house.connections.look()
+            owner.loop.now += keepalive - 0.001
+            owner.connections.check_timeouts()
             await turns()
             assert not reader.at_eof()
-        house.loop.now += 0.001
-        house.connections.look()
+        owner.loop.now += 0.001
+        owner.connections.check_timeouts()
         assert await asyncio.wait_for(reader.read(), 20) == b""
         writer.close()
         server.close()
@@ -231,160 +231,160 @@ def test_the_server_takes_the_setting() -> None:
 
 
 def test_who_waits_for_an_answer_is_not_silent() -> None:
-    async def test(house: House) -> None:
-        house.connection.data_received(REQUEST)
-        assert not await house.after(10 * SILENCE)
-        house.may_answer.set()
+    async def test(owner: Owner) -> None:
+        owner.connection.data_received(REQUEST)
+        assert not await owner.after(10 * SILENCE)
+        owner.may_answer.set()
         await turns()
-        assert not await house.after(KEEPALIVE - 1)
-        assert house.answers == 1
-        assert await house.after(1)
+        assert not await owner.after(KEEPALIVE - 1)
+        assert owner.answers == 1
+        assert await owner.after(1)
 
     run(test)
 
 
 def test_requests_that_come_together_are_answered_in_turn() -> None:
-    async def test(house: House) -> None:
-        house.connection.data_received(3 * REQUEST)
-        house.may_answer.set()
-        assert not await house.after(0)
-        assert house.answers == 3
+    async def test(owner: Owner) -> None:
+        owner.connection.data_received(3 * REQUEST)
+        owner.may_answer.set()
+        assert not await owner.after(0)
+        assert owner.answers == 3
 
     run(test)
 
 
 @pytest.mark.parametrize("more", [1, 3])
 def test_a_client_that_half_closes_gets_its_answers(more: int) -> None:
-    async def test(house: House) -> None:
-        house.connection.data_received(more * REQUEST)
-        assert house.connection.eof_received()
-        house.may_answer.set()
+    async def test(owner: Owner) -> None:
+        owner.connection.data_received(more * REQUEST)
+        assert owner.connection.eof_received()
+        owner.may_answer.set()
         await turns()
-        assert (house.answers, house.transport.closed) == (more, True)
+        assert (owner.answers, owner.transport.closed) == (more, True)
 
     run(test)
 
 
 def test_an_idle_client_that_half_closes_is_gone() -> None:
-    async def test(house: House) -> None:
-        assert not house.connection.eof_received()
-        house.connection.data_received(b"GET / HT")
-        assert not house.connection.eof_received()
+    async def test(owner: Owner) -> None:
+        assert not owner.connection.eof_received()
+        owner.connection.data_received(b"GET / HT")
+        assert not owner.connection.eof_received()
 
     run(test)
 
 
 def test_a_body_that_ends_too_early_is_never_taken_for_whole() -> None:
-    async def test(house: House) -> None:
-        house.connection.data_received(POST % 10 + b"abc")
-        assert house.connection.eof_received()
+    async def test(owner: Owner) -> None:
+        owner.connection.data_received(POST % 10 + b"abc")
+        assert owner.connection.eof_received()
         await turns()
-        assert (house.bodies, house.answers, house.transport.closed) == ([None], 1, True)
+        assert (owner.bodies, owner.answers, owner.transport.closed) == ([None], 1, True)
 
     run(test, reads=True)
 
 
 @pytest.mark.parametrize(("every", "whole"), [(BODY_SILENCE - 1, True), (BODY_SILENCE + 1, False)])
 def test_a_slow_body_goes_on_while_something_comes(every: float, whole: bool) -> None:
-    async def test(house: House) -> None:
-        house.connection.data_received(POST % 3)
+    async def test(owner: Owner) -> None:
+        owner.connection.data_received(POST % 3)
         for _ in range(3):
-            await house.after(every)
-            if not house.bodies:
-                house.connection.data_received(b"x")
+            await owner.after(every)
+            if not owner.bodies:
+                owner.connection.data_received(b"x")
         await turns()
-        assert house.bodies == [b"xxx" if whole else None]
+        assert owner.bodies == [b"xxx" if whole else None]
 
     run(test, reads=True)
 
 
 def test_a_body_has_to_end() -> None:
-    async def test(house: House) -> None:
-        house.connection.data_received(POST % 1000)
+    async def test(owner: Owner) -> None:
+        owner.connection.data_received(POST % 1000)
         for _ in range(BODY_PATIENCE // 10):
-            assert house.bodies == []
-            house.connection.data_received(b"x")
-            await house.after(10)
-        assert house.bodies == [None]
+            assert owner.bodies == []
+            owner.connection.data_received(b"x")
+            await owner.after(10)
+        assert owner.bodies == [None]
 
     run(test, reads=True)
 
 
 def test_what_comes_while_a_request_is_answered_is_bounded() -> None:
-    async def test(house: House) -> None:
+    async def test(owner: Owner) -> None:
         held, total = 0, 0
         for _ in range(200):
-            if not house.transport.paused:
-                house.connection.data_received(700 * REQUEST)
+            if not owner.transport.paused:
+                owner.connection.data_received(700 * REQUEST)
                 total += 700
-            house.may_answer.set()
+            owner.may_answer.set()
             await asyncio.sleep(0)
-            held = max(held, len(house.connection._buffer))
+            held = max(held, len(owner.connection._buffer))
         assert held < 60_000
         for _ in range(10 * total):
             await asyncio.sleep(0)
-        assert house.answers == total, "and all of it is answered"
-        assert not house.transport.paused
+        assert owner.answers == total, "and all of it is answered"
+        assert not owner.transport.paused
 
     run(test)
 
 
 def test_a_body_that_is_not_read_is_bounded() -> None:
-    async def test(house: House) -> None:
-        house.connection.data_received(POST % 10_000_000)
-        while not house.transport.paused:
-            house.connection.data_received(b"x" * 60_000)
-        assert house.connection._body.held < 200_000
+    async def test(owner: Owner) -> None:
+        owner.connection.data_received(POST % 10_000_000)
+        while not owner.transport.paused:
+            owner.connection.data_received(b"x" * 60_000)
+        assert owner.connection._body.held < 200_000
 
     run(test)
 
 
 def test_a_client_that_does_not_read_is_closed() -> None:
-    async def test(house: House) -> None:
-        house.connection.data_received(REQUEST)
-        house.transport.waiting = 5000
-        assert not await house.after(1)
-        house.transport.waiting = 4000  # it does
-        assert not await house.after(READ_PATIENCE)
-        assert not await house.after(READ_PATIENCE - 1)
-        assert await house.after(1)
-        assert house.transport.aborted
-        assert house.transport.reset
-        assert house.counts.seen == ["not_reading"]
+    async def test(owner: Owner) -> None:
+        owner.connection.data_received(REQUEST)
+        owner.transport.waiting = 5000
+        assert not await owner.after(1)
+        owner.transport.waiting = 4000  # it does
+        assert not await owner.after(READ_PATIENCE)
+        assert not await owner.after(READ_PATIENCE - 1)
+        assert await owner.after(1)
+        assert owner.transport.aborted
+        assert owner.transport.reset
+        assert owner.counts.seen == ["not_reading"]
 
     run(test)
 
 
 def test_an_answer_is_not_lost_to_what_comes_behind_it() -> None:
-    async def test(house: House) -> None:
-        house.connection.data_received(b"nonsense\r\n\r\n" + b"x" * 100_000)
-        assert house.transport.written.startswith(b"HTTP/1.1 400 ")
-        assert house.transport.eof
-        assert not house.transport.closed
-        house.connection.data_received(b"x" * 100_000)
-        assert len(house.connection._buffer) == 0
-        assert not house.connection.eof_received()
+    async def test(owner: Owner) -> None:
+        owner.connection.data_received(b"nonsense\r\n\r\n" + b"x" * 100_000)
+        assert owner.transport.written.startswith(b"HTTP/1.1 400 ")
+        assert owner.transport.eof
+        assert not owner.transport.closed
+        owner.connection.data_received(b"x" * 100_000)
+        assert len(owner.connection._buffer) == 0
+        assert not owner.connection.eof_received()
 
     run(test)
 
 
 def test_the_idlest_go_first_and_those_that_are_answered_stay() -> None:
-    async def test(house: House) -> None:
-        house.connection.data_received(REQUEST)
-        idle, slow = house.connect(), house.connect()
+    async def test(owner: Owner) -> None:
+        owner.connection.data_received(REQUEST)
+        idle, slow = owner.connect(), owner.connect()
         slow[0].data_received(POST % 10)
-        house.loop.now += 1
-        assert not house.connections._most <= 3
-        house.connections._most = 3
-        recent = [house.connect() for _ in range(AT_ONCE - 1)]
-        house.loop.now += 1
+        owner.loop.now += 1
+        assert not owner.connections._most <= 3
+        owner.connections._most = 3
+        recent = [owner.connect() for _ in range(AT_ONCE - 1)]
+        owner.loop.now += 1
         await turns()
-        assert house.connections.make_room()
+        assert owner.connections.make_room()
         assert idle[1].closed
         assert all(transport.closed for _, transport in recent)
-        assert not house.transport.closed
+        assert not owner.transport.closed
         assert not slow[1].closed, "it waits for the rest of a body"
-        assert house.counts.seen == AT_ONCE * ["limit"]
+        assert owner.counts.seen == AT_ONCE * ["limit"]
 
     run(test)
 
@@ -430,6 +430,6 @@ def test_lines_of_one_kind_are_one_a_minute(caplog: pytest.LogCaptureFixture) ->
     assert caplog.messages == ["refused: header, from 1000"]
     occasionally.note("framing", "from 1003", 1003)
     occasionally.flush(1000 + EVERY)
-    assert caplog.messages[1:] == ["refused, 3 more: 2 × header, 1 × framing; the last one from 1003"]
+    assert caplog.messages[1:] == ["refused, 3 more: 2 × header, 1 × framing; last: from 1003"]
     occasionally.flush(1000 + 3 * EVERY)
     assert len(caplog.messages) == 2

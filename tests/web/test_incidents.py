@@ -261,7 +261,7 @@ def test_no_page_can_be_hidden_by_the_metrics(world: World) -> None:
     for route in routes(world.parts(), assets, Pages(assets, "1")):
         if route.handler != "metrics":
             path = re.sub(r"\{.*?\}", "x", route.template)
-            with pytest.raises(ValidationError, match=r"must be a path|belongs to another page"):
+            with pytest.raises(ValidationError, match=r"must be a path|is the path of another page"):
                 WebSection(telemetry_path=path)
 
 

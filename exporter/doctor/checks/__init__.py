@@ -1,6 +1,6 @@
-"""What `heartbeat-exporter doctor` looks at. A check is a function in one of these modules, and a line in CHECKS.
+"""The checks of `heartbeat-exporter doctor`. Each is a function in one of these modules, and a line in CHECKS.
 
-Every check is in docs/doctor.md; a test compares. What a check finds holds no secret.
+Every check is documented in docs/doctor.md; a test compares them. A finding contains no secret.
 """
 
 from collections.abc import Iterator
@@ -40,26 +40,26 @@ CHECKS = (
 )
 
 
-def examine(patient: DoctorContext) -> Iterator[tuple[str, Finding]]:
-    """Each check's findings, in order. One whose ground another found missing is skipped."""
-    sound: set[str] = set()
+def run_checks(context: DoctorContext) -> Iterator[tuple[str, Finding]]:
+    """Yields the findings of each check, in order. A check is skipped when one that it needs has not passed."""
+    passed: set[str] = set()
     for check in CHECKS:
-        findings = list(_findings(check, patient, sound))
+        findings = list(_findings(check, context, passed))
         if all(finding.result in (Result.OK, Result.WARNING) for finding in findings):
-            sound.add(check.name)
+            passed.add(check.name)
         for finding in findings:
             yield check.name, finding
 
 
-def _findings(check: Check, patient: DoctorContext, sound: set[str]) -> Iterator[Finding]:
-    if check.online and patient.offline:
-        yield skipped("not with --offline")
+def _findings(check: Check, context: DoctorContext, passed: set[str]) -> Iterator[Finding]:
+    if check.online and context.offline:
+        yield skipped("not run with --offline")
         return
     for name in check.needs:
-        if name not in sound:
-            yield skipped(f"the check {name!r} has to pass first")
+        if name not in passed:
+            yield skipped(f"requires that the check {name!r} passes")
             return
     try:
-        yield from check.look(patient)
+        yield from check.run(context)
     except HeartbeatExporterError as error:
         yield problem(str(error), "See 'It answers 503' in docs/operations.md.")

@@ -1,4 +1,4 @@
-"""The clock: ours, the database's, and those of other replicas as their traces tell them."""
+"""Checks of the clocks: this machine's, the database's, and those of other replicas."""
 
 import shutil
 import subprocess
@@ -13,18 +13,18 @@ from exporter.storage.repositories.blackouts import AHEAD
 from exporter.storage.server_clock import ServerClock
 
 NOTABLE = 1 * SECOND
-"""A difference that is not how long asking took."""
-_ADVICE = "Have all machines synchronise their clocks (systemd-timesyncd, chrony), the database's too."
+"""Milliseconds. A smaller difference may be the duration of the query."""
+_ADVICE = "Synchronise the clocks of all machines, including the database server (systemd-timesyncd, chrony)."
 
 
-def clock(patient: DoctorContext) -> Iterator[Finding]:
-    """It agrees with the database's, and nothing in the database is from the future."""
-    opened, tables = patient.database, patient.database.tables
+def clock(context: DoctorContext) -> Iterator[Finding]:
+    """The clock agrees with the database's, and no time in the database is in the future."""
+    opened, tables = context.database, context.database.tables
     stamps, beats, changes = tables.stamps, tables.heartbeats, tables.transitions
     with opened.read("read clocks"):
-        before = patient.clock.now()
+        before = context.clock.now()
         (theirs,) = next(iter(opened.peewee.execute_sql("SELECT CURRENT_TIMESTAMP")))
-        now = patient.clock.now()
+        now = context.clock.now()
         traces = [
             stamps.select(stamps.at).where(stamps.at.is_null(False)),
             beats.select(beats.received_at).order_by(beats.id.desc()).limit(1),
@@ -34,26 +34,27 @@ def clock(patient: DoctorContext) -> Iterator[Finding]:
     away = _away(_milliseconds(theirs), before, now)
     if abs(away) > NOTABLE:
         ahead = "ahead of" if away > 0 else "behind"
-        found = f"the database's clock is {humanize_duration_exact(abs(away))} {ahead} this machine's"
-        yield problem(found, _ADVICE) if abs(away) > AHEAD else warning(found, _ADVICE)
+        text = f"the database's clock is {humanize_duration_exact(abs(away))} {ahead} this machine's"
+        yield problem(text, _ADVICE) if abs(away) > AHEAD else warning(text, _ADVICE)
     future = latest - now
     if future > AHEAD:
         yield problem(
-            f"something in the database is of {humanize_duration_exact(future)} from now: "
-            "this machine's clock is behind, or was "
-            "ahead, or another replica's is",
+            f"the database contains a time that is {humanize_duration_exact(future)} in the future: this machine's "
+            "clock is behind, or a clock was ahead when that time was written",
             _ADVICE,
         )
-    measured = ServerClock(opened, patient.clock).kept(now - 5 * MINUTE) if patient.database.engine.locks_rows else []
-    skew = max((one.ahead for one in measured), default=0) - min((one.ahead for one in measured), default=0)
+    measured = ServerClock(opened, context.clock).kept(now - 5 * MINUTE) if context.database.engine.locks_rows else []
+    skew = max((replica.ahead for replica in measured), default=0) - min(
+        (replica.ahead for replica in measured), default=0
+    )
     if skew > NOTABLE:
         yield warning(f"the clocks of replicas differ by {humanize_duration_exact(skew)}", _ADVICE)
     if abs(away) <= NOTABLE and future <= AHEAD and skew <= NOTABLE:
-        yield ok("this machine's, the database's and what others wrote agree")
+        yield ok("the clocks of this machine, the database and the other replicas agree")
 
 
-def synchronisation(patient: DoctorContext) -> Iterator[Finding]:
-    """The machine's clock is synchronised, as far as systemd knows."""
+def synchronisation(context: DoctorContext) -> Iterator[Finding]:
+    """The machine's clock is synchronised, according to systemd."""
     program = shutil.which("timedatectl")
     if program is None:
         yield skipped("timedatectl is not installed")
@@ -67,25 +68,28 @@ def synchronisation(patient: DoctorContext) -> Iterator[Finding]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        yield skipped("timedatectl does not answer")
+        yield skipped("timedatectl does not respond")
         return
-    said = done.stdout.strip()
-    if said == "yes":
+    synchronised = done.stdout.strip()
+    if synchronised == "yes":
         yield ok("the clock is synchronised")
-    elif said == "no":
+    elif synchronised == "no":
         yield warning("the clock is not synchronised", _ADVICE)
     else:
-        yield skipped("timedatectl cannot tell, as in a container")
+        yield skipped("timedatectl does not report it, for example in a container")
 
 
 def _milliseconds(moment: object) -> int:
-    """Of what CURRENT_TIMESTAMP is: a text in UTC and whole seconds, or a datetime."""
-    found = moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment)).replace(tzinfo=UTC)
-    return round(found.timestamp() * SECOND)
+    """Converts the value of CURRENT_TIMESTAMP: a string in UTC with whole seconds, or a datetime."""
+    time = moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment)).replace(tzinfo=UTC)
+    return round(time.timestamp() * SECOND)
 
 
 def _away(theirs: int, before: int, after: int) -> int:
-    """By how much the database's clock is ahead; 0 within the time that asking took and a second cut off."""
+    """Returns by how many milliseconds the database's clock is ahead.
+
+    It is 0 for a difference within the duration of the query plus the fraction of a second that was truncated.
+    """
     if theirs > after:
         return theirs - after
     return min(0, theirs + SECOND - before)

@@ -1,4 +1,4 @@
-"""The configuration: whether it can be used, and who else may read or reach what it protects."""
+"""Checks of the configuration: its validity, and access to what it protects."""
 
 import os
 import stat
@@ -18,67 +18,68 @@ from exporter.config.substitution import substitute_environment
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, ok, problem, warning
 
-_SHORTEST = 4
-"""Characters: what is shorter is found in any text."""
+_MIN_LENGTH = 4
+"""Characters. A shorter text occurs in any file by chance."""
 
 
-def configuration(patient: DoctorContext) -> Iterator[Finding]:
-    """It can be read and has no problem."""
-    if patient.settings is None:
-        for found in patient.problems:
-            yield problem(found, "Mend it; `heartbeat-exporter check-config FILE` looks again.")
+def configuration(context: DoctorContext) -> Iterator[Finding]:
+    """The configuration file can be read and has no problem."""
+    if context.settings is None:
+        for text in context.problems:
+            yield problem(text, "Correct it, and check it with `heartbeat-exporter check-config FILE`.")
         return
-    for found in patient.warnings:
-        yield warning(found, "Leave it if that is meant.")
-    if patient.config_file is None:
-        yield ok("no file: the defaults")
+    for text in context.warnings:
+        yield warning(text, "Ignore this if it is intended.")
+    if context.config_file is None:
+        yield ok("no configuration file: the defaults apply")
         return
-    monitors, notifiers = len(patient.settings.monitors), len(patient.settings.notifiers)
-    yield ok(f"{patient.config_file}: {counted(monitors, 'monitor')}, {counted(notifiers, 'notifier')}")
+    monitors, notifiers = len(context.settings.monitors), len(context.settings.notifiers)
+    yield ok(f"{context.config_file}: {counted(monitors, 'monitor')}, {counted(notifiers, 'notifier')}")
 
 
-def permissions(patient: DoctorContext) -> Iterator[Finding]:
-    """Nobody else on this machine can read a secret."""
-    looked = [*_secret_files(patient), *_database_files(patient)]
-    exposed = [file for file in looked if _readable_by_all(file)]
+def permissions(context: DoctorContext) -> Iterator[Finding]:
+    """No other user of this machine can read a secret."""
+    files = [*_secret_files(context), *_database_files(context)]
+    exposed = [file for file in files if _readable_by_all(file)]
     for file in exposed:
-        yield warning(f"{file} holds secrets or their digests, and everybody on this machine may read it", _CHMOD)
-    spool = patient.configured.storage.spool
+        yield warning(f"{file} contains secrets or their digests, and every user of this machine can read it", _CHMOD)
+    spool = context.configured.storage.spool
     if spool is not None and _writable_by_all(Path(spool)):
         exposed.append(Path(spool))
         yield warning(
-            f"every user of this machine may write to the spool {spool}, so the service does without it",
-            "chmod o-w it; it belongs to the service's user, with mode 0700.",
+            f"every user of this machine can write to the spool {spool}, so the service does not use it",
+            "Make the service's user its owner, with mode 0700 (chmod 700).",
         )
     if not exposed:
-        yield ok(f"{counted(len(looked), 'file')} with secrets, none of them readable by everybody")
+        yield ok(f"{counted(len(files), 'file')} with secrets, none readable by every user")
 
 
-_CHMOD = "chmod o= FILE, and UMask=0077 in the service's unit."
+_CHMOD = "Run chmod o= FILE, and set UMask=0077 in the service's unit."
 
 
-def access(patient: DoctorContext) -> Iterator[Finding]:
-    """Who can reach pages and API needs a token."""
-    web = patient.configured.web
+def access(context: DoctorContext) -> Iterator[Finding]:
+    """Clients on other machines need a token for pages and API."""
+    web = context.configured.web
     host = web.listen_address.rpartition(":")[0].strip("[]")
     if host == "localhost" or (host and _is_loopback(host)):
-        yield ok(f"listens on {web.listen_address}: only this machine reaches it")
+        yield ok(f"listens on {web.listen_address}: only this machine can connect")
     elif web.auth.token is None:
         yield warning(
-            f"listens on {web.listen_address}, and whoever reaches it may read pages, jobs' output and the API",
-            "Set web.auth.token, or listen on 127.0.0.1 behind a proxy that asks for a password.",
+            f"listens on {web.listen_address} without a token: every client that can connect can read the pages, "
+            "jobs' output and the API",
+            "Set web.auth.token, or listen on 127.0.0.1 behind a proxy that requires a password.",
         )
     else:
         yield ok(f"listens on {web.listen_address}, with a token")
 
 
 def secrets_of(settings: Settings) -> frozenset[str]:
-    """Every secret that the settings hold."""
+    """Returns every secret in the settings that has at least `_MIN_LENGTH` characters."""
     password = urlsplit(settings.storage.url).password
-    found = {secret.reveal() for secret in _secrets_in(settings)} | (
+    secrets = {secret.reveal() for secret in _secrets_in(settings)} | (
         {password, unquote(password)} if password else set()
     )
-    return frozenset(secret for secret in found if len(secret) >= _SHORTEST)
+    return frozenset(secret for secret in secrets if len(secret) >= _MIN_LENGTH)
 
 
 def _secrets_in(value: Any) -> Iterator[Secret]:
@@ -88,8 +89,8 @@ def _secrets_in(value: Any) -> Iterator[Secret]:
         for inner in value.__dict__.values():
             yield from _secrets_in(inner)
     elif is_dataclass(value):
-        for one in fields(value):
-            yield from _secrets_in(getattr(value, one.name))
+        for field in fields(value):
+            yield from _secrets_in(getattr(value, field.name))
     elif isinstance(value, dict):
         for inner in value.values():
             yield from _secrets_in(inner)
@@ -98,25 +99,25 @@ def _secrets_in(value: Any) -> Iterator[Secret]:
             yield from _secrets_in(inner)
 
 
-def _secret_files(patient: DoctorContext) -> Iterator[Path]:
-    """The configuration's files and those that they name, as far as a secret of the settings stands in them."""
-    file = patient.config_file
+def _secret_files(context: DoctorContext) -> Iterator[Path]:
+    """Yields the configuration's files and the files that they name, if they contain a secret of the settings."""
+    file = context.config_file
     if file is None:
         return
-    secrets = secrets_of(patient.configured)
+    secrets = secrets_of(context.configured)
     includes = Includes(Sources(), lambda document: substitute_environment(document, os.environ), excerpt=False)
     includes.read(file)
     ours = [Path(document.file) for document in includes.documents]
     named = [
         Path(document.file).parent / name for document in includes.documents for name in _named_files(document.values)
     ]
-    for one in dict.fromkeys((*ours, *named)):
+    for path in dict.fromkeys((*ours, *named)):
         try:
-            text = one.read_text(errors="replace")
+            text = path.read_text(errors="replace")
         except OSError:
             continue
         if any(secret in text for secret in secrets):
-            yield one
+            yield path
 
 
 def _named_files(value: Any) -> Iterator[str]:
@@ -131,10 +132,10 @@ def _named_files(value: Any) -> Iterator[str]:
             yield from _named_files(inner)
 
 
-def _database_files(patient: DoctorContext) -> Iterator[Path]:
-    file = patient.database.engine.file
+def _database_files(context: DoctorContext) -> Iterator[Path]:
+    file = context.database.engine.file
     if file is not None:
-        yield from (one for one in (file, Path(f"{file}-wal"), Path(f"{file}-shm")) if one.exists())
+        yield from (path for path in (file, Path(f"{file}-wal"), Path(f"{file}-shm")) if path.exists())
 
 
 def _writable_by_all(directory: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Notifications: what is owed, what was given up, and whether rules reach anybody."""
+"""Checks of notifications: pending and dead messages, and whether rules have notifiers."""
 
 from collections.abc import Iterator
 
@@ -13,54 +13,55 @@ OVERDUE = 5 * MINUTE
 """A message that could be sent is sent within `group_wait` and a few seconds."""
 
 
-def outbox(patient: DoctorContext) -> Iterator[Finding]:
-    """Nothing waits for long, and nothing was given up in the last day."""
-    known, now = Notifications(patient.database), patient.clock.now()
-    waiting = [one for one in known.queues() if one.oldest_pending_at is not None]
-    late = [one for one in waiting if now - (one.oldest_pending_at or now) > OVERDUE]
-    for one in late:
+def outbox(context: DoctorContext) -> Iterator[Finding]:
+    """No message has waited for long, and none was given up in the last day."""
+    notifications, now = Notifications(context.database), context.clock.now()
+    waiting = [queue for queue in notifications.queues() if queue.oldest_pending_at is not None]
+    late = [queue for queue in waiting if now - (queue.oldest_pending_at or now) > OVERDUE]
+    for queue in late:
         yield warning(
-            f"{counted(one.pending, 'message')} to {one.notifier}, the oldest for "
-            f"{humanize_duration(now - (one.oldest_pending_at or now))}",
-            "`heartbeat-exporter notification list --state pending` says why.",
+            f"{counted(queue.pending, 'message')} to {queue.notifier} pending, the oldest for "
+            f"{humanize_duration(now - (queue.oldest_pending_at or now))}",
+            "`heartbeat-exporter notification list --state pending` shows the reason.",
         )
-    holds = known.holds(now)
+    holds = notifications.holds(now)
     for hold in holds.values():
         yield warning(
-            f"{hold.notifier} is held for {humanize_duration(hold.left(now))}: "
-            f"the receiver asked for it ({hold.error})",
-            "Its messages wait until then. Are there too many of them? Raise group_wait, or repeat_every of its rules.",
+            f"{hold.notifier} is paused for another {humanize_duration(hold.left(now))} at the request of its receiver "
+            f"({hold.error})",
+            "Its messages wait until then. If it sends too many, increase group_wait, or repeat_every of its rules.",
         )
-    dead = known.dead_since(now - DAY)
+    dead = notifications.dead_since(now - DAY)
     for notifier, count in dead.items():
         yield warning(
             f"{counted(count, 'message')} to {notifier} given up in the last day",
-            "`heartbeat-exporter notification list --state dead` says why; `notification retry --dead` tries again.",
+            "`heartbeat-exporter notification list --state dead` shows the reason; `heartbeat-exporter notification "
+            "retry --dead` retries them.",
         )
-    names = [one.name for one in patient.configured.notifiers]
-    strangers = known.owed_to(names) if patient.config_file is not None else ()
-    for notifier in strangers:
+    names = [notifier.name for notifier in context.configured.notifiers]
+    orphaned = notifications.owed_to(names) if context.config_file is not None else ()
+    for notifier in orphaned:
         yield warning(
-            f"messages are owed to {notifier}, and the configuration has no notifier of that name",
-            "Was it renamed? They are given up; see `heartbeat-exporter notification list`.",
+            f"messages to {notifier} are pending, but the configuration has no notifier of that name",
+            "If it was renamed, the service gives these messages up; see `heartbeat-exporter notification list`.",
         )
-    if not (late or holds or dead or strangers):
-        yield ok(f"{counted(sum(one.pending for one in waiting), 'message')} on the way, none late, none given up")
+    if not (late or holds or dead or orphaned):
+        yield ok(f"{counted(sum(queue.pending for queue in waiting), 'message')} pending, none late, none given up")
 
 
-def rules(patient: DoctorContext) -> Iterator[Finding]:
-    """Every rule tells somebody and fits a monitor, and every notifier is used."""
-    settings = patient.configured
+def rules(context: DoctorContext) -> Iterator[Finding]:
+    """Every rule notifies and matches a monitor, and every notifier is used."""
+    settings = context.configured
     silent = [rule.name for rule in settings.alerts if not rule.notify and not rule.create_incident]
     used = {name for rule in settings.alerts for name in rule.notify}
-    unused = [one.name for one in settings.notifiers if one.name not in used]
-    known = [one.monitor for one in load(patient.database)] if settings.alerts else []
-    idle = [rule.name for rule in settings.alerts if not any(rule.selector.matches(one) for one in known)]
+    unused = [notifier.name for notifier in settings.notifiers if notifier.name not in used]
+    monitors = [member.monitor for member in load(context.database)] if settings.alerts else []
+    idle = [rule.name for rule in settings.alerts if not any(rule.selector.matches(monitor) for monitor in monitors)]
     if silent:
-        yield warning(f"rules that tell nobody: {listed(silent)}", "Give them notify, or create_incident.")
+        yield warning(f"rules without notify and create_incident: {listed(silent)}", "Set one of them in each rule.")
     if unused:
-        yield warning(f"notifiers that no rule uses: {listed(unused)}", "Name them in a rule's notify.")
+        yield warning(f"notifiers that no rule uses: {listed(unused)}", "Name them under notify in a rule.")
     if idle:
-        yield warning(f"rules that fit no monitor: {listed(idle)}", "Look at their monitors, groups and labels.")
+        yield warning(f"rules that match no monitor: {listed(idle)}", "Check their monitors, groups and labels.")
     if not (silent or unused or idle):
-        yield ok(f"{counted(len(settings.alerts), 'rule')}, {counted(len(settings.notifiers), 'notifier')}, all of use")
+        yield ok(f"{counted(len(settings.alerts), 'rule')}, {counted(len(settings.notifiers), 'notifier')}, all in use")

@@ -1,4 +1,4 @@
-"""The service itself: whether it answers, and says that it takes heartbeats."""
+"""Checks of the running service: it answers, and is ready to accept heartbeats."""
 
 import json
 import ssl
@@ -15,26 +15,26 @@ from exporter.doctor.finding import Finding, counted, ok, problem, skipped, warn
 from exporter.presentation.moments import parse_moment
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
-_SHOWN = 200
+_MAX_SHOWN = 200
 _LONGEST_LIST = 1 << 20
 _MOST_REFUSALS = 3
-_START = "Start it, or say where it is with --url. Its log says why it ended."
+_START = "Start the service, or give its address with --url. Its log contains the reason if it stopped."
 
 
-def service(patient: DoctorContext) -> Iterator[Finding]:
-    """It is there and ready."""
-    url = _url(patient)
+def service(context: DoctorContext) -> Iterator[Finding]:
+    """The service is running and ready."""
+    url = _url(context)
     try:
-        status, said = _ask(f"{url}/-/ready")
+        status, reason = _ask(f"{url}/-/ready")
     except HTTPError as error:
         yield problem(f"{url} does not answer: {_reason(error)}", _START)
         return
     if status == 200:
         yield ok(f"{url} is ready")
     elif status == 503:
-        yield problem(f"{url} takes no heartbeats: {said}", "See the checks of the database, and its log.")
+        yield problem(f"{url} accepts no heartbeats: {reason}", "See the database checks and the log of the service.")
     else:
-        yield problem(f"{url} answered {status} to /-/ready: is it this service?", _START)
+        yield problem(f"{url} answered {status} to /-/ready: it may be another service", _START)
 
 
 def refusals(patient: DoctorContext) -> Iterator[Finding]:
@@ -70,9 +70,9 @@ def refusals(patient: DoctorContext) -> Iterator[Finding]:
         yield warning(text, "Correct the URL that these clients call. The page /refusals lists them.")
 
 
-def external_address(patient: DoctorContext) -> Iterator[Finding]:
-    """It answers where people and jobs are told to find it."""
-    url = patient.configured.web.external_url
+def external_address(context: DoctorContext) -> Iterator[Finding]:
+    """The service answers at the URL of messages and curl commands."""
+    url = context.configured.web.external_url
     if url is None:
         yield skipped("web.external_url is not set")
         return
@@ -80,8 +80,8 @@ def external_address(patient: DoctorContext) -> Iterator[Finding]:
         status, _ = _ask(f"{url}/-/healthy")
     except HTTPError as error:
         yield warning(
-            f"{url} does not answer from here: {_reason(error)}",
-            "Look at the proxy, its certificate and the name; messages and curl lines have this URL.",
+            f"{url} does not answer from this machine: {_reason(error)}",
+            "Check the proxy, its certificate and the host name: messages and curl commands contain this URL.",
         )
         return
     if status == 200:
@@ -89,7 +89,7 @@ def external_address(patient: DoctorContext) -> Iterator[Finding]:
     else:
         yield warning(
             f"{url} answered {status} to /-/healthy",
-            "Does the proxy pass everything on? See 'Behind a reverse proxy' in docs/operations.md.",
+            "Check that the proxy forwards every path. See 'Behind a reverse proxy' in docs/operations.md.",
         )
 
 
@@ -98,21 +98,21 @@ def _url(patient: DoctorContext) -> str:
 
 
 def _callable(listen_address: str) -> str:
-    """Where to call who listens there: on every address is also on loopback."""
+    """Returns the address to connect to. A server that listens on every address also listens on loopback."""
     host, _, port = listen_address.rpartition(":")
     every = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - called, not listened on
     return f"{every.get(host, host)}:{port}"
 
 
 def _ask(url: str) -> tuple[int, str]:
-    """The status, and what an error says."""
+    """Returns the status, and the text of an error."""
     status, text = _get(url, {}, 4096)
     try:
-        found = json.loads(text)
+        body = json.loads(text)
     except ValueError:
         return status, ""
-    said = found.get("error", found.get("description", "")) if isinstance(found, dict) else ""
-    return status, str(said)[:_SHOWN]
+    reason = body.get("error", body.get("description", "")) if isinstance(body, dict) else ""
+    return status, str(reason)[:_MAX_SHOWN]
 
 
 def _get(url: str, headers: Mapping[str, str], most: int) -> tuple[int, str]:
@@ -127,11 +127,11 @@ def _get(url: str, headers: Mapping[str, str], most: int) -> tuple[int, str]:
 
 def _reason(error: HTTPError) -> str:
     if isinstance(error, SSLError):
-        return "no secure connection"
+        return "TLS failed"
     if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return "no address is known for its name"
+        return "the host name cannot be resolved"
     if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return "no connection"
+        return "connection failed"
     if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "no answer in time"
-    return "it broke off"
+        return "request timed out"
+    return "the connection was closed"

@@ -1,4 +1,4 @@
-"""The work: somebody is there, evaluates in time, and knows the monitors of the configuration."""
+"""Checks of the service's work: it accepts heartbeats, evaluates in time, and has the configured monitors."""
 
 from collections.abc import Iterator
 
@@ -11,113 +11,113 @@ from exporter.presentation.moments import humanize_ago, humanize_duration
 from exporter.storage.repositories.blackouts import MAX_GAP, Blackouts
 from exporter.storage.repositories.maintenances import Maintenances
 
-LATE = 10 * SECOND
-"""How far behind evaluation may be, for a moment, when thousands of monitors come due at once."""
-_START = "Start the service (`systemctl status heartbeat-exporter`), or name its database."
-_STALLED = "Read the service's log; restart the process that holds the lease."
+MAX_LATENESS = 10 * SECOND
+"""Milliseconds. Evaluation may be late for a moment when thousands of monitors come due at once."""
+_START = "Start the service (`systemctl status heartbeat-exporter`), or give the --storage.url that it uses."
+_STALLED = "Read the log of the service, and restart the process that holds the lease."
 
 
-def presence(patient: DoctorContext) -> Iterator[Finding]:
-    """A process takes heartbeats, and has done so for a day."""
-    stamps, now = patient.database.tables.stamps, patient.clock.now()
-    with patient.database.read("read stamp"):
+def presence(context: DoctorContext) -> Iterator[Finding]:
+    """A process accepts heartbeats, and has for a day."""
+    stamps, now = context.database.tables.stamps, context.clock.now()
+    with context.database.read("read stamp"):
         at = next(iter(stamps.select(stamps.at).tuples()))[0]
     if at is None or now - at > MAX_GAP:
-        when = "ever" if at is None else f"since {humanize_ago(at, now)}"
-        yield problem(f"no process has been there to take heartbeats, {when}", _START)
+        length = "yet" if at is None else f"for {humanize_duration(now - at)}"
+        yield problem(f"no process has accepted heartbeats {length}", _START)
         return
-    away = [span for span in Blackouts(patient.database, patient.clock).all() if span.end > now - DAY]
+    away = [span for span in Blackouts(context.database, context.clock).all() if span.end > now - DAY]
     if away:
         length = humanize_duration(sum(span.end - max(span.start, now - DAY) for span in away))
         yield warning(
-            f"heartbeats could not be taken for {length} in the last day, in {counted(len(away), 'blackout')}",
-            "Jobs that ran then may have to run again; the service's log says what ended each.",
+            f"no process accepted heartbeats for {length} in the last day, in {counted(len(away), 'blackout')}",
+            "Check the jobs that ran then; the log of the service shows when each blackout ended.",
         )
     else:
-        yield ok("heartbeats are being taken, and were all day")
+        yield ok("the service accepts heartbeats, and has for the last day")
 
 
-def lease(patient: DoctorContext) -> Iterator[Finding]:
-    """One process holds the lease by which it evaluates."""
-    leases, now = patient.database.tables.leases, patient.clock.now()
-    with patient.database.read("read lease"):
+def lease(context: DoctorContext) -> Iterator[Finding]:
+    """A process holds the evaluation lease."""
+    leases, now = context.database.tables.leases, context.clock.now()
+    with context.database.read("read lease"):
         rows = list(leases.select(leases.holder, leases.expires_at).where(leases.name == "evaluation").tuples())
     if not rows:
-        yield problem("nobody has ever evaluated here", _START)
+        yield problem("no process has ever evaluated the monitors of this database", _START)
         return
     holder, expires_at = rows[0]
     if expires_at <= now:
-        yield problem("nobody holds the lease: no process evaluates", _START)
+        yield problem("no process holds the lease, so no monitor is evaluated", _START)
     else:
-        yield ok(f"held by process {holder}, until {humanize_ago(expires_at, now).removeprefix('in ')} from now")
+        yield ok(f"held by process {holder}, expires {humanize_ago(expires_at, now)}")
 
 
-def evaluation(patient: DoctorContext) -> Iterator[Finding]:
-    """No monitor waits to be evaluated."""
-    due = Evaluations(patient.database, Fleet(), "doctor").next_due()
-    late = 0 if due is None else patient.clock.now() - due
-    if late > LATE:
-        yield problem(f"a monitor has waited for {humanize_duration(late)} to be evaluated", _STALLED)
+def evaluation(context: DoctorContext) -> Iterator[Finding]:
+    """No evaluation is late."""
+    due = Evaluations(context.database, Fleet(), "doctor").next_due()
+    late = 0 if due is None else context.clock.now() - due
+    if late > MAX_LATENESS:
+        yield problem(f"the evaluation of a monitor is {humanize_duration(late)} late", _STALLED)
     else:
-        yield ok("nothing is behind")
+        yield ok("no evaluation is late")
 
 
-def monitors(patient: DoctorContext) -> Iterator[Finding]:
-    """There are some, and each has sent something."""
-    tables = patient.database.tables
+def monitors(context: DoctorContext) -> Iterator[Finding]:
+    """There are active monitors, and each has received a heartbeat."""
+    tables = context.database.tables
     monitors, states = tables.monitors, tables.states
     query = (
         monitors.select(monitors.tag, states.received)
         .join(states, on=(states.monitor_id == monitors.id))
         .where(monitors.removed_at.is_null() & (monitors.paused == False) & (monitors.paused_by_hand == False))  # noqa: E712
     )
-    with patient.database.read("read monitors"):
+    with context.database.read("read monitors"):
         rows = list(query.tuples())
     silent = [tag for tag, received in rows if not received]
     if not rows:
-        yield warning("there is none that is not paused", "Add one: heartbeat-exporter monitor add TAG.")
+        yield warning("there are no active monitors", "Add one (`heartbeat-exporter monitor add TAG`), or resume one.")
     elif silent:
         yield warning(
-            f"{len(silent)} of {len(rows)} never sent a heartbeat: {listed(silent)}",
-            "Run their curl line by hand, with -v (docs/operations.md: A monitor is always NO_DATA).",
+            f"{len(silent)} of {len(rows)} have never received a heartbeat: {listed(silent)}",
+            "Run their curl commands manually, with -v (docs/operations.md: A monitor is always NO_DATA).",
         )
     else:
-        yield ok(f"{counted(len(rows), 'monitor')}, all of which sent heartbeats")
+        yield ok(f"{counted(len(rows), 'monitor')}, all with heartbeats")
 
 
-def maintenances(patient: DoctorContext) -> Iterator[Finding]:
-    """Each maintenance window that recurs has a rule that can be used."""
-    now = patient.clock.now()
-    windows = [one.window for one in Maintenances(patient.database, patient.clock).all() if not one.over(now)]
+def maintenances(context: DoctorContext) -> Iterator[Finding]:
+    """The rule of each recurring maintenance window is valid."""
+    now = context.clock.now()
+    windows = [kept.window for kept in Maintenances(context.database, context.clock).all() if not kept.over(now)]
     for window in windows:
         if window.trouble is not None:
             yield problem(
-                f"maintenance {window.name!r} never begins, its rule cannot be used: {window.trouble}",
-                "End it (`heartbeat-exporter maintenance end NAME`), and add it with a rule that can.",
+                f"maintenance {window.name!r} never starts, because its rule is invalid: {window.trouble}",
+                "End it (`heartbeat-exporter maintenance end NAME`), and add it again with a valid rule.",
             )
     if all(window.trouble is None for window in windows):
-        yield ok(f"{counted(len(windows), 'window')}, none with a rule that cannot be used")
+        yield ok(f"{counted(len(windows), 'window')}, none with an invalid rule")
 
 
-def provisioning(patient: DoctorContext) -> Iterator[Finding]:
-    """The service has read this configuration."""
-    table = patient.database.tables.monitors
-    with patient.database.read("read monitors"):
+def provisioning(context: DoctorContext) -> Iterator[Finding]:
+    """The service has the monitors of this configuration."""
+    table = context.database.tables.monitors
+    with context.database.read("read monitors"):
         query = table.select(table.tag).where((table.provisioned == True) & table.removed_at.is_null())  # noqa: E712
-        known = {row[0] for row in query.tuples()}
-    wanted = {one.monitor.tag for one in patient.configured.monitors}
-    if patient.config_file is None and known:
+        present = {row[0] for row in query.tuples()}
+    wanted = {entry.monitor.tag for entry in context.configured.monitors}
+    if context.config_file is None and present:
         yield warning(
-            f"the service has {counted(len(known), 'monitor')} of a configuration file, and none was given here",
-            "Give the service's --config.file.",
+            f"the service has {counted(len(present), 'monitor')} from a configuration file, but doctor has none",
+            "Give the --config.file of the service.",
         )
         return
-    apart = [f"not there yet: {listed(wanted - known)}"] if wanted - known else []
-    apart += [f"still there: {listed(known - wanted)}"] if known - wanted else []
-    if apart:
+    differences = [f"missing in the service: {listed(wanted - present)}"] if wanted - present else []
+    differences += [f"missing in the file: {listed(present - wanted)}"] if present - wanted else []
+    if differences:
         yield warning(
-            f"the service's monitors are not those of the file; {'; '.join(apart)}",
-            "Reload it (systemctl reload, SIGHUP, POST /-/reload), and see whether it says that the file is bad.",
+            f"the monitors of the service differ from those of the file; {'; '.join(differences)}",
+            "Reload the service (systemctl reload, SIGHUP or POST /-/reload), and check its log for a rejected file.",
         )
     else:
-        yield ok(f"{counted(len(wanted), 'monitor')} of the file, all there")
+        yield ok(f"{counted(len(wanted), 'monitor')} of the file, all in the service")

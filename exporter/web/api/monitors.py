@@ -5,7 +5,7 @@ from bisect import bisect_right
 import falcon
 import falcon.asgi
 
-from exporter.config.strength import SHORTEST
+from exporter.config.strength import MIN_LENGTH
 from exporter.core.clock import DAY
 from exporter.core.errors import InvalidValue
 from exporter.core.fleet import FleetMonitor
@@ -81,8 +81,8 @@ class MonitorList(Resource):
         new = await read_body(req, NewMonitor)
         secret = new.secret.get_secret_value() if new.secret is not None else make_secret()
         await self._off_loop(self._parts.monitors.add, new.monitor(), secret)
-        if len(secret) < SHORTEST:
-            log.warning("the monitor %s was added with a secret of fewer than %d characters", new.tag, SHORTEST)
+        if len(secret) < MIN_LENGTH:
+            log.warning("the monitor %s was added with a secret of fewer than %d characters", new.tag, MIN_LENGTH)
         url = ping_url(base_url(req, self._parts.settings), new.tag, secret)
         resp.status = falcon.HTTP_201
         resp.set_header("location", f"/api/v1/monitors/{new.tag}")
