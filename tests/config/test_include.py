@@ -113,7 +113,7 @@ def test_problems_are_named_with_file_and_line(tmp_path: Path) -> None:
     )
     assert any(one.startswith("m/c.yml:") and "not YAML" in one for one in found)
     assert "m/d.yml:1: monitors: must be a list" in found
-    assert any(one.startswith("m/e.yml:1: monitors[0].secret: given twice") for one in found)
+    assert any(one.startswith("m/e.yml:1: monitors[0].secret: is set twice") for one in found)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_problems_are_named_with_file_and_line(tmp_path: Path) -> None:
             "b.yml:2: include[0]: a.yml includes itself: main.yml → a.yml → b.yml → a.yml",
         ),
         ({"main.yml": "include: [a.yml]\n", "a.yml": "include: x\n"}, "a.yml:1: include: must be a list"),
-        ({"main.yml": "include: [a.yml]\n", "a.yml": "- x\n"}, "a.yml:1: the file must hold settings"),
+        ({"main.yml": "include: [a.yml]\n", "a.yml": "- x\n"}, "a.yml:1: the file must contain settings"),
         ({"main.yml": "include: [/dev/zero]\n"}, "main.yml:1: include[0]: zero: cannot be read: it is a device"),
     ],
 )
