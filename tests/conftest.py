@@ -17,6 +17,51 @@ settings.load_profile("steady")
 
 Fleet.checked = True  # a write to the fleet by a wrong thread is an error in every test
 
+LONGEST = [
+    "app/test_clocks",
+    "live/test_documents",
+    "recording/test_order",
+    "live/test_replicas",
+    "live/test_image",
+    "live/test_page",
+    "live/test_spool",
+    "live/test_upkeep",
+    "live/test_alerting",
+    "live/test_first_second",
+    "live/test_clocks",
+    "alertmanager/test_rules",
+    "live/test_storage_trouble",
+    "evaluation/test_uptime",
+    "live/test_order",
+    "live/test_examples",
+    "live/test_blackouts",
+    "recording/test_spool",
+    "live/test_durability",
+    "live/test_connections",
+    "storage/test_pgbouncer",
+    "fuzz/test_operations",
+    "fuzz/test_connection",
+    "fuzz/test_dialects",
+    "storm/test_storm_postgresql",
+    "storm/test_storm_sqlite",
+    "storm/test_storm_clocks",
+    "alerting/test_evaluator",
+    "live/test_rules",
+    "live/test_loading",
+    "live/test_secrets",
+    "live/test_incidents",
+    "live/test_maintenance",
+]
+"""Files that take longest, the longest first. Each is run by one process, so all others would wait for one that begins
+late."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, and all others as they come."""
+    order = {f"tests/{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.location[0], len(order)))
+
+
 START = 1_790_000_000_000
 """Where test clocks begin: 2026-09-21 14:13:20 UTC."""
 
