@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dashboards.source.statuses import CODES, EXEMPT, matching
 from exporter.core.status import Status
+from exporter.core.status_attributes import statuses_where
 
 SCOPE = 'job=~"$job", instance=~"$instance"'
 GROUP = 'group=~"$group"'
@@ -16,8 +17,8 @@ STEP = "$__rate_interval"
 RANGE = "$__range"
 ANSWERING = f"heartbeat_exporter_build_info{{{SCOPE}}}"
 """A series for each replica that is scraped."""
-UP_OR_LATE = (Status.UP, Status.DEGRADED)
-JUDGED = (Status.UP, Status.DEGRADED, Status.DOWN)
+UP_OR_LATE = statuses_where(lambda attributes: attributes.is_up)[::-1]
+COUNTED = statuses_where(lambda attributes: attributes.counts)[::-1]
 
 
 def own(metric: str, *matchers: str) -> str:
@@ -114,7 +115,7 @@ class Monitors:
 
     def uptime(self) -> str:
         """The share of the time in which each monitor was not DOWN, of that in which it was judged at all."""
-        return f"{self.time_in(UP_OR_LATE)} / ({self.time_in(JUDGED)} > 0)"
+        return f"{self.time_in(UP_OR_LATE)} / ({self.time_in(COUNTED)} > 0)"
 
     def uptimes(self) -> str:
         """Of the windows that the exporter knows, exact. All replicas tell the same, but for a minute."""
@@ -122,7 +123,7 @@ class Monitors:
 
     def fleet_uptime(self) -> str:
         """The same of all chosen monitors together."""
-        return f"sum({self.chosen(self.time_in(UP_OR_LATE))}) / (sum({self.chosen(self.time_in(JUDGED))}) > 0)"
+        return f"sum({self.chosen(self.time_in(UP_OR_LATE))}) / (sum({self.chosen(self.time_in(COUNTED))}) > 0)"
 
     def per_minute(self, counter: str) -> str:
         return f"60 * max by ({MONITOR}) (rate({self.select(counter)}[{STEP}]))"
@@ -132,7 +133,7 @@ class Monitors:
         return f"max by ({MONITOR}) (increase({self.select(counter)}[{RANGE}]))"
 
 
-assert {*JUDGED, *EXEMPT} == set(Status)
+assert {*COUNTED, *EXEMPT} == set(Status)
 FLEET = Monitors('tag=~"$tag"', grouped=True)
 """Of the overview."""
 ONE = Monitors('tag="$tag"', grouped=False)

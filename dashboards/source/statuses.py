@@ -3,15 +3,9 @@
 from typing import Any
 
 from exporter.core.status import Status
+from exporter.core.status_attributes import STATUS_ATTRIBUTES, statuses_where
 
-COLOURS = {
-    Status.UP: "#2cc980",
-    Status.DEGRADED: "#f19e27",
-    Status.DOWN: "#df2e33",
-    Status.NO_DATA: "#a3abba",
-    Status.PAUSED: "#557491",
-    Status.MAINTENANCE: "#a942d2",
-}
+COLOURS = {status: attributes.chart_color for status, attributes in STATUS_ATTRIBUTES.items()}
 """Chosen to stay apart for the colour-blind too; a test measures it. The name is always shown beside."""
 GOOD, WARNING, BAD = COLOURS[Status.UP], COLOURS[Status.DEGRADED], COLOURS[Status.DOWN]
 PLAIN = "#5794f2"
@@ -28,13 +22,13 @@ CODES = {
     Status.DOWN: 6,
 }
 """In order of urgency, so that the worst of a time step or of two replicas is the greatest."""
-WRONG = (Status.DOWN, Status.DEGRADED, Status.NO_DATA)
-"""What somebody should look at."""
-IN_ORDER = (Status.DOWN, Status.DEGRADED, Status.NO_DATA, Status.UP, Status.MAINTENANCE, Status.PAUSED)
+WRONG = statuses_where(lambda attributes: attributes.alerts)
+"""What needs attention."""
+IN_ORDER = tuple(STATUS_ATTRIBUTES)
 """The order in which the status page lists them."""
 UPTIME = ((0.99, WARNING), (0.999, GOOD))
 """Below 99 % it is bad."""
-EXEMPT = (Status.NO_DATA, Status.PAUSED, Status.MAINTENANCE)
+EXEMPT = statuses_where(lambda attributes: not attributes.counts)
 """Neither up nor down, so no part of uptime."""
 
 

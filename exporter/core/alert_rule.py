@@ -7,10 +7,11 @@ from fnmatch import fnmatchcase
 from exporter.core.clock import MINUTE
 from exporter.core.monitor import Monitor
 from exporter.core.status import Status
+from exporter.core.status_attributes import statuses_where
 
-FROZEN = frozenset((Status.PAUSED, Status.MAINTENANCE))
+FROZEN = frozenset(statuses_where(lambda attributes: attributes.freezes_alerts))
 """While a monitor has one of these, nothing is counted for or against it."""
-WATCHABLE = (Status.DOWN, Status.DEGRADED, Status.NO_DATA)
+WATCHABLE = statuses_where(lambda attributes: attributes.alerts)
 """What a rule may watch for."""
 
 

@@ -7,14 +7,15 @@ from typing import NamedTuple
 from exporter.core.clock import DAY
 from exporter.core.spans import Span, overlap
 from exporter.core.status import Status
+from exporter.core.status_attributes import statuses_where
 
 WINDOWS: Mapping[str, int] = {"24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 """Milliseconds before now, the shortest first."""
 MAX_WINDOW = max(WINDOWS.values())
-COUNTS_AS_UP = frozenset((Status.UP, Status.DEGRADED))
+COUNTS_AS_UP = frozenset(statuses_where(lambda attributes: attributes.is_up))
 _UP = COUNTS_AS_UP
-_COUNTED = _UP | {Status.DOWN}
-_OUT_OF_COUNT = frozenset((Status.PAUSED, Status.MAINTENANCE))
+_COUNTED = frozenset(statuses_where(lambda attributes: attributes.counts))
+_OUT_OF_COUNT = frozenset(statuses_where(lambda attributes: attributes.freezes_alerts))
 
 
 class StatusChange(NamedTuple):

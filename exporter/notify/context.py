@@ -7,8 +7,8 @@ from typing import Any
 
 from exporter.core.clock import SECOND
 from exporter.core.status import Status
+from exporter.core.status_attributes import STATUS_ATTRIBUTES
 from exporter.presentation.describe import (
-    COLORS,
     LONGEST_DESCRIPTION,
     LONGEST_NAME,
     UNANNOUNCED,
@@ -58,10 +58,10 @@ def of_message(message: Message) -> dict[str, Any]:
         "site_url": message.site.url,
         "site_name": readable(message.site.name),
         "site_logo_url": "",
-        "colors_up": COLORS[Status.UP],
-        "colors_down": COLORS[Status.DOWN],
-        "colors_degraded": COLORS[Status.DEGRADED],
-        "colors_maintenance": COLORS[Status.MAINTENANCE],
+        "colors_up": STATUS_ATTRIBUTES[Status.UP].color,
+        "colors_down": STATUS_ATTRIBUTES[Status.DOWN].color,
+        "colors_degraded": STATUS_ATTRIBUTES[Status.DEGRADED].color,
+        "colors_maintenance": STATUS_ATTRIBUTES[Status.MAINTENANCE].color,
     }
 
 

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from exporter.core.alert import ResolveReason
 from exporter.core.clock import MINUTE
-from exporter.core.status import Reason, Status
+from exporter.core.status import Status
+from exporter.core.status_attributes import STATUS_ATTRIBUTES
 from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 from exporter.presentation.moments import exact, humanize_duration
+from exporter.presentation.reasons import RESOLVE_REASONS, explain_reason
 from exporter.presentation.text import Measure, one_line, readable, shorten, tail
 
 NAMED = 3
@@ -24,24 +26,7 @@ LONGEST_NAME = 200
 LONGEST_DESCRIPTION = 2_000
 LONGEST_OUTPUT, HIGHEST_OUTPUT = 1_500, 15
 """Characters and lines of a job's output."""
-ICONS = {Status.DOWN: "🔴", Status.DEGRADED: "🟠", Status.NO_DATA: "⚪"}
-RESOLVED_ICON, UNKNOWN_ICON = "🟢", "⚪"
-COLORS = {
-    Status.UP: "#2da44e",
-    Status.DEGRADED: "#d4820a",
-    Status.DOWN: "#d1242f",
-    Status.NO_DATA: "#6e7781",
-    Status.MAINTENANCE: "#8250df",
-}
-"""Of each status, as `#rrggbb`."""
 UNANNOUNCED = "the alert resolved before its first notification could be delivered"
-_ENDINGS = {
-    ResolveReason.RECOVERED: "recovered",
-    ResolveReason.RULE_CHANGED: "the rule was changed",
-    ResolveReason.RULE_REMOVED: "the rule was removed",
-    ResolveReason.DESELECTED: "the rule no longer selects the monitor",
-    ResolveReason.MONITOR_REMOVED: "the monitor was removed",
-}
 
 
 class Line(NamedTuple):
@@ -109,22 +94,17 @@ def name_of(facts: AlertSnapshot) -> str:
 
 def why(facts: AlertSnapshot) -> str:
     """`missed, 12 min late`; `failed, exit code 3`; `no heartbeat received yet`."""
-    match facts.reason:
-        case Reason.MISSED | Reason.LATE if facts.late_by is not None:
-            span = f"{humanize_duration(facts.late_by)} {'late' if facts.schedule else 'without a success'}"
-            return span if facts.reason is Reason.LATE else f"missed, {span}"
-        case Reason.FAILED if facts.exit_code is not None:
-            return f"failed, exit code {facts.exit_code}"
-        case Reason.OVERRUN:
-            return "overrun, a run exceeded its maximum runtime"
-        case Reason.NEVER_RECEIVED:
-            return "no heartbeat received yet"
-    return facts.reason.value.replace("_", " ")
+    return explain_reason(
+        facts.reason,
+        late_by=facts.late_by,
+        scheduled=facts.schedule is not None,
+        exit_code=facts.exit_code,
+    )
 
 
 def ending_text(facts: AlertSnapshot) -> str:
     """Why the alert is over: `recovered`, `the rule was removed`; empty while it goes on."""
-    return _ENDINGS[facts.ending] if facts.ending is not None else ""
+    return RESOLVE_REASONS[facts.ending] if facts.ending is not None else ""
 
 
 def brief(facts: AlertSnapshot, message: Message) -> str:
@@ -234,17 +214,19 @@ def more(message: Message, listed: int = LISTED) -> str:
 
 def icon(message: Message, facts: AlertSnapshot | None = None) -> str:
     """Of one alert, or of the message as a whole."""
-    if not message.is_resolved:
-        return ICONS.get((facts or message.first).status, UNKNOWN_ICON)
-    return RESOLVED_ICON if all(map(_recovered, [facts] if facts else message.alerts)) else UNKNOWN_ICON
+    return STATUS_ATTRIBUTES[_shown_status(message, facts)].icon
 
 
 def color(message: Message, facts: AlertSnapshot | None = None) -> str:
     """`#rrggbb`, as `icon`."""
+    return STATUS_ATTRIBUTES[_shown_status(message, facts)].color
+
+
+def _shown_status(message: Message, facts: AlertSnapshot | None) -> Status:
+    """Returns the status whose icon and colour the message, or one alert of it, has."""
     if not message.is_resolved:
-        return COLORS.get((facts or message.first).status, COLORS[Status.NO_DATA])
-    recovered = all(map(_recovered, [facts] if facts else message.alerts))
-    return COLORS[Status.UP if recovered else Status.NO_DATA]
+        return (facts or message.first).status
+    return Status.UP if all(map(_recovered, [facts] if facts else message.alerts)) else Status.NO_DATA
 
 
 def plain_text(message: Message) -> str:

@@ -2,24 +2,18 @@
 
 from collections.abc import Mapping
 
-from exporter.core.alert import ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.heartbeat import HeartbeatState
 from exporter.core.incident import IncidentState
 from exporter.core.monitor import Monitor
 from exporter.core.notification import Hold
-from exporter.core.status import Reason, Status
+from exporter.core.status import Status
+from exporter.core.status_attributes import STATUS_ATTRIBUTES, statuses_where
 from exporter.core.timeline import CurrentStatus
 from exporter.presentation.moments import humanize_duration
+from exporter.presentation.reasons import explain_reason
 
-LABELS = {
-    Status.UP: "Up",
-    Status.DEGRADED: "Degraded",
-    Status.DOWN: "Down",
-    Status.NO_DATA: "No data",
-    Status.PAUSED: "Paused",
-    Status.MAINTENANCE: "Maintenance",
-}
+LABELS = {status: attributes.label for status, attributes in STATUS_ATTRIBUTES.items()}
 IMPACTS = {Severity.CRITICAL: "Critical", Severity.WARNING: "Warning", Severity.INFO: "Info"}
 """From the worst on."""
 STATES = {
@@ -28,44 +22,24 @@ STATES = {
     IncidentState.MONITORING: "Monitoring",
     IncidentState.RESOLVED: "Resolved",
 }
-ENDINGS = {
-    ResolveReason.RECOVERED: "recovered",
-    ResolveReason.RULE_CHANGED: "the rule was changed",
-    ResolveReason.RULE_REMOVED: "the rule was removed",
-    ResolveReason.DESELECTED: "the rule no longer selects the monitor",
-    ResolveReason.MONITOR_REMOVED: "the monitor was removed",
-}
-TROUBLE = (Status.DOWN, Status.DEGRADED)
-URGENCY = (
-    Status.DOWN,
-    Status.DEGRADED,
-    Status.NO_DATA,
-    Status.UP,
-    Status.MAINTENANCE,
-    Status.PAUSED,
-)
-"""The order in which people want to see them."""
+TROUBLE = statuses_where(lambda attributes: attributes.is_trouble)
+URGENCY = tuple(STATUS_ATTRIBUTES)
+"""The most urgent first."""
 
 
 def explain(monitor: Monitor, state: HeartbeatState, current: CurrentStatus, due: int | None, now: int) -> str:
-    """Why a monitor has its status: `missed: 12 min late`, `failed, exit code 3`."""
-    reason = current.reason
-    if current.status is Status.MAINTENANCE:
-        return "in a maintenance window"
-    if reason in (Reason.MISSED, Reason.LATE) and due is not None and now > due:
-        if monitor.schedule is None:
-            return f"{reason.value}: no success for {humanize_duration(now - due)}"
-        return (
-            f"missed: {humanize_duration(now - due)} late"
-            if reason is Reason.MISSED
-            else f"late by {humanize_duration(now - due)}"
-        )
-    if reason is Reason.FAILED and state.last_exit_code is not None:
-        return f"failed, exit code {state.last_exit_code}"
-    if reason is Reason.OVERRUN and state.runs and monitor.max_runtime is not None:
-        running = now - min(run.started_at for run in state.runs)
-        return f"overrun: running for {humanize_duration(running)}, {humanize_duration(monitor.max_runtime)} allowed"
-    return reason.value.replace("_", " ")
+    """Describes why a monitor has its status: `missed, 12 min late`, `failed, exit code 3`."""
+    runtime = None
+    if state.runs and monitor.max_runtime is not None:
+        runtime = now - min(run.started_at for run in state.runs)
+    return explain_reason(
+        current.reason,
+        late_by=now - due if due is not None and now > due else None,
+        scheduled=monitor.schedule is not None,
+        exit_code=state.last_exit_code,
+        running_for=runtime,
+        max_runtime=monitor.max_runtime,
+    )
 
 
 def summarize(counts: Mapping[Status, int]) -> str:

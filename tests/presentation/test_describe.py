@@ -6,8 +6,9 @@ from exporter.core.alert import ResolveReason
 from exporter.core.alert_rule import Severity
 from exporter.core.clock import DAY, HOUR, MINUTE
 from exporter.core.status import Reason, Status
+from exporter.core.status_attributes import STATUS_ATTRIBUTES
 from exporter.notify.samples import SAMPLE_AT, SAMPLE_SITE, nasty_samples, sample, samples
-from exporter.presentation.describe import COLORS, color, headline, icon, listing, plain_text
+from exporter.presentation.describe import color, headline, icon, listing, plain_text
 from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 from exporter.presentation.text import readable
 
@@ -37,7 +38,7 @@ OVER = {"resolved_at": SAMPLE_AT + 47 * MINUTE, "at": SAMPLE_AT + 47 * MINUTE}
     ("message", "told"),
     [
         (about(), "DOWN: Nightly backup, missed, 12 min late"),
-        (about(schedule=None), "DOWN: Nightly backup, missed, 12 min without a success"),
+        (about(schedule=None), "DOWN: Nightly backup, missed, no success for 12 min"),
         (about(status=Status.DEGRADED, reason=Reason.LATE), "DEGRADED: Nightly backup, 12 min late"),
         (about(due_at=None), "DOWN: Nightly backup, missed"),
         (about(reason=Reason.FAILED, exit_code=3), "DOWN: Nightly backup, failed, exit code 3"),
@@ -139,7 +140,7 @@ def test_an_alert_that_merely_ended_is_not_green() -> None:
         message = about(Event.RESOLVED, **OVER, ending=ending)
         recovered = ending is ResolveReason.RECOVERED
         assert (icon(message) == "🟢") is recovered
-        assert (color(message) == COLORS[Status.UP]) is recovered
+        assert (color(message) == STATUS_ATTRIBUTES[Status.UP].color) is recovered
 
 
 def test_every_ending_and_reason_has_words() -> None:

@@ -298,13 +298,14 @@ def test_texts_have_an_end_and_a_beginning() -> None:
 
 
 def test_every_state_has_its_word_and_colour(client: testing.TestClient) -> None:
-    from exporter.presentation.statuses import ENDINGS, IMPACTS, STATES
+    from exporter.presentation.reasons import RESOLVE_REASONS
+    from exporter.presentation.statuses import IMPACTS, STATES
     from exporter.web.pages.rendering import HERE
 
     style = (HERE / "static" / "style.css").read_text()
     assert set(STATES) == set(IncidentState)
     assert set(IMPACTS) == set(Severity)
-    assert set(ENDINGS) == set(type(next(iter(ENDINGS))))
+    assert set(RESOLVE_REASONS) == set(type(next(iter(RESOLVE_REASONS))))
     for state in IncidentState:
         assert f".t-{state}.changed" in style
     for severity in Severity:

@@ -20,7 +20,6 @@ from exporter.notify.notifier import DeliveryFailed, Notifier
 from exporter.notify.options import CaFile, Urls
 from exporter.notify.transport.endpoints import Endpoint, endpoint_of
 from exporter.notify.transport.http import HttpClient
-from exporter.notify.transport.redaction import spellings
 from exporter.presentation.describe import description_of, headline, lines, name_of, output_of
 from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 from exporter.presentation.moments import rfc3339
@@ -72,7 +71,7 @@ class AlertmanagerNotifier(Notifier):
             pair = f"{options.username}:{options.password.reveal()}"
             secrets = [options.password.reveal(), pair]
             self._headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
-        self._members = {url: HttpClient(options, spellings(*secrets), options.ca_file) for url in options.urls}
+        self._members = {url: HttpClient(options, secrets, options.ca_file) for url in options.urls}
         self._labels: dict[str, _Labels] = {}
         """Of alerts by their ids, as they were first told."""
         self._firing: dict[str, _Labels] = {}

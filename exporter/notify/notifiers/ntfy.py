@@ -18,7 +18,6 @@ from exporter.notify.notifier import Notifier
 from exporter.notify.templates import Template, TemplateText, worded
 from exporter.notify.transport.endpoints import Endpoint, endpoint_of
 from exporter.notify.transport.http import HttpClient
-from exporter.notify.transport.redaction import spellings
 from exporter.presentation.describe import LISTED, brief, description_of, headline, lines, links, more, output_of
 from exporter.presentation.message import Message
 from exporter.presentation.text import one_line, readable, shorten, tail, utf8
@@ -81,7 +80,7 @@ class NtfyNotifier(Notifier):
             pair = f"{options.username}:{options.password.reveal()}"
             secrets += [options.password.reveal(), pair]
             self._headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
-        self._http = HttpClient(options, spellings(*secrets))
+        self._http = HttpClient(options, secrets)
 
     def deliver(self, message: Message) -> str:
         body = {"topic": self.options.topic.reveal(), **push_of(message, self.options.title, self.options.message)}

@@ -12,7 +12,6 @@ from exporter.core.alert_rule import Severity
 from exporter.notify.notifier import Notifier
 from exporter.notify.one_by_one import OneByOne
 from exporter.notify.transport.http import HttpClient
-from exporter.notify.transport.redaction import spellings
 from exporter.presentation.describe import headline, lines, plain_text
 from exporter.presentation.message import AlertSnapshot, Message
 from exporter.presentation.text import one_line, shorten
@@ -51,7 +50,7 @@ class OpsgenieNotifier(Notifier):
     def __init__(self, options: OpsgenieOptions) -> None:
         super().__init__(options)
         key = options.api_key.reveal()
-        self._http = HttpClient(options, spellings(key))
+        self._http = HttpClient(options, [key])
         self._headers = {"Authorization": f"GenieKey {key}"}
         self._alerts = OneByOne()
 

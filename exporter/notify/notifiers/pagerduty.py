@@ -11,7 +11,6 @@ from exporter.core.alert_rule import Severity
 from exporter.notify.notifier import Notifier
 from exporter.notify.one_by_one import OneByOne
 from exporter.notify.transport.http import HttpClient
-from exporter.notify.transport.redaction import spellings
 from exporter.presentation.describe import description_of, headline, lines, links, name_of, output_of
 from exporter.presentation.message import AlertSnapshot, Message
 from exporter.presentation.moments import rfc3339
@@ -39,7 +38,7 @@ class PagerDutyNotifier(Notifier):
     def __init__(self, options: PagerDutyOptions) -> None:
         super().__init__(options)
         self._key = options.routing_key.reveal()
-        self._http = HttpClient(options, spellings(self._key))
+        self._http = HttpClient(options, [self._key])
         self._alerts = OneByOne()
 
     def deliver(self, message: Message) -> str:

@@ -13,7 +13,6 @@ from exporter.core.errors import InvalidValue
 from exporter.notify.notifier import Notifier
 from exporter.notify.templates import HtmlTemplateText, worded
 from exporter.notify.transport.http import HttpClient
-from exporter.notify.transport.redaction import spellings
 from exporter.presentation.describe import LISTED, brief, description_of, headline, icon, lines, links, more, output_of
 from exporter.presentation.message import Message
 from exporter.presentation.text import shorten, tail, utf16
@@ -64,7 +63,7 @@ class TelegramNotifier(Notifier):
     def __init__(self, options: TelegramOptions) -> None:
         super().__init__(options)
         token = options.token.reveal()
-        self._http = HttpClient(options, spellings(token, token.partition(":")[2]))
+        self._http = HttpClient(options, [token, token.partition(":")[2]])
         self._url = f"{options.url}/bot{token}/sendMessage"
 
     def deliver(self, message: Message) -> str:

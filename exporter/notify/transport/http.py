@@ -8,12 +8,11 @@ import json as json_format
 import re
 import ssl
 import time
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from urllib3 import HTTPHeaderDict, Timeout
 from urllib3.exceptions import (
@@ -33,13 +32,11 @@ from exporter.core.notification import LONGEST_HOLD
 from exporter.notify.notifier import DeliveryFailed, Failure
 from exporter.notify.transport.connections import AddressPolicy, PrivateAddressRefused, check_by_name, manager_for
 from exporter.notify.transport.proxies import UnusableProxy, proxy_for
-from exporter.presentation.text import one_line, shorten
+from exporter.notify.transport.redaction import Redaction, basic_credentials
 
 LONGEST_CONNECT = 5.0
 """Seconds, or the notifier's timeout if that is shorter."""
 LARGEST_ANSWER = 64 * 1024
-_SAID = 200
-"""Characters of an answer that are shown."""
 _LONGEST_WAIT = LONGEST_HOLD / SECOND
 """Seconds that an answer may ask for."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -51,8 +48,6 @@ _COME_AGAIN = {
     425: Failure.RATE_LIMITED,
     429: Failure.RATE_LIMITED,
 }
-_SHORTEST_SECRET, _SHORTEST_PIECE = 4, 6
-"""Characters: what is shorter would tear words apart. A piece is part of a URL that is secret as a whole."""
 _NUMBER = re.compile(r"[0-9]{1,300}(\.[0-9]{0,9})?")
 
 
@@ -96,9 +91,7 @@ class HttpClient:
         self._public_only = not options.allow_private_addresses
         self._seconds = options.timeout / SECOND
         self._connect = min(LONGEST_CONNECT, self._seconds)
-        hidden = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
-        hidden |= {piece for secret in secrets for piece in _pieces(secret) if len(piece) >= _SHORTEST_PIECE}
-        self._secrets = sorted(hidden, key=len, reverse=True)
+        self.shown = Redaction(secrets).shown
         self._tls = ssl.create_default_context(cafile=ca_file)
 
     def send(
@@ -140,7 +133,9 @@ class HttpClient:
         sent = HTTPHeaderDict({"User-Agent": f"heartbeat-exporter/{__version__}"})
         if key is not None:
             sent[IDEMPOTENCY_KEY] = key
-        sent.update(_credentials(parts))
+        credentials = basic_credentials(parts)
+        if credentials is not None:
+            sent["Authorization"] = credentials
         if json is not None:
             sent["Content-Type"] = "application/json"
             body = json_format.dumps(json, ensure_ascii=False).encode("utf-8", "replace")
@@ -188,12 +183,6 @@ class HttpClient:
             finally:
                 response.close()
 
-    def shown(self, text: str) -> str:
-        """`text` short, printable, and without what is secret."""
-        for secret in self._secrets:
-            text = text.replace(secret, "<secret>")
-        return shorten(one_line(text), _SAID)
-
     def _check(self, reply: "_Reply") -> None:
         status, host, text = reply.status, reply.host, reply.text
         if 200 <= status < 300:
@@ -219,27 +208,6 @@ def _beginning(response: Any) -> str:
     except (HTTPError, OSError):
         pass
     return found.decode("utf-8", "replace")
-
-
-def _pieces(secret: str) -> set[str]:
-    """What is secret of a URL that is secret: its path as a whole, and every part that somebody may echo alone."""
-    try:
-        parts = urlsplit(secret)
-    except ValueError:
-        return set()
-    if parts.scheme not in ("http", "https"):
-        return set()
-    found = {f"{parts.path}?{parts.query}" if parts.query else parts.path, parts.query}
-    found |= {*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))}
-    found |= {parts.username or "", parts.password or "", *_credentials(parts).values()}
-    return found | {unquote(piece) for piece in found}
-
-
-def _credentials(parts: SplitResult) -> dict[str, str]:
-    if parts.username is None:
-        return {}
-    known = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Authorization": f"Basic {b64encode(known.encode()).decode()}"}
 
 
 def _unusable() -> DeliveryFailed:

@@ -10,7 +10,8 @@ from exporter.core.fleet import Fleet
 from exporter.core.incident import IncidentState
 from exporter.core.status import Status
 from exporter.presentation.moments import Moment, humanize_duration, moment
-from exporter.presentation.statuses import ENDINGS, IMPACTS, STATES
+from exporter.presentation.reasons import RESOLVE_REASONS
+from exporter.presentation.statuses import IMPACTS, STATES
 
 if TYPE_CHECKING:
     from exporter.storage.repositories.alerts import Alert
@@ -122,7 +123,7 @@ def alert_rows(alerts: Sequence["Alert"], timezone: str, now: int) -> tuple[Aler
             reason=one.reason.value.replace("_", " "),
             triggered=moment(one.triggered_at, now, timezone),
             ended=None if one.resolved_at is None else moment(one.resolved_at, now, timezone),
-            ending=ENDINGS[one.ending] if one.ending is not None else ENDINGS[ResolveReason.RECOVERED],
+            ending=RESOLVE_REASONS[one.ending or ResolveReason.RECOVERED],
             lasted=humanize_duration((now if one.resolved_at is None else one.resolved_at) - one.triggered_at),
             incident_id=one.incident_id,
         )

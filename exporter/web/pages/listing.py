@@ -14,6 +14,7 @@ from typing import TypeVar
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.monitor import Monitor
 from exporter.core.status import Status
+from exporter.core.status_attributes import statuses_where
 from exporter.presentation.statuses import URGENCY
 
 PER_PAGE = 100
@@ -22,7 +23,7 @@ MOST_GROUPS = 500
 """Groups offered in the form; who has more finds them by text."""
 _YIELD_EVERY = 1_000
 _RUN = 4_000
-_URGENT = (Status.DOWN, Status.DEGRADED, Status.NO_DATA)
+_URGENT = statuses_where(lambda attributes: attributes.alerts)
 """These come first, in this order; all others stay together, by group and name."""
 _T = TypeVar("_T")
 
