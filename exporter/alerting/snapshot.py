@@ -19,7 +19,7 @@ def tail(output: str) -> str:
     return text if len(text) <= OUTPUT_SHOWN else f"…{text[-OUTPUT_SHOWN:]}"
 
 
-def facts_of(
+def snapshot_of(
     *,
     uid: str,
     rule: AlertRule,
@@ -63,7 +63,7 @@ def facts_of(
     )
 
 
-def facts_of_end(
+def snapshot_of_end(
     alert: Alert,
     rule: AlertRule | None,
     watched: FleetMonitor | None,

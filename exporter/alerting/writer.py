@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from exporter.alerting.changes import AlertChanges, AlertEnded, AlertStarted
 from exporter.alerting.ruleset import RuleSet
-from exporter.alerting.snapshot import facts_of, facts_of_end
+from exporter.alerting.snapshot import snapshot_of, snapshot_of_end
 from exporter.core.alert import ResolveReason
 from exporter.core.alert_rule import AlertRule
 from exporter.core.fleet import Fleet, FleetMonitor
@@ -57,30 +57,30 @@ class AlertWriter:
         self.terms: Mapping[str, DeliveryPolicy] = {}
         """By notifier; the defaults hold for a notifier that is not configured any more."""
 
-    def write(self, transaction: Transaction, episodes: AlertChanges, rules: RuleSet, now: int) -> None:
-        if not episodes:
+    def write(self, transaction: Transaction, changes: AlertChanges, rules: RuleSet, now: int) -> None:
+        if not changes:
             return
-        self._progress.drop(transaction, episodes.dropped)
+        self._progress.drop(transaction, changes.dropped)
         lines: list[_Line] = []
-        ids = self._begin(transaction, episodes.begun, now, lines)
-        self._progress.keep(transaction, (one.tracked(ids) for one in episodes.kept))
+        ids = self._begin(transaction, changes.begun, now, lines)
+        self._progress.keep(transaction, (one.tracked(ids) for one in changes.kept))
         over = [
-            *episodes.ended,
+            *changes.ended,
             *(
                 AlertEnded(ids[one.uid], one.watched.id, one.ended_at, ResolveReason.RECOVERED)
-                for one in episodes.begun
+                for one in changes.begun
                 if one.ended_at is not None
             ),
         ]
         self._end(transaction, over, rules, now, lines)
-        begun, ended = len(episodes.begun), len(over)
+        begun, ended = len(changes.begun), len(over)
         if begun or ended:
             transaction.after_commit.append(lambda: self._tell(begun, ended, lines))
 
     def repeat(self, transaction: Transaction, alert: Alert, rule: AlertRule, watched: FleetMonitor, now: int) -> None:
         """Enqueues a reminder to the notifiers that delivered the alarm."""
         current = watched.current
-        facts = facts_of(
+        facts = snapshot_of(
             uid=alert.uid,
             rule=rule,
             watched=watched,
@@ -136,7 +136,7 @@ class AlertWriter:
                 )
             )
             lines.append(_firing(new[-1]))
-            facts[started.uid] = facts_of(
+            facts[started.uid] = snapshot_of(
                 uid=started.uid,
                 rule=rule,
                 watched=started.watched,
@@ -172,7 +172,7 @@ class AlertWriter:
             lines.append(_resolved(alert, ended))
             watched = self._fleet.with_id(ended.monitor_id)
             since = self._history.began(alert.monitor_id, alert.status, alert.triggered_at) if alert.notify else None
-            snapshot = facts_of_end(alert, rules.get(alert.rule), watched, since, ended.at, ended.ending, outputs)
+            snapshot = snapshot_of_end(alert, rules.get(alert.rule), watched, since, ended.at, ended.ending, outputs)
             facts[ended.alert_id] = snapshot.model_dump_json()
         self._outbox.recover(transaction, facts, self._terms, now)
         self._close_incidents([(alerts[ended.alert_id], ended) for ended in over], lines)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.recording.spool import file as spool
 from exporter.recording.spool.backlog import Backlog
-from exporter.recording.spool.file import Record, SpoolFile, SpoolUnusable, decode, encode
+from exporter.recording.spool.file import LATEST, Record, SpoolFile, SpoolUnusable, decode, encode
 from tests.conftest import START, ManualClock
 
 RECORDS = st.builds(
@@ -24,7 +24,7 @@ RECORDS = st.builds(
     st.builds(
         Heartbeat,
         st.sampled_from(Kind),
-        st.integers(0, 2**62),
+        st.integers(0, LATEST),
         st.from_regex(r"[A-Za-z0-9._-]{0,64}", fullmatch=True),
         st.none() | st.integers(-(2**31), 2**32),
         st.text(max_size=50),

@@ -5,9 +5,10 @@ import pytest
 from exporter.core.alert import ResolveReason
 from exporter.core.clock import DAY, SECOND
 from exporter.core.errors import Conflict, NotFound
-from exporter.core.notification import NotificationState
+from exporter.core.notification import Hold, NotificationState
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.deliveries import Contents, Deliveries
+from exporter.storage.repositories.leases import DURATION, LeaseLost
 from exporter.storage.repositories.notifications import ALARM, RECOVERY, REPEAT, Notification, Notifications
 from exporter.storage.repositories.outbox import MAX_ALERTS, DeliveryPolicy, Outbox, OutboxItem
 from tests.conftest import START
@@ -20,16 +21,17 @@ LATER = START + 10 * SECOND
 
 
 class Post(Outbox, Deliveries, Notifications):
-    """Owing, delivering and looking, in one hand."""
+    """The outbox, deliveries and lists, in one object."""
+
+    def __init__(self, replica: Replica) -> None:
+        Outbox.__init__(self, replica.db)
+        Deliveries.__init__(self, replica.db, replica.lease)
 
 
 @pytest.fixture
 def outbox(replica: Replica) -> Post:
-    return Post(replica.db)
-
-
-def fine() -> None:
-    """Nobody lost the lease."""
+    assert replica.lease.hold()
+    return Post(replica)
 
 
 def enqueue(
@@ -53,7 +55,7 @@ def due(outbox: Post, notifier: str = "ops", now: int = START + DAY) -> Notifica
 
 
 def sealed(outbox: Post, notification: Notification) -> Contents:
-    contents = outbox.seal(notification.id, fine)
+    contents = outbox.seal(notification.id)
     assert contents is not None
     return contents
 
@@ -61,7 +63,7 @@ def sealed(outbox: Post, notification: Notification) -> Contents:
 def deliver(outbox: Post, notifier: str = "ops", now: int = START + DAY) -> Contents:
     notification = due(outbox, notifier, now)
     contents = sealed(outbox, notification)
-    outbox.delivered(notification.id, contents.alert_ids, now, fine)
+    outbox.delivered(notification.id, contents.alert_ids, now)
     return contents
 
 
@@ -105,8 +107,8 @@ def test_those_who_got_the_alarm_hear_the_end(replica: Replica, outbox: Post) ->
     alarm = due(outbox)
     deliver(outbox)
     boss = due(outbox, "boss")
-    outbox.seal(boss.id, fine)
-    outbox.give_up(boss.id, LATER, "rejected", "boss answered 404", fine)
+    outbox.seal(boss.id)
+    outbox.give_up(boss.id, LATER, "rejected", "boss answered 404")
     recover(replica, outbox, 1)
     assert states(outbox) == [
         ("ops", ALARM, "delivered"),
@@ -124,7 +126,7 @@ def test_an_end_that_overtakes_its_alarm_replaces_it(replica: Replica, outbox: P
     recover(replica, outbox, 1)
     alarm = due(outbox)
     assert sealed(outbox, alarm).alert_ids == [2]
-    outbox.delivered(alarm.id, [2], LATER, fine)
+    outbox.delivered(alarm.id, [2], LATER)
     recover(replica, outbox, 2)
     contents = deliver(outbox)
     assert sorted(contents.alert_ids) == [1, 2]
@@ -138,7 +140,7 @@ def test_an_alarm_with_nothing_left_to_tell_is_never_sent(replica: Replica, outb
     alarm = due(outbox)
     recover(replica, outbox, 1)
     assert states(outbox) == [("ops", ALARM, "replaced"), ("boss", ALARM, "pending"), ("ops", RECOVERY, "pending")]
-    assert outbox.seal(alarm.id, fine) is None
+    assert outbox.seal(alarm.id) is None
     assert deliver(outbox).unannounced == {1}
 
 
@@ -148,7 +150,7 @@ def test_an_alarm_that_arrives_while_its_alert_ends_was_told(replica: Replica, o
     contents = sealed(outbox, alarm)
     recover(replica, outbox, 1, 2)
     assert states(outbox)[0][2] == "replaced"
-    outbox.delivered(alarm.id, contents.alert_ids, LATER, fine)
+    outbox.delivered(alarm.id, contents.alert_ids, LATER)
     assert states(outbox)[0][2] == "delivered"
     recovery = deliver(outbox)
     assert (recovery.unannounced, recovery.answers) == (frozenset(), [alarm.key])
@@ -168,8 +170,8 @@ def test_reminders_are_taken_back_with_the_end(replica: Replica, outbox: Post) -
 def test_a_failed_attempt_is_tried_again_and_then_given_up(replica: Replica, outbox: Post) -> None:
     enqueue(replica, outbox, 1)
     message = due(outbox)
-    outbox.seal(message.id, fine)
-    outbox.try_again(message.id, LATER + 60_000, "timeout", "ops did not answer in time", fine)
+    outbox.seal(message.id)
+    outbox.try_again(message.id, LATER + 60_000, "timeout", "ops did not answer in time")
     assert outbox.due("ops", LATER + 59_999) is None
     again = due(outbox, now=LATER + 60_000)
     assert (again.key, again.attempts, again.failure, again.error) == (
@@ -179,27 +181,30 @@ def test_a_failed_attempt_is_tried_again_and_then_given_up(replica: Replica, out
         "ops did not answer in time",
     )
     assert sealed(outbox, again).alert_ids == [1]
-    outbox.give_up(again.id, LATER + 70_000, "rejected", "ops answered 404", fine)
+    outbox.give_up(again.id, LATER + 70_000, "rejected", "ops answered 404")
     (dead,) = outbox.recent(state=NotificationState.DEAD)
     assert (dead.attempts, dead.failure, dead.ended_at) == (2, "rejected", LATER + 70_000)
-    assert outbox.seal(dead.id, fine) is None
+    assert outbox.seal(dead.id) is None
 
 
-def test_who_lost_the_lease_changes_nothing(replica: Replica, outbox: Post) -> None:
+def test_who_lost_the_lease_changes_nothing(replica: Replica, other: Replica, outbox: Post) -> None:
     enqueue(replica, outbox, 1)
     message = due(outbox)
-
-    def lost() -> None:
-        raise InterruptedError
-
+    replica.clock.advance(DURATION)
+    hold = Hold("ops", LATER, LATER + DAY, "busy")
     for attempt in (
-        lambda: outbox.seal(message.id, lost),
-        lambda: outbox.delivered(message.id, [1], LATER, lost),
-        lambda: outbox.try_again(message.id, LATER, "timeout", "x", lost),
-        lambda: outbox.give_up(message.id, LATER, "timeout", "x", lost),
+        lambda: outbox.seal(message.id),
+        lambda: outbox.delivered(message.id, [1], LATER),
+        lambda: outbox.try_again(message.id, LATER, "timeout", "x", hold),
+        lambda: outbox.give_up(message.id, LATER, "timeout", "x", hold),
+        lambda: outbox.lift_hold("ops"),
     ):
-        with pytest.raises(InterruptedError):
+        assert replica.lease.hold()
+        replica.clock.advance(DURATION)
+        assert other.lease.hold()
+        with pytest.raises(LeaseLost):
             attempt()
+        other.lease.release()
     assert due(outbox) == message
 
 
@@ -209,7 +214,7 @@ def test_queues(replica: Replica, outbox: Post) -> None:
     enqueue(replica, outbox, 1, event=REPEAT, now=START + 5)
     enqueue(replica, outbox, 1, notifier="boss", now=START + 7)
     boss = due(outbox, "boss")
-    outbox.give_up(boss.id, LATER, "timeout", "x", fine)
+    outbox.give_up(boss.id, LATER, "timeout", "x")
     enqueue(replica, outbox, 2, notifier="done")
     deliver(outbox, "done")
     boss_queue, ops_queue = outbox.queues()
@@ -225,7 +230,7 @@ def test_dead_letters_since(replica: Replica, outbox: Post) -> None:
     for moment in (100, 200):
         for notifier in ("ops", "boss") if moment == 200 else ("ops",):
             enqueue(replica, outbox, 1, notifier=notifier)
-            outbox.give_up(due(outbox, notifier).id, START + moment, "timeout", "x", fine)
+            outbox.give_up(due(outbox, notifier).id, START + moment, "timeout", "x")
     assert outbox.dead_since(START) == {"boss": 1, "ops": 2}
     assert outbox.dead_since(START + 200) == {"boss": 1, "ops": 1}
     assert outbox.dead_since(START + 201) == {}
@@ -243,8 +248,8 @@ def test_lists_go_on_where_they_ended(replica: Replica, outbox: Post) -> None:
 def dead_letter(replica: Replica, outbox: Post, *alerts: int, event: str = ALARM) -> int:
     enqueue(replica, outbox, *alerts, event=event)
     message = due(outbox)
-    outbox.seal(message.id, fine)
-    outbox.give_up(message.id, LATER, "rejected", "ops answered 404", fine)
+    outbox.seal(message.id)
+    outbox.give_up(message.id, LATER, "rejected", "ops answered 404")
     return message.id
 
 
@@ -290,6 +295,6 @@ def test_a_dead_recovery_is_told_again(replica: Replica, outbox: Post) -> None:
         alerts.resolve(transaction, [(alert, LATER, ResolveReason.RECOVERED)])
         outbox.recover(transaction, {alert: "{}"}, lambda notifier: TERMS, LATER)
     recovery = due(outbox)
-    outbox.give_up(recovery.id, LATER, "timeout", "x", fine)
+    outbox.give_up(recovery.id, LATER, "timeout", "x")
     assert outbox.retry(recovery.id, LATER)
     assert deliver(outbox).alert_ids == [alert]

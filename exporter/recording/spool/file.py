@@ -27,7 +27,7 @@ SUFFIX, DONE, DAMAGED, NEW = ".spool", ".done", ".damaged", ".new"
 _CHUNK = 1 << 20
 """Bytes read at a time: far more than the longest line."""
 _BIGINT = 2**63
-_LATEST = 253_402_300_799_999
+LATEST = 253_402_300_799_999
 """The last millisecond of the year 9999; later ones can be neither shown nor calculated with."""
 _KINDS = frozenset(kind.value for kind in Kind)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -83,7 +83,7 @@ def _record(value: object) -> Record | None:
     if not isinstance(value, list) or len(value) != 7:
         return None
     group, tag, kind, received_at, rid, exit_code, output = value
-    if not (_is_count(group) and _is_count(received_at) and received_at <= _LATEST):
+    if not (_is_count(group) and _is_count(received_at) and received_at <= LATEST):
         return None
     if not (all(map(_is_text, (tag, kind, rid, output))) and kind in _KINDS):
         return None
