@@ -102,7 +102,7 @@ def test_problems_are_named_with_file_and_line(tmp_path: Path) -> None:
     assert found[0].startswith("main.yml:4: alerts[0].notify[0]: there is no notifier 'nobody'")
     assert found[1:4] == [
         "m/a.yml:4: monitors[1].nam: is not a setting: did you mean name?",
-        "m/a.yml:4: monitors[1].tag: this tag is taken by the monitor in line 3 of main.yml",
+        "m/a.yml:4: monitors[1].tag: this tag is already used by the monitor in line 3 of main.yml",
         "m/a.yml:5: log: stands in an included file, which may hold monitors, maintenances, alerts, notifiers and "
         "include: put it into main.yml",
     ]

@@ -186,20 +186,20 @@ def test_permissions(installation: Installation, tmp_path: Path) -> None:
 
 
 @on_sqlite
-def test_permissions_of_included_files(ward: Installation, tmp_path: Path) -> None:
+def test_permissions_of_included_files(installation: Installation, tmp_path: Path) -> None:
     included, secret = tmp_path / "more" / "jobs.yml", tmp_path / "more" / "secret"
     included.parent.mkdir()
     secret.write_text("secret-in-a-file\n")
     included.write_text("monitors: [{tag: job, secret_file: secret}, {tag: b, secret: secret-in-another-file}]\n")
-    ward.configure("include: [more/*.yml]\n")
+    installation.configure("include: [more/*.yml]\n")
     for one in (secret, included):
         one.chmod(0o600)
-    ward.well("permissions")
+    installation.well("permissions")
     secret.chmod(0o644)
-    ward.found("permissions", Result.WARNING, re.escape(str(secret)))
+    installation.finding("permissions", Result.WARNING, re.escape(str(secret)))
     secret.chmod(0o600)
     included.chmod(0o644)
-    ward.found("permissions", Result.WARNING, re.escape(str(included)))
+    installation.finding("permissions", Result.WARNING, re.escape(str(included)))
 
 
 @on_sqlite

@@ -29,7 +29,7 @@ class Sent(NamedTuple):
 
 
 @dataclass
-class AlertWriter:
+class Ledger:
     """All requests; each thread has a list of its own."""
 
     lists: list[list[Sent]] = field(default_factory=list)
@@ -58,7 +58,7 @@ SUFFIX = {"success": "", "failure": "/fail", "start": "/start", "log": "/log"}
 class Client:
     """One sender, as `curl --retry` behind a load balancer: what gets no 200 is sent again, to another replica."""
 
-    def __init__(self, ports: Callable[[], Sequence[int]], ledger: AlertWriter, seed: str) -> None:
+    def __init__(self, ports: Callable[[], Sequence[int]], ledger: Ledger, seed: str) -> None:
         self._ports = ports
         self._page = ledger.page()
         self.dice = random.Random(seed)
@@ -111,7 +111,7 @@ class Clients:
         self, plan: Plan, ports: Callable[[], Sequence[int]], seed: int, senders: int, seconds: float, pace: float = 1.0
     ) -> None:
         """The dead die in the first `seconds`; `senders` write log entries, the slower the larger `pace` is."""
-        self.ledger = AlertWriter()
+        self.ledger = Ledger()
         self._ports = ports
         self._seed = seed
         self._pace = pace
