@@ -101,7 +101,7 @@ newest: $(STAMP) $(NEWEST)/bin/postgres
 	NEWEST=$(NEWEST) CI=true PATH="$(NEWEST)/bin:$$PATH" $(BIN)/python -m pytest $(or $(TESTS),$(NEWEST_TESTS))
 NEWEST_TESTS := tests/newest tests/live/test_prometheus.py tests/live/test_rules.py tests/live/test_dashboards.py \
 	tests/live/test_alertmanager.py tests/live/test_alertmanager_webhook.py tests/live/test_replicas.py \
-	tests/live/test_storage_trouble.py tests/live/test_spool.py tests/storm tests/contract \
+	tests/live/test_storage_trouble.py tests/live/test_spool.py tests/storm tests/storage tests/evaluation tests/recording tests/alerting \
 	tests/alertmanager/test_rules.py tests/alertmanager/test_config.py tests/metrics/test_exposition.py \
 	tests/docs/test_metrics.py tests/dashboards/test_queries.py tests/deploy/test_deploy.py
 

@@ -11,7 +11,7 @@ from exporter.core.clock import SECOND
 from exporter.core.exclusions import Exclusions
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, apply
 from exporter.core.monitor import Monitor
-from exporter.core.status import Status
+from exporter.core.status import Status, evaluate
 from exporter.core.timeline import CurrentStatus, changes
 
 MAX_BEATS = 64
@@ -73,12 +73,26 @@ class Preview:
         result = written
         if not at_ticks(monitor, written):
             try:
-                passed = changes(monitor, self.state, written, self.since, self.until, self.beats, exclusions)
+                since, state, beats = self._replayed(monitor, exclusions)
+                passed = changes(monitor, state, written, since, self.until, beats, exclusions)
                 result = [written, *passed][-1]
             except Exception:  # noqa: BLE001 - the evaluation logs which and why; all others must still be read
                 result = written
         self._result = (monitor, written, exclusions, result)
         return result
+
+    def _replayed(self, monitor: Monitor, exclusions: Exclusions) -> tuple[int, HeartbeatState, tuple[Heartbeat, ...]]:
+        """The moment, state and heartbeats from which the changes follow. The evaluator takes the heartbeats of the first
+        moment together, unless a deadline comes before them: what lasts no time is no change.
+        """
+        beats = self.beats
+        first = [beat for beat in beats if beat.received_at == beats[0].received_at]
+        if len(first) > 1:
+            deadline = evaluate(monitor, self.state, self.since, exclusions).next_change_at
+            if deadline is None or deadline >= first[0].received_at:
+                state = apply(self.state, first, monitor.max_runtime)
+                return max(self.since, first[0].received_at), state, beats[len(first) :]
+        return self.since, self.state, beats
 
 
 def at_ticks(monitor: Monitor, current: CurrentStatus) -> bool:

@@ -68,7 +68,7 @@ class Dialect(Protocol):
     """HTTP methods that are heartbeats; any other is answered 405."""
 
     async def read(self, request: Request) -> Sequence[Beat]:
-        """The heartbeats in `request`, which may be none at all; raises Refused."""
+        """The heartbeats in `request`, which may be none at all; raises IngestError."""
         ...
 
     def answer(self, signals: Sequence[Beat]) -> bytes:

@@ -183,7 +183,7 @@ class Receiver:
         resp.data = self._dialect.answer(signals)
 
     async def _read(self, request: HttpRequest, newcomers: Newcomers | None) -> Sequence[Beat]:
-        """Raises Refused once it is sure that there is no such monitor and secret; _Unsure when that cannot be told."""
+        """Raises IngestError once it is sure that there is no such monitor and secret; _Unsure when it is not."""
         try:
             return await self._dialect.read(request)
         except IngestError as refused:

@@ -109,7 +109,8 @@ def test_problems_are_named_with_file_and_line(tmp_path: Path) -> None:
     assert found[4].startswith("m/b.yml:2: monitors[0].secret: ")
     assert "m/b.yml:3: monitors[1].schedule: the environment variable NO is not set" in found
     assert any(
-        one.startswith("m/b.yml:3: monitors[1].tag: this tag is taken") and "line 3 of m/a.yml" in one for one in found
+        one.startswith("m/b.yml:3: monitors[1].tag: this tag is already used") and "line 3 of m/a.yml" in one
+        for one in found
     )
     assert any(one.startswith("m/c.yml:") and "not YAML" in one for one in found)
     assert "m/d.yml:1: monitors: must be a list" in found

@@ -17,7 +17,7 @@ def test_parts(replica: Replica, other: Replica, monkeypatch: pytest.MonkeyPatch
         sizes.append(len(ids))
         return threading.Event()
 
-    monkeypatch.setattr(replica.recorder, "reload", reload)
+    monkeypatch.setattr(replica.follower, "_reload", reload)
     for number in range(count):
         other.add(f"m{number}")
     assert replica.follower.poll() == count

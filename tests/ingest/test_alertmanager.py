@@ -17,7 +17,7 @@ from exporter.core.telemetry import RejectReason
 from exporter.core.timeline import CurrentStatus
 from exporter.ingest.body import KEPT, Body
 from exporter.ingest.credentials import Authenticator
-from exporter.ingest.dialect import Beat, Refused, Request
+from exporter.ingest.dialect import Beat, IngestError, Request
 from exporter.ingest.dialects.alertmanager import READ, AlertmanagerDialect
 
 KEY = b"k" * 32
@@ -108,7 +108,7 @@ def test_every_form(rest: str, authorization: str | None) -> None:
 )
 def test_wrong_is_wrong_whatever_is_sent(rest: str) -> None:
     for body in (post(alert()), b"nonsense", b"", post(alert("resolved"))):
-        with pytest.raises(Refused) as raised:
+        with pytest.raises(IngestError) as raised:
             read(body, rest)
         assert (raised.value.status, raised.value.reason, raised.value.hint) == (404, RejectReason.WRONG_SECRET, None)
 
@@ -141,7 +141,7 @@ def test_a_label_opens_no_door_that_the_secret_does_not() -> None:
     signals = read(post(alert(heartbeat_tag="private"), alert(heartbeat_tag="nobody"), alert(heartbeat_tag="eu")))
     assert beaten(signals) == ["eu"]
     assert "heartbeat_tag names: 'nobody', 'private'" in str(answer(signals)["warning"])
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(IngestError) as raised:
         read(post(*(alert(heartbeat_tag=f"nobody{n}") for n in range(5))))
     assert raised.value.status == 404
     assert raised.value.hint is not None
@@ -173,7 +173,7 @@ def test_a_name_that_no_label_has_is_left_out() -> None:
     ],
 )
 def test_what_is_not_understood_is_refused_so_that_alertmanager_says_so(body: bytes) -> None:
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(IngestError) as raised:
         read(body)
     assert (raised.value.status, raised.value.reason) == (400, RejectReason.UNREADABLE_BODY)
     assert raised.value.hint is not None
@@ -190,7 +190,7 @@ def test_a_post_that_did_not_arrive_whole_counts_for_what_did() -> None:
     assert beaten(read(sent[: second + 1], stalled=True)) == ["eu"]
     assert beaten(read(sent[:-5], stalled=True)) == ["eu", "us"]
     for end in (0, 1, sent.index(b"alerts"), sent.index(b'"eu"')):
-        with pytest.raises(Refused) as raised:
+        with pytest.raises(IngestError) as raised:
             read(sent[:end] or b" ", stalled=True)
         assert raised.value.status == 503, "Alertmanager sends it again"
 
@@ -198,7 +198,7 @@ def test_a_post_that_did_not_arrive_whole_counts_for_what_did() -> None:
 def test_a_post_longer_than_what_is_read() -> None:
     resolved = [alert("resolved", filler="x" * 1000)] * (READ // 1000)
     assert beaten(read(post(alert(heartbeat_tag="eu"), *resolved))) == ["eu"]
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(IngestError) as raised:
         read(post(*resolved, alert()))
     assert raised.value.status == 413
     assert "send_resolved" in str(raised.value.hint)
@@ -226,7 +226,7 @@ def test_no_query_header_or_label_makes_a_firing_alert_fail(
 def test_any_bytes_are_answered(body: bytes, stalled: bool) -> None:
     try:
         assert read(body, stalled=stalled) == ()
-    except Refused as refused:
+    except IngestError as refused:
         assert refused.status in (400, 503)
 
 

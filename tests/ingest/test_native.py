@@ -16,7 +16,7 @@ from exporter.core.telemetry import RejectReason
 from exporter.core.timeline import CurrentStatus
 from exporter.ingest.body import KEPT, Body
 from exporter.ingest.credentials import Authenticator
-from exporter.ingest.dialect import Beat, Refused, Request
+from exporter.ingest.dialect import Beat, IngestError, Request
 from exporter.ingest.dialects import DIALECTS, all_dialects
 from exporter.ingest.dialects.native import HeartbeatDialect
 
@@ -115,7 +115,7 @@ def test_a_foreign_authorization_header_spoils_nothing() -> None:
     ],
 )
 def test_wrong_is_wrong(rest: str) -> None:
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(IngestError) as raised:
         read(rest)
     assert raised.value.hint is None
     assert rest == "" or rest == "/" or len(rest) < 4 or rest not in str(raised.value)
@@ -123,11 +123,11 @@ def test_wrong_is_wrong(rest: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["/fial", "/START", "/1.5", "/0x1", "/start/again", "/\u0663"])
 def test_an_unknown_suffix_is_no_success_and_only_those_who_know_the_secret_are_told(suffix: str) -> None:
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(IngestError) as raised:
         read(f"job:{SECRET}{suffix}")
     assert raised.value.reason is RejectReason.UNKNOWN_SUFFIX
     assert raised.value.hint is not None
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(IngestError) as raised:
         read(f"job:wrong{suffix}")
     assert raised.value.hint is None
 
@@ -172,7 +172,7 @@ def test_no_query_header_or_body_makes_a_good_heartbeat_fail(query: str, header:
 
 @given(st.text(max_size=60), st.none() | st.text(max_size=60))
 def test_whoever_does_not_know_the_secret_gets_nothing(rest: str, header: str | None) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(IngestError):
         read(rest, authorization=header)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.config.alert_models import NotifierOptions
-from exporter.doctor.checks.reach import Endpoint, Task, look
+from exporter.doctor.checks.reach import Endpoint, Task, connect
 from exporter.doctor.finding import Result
 from exporter.notify.notifier import DeliveryFailed, Failure
 from exporter.notify.transport.address_policy import PrivateAddress, connect_public, is_public, public_addresses
@@ -152,6 +152,6 @@ def test_a_name_without_an_address() -> None:
 
 
 def test_the_doctor_does_not_knock_either(door: socket.socket) -> None:
-    finding = look(Task("ops", Endpoint("127.0.0.1", door.getsockname()[1], tls=False), public_only=True))
+    finding = connect(Task("ops", Endpoint("127.0.0.1", door.getsockname()[1], tls=False), public_only=True))
     assert finding.result is Result.PROBLEM
-    assert "private address" in finding.found
+    assert "private address" in finding.text

@@ -1,4 +1,4 @@
-"""What is particular to the webhook, Slack, Discord and Teams; what all share is in tests/contract."""
+"""What is particular to the webhook, Slack, Discord and Teams; what all share is in tests/storage."""
 
 import hmac
 import json

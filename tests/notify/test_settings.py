@@ -89,5 +89,5 @@ def test_a_host_beyond_ascii_is_refused_with_its_ascii_form(tmp_path: Path, text
     (tmp_path / "hb.yml").write_text(text)
     with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "hb.yml", {}, OptionModels())
-    assert re.search(r"write the host's name in ASCII: \w+\.xn--strae-oqa\.de", str(caught.value))
+    assert re.search(r"write the host name in ASCII: \w+\.xn--strae-oqa\.de", str(caught.value))
     assert "SESAME" not in str(caught.value)

@@ -71,11 +71,11 @@ def test_a_service_that_is_gone(storage: str, left: Set) -> None:
     listed = CliRunner().invoke(main, ["monitor", "list", *options], color=True)
     assert "\x1b[32m" not in listed.stdout
     assert "not evaluated for 5 min" in listed.stdout
-    assert "Nothing has been evaluated for 5 min, since 20" in listed.stderr
+    assert "No service has evaluated this database for 5 min: the statuses shown are those of 20" in listed.stderr
     (facts,) = json.loads(run("monitor", "list", "--json", *options).stdout)
     assert facts["not_evaluated_since"].startswith("20")
     shown = run("monitor", "show", "job", *options)
-    assert "Nothing has been evaluated for 5 min" in shown.stderr
+    assert "No service has evaluated this database for 5 min" in shown.stderr
     assert "not evaluated since" in shown.stdout
     assert "Nothing has been evaluated for 5 min" in run("incident", "list", *options).stderr
 

@@ -48,7 +48,7 @@ def there(mortal: Postgres) -> Iterator[Database]:
 
 def beats(replica: Replica, *given: tuple[str, Kind, str]) -> None:
     found = [replica.fleet.get(tag) for tag, _, _ in given]
-    replica.recorder._commit_whatever_is_in_the_way(
+    replica.recorder._commit_despite_conflicts(
         [
             Pending(one, Heartbeat(kind, replica.clock.now(), rid))
             for one, (_, kind, rid) in zip(found, given, strict=True)
@@ -249,7 +249,7 @@ def test_a_server_that_was_restarted_costs_no_error(mortal: Postgres, there: Dat
 def test_a_server_that_stands_still_is_not_waited_for_for_ever(
     mortal: Postgres, there: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql._Connection, "patience", 0.5)
+    monkeypatch.setattr(postgresql._PostgresConnection, "patience", 0.5)
     monkeypatch.setattr(postgresql, "ANSWER_SECONDS", 0.5)
     count(there)
     mortal.pause()

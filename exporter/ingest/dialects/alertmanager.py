@@ -91,7 +91,7 @@ class AlertmanagerDialect:
 
 
 def _claim(request: Request) -> tuple[FleetMonitor, str]:
-    """The URL's own monitor and the secret that was shown; raises Refused."""
+    """The URL's own monitor and the secret that was shown; raises IngestError."""
     tag, _, in_path = request.rest.removesuffix("/").partition("/")
     given = bearer(request)
     for secret in (in_path,) if given is None else (given, in_path):
@@ -103,7 +103,7 @@ def _claim(request: Request) -> tuple[FleetMonitor, str]:
 
 def _firing(body: Body) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """The firing alerts that a rule's evaluation made, and those that Grafana made because there was none; raises
-    Refused when that cannot be told.
+    IngestError when that cannot be told.
     """
     text = body.kept.decode("utf-8", "replace")
     try:
