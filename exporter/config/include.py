@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from exporter.config.document import Document
-from exporter.config.lines import Path_
 from exporter.config.sources import Sources
+from exporter.config.yaml.document import Document
+from exporter.config.yaml.lines import Path_
 from exporter.core.errors import ConfigError, Problem
 
 LISTS = ("monitors", "maintenances", "alerts", "notifiers")

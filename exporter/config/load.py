@@ -11,10 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from exporter.config.alert_models import AlertEntry, NotifierOptions, SelfHeartbeatSection
-from exporter.config.document import Document, plain_key
 from exporter.config.fields import secret_fields
 from exporter.config.include import Documents, Includes
-from exporter.config.lines import Path_
 from exporter.config.maintenance_models import MaintenanceEntry
 from exporter.config.model import Model, details, message_of
 from exporter.config.models import (
@@ -31,6 +29,8 @@ from exporter.config.sources import Sources
 from exporter.config.storage_url import based_on
 from exporter.config.strength import MIN_LENGTH, is_short, short_tokens
 from exporter.config.substitution import read_files, substitute_environment
+from exporter.config.yaml.document import Document, plain_key
+from exporter.config.yaml.lines import Path_
 from exporter.core.durations import parse_duration
 from exporter.core.errors import ConfigError, InvalidValue, Problem
 from exporter.core.monitor import DEGRADED_AFTER, DOWN_AFTER

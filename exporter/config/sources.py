@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from exporter.config.document import LARGEST_FILE, Document, document_of, read_text
+from exporter.config.yaml.document import LARGEST_FILE, Document, document_of, read_text
 from exporter.core.errors import ConfigError, Problem
 
 MOST_FILES = 10_000

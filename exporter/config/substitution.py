@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exporter.config.document import Document
 from exporter.config.files import read_bounded
-from exporter.config.lines import Path_
+from exporter.config.yaml.document import Document
+from exporter.config.yaml.lines import Path_
 from exporter.core.errors import Problem
 
 _VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|\{([^}]*)\}?)")

@@ -82,8 +82,10 @@ class Preview:
         return result
 
     def _replayed(self, monitor: Monitor, exclusions: Exclusions) -> tuple[int, HeartbeatState, tuple[Heartbeat, ...]]:
-        """The moment, state and heartbeats from which the changes follow. The evaluator takes the heartbeats of the first
-        moment together, unless a deadline comes before them: what lasts no time is no change.
+        """The moment, state and heartbeats from which the changes follow.
+
+        The evaluator takes the heartbeats of the first moment together, unless a deadline comes before them: what lasts
+        no time is no change.
         """
         beats = self.beats
         first = [beat for beat in beats if beat.received_at == beats[0].received_at]

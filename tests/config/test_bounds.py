@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.document import LARGEST_FILE, read_document
 from exporter.config.files import read_bounded
 from exporter.config.load import load_config
 from exporter.config.substitution import secret_in
+from exporter.config.yaml.document import LARGEST_FILE, read_document
 from exporter.core.errors import ConfigError
 
 LONG = 2_000_000
@@ -94,7 +94,7 @@ def fifo(tmp_path: Path) -> Path:
 
 
 def test_a_pipe_without_a_writer_is_not_waited_for_without_end(fifo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.config.document.PIPE_PATIENCE", 0.05)
+    monkeypatch.setattr("exporter.config.yaml.document.PIPE_PATIENCE", 0.05)
     assert "a pipe whose writer did not finish within 0.05 s" in message_within_a_second(fifo)
 
 

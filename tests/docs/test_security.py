@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from falcon import testing
 
-from exporter.config import bounds
-from exporter.config.bounds import MOST_NODES
-from exporter.config.document import LARGEST_FILE
 from exporter.config.files import PIPE_PATIENCE
 from exporter.config.settings import WebSettings
 from exporter.config.strength import MIN_LENGTH
 from exporter.config.substitution import LARGEST_SECRET
+from exporter.config.yaml import bounds
+from exporter.config.yaml.bounds import MOST_NODES
+from exporter.config.yaml.document import LARGEST_FILE
 from exporter.core.secret import make_secret
 from exporter.ingest import body, guesses, newcomers, receiver
 from exporter.recording.recorder import MAX_WAITING

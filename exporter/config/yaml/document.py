@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exporter.config.bounds import LONGEST_SCALAR, TOO_DEEP, TOO_LONG, OutOfBounds
 from exporter.config.files import PIPE_PATIENCE, read_bounded
-from exporter.config.lines import Lines, Path_
+from exporter.config.yaml.bounds import LONGEST_SCALAR, TOO_DEEP, TOO_LONG, OutOfBounds
+from exporter.config.yaml.lines import Lines, Path_
 from exporter.core.errors import ConfigError, Problem
 
 LARGEST_FILE = 64 * 1024 * 1024
@@ -113,7 +113,7 @@ def _compose(text: str, file: str, report: Callable[[Path_, int, str], None]) ->
     from yaml.error import MarkedYAMLError
     from yaml.reader import ReaderError
 
-    from exporter.config.composer import Composer, NotYaml
+    from exporter.config.yaml.composer import Composer, NotYaml
 
     collects = gc.isenabled()
     gc.disable()  # a million values that all stay: to look through them again and again would double the time

@@ -19,7 +19,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from exporter.config.bounds import (
+from exporter.config.yaml.bounds import (
     CHARACTERS_PER_VALUE,
     DEEPEST,
     LONGEST_SCALAR,
@@ -31,8 +31,8 @@ from exporter.config.bounds import (
     Allowance,
     OutOfBounds,
 )
-from exporter.config.lines import Leaf, Lines, Path_
-from exporter.config.scalars import UnknownTag, is_kind, plain, tagged
+from exporter.config.yaml.lines import Leaf, Lines, Path_
+from exporter.config.yaml.scalars import UnknownTag, is_kind, plain, tagged
 
 TAGS = "YAML tags are not supported: a value that begins with ! needs quotes"
 MERGE_KEYS = "merge keys (<<) are not supported: write the settings out"

@@ -1,0 +1,1 @@
+"""YAML texts as plain values with their lines, read within bounds."""
