@@ -29,13 +29,14 @@ from exporter.core.secret import digest
 from exporter.core.threads import SupervisedThread, Threads
 from exporter.core.trusted_clock import TrustedClock
 from exporter.evaluation.evaluator import Evaluator
-from exporter.ingest.authentication import Authenticator
+from exporter.ingest.app import IngestApplication
+from exporter.ingest.credentials import Credentials
 from exporter.ingest.dialects import all_dialects
-from exporter.ingest.express import Express
 from exporter.ingest.guesses import Guesses
+from exporter.ingest.intake import Intake
 from exporter.ingest.newcomers import Newcomers
-from exporter.ingest.receiver import Ingest, Receiver, Waiters
-from exporter.logs import set_level
+from exporter.ingest.waiters import Waiters
+from exporter.logs import redact_routes, set_level
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.scrape import Scrape
 from exporter.metrics.telemetry import ExporterTelemetry
@@ -55,7 +56,6 @@ from exporter.storage.schema import migrate
 from exporter.storage.snapshot import load
 from exporter.synchronisation import synchronised
 from exporter.web.app import create_app
-from exporter.web.headers import PLAIN
 from exporter.web.parts import Parts
 from exporter.web.proxies import client_address
 
@@ -139,7 +139,8 @@ class Service:
         self._lookout = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lookout")
         self._guesses = Guesses(clock, self._telemetry.refusal_delayed)
         self._reloading = threading.Lock()
-        self._ingest: Ingest | None = None
+        self._ingest: Intake | None = None
+        self._ingest_app: IngestApplication | None = None
         self._recorder: Recorder | None = None
         self._follower: Follower | None = None
         self._waiters: Waiters | None = None
@@ -156,13 +157,6 @@ class Service:
 
     def app(self) -> Any:
         """The ASGI application."""
-        dialects = all_dialects()
-        receivers = [
-            Receiver(
-                dialect, self._receipts, self._telemetry, lambda: self._ingest, self._client_address, self._guesses
-            )
-            for dialect in dialects
-        ]
         app = create_app(
             Parts(
                 fleet=self._fleet,
@@ -180,21 +174,24 @@ class Service:
                 reload=self.reload_all,
                 settings=lambda: self.settings.web,
                 version=__version__,
-                ingest=[(receiver.route, receiver) for receiver in receivers],
                 observe=self._telemetry.request_served,
             ),
             self._guesses,
         )
         app.add_middleware(Lifespan(self))
-        return Express(
+        dialects = all_dialects()
+        redact_routes(route for dialect in dialects for route in dialect.routes)
+        self._ingest_app = IngestApplication(
             app,
             dialects,
             self._receipts,
             self._telemetry,
-            ingest=lambda: self._ingest,
+            intake=lambda: self._ingest,
             observe=self._telemetry.request_served,
-            headers=PLAIN,
+            client_address=self._client_address,
+            guesses=self._guesses,
         )
+        return self._ingest_app
 
     @property
     def telemetry(self) -> ExporterTelemetry:
@@ -310,7 +307,7 @@ class Service:
         self._fleet.update(load(self._db))
         self._recorder.start()
         newcomers = Newcomers(follower.catch_up, self._clock, self._lookout)
-        self._ingest = Ingest(Authenticator(self._fleet, self._key), self._recorder, self._waiters, newcomers)
+        self._ingest = Intake(Credentials(self._fleet, self._key), self._recorder, self._waiters, newcomers)
         self._alerting.warn_of_idle_rules(self.settings)
         self._warn_of_short_secrets(self.settings)
         self._evaluator.start()
@@ -425,9 +422,8 @@ class Service:
         if self._recorder is not None:
             self._recorder.reload([self._monitors.find(tag)]).wait(READ_BACK)
 
-    def _client_address(self, request: Any) -> str:
-        forwarded = request.get_header("X-Forwarded-For")
-        return client_address(request.remote_addr, forwarded, self.settings.web.trusted_proxies)
+    def _client_address(self, peer: str, forwarded: str | None) -> str:
+        return client_address(peer, forwarded, self.settings.web.trusted_proxies)
 
 
 class ManagedMonitors:

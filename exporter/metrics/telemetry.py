@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 
 from exporter.core.alert import Step
 from exporter.core.status import Status
-from exporter.core.telemetry import Dropped, Fault, Rejection
+from exporter.core.telemetry import Dropped, Fault, RejectReason
 from exporter.metrics.requests import Requests
 from exporter.storage.fleet import Fleet
 
@@ -81,7 +81,7 @@ class ExporterTelemetry:
             return Histogram(PREFIX + name, help, labels, buckets=buckets, registry=registry)
 
         self._rejected = counter("heartbeats_rejected", "Heartbeats not taken, by reason.", "reason")
-        for reason in Rejection:
+        for reason in RejectReason:
             self._rejected.labels(reason.value)
         self._delayed = counter("refusals_delayed", "Answers to wrong credentials that were held back.")
         self._refused = counter("requests_refused", "Requests refused before any route, by reason.", "reason")
@@ -150,7 +150,7 @@ class ExporterTelemetry:
     def scraped(self, seconds: float) -> None:
         self._scrape.observe(seconds)
 
-    def heartbeat_rejected(self, reason: Rejection) -> None:
+    def heartbeat_rejected(self, reason: RejectReason) -> None:
         self._rejected.labels(reason.value).inc()
 
     def refusal_delayed(self) -> None:

@@ -17,7 +17,21 @@ from exporter.core.uptime import NOTHING_HAPPENED
 class Watched:
     """A monitor, what its heartbeats left behind, and its status."""
 
-    __slots__ = ("digest", "id", "monitor", "past", "provisioned", "standing", "state", "uncounted", "unreadable")
+    __slots__ = (
+        "digest",
+        "generation",
+        "id",
+        "made_by",
+        "monitor",
+        "past",
+        "provisioned",
+        "secrets",
+        "standing",
+        "state",
+        "tokens",
+        "uncounted",
+        "unreadable",
+    )
 
     def __init__(
         self,
@@ -33,6 +47,14 @@ class Watched:
         self.monitor = monitor
         self.digest = digest
         """Keyed digest of the secret."""
+        self.secrets: tuple[bytes, ...] = ()
+        """Keyed digests of further secrets, while one is being rotated."""
+        self.tokens: tuple[bytes, ...] = ()
+        """Keyed digests of the tokens that were configured for it."""
+        self.generation = 0
+        """Of its built-in token: another number makes another token."""
+        self.made_by = ""
+        """The ping key that created it; empty when none did."""
         self.standing = standing
         self.state = state
         self.provisioned = provisioned
@@ -46,7 +68,7 @@ class Watched:
 
     def become(self, other: "Watched") -> None:
         """Takes over all of `other`; parts that are equal stay the same objects, so nobody thinks they changed."""
-        for part in ("digest", "monitor", "past", "provisioned", "standing", "state", "uncounted", "unreadable"):
+        for part in self.__slots__:
             new = getattr(other, part)
             if getattr(self, part) != new:
                 setattr(self, part, new)
@@ -58,6 +80,7 @@ class Fleet:
     def __init__(self) -> None:
         self._by_tag: dict[str, Watched] = {}
         self._by_id: dict[int, Watched] = {}
+        self._by_token: dict[bytes, Watched] = {}
         self._ordered: tuple[Watched, ...] = ()
         self._calendar = Calendar()
 
@@ -66,6 +89,10 @@ class Fleet:
 
     def with_id(self, id: int) -> Watched | None:
         return self._by_id.get(id)
+
+    def with_token(self, digest: bytes) -> Watched | None:
+        """The monitor that a configured token names, by the token's keyed digest."""
+        return self._by_token.get(digest)
 
     def all(self) -> Sequence[Watched]:
         """A snapshot in the order of tags; the same object until a monitor comes or goes."""
@@ -82,19 +109,25 @@ class Fleet:
         by_tag, by_id = dict(self._by_tag), dict(self._by_id)
         changed = False
         calendar = self._calendar
+        tokens = dict(self._by_token)
         for id in removed:
             gone = by_id.pop(id, None)
             if gone is not None:
                 del by_tag[gone.monitor.tag]
+                _forget(tokens, gone)
                 changed = True
         for watched in put:
             watched.uncounted = calendar.of(watched.monitor)
             known = by_id.get(watched.id)
             if known is not None:
+                _forget(tokens, known)
                 known.become(watched)
             else:
                 by_tag[watched.monitor.tag] = by_id[watched.id] = watched
                 changed = True
+            for digest in watched.tokens:
+                tokens[digest] = by_id[watched.id]
+        self._by_token = tokens
         if changed:
             self._by_tag, self._by_id = by_tag, by_id
             self._ordered = tuple(by_tag[tag] for tag in sorted(by_tag))
@@ -110,3 +143,9 @@ class Fleet:
         self._calendar = calendar
         for watched in self._ordered:
             watched.uncounted = calendar.of(watched.monitor)
+
+
+def _forget(tokens: dict[bytes, Watched], watched: Watched) -> None:
+    for digest in watched.tokens:
+        if tokens.get(digest) is watched:
+            del tokens[digest]

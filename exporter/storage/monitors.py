@@ -8,16 +8,25 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from exporter.core.clock import Clock
+from exporter.core.clock import DAY, Clock
 from exporter.core.errors import Conflict, NotFound
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.digests import check_unused
 from exporter.storage.revisions import hold_revision, next_revision
 from exporter.storage.snapshot import chunks, monitor_of
 from exporter.storage.tables import MONITOR_COLUMNS
 
 REVISION = "revision"
+REMOVED_FOR = 30 * DAY
+"""How long a tag that was removed is not created by a heartbeat, in milliseconds."""
+EXPECTATION_COLUMNS = ("schedule", "timezone", "degraded_after", "down_after", "max_runtime")
+"""What the sender of a monitor that it created may change."""
+
+
+class TooMany(Conflict):
+    """A ping key has created as many monitors as it may."""
 
 
 class Monitors:
@@ -28,7 +37,8 @@ class Monitors:
         self._clock = clock
         self._replica = replica
         monitors, states = database.tables.monitors, database.tables.states
-        definition = {column: param(column) for column in (*MONITOR_COLUMNS, "digest", "provisioned", REVISION)}
+        columns = (*MONITOR_COLUMNS, "digest", "provisioned", "made_by", REVISION)
+        definition = {column: param(column) for column in columns}
         new = {"created_at": param("created_at"), "paused_by_hand": param("paused_by_hand")}
         self._insert = Prepared(database, monitors.insert(**{**definition, **new}))
         self._update = Prepared(
@@ -78,6 +88,7 @@ class Monitors:
         monitors = self._db.tables.monitors
         with self._db.write("add monitor") as transaction:
             hold_revision(self._db, REVISION)  # of two who add the same tag, the second finds it taken
+            check_unused(self._db, [digest], "this secret", beside_secrets=True)
             rows = list(monitors.select(monitors.id, monitors.removed_at).where(monitors.tag == monitor.tag).tuples())
             if not rows:
                 self._create(transaction, [(monitor, digest)], provisioned=False)
@@ -85,6 +96,36 @@ class Monitors:
                 self._change(transaction, [(rows[0][0], monitor, digest)], provisioned=False)
             else:
                 raise Conflict(f"there is a monitor {monitor.tag!r} already")
+
+    def create_for(self, monitor: Monitor, digest: bytes, key: str, most: int) -> tuple[bool, int]:
+        """Whether the monitor was created now, for a ping key, and its number; False if it was there. Raises TooMany
+        when there are `most` that this key has created, and Conflict for a tag that was removed not long ago.
+        """
+        monitors = self._db.tables.monitors
+        with self._db.write("create monitor") as transaction:
+            hold_revision(self._db, REVISION)  # of two senders that come at once, the second finds it made
+            query = monitors.select(monitors.id, monitors.removed_at).where(monitors.tag == monitor.tag)
+            for id, removed_at in query.tuples():
+                if removed_at is None:
+                    return False, int(id)
+                if removed_at > self._clock.now() - REMOVED_FOR:
+                    raise Conflict(f"the monitor {monitor.tag!r} was removed: add it, or wait for 30 days")
+                self._bury(id, monitor.tag)
+            mine = (monitors.made_by == key) & monitors.removed_at.is_null()
+            if monitors.select().where(mine).count() >= most:
+                raise TooMany(f"there are {most} monitors already that this ping key has created")
+            self._create(transaction, [(monitor, digest)], provisioned=False, made_by=key)
+            return True, int(self._existing(monitor.tag)["id"])
+
+    def redefine(self, id: int, monitor: Monitor, key: str) -> None:
+        """Changes when the heartbeats of a monitor are expected that this ping key has created."""
+        monitors = self._db.tables.monitors
+        with self._db.write("change monitor"):
+            change = {name: getattr(monitor, name) for name in EXPECTATION_COLUMNS}
+            change[REVISION] = next_revision(self._db, REVISION)
+            mine = (monitors.id == id) & (monitors.made_by == key) & monitors.removed_at.is_null()
+            if monitors.update(**change).where(mine).execute():
+                self._evaluate_now([id])
 
     def set_paused(self, tag: str, paused: bool) -> None:
         """Pauses by hand, or ends that. Raises NotFound, or Conflict when the configuration file pauses it."""
@@ -143,14 +184,16 @@ class Monitors:
             return dict(row)
         raise NotFound(f"there is no monitor {tag!r}")
 
-    def _create(self, transaction: Transaction, new: Sequence[tuple[Monitor, bytes]], provisioned: bool) -> None:
+    def _create(
+        self, transaction: Transaction, new: Sequence[tuple[Monitor, bytes]], provisioned: bool, made_by: str = ""
+    ) -> None:
         now, revision = self._clock.now(), next_revision(self._db, REVISION)
         transaction.execute_many(
             self._insert,
             [
                 self._insert.row(
                     {
-                        **_definition(monitor, digest, provisioned, revision),
+                        **_definition(monitor, digest, provisioned, revision, made_by),
                         "created_at": now,
                         "paused_by_hand": False,
                     }
@@ -188,14 +231,20 @@ class Monitors:
         progress = self._db.tables.alert_progress
         revision = next_revision(self._db, REVISION)
         for chunk in chunks(sorted(ids)):
-            monitors.update(**{"removed_at": self._clock.now(), "provisioned": False, REVISION: revision}).where(
-                monitors.id.in_(chunk)
-            ).execute()
+            change = {"removed_at": self._clock.now(), "provisioned": False, "generation": monitors.generation + 1}
+            monitors.update(**change, **{REVISION: revision}).where(monitors.id.in_(chunk)).execute()
+            for table in (self._db.tables.monitor_secrets, self._db.tables.monitor_tokens):
+                table.delete().where(table.monitor_id.in_(chunk)).execute()
             mine = states.monitor_id.in_(chunk)
             self._db.lock(states.select(states.monitor_id).where(mine).order_by(states.monitor_id))
             states.update(**{"next_evaluation_at": None}).where(mine).execute()
             # Its alerts have no monitor any more: whoever evaluates ends them.
             progress.update(**{"next_at": self._clock.now()}).where(progress.monitor_id.in_(chunk)).execute()
+
+    def _bury(self, id: int, tag: str) -> None:
+        """Gives the tag of a removed monitor away: another one of that tag has nothing of its history."""
+        monitors = self._db.tables.monitors
+        monitors.update(**{"tag": f"{tag[:100]}~{id}"}).where(monitors.id == id).execute()
 
     def _evaluate_now(self, ids: Sequence[int]) -> None:
         states = self._db.tables.states
@@ -205,7 +254,7 @@ class Monitors:
             states.update(**{"next_evaluation_at": self._clock.now()}).where(mine).execute()
 
 
-def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: int) -> dict[str, Any]:
+def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: int, made_by: str = "") -> dict[str, Any]:
     return {
         "tag": monitor.tag,
         "name": monitor.name,
@@ -220,6 +269,7 @@ def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: in
         "paused": monitor.paused,
         "digest": digest,
         "provisioned": provisioned,
+        "made_by": made_by,
         REVISION: revision,
     }
 

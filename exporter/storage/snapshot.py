@@ -17,6 +17,7 @@ from exporter.core.status import Reason, Status
 from exporter.core.timeline import Standing
 from exporter.core.uptime import NOTHING_HAPPENED
 from exporter.storage.database import Database
+from exporter.storage.digests import gathered_digests
 from exporter.storage.fleet import Watched
 from exporter.storage.pasts import load_pasts
 from exporter.storage.tables import MONITOR_COLUMNS, STANDING_COLUMNS, STATE_COLUMNS
@@ -44,8 +45,14 @@ def load(database: Database, ids: Sequence[int] | None = None, *, pasts: bool = 
     found: list[Watched] = []
     with database.read("read monitors"):
         runs = load_runs(database, None) if ids is None else {}
+        digests = gathered_digests(database) if ids is None else {}
         for some in _parts(database) if ids is None else chunks(ids):
+            if ids is not None:
+                digests = gathered_digests(database, some)
             part = list(_load(database, _among(monitors.id, some), load_runs(database, some) if ids else runs))
+            for watched in part:
+                secrets, tokens = digests.get(watched.id, ((), ()))
+                watched.secrets, watched.tokens = tuple(secrets), tuple(tokens)
             if pasts:
                 known = load_pasts(database, _among(states.monitor_id, some))
                 for watched in part:
@@ -98,6 +105,8 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
             monitors.digest,
             monitors.provisioned,
             monitors.paused_by_hand,
+            monitors.generation,
+            monitors.made_by,
             *(getattr(monitors, column) for column in MONITOR_COLUMNS),
             *(getattr(states, column) for column in STATE_COLUMNS),
             *(getattr(states, column) for column in STANDING_COLUMNS),
@@ -105,11 +114,11 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
         .join(states, on=(states.monitor_id == monitors.id))
         .where(monitors.removed_at.is_null() & which)
     )
-    first_state = 4 + len(MONITOR_COLUMNS)
+    first_state = 6 + len(MONITOR_COLUMNS)
     first_standing = first_state + len(STATE_COLUMNS)
     for row in query.tuples():
-        id, digest, provisioned, by_hand = row[:4]
-        definition, state = row[4:first_state], row[first_state:first_standing]
+        id, digest, provisioned, by_hand, generation, made_by = row[:6]
+        definition, state = row[6:first_state], row[first_state:first_standing]
         unreadable = False
         try:
             monitor = monitor_of(definition, bool(by_hand))
@@ -121,7 +130,7 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
             monitor = Monitor(tag=str(definition[0]), paused=True)
             standing, heartbeats = Standing(Status.PAUSED, Reason.PAUSED, 0), NO_HEARTBEATS
             unreadable = True
-        yield Watched(
+        watched = Watched(
             id=id,
             monitor=monitor,
             digest=bytes(digest),
@@ -130,6 +139,8 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
             provisioned=bool(provisioned),
             unreadable=unreadable,
         )
+        watched.generation, watched.made_by = generation, intern(made_by)
+        yield watched
 
 
 def check_ticks(monitor: Monitor) -> None:

@@ -57,7 +57,6 @@ def routes(parts: Parts, assets: Assets, pages: Pages) -> list[Route]:
         return parts.settings().auth.token is not None
 
     return [
-        *(Route(template, resource, "heartbeat", Access.OPEN) for template, resource in parts.ingest),
         Route("/", StatusPage(parts, pages, Listing(parts.fleet)), "page"),
         Route("/monitors/{tag}", MonitorPage(parts, pages), "page"),
         Route("/incidents", IncidentsPage(parts, pages), "page"),

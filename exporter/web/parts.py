@@ -162,5 +162,3 @@ class Parts:
     version: str
     notice: Callable[[], str | None] = lambda: None
     """What people should know though all that is asked of us is done."""
-    ingest: Sequence[tuple[str, object]] = ()
-    """(URI template, Falcon resource) of the routes that take heartbeats."""

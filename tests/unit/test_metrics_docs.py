@@ -12,7 +12,7 @@ from exporter.alerting.notifier import Failure
 from exporter.core.alert_rule import Severity
 from exporter.core.notification import Hold
 from exporter.core.status import Reason, Status
-from exporter.core.telemetry import Dropped, Fault, Rejection
+from exporter.core.telemetry import Dropped, Fault, RejectReason
 from exporter.ingest.dialects.alertmanager import TAG_LABEL
 from exporter.metrics.alarms import Alarms
 from exporter.metrics.blackouts import BlackoutSeconds
@@ -90,8 +90,10 @@ def test_no_metric_is_documented_that_does_not_exist() -> None:
                 assert name in exist, f"{name} in {file.name}"
 
 
-@pytest.mark.parametrize("word", [*Status, *Reason, *Rejection, *Fault, *Dropped, *Failure])
-def test_every_status_and_reason_is_documented(word: Status | Reason | Rejection | Fault | Dropped | Failure) -> None:
+@pytest.mark.parametrize("word", [*Status, *Reason, *RejectReason, *Fault, *Dropped, *Failure])
+def test_every_status_and_reason_is_documented(
+    word: Status | Reason | RejectReason | Fault | Dropped | Failure,
+) -> None:
     assert re.search(rf"^\| `{word.value}` \|", DOCS, re.MULTILINE), word
 
 

@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
-from exporter.core.telemetry import Dropped, Fault, Rejection, Silent, Telemetry
+from exporter.core.telemetry import Dropped, Fault, RejectReason, Silent, Telemetry
 from exporter.core.timeline import Standing
 from exporter.metrics.telemetry import PREFIX, ExporterTelemetry
 from exporter.storage.fleet import Fleet, Watched
@@ -59,7 +59,7 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
     ),
     "refusal_delayed": (lambda telemetry: telemetry.refusal_delayed(), {"refusals_delayed_total": 1}),
     "heartbeat_rejected": (
-        lambda telemetry: telemetry.heartbeat_rejected(Rejection.WRONG_SECRET),
+        lambda telemetry: telemetry.heartbeat_rejected(RejectReason.WRONG_SECRET),
         {"heartbeats_rejected_total{reason=wrong_secret}": 1, "heartbeats_rejected_total{reason=unknown_tag}": 0},
     ),
     "request_refused": (
@@ -195,7 +195,7 @@ def test_what_goes_down_again() -> None:
 
 def test_labels_with_known_values_are_there_from_the_start() -> None:
     values = Watching().values()
-    for reason in Rejection:
+    for reason in RejectReason:
         assert values[f"heartbeats_rejected_total{{reason={reason.value}}}"] == 0
     for status in Status:
         assert values[f"transitions_total{{status={status.value}}}"] == 0

@@ -14,7 +14,7 @@ from exporter.web.hosts import Hosts, name_in
 from tests.web_fakes import every_status
 
 GUARDED = ["/", "/monitors/new-etl", "/incidents", "/incidents.atom", "/api/v1/monitors", "/api/v1/openapi.json"]
-OPEN = ["/ext/heartbeat/job:secret", "/-/healthy", "/-/ready", "/metrics", "/static/style.css"]
+OPEN = ["/-/healthy", "/-/ready", "/metrics", "/static/style.css"]
 EVIL = ["evil.example", "EVIL.example:10105", "evil.example.", "127.0.0.1.evil.example", "localhost.evil.example"]
 
 

@@ -5,9 +5,9 @@ from importlib.metadata import entry_points
 
 from exporter.ingest.dialect import Dialect
 from exporter.ingest.dialects.alertmanager import AlertmanagerDialect
-from exporter.ingest.dialects.heartbeat import HeartbeatDialect
+from exporter.ingest.dialects.native import NativeDialect
 
-DIALECTS: tuple[type[Dialect], ...] = (HeartbeatDialect, AlertmanagerDialect)
+DIALECTS: tuple[type[Dialect], ...] = (NativeDialect, AlertmanagerDialect)
 ENTRY_POINT = "heartbeat_exporter.dialects"
 
 

@@ -5,36 +5,39 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import parse_qsl
 
-from exporter.core.heartbeat import Heartbeat, Kind
-from exporter.core.telemetry import Rejection
+from exporter.core.heartbeat import Kind
+from exporter.core.telemetry import RejectReason
 from exporter.ingest.bad_news import bad_news
-from exporter.ingest.bearer import bearer
 from exporter.ingest.body import text_of
-from exporter.ingest.dialect import Refused, Request, Signal
+from exporter.ingest.credentials import Credential
+from exporter.ingest.errors import Denied, IngestError, json_error
+from exporter.ingest.intake import Beat, Ingest
+from exporter.ingest.request import Request
+from exporter.ingest.response import Response
+from exporter.ingest.routes import Route
 
 _RID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EXIT_CODE = re.compile(r"-?[0-9]{1,300}")
 _LARGEST_EXIT_CODE = 2**63 - 1
 _SUFFIXES = {"": Kind.SUCCESS, "start": Kind.START, "fail": Kind.FAILURE, "log": Kind.LOG}
-_OK = b'{"status":"OK"}'
+_OK = Response(body=b'{"status":"OK"}')
 
 
-class HeartbeatDialect:
-    name = "heartbeat"
-    route = "/ext/heartbeat/{rest:path}"
-    methods: Sequence[str] = ("GET", "POST", "HEAD")
+class NativeDialect:
+    name = "native"
+    routes: Sequence[Route] = (Route(("GET", "POST", "HEAD"), "/ext/heartbeat/{rest*}"),)
 
-    async def read(self, request: Request) -> Sequence[Signal]:
-        refused = None
+    async def handle(self, request: Request, ingest: Ingest) -> Response:
+        problem: IngestError | None = None
         for tag, secret, suffix in _claims(request):
-            watched = request.authenticate(tag, secret)
-            if watched is None:
+            grant = ingest.authenticate(Credential(secret, tag))
+            if grant is None:
                 continue
             warnings: list[str] = []
             try:
                 kind, exit_code = _kind(suffix, warnings)
-            except Refused as error:
-                refused = error  # what is no suffix here may be the secret in the next reading
+            except IngestError as error:
+                problem = error  # what is no suffix here may be the secret in the next reading
                 continue
             query = request.query
             rid = _rid(query, kind, warnings) if query else ""
@@ -44,13 +47,16 @@ class HeartbeatDialect:
                 output = text_of(body.kept)
                 if body.cut:
                     warnings.append("the body is longer than 10 kB or did not arrive whole: its beginning is kept")
-            beat = Heartbeat(kind, request.received_at, rid, exit_code, output)
-            return (Signal(watched, beat, warnings),)
-        raise refused or Refused(Rejection.WRONG_SECRET, "no such monitor and secret")
+            await ingest.record((Beat(grant.monitor, kind, rid, exit_code, output),))
+            return _OK if not warnings else _warned(warnings)
+        raise problem or Denied()
 
-    def answer(self, signals: Sequence[Signal]) -> bytes:
-        warnings = signals[0].warnings
-        return json.dumps({"status": "OK", "warning": "; ".join(warnings)}).encode() if warnings else _OK
+    def error(self, problem: IngestError) -> Response:
+        return json_error(problem)
+
+
+def _warned(warnings: Sequence[str]) -> Response:
+    return Response(body=json.dumps({"status": "OK", "warning": "; ".join(warnings)}).encode())
 
 
 def _claims(request: Request) -> Iterator[tuple[str, str, str]]:
@@ -59,13 +65,13 @@ def _claims(request: Request) -> Iterator[tuple[str, str, str]]:
     With a Bearer header the part after the tag is the suffix; but some proxies add such a header to a URL that holds
     the secret, so that is tried as well: no header makes a good heartbeat fail.
     """
-    rest = request.rest.removesuffix("/")
+    rest = request.fields["rest"].removesuffix("/")
     head, _, tail = rest.partition("/")
     tag, colon, secret = head.partition(":")
     if colon:
         yield tag, secret, tail
         return
-    given = bearer(request)
+    given = request.bearer()
     if given is not None:
         yield head, given, tail
     secret, _, suffix = tail.partition("/")
@@ -79,7 +85,7 @@ def _kind(suffix: str, warnings: list[str]) -> tuple[Kind, int | None]:
     if not _EXIT_CODE.fullmatch(suffix):
         # Not taken as a success: a mistyped /fail must not be good news.
         hint = "unknown suffix after the secret: use /start, /fail, /log or an exit code"
-        raise Refused(Rejection.UNKNOWN_SUFFIX, "unknown suffix", hint)
+        raise IngestError(RejectReason.UNKNOWN_SUFFIX, "unknown suffix", hint)
     exit_code = int(suffix)
     if exit_code == 0:
         return Kind.SUCCESS, 0
