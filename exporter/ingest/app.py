@@ -19,7 +19,7 @@ from exporter.ingest.intake import Ingest, Intake
 from exporter.ingest.management import Management
 from exporter.ingest.request import Request
 from exporter.ingest.response import Response
-from exporter.ingest.routes import Match, NotAllowed, Route, Routes
+from exporter.ingest.routes import NotAllowed, Route, Routes
 
 log = logging.getLogger(__name__)
 
@@ -73,38 +73,43 @@ class IngestApplication:
         if found is None:
             await self._app(scope, receive, send)
             return
-        if isinstance(found, Match):
-            request = Request(scope, receive, found.route, found.fields, self._clock.now())
-            if found.resource is None:
-                response = await self._take(found.dialect, request, scope)
-            else:
-                response = await self._manage(found.dialect, found.resource, request, scope)
+        handler = "heartbeat"
+        if isinstance(found, NotAllowed):
+            handler = "api" if found.resource else handler
+            response = _answer(found.dialect, IngestError(None, "wrong method", METHOD, 405, tuple(found.allowed)))
         else:
-            response = self._refuse_method(found)
-        handler = "heartbeat" if not found.resource else "api"
+            served, fields = found
+            dialect, intake = served.dialect, self._intake()
+            request = Request(scope, receive, served.route, fields, self._clock.now())
+            if served.resource is not None:
+                handler = "api"
+                response = await self._manage(dialect, served.resource, request, scope)
+            elif intake is None:
+                response = self._refused(dialect, NotStored(), scope)
+            else:
+                ingest = Ingest(intake, request.received_at)
+                try:
+                    response = await dialect.handle(request, ingest)
+                except Exception as error:  # noqa: BLE001 - logged there, and answered as what it is
+                    response = await self._failed(dialect, error, request, intake, scope)
+                else:
+                    if ingest.failure is not None and not ingest.granted:
+                        response = await self._look_again(dialect, request, intake, scope)
         self._observe(handler, method if method in _METHODS else "other", response.status, perf_counter() - began)
         start, body = response.messages()
         await send(start)
         await send(body)
 
-    # ── heartbeats ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── heartbeats that are not taken ────────────────────────────────────────────────────────────────────────────
 
-    async def _take(self, dialect: Dialect, request: Request, scope: Any) -> Response:
-        intake = self._intake()
-        if intake is None:
-            return self._refused(dialect, NotStored(), scope)
-        ingest = Ingest(intake, request.received_at)
-        try:
-            response = await dialect.handle(request, ingest)
-        except IngestError as problem:
-            if problem.reason not in CREDENTIALS:
-                return self._refused(dialect, problem, scope)
-        except Exception:  # noqa: BLE001 - logged there, and answered as what it is
-            return self._defective(dialect, request, scope)
-        else:
-            if ingest.failure is None or ingest.granted:
-                return response
-        return await self._look_again(dialect, request, intake, scope)
+    async def _failed(
+        self, dialect: Dialect, error: Exception, request: Request, intake: Intake, scope: Any
+    ) -> Response:
+        if not isinstance(error, IngestError):
+            return self._defective(dialect, error, request, scope)
+        if error.reason in CREDENTIALS:
+            return await self._look_again(dialect, request, intake, scope)
+        return self._refused(dialect, error, scope)
 
     async def _look_again(self, dialect: Dialect, request: Request, intake: Intake, scope: Any) -> Response:
         """The credentials are wrong, unless they are those of a monitor that another process has just added."""
@@ -119,8 +124,8 @@ class IngestApplication:
             problem = IngestError(ingest.failure, "denied by the dialect's own answer", status=response.status)
         except IngestError as error:
             problem, response = error, None
-        except Exception:  # noqa: BLE001 - logged there, and answered as what it is
-            return self._defective(dialect, request, scope)
+        except Exception as error:  # noqa: BLE001 - logged there, and answered as what it is
+            return self._defective(dialect, error, request, scope)
         if problem.reason in CREDENTIALS:
             problem.reason = ingest.failure or problem.reason
             await self._guesses.slow(self._client(scope))
@@ -138,12 +143,9 @@ class IngestApplication:
                 self._guesses.tell(f"heartbeat refused: {problem.reason.value.replace('_', ' ')}", self._client(scope))
         return response if response is not None else _answer(dialect, problem)
 
-    def _refuse_method(self, found: NotAllowed) -> Response:
-        return _answer(found.dialect, IngestError(None, "wrong method", METHOD, 405, tuple(found.allowed)))
-
-    def _defective(self, dialect: Dialect, request: Request, scope: Any) -> Response:
-        """Logs the exception that is being handled, without what is secret in the request."""
-        text = traceback.format_exc()
+    def _defective(self, dialect: Dialect, error: Exception, request: Request, scope: Any) -> Response:
+        """Logs the error, without what is secret in the request."""
+        text = "".join(traceback.format_exception(error))
         for secret in sorted(request.secrets(), key=len, reverse=True):
             if len(secret) >= _SHORTEST:
                 text = text.replace(secret, _HIDDEN)
@@ -169,8 +171,8 @@ class IngestApplication:
                 await self._guesses.slow(self._client(scope))
                 self._guesses.tell("a wrong token was given", self._client(scope), logging.WARNING)
             return _answer(dialect, problem)
-        except Exception:  # noqa: BLE001 - logged there, and answered as what it is
-            return self._defective(dialect, request, scope)
+        except Exception as error:  # noqa: BLE001 - logged there, and answered as what it is
+            return self._defective(dialect, error, request, scope)
 
 
 def _entries(dialect: Dialect, management: Management | None) -> Iterable[tuple[Dialect, Route, Resource | None]]:

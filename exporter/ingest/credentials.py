@@ -11,21 +11,8 @@ from exporter.storage.fleet import Fleet, Watched
 _NOBODY = bytes(DIGEST_BYTES)
 
 
-class Credential(NamedTuple):
-    """What a sender shows.
-
-    With a `tag`, the monitor's own secret or a ping key that opens the monitor; both work wherever one of them does.
-    Without one, `secret` is a token, which names its monitor by itself.
-    """
-
-    secret: str
-    tag: str | None = None
-    create: bool = False
-    """Whether a ping key is good for a monitor that is not there yet, and that `Ingest.ensure` is to create."""
-
-
 class Grant(NamedTuple):
-    """What a credential opens."""
+    """What a secret, a token or a ping key opens."""
 
     tag: str
     watched: Watched | None
@@ -56,9 +43,8 @@ class Credentials:
         """These ping keys are in force from now on; any thread may call it."""
         self._keys = {key.digest: key for key in keys}
 
-    def check(self, credential: Credential) -> Grant | RejectReason:
-        """What it opens, or what was wrong."""
-        secret, tag, create = credential
+    def check(self, secret: str, tag: str | None = None, create: bool = False) -> Grant | RejectReason:
+        """What it opens, or what was wrong; see `Ingest.authenticate`."""
         if tag is None:
             return self._check_token(secret)
         watched = self._fleet.get(tag)

@@ -7,14 +7,13 @@ from exporter.core.clock import DAY
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.creation import Creation
-from exporter.ingest.credentials import Credential, Credentials, Grant
+from exporter.ingest.credentials import Credentials, Grant
 from exporter.ingest.errors import IngestError, NotStored
 from exporter.ingest.newcomers import Newcomers
 from exporter.ingest.waiters import Waiters
 from exporter.storage.commit import Pending
 from exporter.storage.fleet import Watched
 from exporter.storage.recorder import Recorder
-
 
 LONGEST_RUN = 10 * 365 * DAY
 """Milliseconds; what a sender measured beyond it is kept as this."""
@@ -58,7 +57,7 @@ class Intake:
 class Ingest:
     """One request's way into the service."""
 
-    __slots__ = ("_intake", "_received_at", "failure", "granted", "recorded")
+    __slots__ = ("_intake", "_received_at", "failure", "granted")
 
     def __init__(self, intake: Intake, received_at: int) -> None:
         self._intake = intake
@@ -67,12 +66,15 @@ class Ingest:
         """What was wrong with the credentials; of several readings of one request, a known tag is the telling one."""
         self.granted = False
         """Whether any of the credentials was right."""
-        self.recorded: Sequence[Beat] = ()
-        """What was committed."""
 
-    def authenticate(self, credential: Credential) -> Grant | None:
-        """What the credential opens; None when it opens nothing. The same time is spent whatever is wrong."""
-        found = self._intake.credentials.check(credential)
+    def authenticate(self, secret: str, tag: str | None = None, create: bool = False) -> Grant | None:
+        """What the sender's credential opens; None when it opens nothing. The same time is spent whatever is wrong.
+
+        With a `tag`, `secret` is the monitor's own secret, or a ping key that opens the monitor: both work wherever one
+        of them does. Without one it is a token, which names its monitor by itself. With `create`, a ping key is good
+        for a monitor that is not there yet, and that `ensure` is to create.
+        """
+        found = self._intake.credentials.check(secret, tag, create)
         if isinstance(found, Grant):
             self.granted = True
             return found
@@ -110,4 +112,3 @@ class Ingest:
         for wait in waits:
             if not await wait:
                 raise NotStored
-        self.recorded = beats

@@ -23,6 +23,8 @@ class Request:
     """One HTTP request for a dialect's route."""
 
     __slots__ = ("_body", "_parameters", "_receive", "_scope", "fields", "received_at", "route")
+    _body: Body
+    _parameters: Mapping[str, list[str]]
 
     def __init__(self, scope: Any, receive: Receive, route: Route, fields: Mapping[str, str], now: int) -> None:
         self.fields = fields
@@ -31,9 +33,7 @@ class Request:
         """Unix time in milliseconds."""
         self.route = route
         self._scope = scope
-        self._receive = receive
-        self._body: Body | None = None
-        self._parameters: Mapping[str, list[str]] | None = None
+        self._receive = receive  # and no more: most requests are asked for nothing else
 
     @property
     def method(self) -> str:
@@ -56,7 +56,7 @@ class Request:
 
     def parameters(self, name: str) -> list[str]:
         """All values of a parameter of the query, in their order."""
-        if self._parameters is None:
+        if not hasattr(self, "_parameters"):
             found: dict[str, list[str]] = {}
             for key, value in parse_qsl(self.query, keep_blank_values=True, errors="replace"):
                 found.setdefault(key, []).append(value)
@@ -106,7 +106,7 @@ class Request:
 
         Ask for it after the credentials have proved right: until then its sender is not asked to send it.
         """
-        if self._body is None:  # else this is the second attempt, after a look for new monitors
+        if not hasattr(self, "_body"):  # else this is the second attempt, after a look for new monitors
             if not self.has_body:
                 return Body(b"", False)
             streamed = any(name == b"transfer-encoding" for name, _ in self._scope["headers"])

@@ -64,16 +64,6 @@ class Route:
         return rf"({shown}\?){_TO_THE_END}"
 
 
-class Match(NamedTuple):
-    """A request's route, and what its path holds."""
-
-    dialect: "Dialect"
-    route: Route
-    resource: "Resource | None"
-    """What answers, where it is a management resource and so no heartbeat."""
-    fields: Mapping[str, str]
-
-
 class NotAllowed(NamedTuple):
     """The path is a dialect's, and the method is none of its routes'."""
 
@@ -82,26 +72,31 @@ class NotAllowed(NamedTuple):
     resource: bool
 
 
-class _Entry:
+class Served:
     """A route of a dialect, ready to be compared."""
 
-    __slots__ = ("dialect", "pattern", "prefix", "resource", "rest", "route")
+    __slots__ = ("_pattern", "_prefix", "_rest", "dialect", "methods", "query", "resource", "route")
 
     def __init__(self, dialect: "Dialect", route: Route, resource: "Resource | None") -> None:
-        self.dialect, self.route, self.resource = dialect, route, resource
+        self.dialect = dialect
+        self.route = route
+        self.resource = resource
+        """What answers, where it is a management resource and so no heartbeat."""
+        self.methods = tuple(route.methods)
+        self.query = route.query
         *before, last = route.segments
         # Most have literals and one field that takes the rest: no regular expression is needed for those.
         plain = last.endswith("*}") and not any(segment.startswith("{") for segment in before)
-        self.prefix = f"/{'/'.join(before)}/" if plain else None
-        self.rest = last.strip("{*}") if plain else ""
-        self.pattern = re.compile("".join(map(_segment_pattern, route.segments)), re.DOTALL)
+        self._prefix = f"/{'/'.join(before)}/" if plain else None
+        self._rest = last.strip("{*}") if plain else ""
+        self._pattern = re.compile("".join(map(_segment_pattern, route.segments)), re.DOTALL)
 
     def fields(self, path: str) -> Mapping[str, str] | None:
         """What `path`, without a slash at its end, holds; None if it is not this route's."""
-        if self.prefix is not None:
-            rest = path[len(self.prefix) :]
-            return {self.rest: rest} if rest and path.startswith(self.prefix) else None
-        matched = self.pattern.fullmatch(path)
+        prefix = self._prefix
+        if prefix is not None:
+            return {self._rest: path[len(prefix) :]} if path.startswith(prefix) else None
+        matched = self._pattern.fullmatch(path)
         return matched.groupdict() if matched is not None else None
 
 
@@ -110,7 +105,7 @@ class Routes:
 
     def __init__(self, entries: Iterable[tuple["Dialect", Route, "Resource | None"]]) -> None:
         """Raises InvalidValue where two routes want the same requests."""
-        self._by_segment: dict[str, tuple[_Entry, ...]] = {}
+        self._by_segment: dict[str, tuple[Served, ...]] = {}
         taken: dict[tuple[str, str, str | None], str] = {}
         for dialect, route, resource in entries:
             for method in route.methods:
@@ -122,25 +117,29 @@ class Routes:
                 taken[key] = dialect.name
             segment = route.segments[0]
             known = self._by_segment.get(segment, ())
-            entry = _Entry(dialect, route, resource)
+            entry = Served(dialect, route, resource)
             self._by_segment[segment] = tuple(sorted((*known, entry), key=lambda one: _rank(one.route)))
 
-    def find(self, path: str, method: str, query: bytes) -> Match | NotAllowed | None:
-        """The most literal route that fits; None for a path that is no dialect's."""
+    def find(self, path: str, method: str, query: bytes) -> "tuple[Served, Mapping[str, str]] | NotAllowed | None":
+        """The most literal route that fits, and what the path holds; None for a path that is no dialect's."""
         end = path.find("/", 1)
         entries = self._by_segment.get(path[1:end] if end > 0 else path[1:])
         if entries is None:
             return None
-        if path.endswith("/"):
+        if path[-1] == "/":
             path = path[:-1]
-        refused: list[_Entry] = []
         for entry in entries:
-            fields = entry.fields(path)
-            if fields is None or (entry.route.query is not None and not _has(query, entry.route.query)):
-                continue
-            if method in entry.route.methods:
-                return Match(entry.dialect, entry.route, entry.resource, fields)
-            refused.append(entry)
+            if method in entry.methods:
+                fields = entry.fields(path)
+                if fields is not None and (entry.query is None or _has(query, entry.query)):
+                    return entry, fields
+        return self._refused(entries, path, query)
+
+    @staticmethod
+    def _refused(entries: Iterable[Served], path: str, query: bytes) -> NotAllowed | None:
+        refused = [
+            one for one in entries if one.fields(path) is not None and (one.query is None or _has(query, one.query))
+        ]
         if not refused:
             return None
         dialect = refused[0].dialect

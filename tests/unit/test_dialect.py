@@ -10,7 +10,7 @@ from exporter.core.heartbeat import Kind
 from exporter.core.secret import make_secret
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.body import KEPT
-from exporter.ingest.credentials import Credential, Credentials, Grant
+from exporter.ingest.credentials import Credentials, Grant
 from exporter.ingest.dialects import DIALECTS, all_dialects
 from exporter.ingest.dialects.native import NativeDialect
 from exporter.ingest.errors import IngestError
@@ -153,10 +153,10 @@ def test_whoever_does_not_know_the_secret_gets_nothing(rest: str, header: str | 
 
 def test_an_unknown_tag_is_worked_on_like_a_wrong_secret() -> None:
     credentials = Credentials(fleet_of(WATCHED), KEY)
-    assert credentials.check(Credential(SECRET, "job")) == Grant("job", WATCHED)
-    assert credentials.check(Credential("x", "job")) is RejectReason.WRONG_SECRET
-    assert credentials.check(Credential(SECRET, "nobody")) is RejectReason.UNKNOWN_TAG
-    assert credentials.check(Credential("", "nobody")) is RejectReason.UNKNOWN_TAG
+    assert credentials.check(SECRET, "job") == Grant("job", WATCHED)
+    assert credentials.check("x", "job") is RejectReason.WRONG_SECRET
+    assert credentials.check(SECRET, "nobody") is RejectReason.UNKNOWN_TAG
+    assert credentials.check("", "nobody") is RejectReason.UNKNOWN_TAG
 
 
 def test_secrets_are_long_and_fit_a_url() -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from exporter.core.errors import InvalidValue, StorageUnavailable
 from exporter.core.telemetry import RejectReason
-from exporter.ingest.credentials import Credential
 from exporter.ingest.dialects.alertmanager import AlertmanagerDialect
 from exporter.ingest.dialects.native import NativeDialect
 from exporter.ingest.errors import IngestError
@@ -99,7 +98,7 @@ def test_a_dialect_that_cannot_even_answer_an_error_is_answered_for() -> None:
 def test_a_wrong_credential_is_slowed_and_counted_even_if_the_dialect_raises_nothing() -> None:
     class Silent(Custom):
         async def handle(self, request: Request, ingest: Ingest) -> Response:
-            grant = ingest.authenticate(Credential("wrong", "job"))
+            grant = ingest.authenticate("wrong", "job")
             return Response(200 if grant is not None else 403, b"so what")
 
     outcome = ask(Silent())

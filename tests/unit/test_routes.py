@@ -4,7 +4,7 @@ import pytest
 
 from exporter.core.errors import InvalidValue
 from exporter.ingest.dialects.native import NativeDialect
-from exporter.ingest.routes import Match, NotAllowed, Route, Routes
+from exporter.ingest.routes import NotAllowed, Route, Routes, Served
 
 
 class Named(NativeDialect):
@@ -32,8 +32,10 @@ def found(path: str, method: str = "GET", query: bytes = b"") -> tuple[str, str,
     match = ROUTES.find(path, method, query)
     if match is None:
         return None
-    assert isinstance(match, Match)
-    return match.dialect.name, match.route.template, dict(match.fields)
+    assert isinstance(match, tuple)
+    served, fields = match
+    assert isinstance(served, Served)
+    return served.dialect.name, served.route.template, dict(fields)
 
 
 def test_the_most_literal_route_is_taken() -> None:

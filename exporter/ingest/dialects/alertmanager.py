@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.body import KEPT, Body, text_of
-from exporter.ingest.credentials import Credential, Grant
+from exporter.ingest.credentials import Grant
 from exporter.ingest.errors import Denied, IngestError, json_error
 from exporter.ingest.intake import Beat, Ingest
 from exporter.ingest.request import Request
@@ -60,7 +60,7 @@ class AlertmanagerDialect:
             labels = _texts(alert, "labels")
             tag = labels.get(label)
             # Without the label, or with one that says nothing, it is the heartbeat of the URL's own monitor.
-            named = grant if not isinstance(tag, str) or not tag else ingest.authenticate(Credential(secret, tag))
+            named = grant if not isinstance(tag, str) or not tag else ingest.authenticate(secret, tag)
             if named is None:
                 unknown.add(str(tag))
             else:
@@ -84,7 +84,7 @@ def _claim(request: Request, ingest: Ingest) -> tuple[Grant, str]:
     tag, _, in_path = request.fields["rest"].removesuffix("/").partition("/")
     given = request.bearer()
     for secret in (in_path,) if given is None else (given, in_path):
-        grant = ingest.authenticate(Credential(secret, tag))
+        grant = ingest.authenticate(secret, tag)
         if grant is not None:
             return grant, secret
     raise Denied

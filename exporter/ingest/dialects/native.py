@@ -9,7 +9,6 @@ from exporter.core.heartbeat import Kind
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.bad_news import bad_news
 from exporter.ingest.body import text_of
-from exporter.ingest.credentials import Credential
 from exporter.ingest.errors import Denied, IngestError, json_error
 from exporter.ingest.intake import Beat, Ingest
 from exporter.ingest.request import Request
@@ -30,7 +29,7 @@ class NativeDialect:
     async def handle(self, request: Request, ingest: Ingest) -> Response:
         problem: IngestError | None = None
         for tag, secret, suffix in _claims(request):
-            grant = ingest.authenticate(Credential(secret, tag))
+            grant = ingest.authenticate(secret, tag)
             if grant is None:
                 continue
             warnings: list[str] = []
