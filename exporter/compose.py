@@ -18,6 +18,7 @@ from exporter import __version__
 from exporter.alerting.message import Site
 from exporter.compose_alerting import Alerting
 from exporter.compose_blackouts import Presence
+from exporter.compose_credentials import KeyRing
 from exporter.compose_spool import Spool
 from exporter.config.settings import Settings
 from exporter.config.strength import warnings_of
@@ -30,6 +31,7 @@ from exporter.core.threads import SupervisedThread, Threads
 from exporter.core.trusted_clock import TrustedClock
 from exporter.evaluation.evaluator import Evaluator
 from exporter.ingest.app import IngestApplication
+from exporter.ingest.creation import Creation
 from exporter.ingest.credentials import Credentials
 from exporter.ingest.dialects import all_dialects
 from exporter.ingest.guesses import Guesses
@@ -95,6 +97,7 @@ class Service:
         self._db = Database(settings.storage.url, self._telemetry, self._start_over)
         self._spool = Spool(settings.storage, self._db, clock, self._telemetry, self._replica, key=lambda: self._key)
         self._monitors = Monitors(self._db, clock, self._replica)
+        self._key_ring = KeyRing(self._db, clock)
         self._history = History(self._db)
         self._lease = Lease(self._db, clock, "evaluation", self._replica)
         self._alerting = Alerting(
@@ -191,6 +194,7 @@ class Service:
             client_address=self._client_address,
             guesses=self._guesses,
         )
+        self._use_dialects(self.settings)
         return self._ingest_app
 
     @property
@@ -306,14 +310,36 @@ class Service:
         follower.start_here()
         self._fleet.update(load(self._db))
         self._recorder.start()
-        newcomers = Newcomers(follower.catch_up, self._clock, self._lookout)
-        self._ingest = Intake(Credentials(self._fleet, self._key), self._recorder, self._waiters, newcomers)
+        credentials = Credentials(self._fleet, self._key)
+        credentials.built_in_tokens = self.settings.built_in_tokens
+        self._key_ring.follow(credentials)
+        self._key_ring.refresh()
+
+        def catch_up(seconds: float) -> None:
+            self._key_ring.refresh()
+            follower.catch_up(seconds)
+
+        self._ingest = Intake(
+            credentials,
+            self._recorder,
+            self._waiters,
+            Newcomers(catch_up, self._clock, self._lookout),
+            Creation(self._monitors, self._fleet, self._key, self._show_number, self._executor),
+        )
         self._alerting.warn_of_idle_rules(self.settings)
         self._warn_of_short_secrets(self.settings)
         self._evaluator.start()
         self._alerting.start()
         self._periodic = [
-            Periodic(self._threads, "follower", FOLLOW_EVERY, follower.poll, self._presence.refresh, vital=True),
+            Periodic(
+                self._threads,
+                "follower",
+                FOLLOW_EVERY,
+                follower.poll,
+                self._key_ring.refresh,
+                self._presence.refresh,
+                vital=True,
+            ),
             *self._spool.periodics(self._threads, self._recorder),
             Periodic(self._threads, "pruner", PRUNE_EVERY, self._prune),
             *self._alerting.periodics(self.settings, lambda: self._evaluator.worked_at),
@@ -359,6 +385,7 @@ class Service:
             for name in needs_restart(self.settings, settings):
                 log.warning("%s has changed: restart to apply it", name)
             self.settings = settings
+            self._use_dialects(settings)
             self._alerting.warn_of_idle_rules(settings)
             self._warn_of_short_secrets(settings)
             set_level(settings.log.level)
@@ -399,6 +426,7 @@ class Service:
         added, changed, removed = self._monitors.provision(wanted)
         if added or changed or removed:
             log.info("provisioned monitors: %d added, %d changed, %d removed", added, changed, removed)
+        self._key_ring.provision(settings, self._key)
 
     # ── for the web ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -416,6 +444,17 @@ class Service:
         self._monitors.remove(tag)
         if watched is not None and self._recorder is not None:
             self._recorder.reload([watched.id]).wait(READ_BACK)
+
+    def _use_dialects(self, settings: Settings) -> None:
+        if self._ingest_app is not None:
+            self._ingest_app.switch_off(settings.dialects_off)
+        if self._ingest is not None:
+            self._ingest.credentials.built_in_tokens = settings.built_in_tokens
+
+    def _show_number(self, number: int) -> None:
+        """Blocks until the fleet has the monitor of this number as the database has it."""
+        if self._recorder is not None:
+            self._recorder.reload([number]).wait(READ_BACK)
 
     def _show(self, tag: str) -> None:
         """The next request sees the change; other processes within a second."""

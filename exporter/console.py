@@ -47,7 +47,13 @@ def read_config(path: Path | None) -> Loaded:
         return load_config(None, os.environ)
     from exporter.alerting.notifiers import OptionModels
 
-    return load_config(path, os.environ, OptionModels())
+    return load_config(path, os.environ, OptionModels(), _dialect_names)
+
+
+def _dialect_names() -> list[str]:
+    from exporter.ingest.dialects import all_dialects
+
+    return [dialect.name for dialect in all_dialects()]
 
 
 def overridden(settings: Settings, **options: str | None) -> Settings:

@@ -36,4 +36,15 @@ def warnings_of(settings: Settings) -> list[str]:
             f"characters, which can be guessed: {', '.join(tags[:_NAMED])}{more}; "
             "make others with `openssl rand -hex 24`"
         )
+    more = [one.monitor.tag for one in settings.monitors if any(map(is_short, (*one.secrets, *one.tokens)))]
+    if more:
+        named = ", ".join(more[:_NAMED])
+        found.append(
+            f"secrets or tokens of fewer than {SHORTEST} characters can be guessed, of these monitors: {named}"
+        )
+    found += [
+        f"the ping key {key.name!r} has fewer than {SHORTEST} characters and can be guessed"
+        for key in settings.ping_keys
+        if is_short(key.key)
+    ]
     return found

@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter.core.alert_rule import Selector
 from exporter.core.errors import InvalidValue
-from exporter.core.secret import LONGEST
+from exporter.core.secret import LONGEST, check_secret
 
 SHORTEST_TOKEN = 10
 """Characters. A token needs more of them than a secret does: no tag has to be guessed with it."""
@@ -49,6 +49,13 @@ def check_token(token: str) -> str:
     if not all("!" <= character <= "~" and character != "/" for character in token):
         raise InvalidValue("a token may hold printable ASCII characters only, without spaces and '/'")
     return comparable(token)
+
+
+def check_key(key: str) -> str:
+    """`key` itself; raises InvalidValue, which does not quote it, when it cannot be a ping key."""
+    if len(key) < SHORTEST_TOKEN:
+        raise InvalidValue(f"a ping key needs {SHORTEST_TOKEN} characters: make one with `openssl rand -hex 24`")
+    return check_secret(key)
 
 
 def comparable(token: str) -> str:

@@ -1,0 +1,69 @@
+"""Puts together the credentials that open more than one monitor, or one in more than one way, for `compose`."""
+
+import logging
+
+from exporter.config.settings import Secret, Settings
+from exporter.core.clock import Clock
+from exporter.core.credentials import PingKey, comparable
+from exporter.core.errors import ConfigError, Conflict, Problem
+from exporter.core.secret import digest
+from exporter.ingest.credentials import Credentials
+from exporter.storage.credentials import Digests, MonitorCredentials, PingKeys
+from exporter.storage.database import Database
+
+log = logging.getLogger(__name__)
+
+
+class KeyRing:
+    """Keeps the ping keys that are in force those of the database. Methods block and raise StorageUnavailable."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._keys = PingKeys(database, clock)
+        self._of_monitors = MonitorCredentials(database, clock)
+        self._credentials: Credentials | None = None
+        self._revision: int | None = None
+
+    def follow(self, credentials: Credentials) -> None:
+        """From now on these are told of every change."""
+        self._credentials = credentials
+        self._revision = None
+
+    def refresh(self) -> None:
+        """Reads the keys again if any process has changed them."""
+        revision = self._keys.revision()
+        if revision != self._revision and self._credentials is not None:
+            self._credentials.use(self._keys.all())
+            self._revision = revision
+
+    def provision(self, settings: Settings, key: bytes) -> None:
+        """Puts the credentials of the configuration file into the database, as digests. Raises ConfigError."""
+
+        def digests(secrets: tuple[Secret, ...]) -> tuple[bytes, ...]:
+            return tuple(digest(comparable(secret.reveal()), key) for secret in secrets)
+
+        of_monitors = {
+            one.monitor.tag: Digests(tuple(digest(each.reveal(), key) for each in one.secrets), digests(one.tokens))
+            for one in settings.monitors
+            if one.secrets or one.tokens
+        }
+        keys = [
+            PingKey(
+                name=one.name,
+                digest=digest(one.key.reveal(), key),
+                selector=one.selector,
+                defaults=one.defaults,
+                max_monitors=one.max_monitors,
+                provisioned=True,
+            )
+            for one in settings.ping_keys
+        ]
+        try:
+            changed = self._of_monitors.provision(of_monitors)
+            changed_keys = self._keys.provision(keys)
+        except Conflict as error:
+            raise ConfigError([Problem(str(error))]) from None
+        if changed:
+            log.info("provisioned secrets and tokens: %d monitors changed", changed)
+        if changed_keys:
+            log.info("provisioned ping keys: %d changed", changed_keys)
+        self.refresh()
