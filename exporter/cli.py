@@ -25,6 +25,7 @@ from exporter.storage.schema import migrate
 log = logging.getLogger(__name__)
 GROUPS = {
     "monitor": "exporter.monitor_commands",
+    "ping-key": "exporter.ping_key_commands",
     "maintenance": "exporter.maintenance_commands",
     "incident": "exporter.incident_commands",
     "notify": "exporter.notify_commands",
@@ -46,7 +47,7 @@ class Main(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in GROUPS:
             return super().get_command(ctx, cmd_name)
-        found: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name)
+        found: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name.replace("-", "_"))
         return found
 
 

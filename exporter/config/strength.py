@@ -36,11 +36,11 @@ def warnings_of(settings: Settings) -> list[str]:
             f"characters, which can be guessed: {', '.join(tags[:_NAMED])}{more}; "
             "make others with `openssl rand -hex 24`"
         )
-    more = [one.monitor.tag for one in settings.monitors if any(map(is_short, (*one.secrets, *one.tokens)))]
-    if more:
-        named = ", ".join(more[:_NAMED])
+    weak = [one.monitor.tag for one in settings.monitors if any(map(is_short, (*one.secrets, *one.tokens)))]
+    if weak:
         found.append(
-            f"secrets or tokens of fewer than {SHORTEST} characters can be guessed, of these monitors: {named}"
+            f"{len(weak):,} monitor{'' if len(weak) == 1 else 's'} with secrets or tokens of fewer than {SHORTEST} "
+            f"characters, which can be guessed: {', '.join(weak[:_NAMED])}"
         )
     found += [
         f"the ping key {key.name!r} has fewer than {SHORTEST} characters and can be guessed"

@@ -28,8 +28,10 @@ class NativeDialect:
 
     async def handle(self, request: Request, ingest: Ingest) -> Response:
         problem: IngestError | None = None
+        query = request.query
+        create = "create=1" in query and request.parameter("create") == "1"
         for tag, secret, suffix in _claims(request):
-            grant = ingest.authenticate(secret, tag)
+            grant = ingest.authenticate(secret, tag, create)
             if grant is None:
                 continue
             warnings: list[str] = []
@@ -38,7 +40,6 @@ class NativeDialect:
             except IngestError as error:
                 problem = error  # what is no suffix here may be the secret in the next reading
                 continue
-            query = request.query
             rid = _rid(query, kind, warnings) if query else ""
             output = ""
             if request.has_body:
@@ -46,6 +47,8 @@ class NativeDialect:
                 output = text_of(body.kept)
                 if body.cut:
                     warnings.append("the body is longer than 10 kB or did not arrive whole: its beginning is kept")
+            if grant.watched is None:
+                grant = await ingest.ensure(grant)
             await ingest.record((Beat(grant.monitor, kind, rid, exit_code, output),))
             return _OK if not warnings else _warned(warnings)
         raise problem or Denied()
