@@ -48,14 +48,15 @@ class MonitorCredentials:
             needed = {tag for tag, one in wanted.items() if one.secrets or one.tokens}
             ids = self._ids(sorted(needed))
             aims = {ids[tag]: wanted[tag] for tag in needed if tag in ids}
+            tags = {id: tag for tag, id in ids.items()}
             changed = [id for id in {*present, *aims} if present.get(id, Digests()) != aims.get(id, Digests())]
             for chunk in chunks(sorted(changed)):
                 for table in (tables.monitor_secrets, tables.monitor_tokens):
                     table.delete().where(table.monitor_id.in_(chunk) & (table.provisioned == True)).execute()  # noqa: E712
-            for id in sorted(changed):
-                aim = aims.get(id, Digests())
+            for id in sorted(aims.keys() & set(changed)):
+                aim = aims[id]
                 self._insert(tables.monitor_secrets, id, aim.secrets, provisioned=True)
-                check_unused(self._db, aim.tokens, f"a token of the monitor {_tag_of(ids, id)!r}")
+                check_unused(self._db, aim.tokens, f"a token of the monitor {tags[id]!r}")
                 self._insert(tables.monitor_tokens, id, aim.tokens, provisioned=True)
             if changed:
                 revision = next_revision(self._db, MONITOR_REVISION)
@@ -238,7 +239,3 @@ def _selector(text: str) -> Selector:
         groups=tuple(read["groups"]),
         labels=tuple((key, glob) for key, glob in read["labels"]),
     )
-
-
-def _tag_of(ids: Mapping[str, int], id: int) -> str:
-    return next(tag for tag, one in ids.items() if one == id)

@@ -244,7 +244,7 @@ def test_a_tag_that_was_removed_does_not_come_back_by_itself(replica: Replica, e
     first = ensure(replica, executor, "ci-1")
     replica.beat("ci-1")
     replica.monitors.remove("ci-1")
-    replica.refresh()
+    replica.fleet.update(removed=[first.id])
     assert refused(replica, executor, "ci-1").reason is RejectReason.NOT_CREATED
     replica.clock.advance(30 * DAY + 1)
     again = ensure(replica, executor, "ci-1")
