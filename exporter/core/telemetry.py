@@ -17,7 +17,7 @@ class RejectReason(StrEnum):
     UNREADABLE_BODY = "unreadable_body"
     INVALID = "invalid"
     """The dialect's protocol does not allow it."""
-    NOT_CREATED = "not_created"
+    CREATION_REFUSED = "creation_refused"
     """The credentials may not create this monitor."""
     TOO_MANY = "too_many_monitors"
     INTERNAL = "internal"

@@ -63,7 +63,7 @@ class Creation:
         except TooMany as error:
             raise IngestError(RejectReason.TOO_MANY, str(error), str(error), 403) from None
         except Conflict as error:
-            raise IngestError(RejectReason.NOT_CREATED, str(error), str(error), 403) from None
+            raise IngestError(RejectReason.CREATION_REFUSED, str(error), str(error), 403) from None
         except StorageUnavailable:
             raise NotStored from None
         found = self._fleet.with_id(number)

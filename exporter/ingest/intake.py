@@ -93,7 +93,7 @@ class Ingest:
             return grant
         creation = self._intake.creation
         if creation is None or grant.key is None:
-            raise IngestError(RejectReason.NOT_CREATED, "nothing can be created here", status=403)
+            raise IngestError(RejectReason.CREATION_REFUSED, "nothing can be created here", status=403)
         return grant._replace(watched=await creation.ensure(grant.tag, grant.watched, grant.key, settings or {}))
 
     async def record(self, beats: Sequence[Beat]) -> None:

@@ -245,7 +245,7 @@ def test_a_tag_that_was_removed_does_not_come_back_by_itself(replica: Replica, e
     replica.beat("ci-1")
     replica.monitors.remove("ci-1")
     replica.fleet.update(removed=[first.id])
-    assert refused(replica, executor, "ci-1").reason is RejectReason.NOT_CREATED
+    assert refused(replica, executor, "ci-1").reason is RejectReason.CREATION_REFUSED
     replica.clock.advance(30 * DAY + 1)
     again = ensure(replica, executor, "ci-1")
     assert again.id != first.id

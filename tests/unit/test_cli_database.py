@@ -15,6 +15,8 @@ from tests.conftest import made
 from tests.unit.test_cli import commands, refused, run
 
 READING = [
+    ["monitor", "token", "job"],
+    ["ping-key", "list"],
     ["monitor", "list"],
     ["monitor", "show", "job"],
     ["maintenance", "list"],
@@ -28,6 +30,10 @@ WRITING = [
     ["monitor", "pause", "job", "--for", "1h"],
     ["monitor", "resume", "job"],
     ["monitor", "remove", "job"],
+    ["monitor", "rotate-secret", "job"],
+    ["ping-key", "add", "ci"],
+    ["ping-key", "rotate", "ci"],
+    ["ping-key", "remove", "ci"],
     ["maintenance", "add", "upgrade", "--for", "2h", "--all"],
     ["maintenance", "end", "upgrade"],
     ["incident", "ack", "1"],
