@@ -26,11 +26,11 @@ READING = [
 ]
 WRITING = [
     ["monitor", "add", "job"],
+    ["monitor", "rotate-secret", "job"],
     ["monitor", "pause", "job"],
     ["monitor", "pause", "job", "--for", "1h"],
     ["monitor", "resume", "job"],
     ["monitor", "remove", "job"],
-    ["monitor", "rotate-secret", "job"],
     ["ping-key", "add", "ci"],
     ["ping-key", "rotate", "ci"],
     ["ping-key", "remove", "ci"],
