@@ -184,6 +184,7 @@ class Service:
         app.add_middleware(Lifespan(self))
         dialects = all_dialects()
         redact_routes(route for dialect in dialects for route in dialect.routes)
+        self._telemetry.expect_dialects(dialect.name for dialect in dialects)
         self._ingest_app = IngestApplication(
             app,
             dialects,
@@ -325,6 +326,7 @@ class Service:
             self._waiters,
             Newcomers(catch_up, self._clock, self._lookout),
             Creation(self._monitors, self._fleet, self._key, self._show_number, self._executor),
+            self._telemetry.heartbeat_recorded,
         )
         self._alerting.warn_of_idle_rules(self.settings)
         self._warn_of_short_secrets(self.settings)

@@ -67,7 +67,7 @@ class Counts(Silent):
     def __init__(self) -> None:
         self.rejected: list[RejectReason] = []
 
-    def heartbeat_rejected(self, reason: RejectReason) -> None:
+    def heartbeat_rejected(self, dialect: str, reason: RejectReason) -> None:
         self.rejected.append(reason)
 
 
@@ -198,7 +198,7 @@ class CollectingIngest(Ingest):
     __slots__ = ("beats",)
 
     def __init__(self, fleet: Fleet) -> None:
-        super().__init__(Intake(Credentials(fleet, KEY), None, None), 1000)  # type: ignore[arg-type]
+        super().__init__(Intake(Credentials(fleet, KEY), None, None), "tested", 1000)  # type: ignore[arg-type]
         self.beats: list[Beat] = []
 
     async def record(self, beats: Sequence[Beat]) -> None:

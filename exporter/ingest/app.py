@@ -87,7 +87,7 @@ class IngestApplication:
             elif intake is None:
                 response = self._refused(dialect, NotStored(), scope)
             else:
-                ingest = Ingest(intake, request.received_at)
+                ingest = Ingest(intake, dialect.name, request.received_at)
                 try:
                     response = await dialect.handle(request, ingest)
                 except Exception as error:  # noqa: BLE001 - logged there, and answered as what it is
@@ -116,7 +116,7 @@ class IngestApplication:
         if intake.newcomers is not None and not await intake.newcomers.arrive():
             await self._guesses.slow(self._client(scope))
             return self._refused(dialect, NotStored(), scope)  # nobody knows whether they are wrong
-        ingest = Ingest(intake, request.received_at)
+        ingest = Ingest(intake, dialect.name, request.received_at)
         try:
             response = await dialect.handle(request, ingest)
             if ingest.failure is None or ingest.granted:
@@ -138,7 +138,7 @@ class IngestApplication:
         dialect comes through here.
         """
         if problem.reason is not None:
-            self._telemetry.heartbeat_rejected(problem.reason)
+            self._telemetry.heartbeat_rejected(dialect.name, problem.reason)
             if not isinstance(problem, NotStored):  # storage says by itself what troubles it
                 self._guesses.tell(f"heartbeat refused: {problem.reason.value.replace('_', ' ')}", self._client(scope))
         return response if response is not None else _answer(dialect, problem)

@@ -1,6 +1,6 @@
 """What it takes to take heartbeats, and what a dialect may do with it for one request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from exporter.core.clock import DAY
@@ -36,7 +36,7 @@ class Beat(NamedTuple):
 class Intake:
     """All of it, once storage is there."""
 
-    __slots__ = ("creation", "credentials", "newcomers", "recorder", "waiters")
+    __slots__ = ("count", "creation", "credentials", "newcomers", "recorder", "waiters")
 
     def __init__(
         self,
@@ -45,8 +45,12 @@ class Intake:
         waiters: Waiters,
         newcomers: Newcomers | None = None,
         creation: Creation | None = None,
+        count: Callable[[str, Kind], None] = lambda dialect, kind: None,
     ) -> None:
-        """Without `newcomers` no other process adds monitors; without `creation` no sender does."""
+        """Without `newcomers` no other process adds monitors; without `creation` no sender does. `count` is called with
+        the dialect and the kind of each heartbeat that was recorded.
+        """
+        self.count = count
         self.credentials = credentials
         self.recorder = recorder
         self.waiters = waiters
@@ -57,10 +61,11 @@ class Intake:
 class Ingest:
     """One request's way into the service."""
 
-    __slots__ = ("_intake", "_received_at", "failure", "granted")
+    __slots__ = ("_dialect", "_intake", "_received_at", "failure", "granted")
 
-    def __init__(self, intake: Intake, received_at: int) -> None:
+    def __init__(self, intake: Intake, dialect: str, received_at: int) -> None:
         self._intake = intake
+        self._dialect = dialect
         self._received_at = received_at
         self.failure: RejectReason | None = None
         """What was wrong with the credentials; of several readings of one request, a known tag is the telling one."""
@@ -112,3 +117,5 @@ class Ingest:
         for wait in waits:
             if not await wait:
                 raise NotStored
+        for beat in beats:
+            intake.count(self._dialect, beat[1])

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 
+from exporter.core.heartbeat import Kind
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Dropped, Fault, RejectReason, Silent, Telemetry
@@ -59,8 +60,19 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
     ),
     "refusal_delayed": (lambda telemetry: telemetry.refusal_delayed(), {"refusals_delayed_total": 1}),
     "heartbeat_rejected": (
-        lambda telemetry: telemetry.heartbeat_rejected(RejectReason.WRONG_SECRET),
-        {"heartbeats_rejected_total{reason=wrong_secret}": 1, "heartbeats_rejected_total{reason=unknown_tag}": 0},
+        lambda telemetry: telemetry.heartbeat_rejected("native", RejectReason.WRONG_SECRET),
+        {"heartbeats_rejected_total{dialect=native,reason=wrong_secret}": 1},
+    ),
+    "heartbeat_recorded": (
+        lambda telemetry: telemetry.heartbeat_recorded("native", Kind.START),
+        {"heartbeats_total{dialect=native,kind=start}": 1},
+    ),
+    "expect_dialects": (
+        lambda telemetry: telemetry.expect_dialects(["pulse"]),
+        {
+            "heartbeats_total{dialect=pulse,kind=start}": 0,
+            "heartbeats_rejected_total{dialect=pulse,reason=unknown_token}": 0,
+        },
     ),
     "request_refused": (
         lambda telemetry: telemetry.request_refused(Fault.FRAMING),
