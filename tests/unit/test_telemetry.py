@@ -206,9 +206,13 @@ def test_what_goes_down_again() -> None:
 
 
 def test_labels_with_known_values_are_there_from_the_start() -> None:
-    values = Watching().values()
+    watching = Watching()
+    watching.telemetry.expect_dialects(["native"])
+    values = watching.values()
     for reason in RejectReason:
-        assert values[f"heartbeats_rejected_total{{reason={reason.value}}}"] == 0
+        assert values[f"heartbeats_rejected_total{{dialect=native,reason={reason.value}}}"] == 0
+    for kind in Kind:
+        assert values[f"heartbeats_total{{dialect=native,kind={kind.value}}}"] == 0
     for status in Status:
         assert values[f"transitions_total{{status={status.value}}}"] == 0
         assert values[f"monitors{{status={status.value}}}"] == 0
