@@ -19,6 +19,7 @@ from exporter.alerting.message import Site
 from exporter.compose_alerting import Alerting
 from exporter.compose_blackouts import Presence
 from exporter.compose_credentials import KeyRing
+from exporter.compose_management import ApiForDialects
 from exporter.compose_spool import Spool
 from exporter.config.settings import Settings
 from exporter.config.strength import warnings_of
@@ -37,6 +38,7 @@ from exporter.ingest.dialects import all_dialects
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.intake import Intake
 from exporter.ingest.newcomers import Newcomers
+from exporter.ingest.routes import owner_of
 from exporter.ingest.waiters import Waiters
 from exporter.logs import redact_routes, set_level
 from exporter.metrics.exposition import Exposition
@@ -160,6 +162,7 @@ class Service:
 
     def app(self) -> Any:
         """The ASGI application."""
+        dialects = all_dialects()
         app = create_app(
             Parts(
                 fleet=self._fleet,
@@ -180,9 +183,9 @@ class Service:
                 observe=self._telemetry.request_served,
             ),
             self._guesses,
+            owner_of(dialects),
         )
         app.add_middleware(Lifespan(self))
-        dialects = all_dialects()
         redact_routes(route for dialect in dialects for route in dialect.routes)
         self._telemetry.expect_dialects(dialect.name for dialect in dialects)
         self._ingest_app = IngestApplication(
@@ -194,6 +197,9 @@ class Service:
             observe=self._telemetry.request_served,
             client_address=self._client_address,
             guesses=self._guesses,
+            management=ApiForDialects(
+                self._fleet, ManagedMonitors(self), self._executor, lambda: self.settings, lambda: self._key
+            ),
         )
         self._use_dialects(self.settings)
         return self._ingest_app

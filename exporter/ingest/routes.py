@@ -5,7 +5,7 @@ anything leaks nothing: the log's redaction, the reserved paths and the document
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
@@ -153,6 +153,11 @@ class Routes:
 
     def __iter__(self) -> Iterator[Route]:
         return (entry.route for entries in self._by_segment.values() for entry in entries)
+
+
+def owner_of(dialects: Iterable["Dialect"]) -> Callable[[str], str | None]:
+    """A function that returns the name of the dialect that takes a path; None for a path that no dialect takes."""
+    return Routes((dialect, route, None) for dialect in dialects for route in dialect.routes).takes
 
 
 def _segment_pattern(segment: str) -> str:

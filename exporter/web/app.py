@@ -1,9 +1,12 @@
 """The web application: every route, and who may use it."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import falcon.asgi
 
+from exporter.core.errors import InvalidValue
 from exporter.ingest.guesses import Guesses
 from exporter.web.api import BlackoutList, HeartbeatList, MaintenanceList, MonitorList, OneMonitor, TransitionList
 from exporter.web.auth import Access, Guard
@@ -32,11 +35,20 @@ from exporter.web.static_files import StaticFile
 from exporter.web.status_page import StatusPage
 
 
-def create_app(parts: Parts, guesses: Guesses | None = None) -> falcon.asgi.App[Any, Any]:
-    """The application that gunicorn serves; nothing in it is global, so a test may have as many as it likes."""
+def create_app(
+    parts: Parts, guesses: Guesses | None = None, owner: Callable[[str], str | None] = lambda path: None
+) -> falcon.asgi.App[Any, Any]:
+    """The application that gunicorn serves; nothing in it is global, so a test may have as many as it likes.
+
+    `owner` returns the name of the dialect that takes a path. Raises InvalidValue if that is a path of a page.
+    """
     assets = Assets()
     pages = Pages(assets, parts.version, parts.notice)
     all_routes = routes(parts, assets, pages)
+    for route in all_routes:
+        name = owner(re.sub(r"\{[a-z]+\}", "x", route.template))
+        if name is not None:
+            raise InvalidValue(f"{route.template} is a page, and the dialect {name!r} takes it for its own")
     app = falcon.asgi.App(
         middleware=[Passage(all_routes, Guard(parts.settings, guesses or Guesses(parts.clock)), parts.observe)],
         request_type=Request,

@@ -7,11 +7,15 @@ import asyncio
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exporter.compose_management import ApiForDialects
+from exporter.config.settings import AuthSettings, Secret, Settings, WebSettings
+from exporter.core.credentials import BuiltInTokens
 from exporter.core.errors import InvalidValue, StorageUnavailable
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.dialects.alertmanager import AlertmanagerDialect
@@ -21,9 +25,12 @@ from exporter.ingest.intake import Ingest
 from exporter.ingest.newcomers import Newcomers
 from exporter.ingest.request import Request
 from exporter.ingest.response import Response
-from exporter.ingest.routes import Route
+from exporter.ingest.routes import Route, owner_of
+from exporter.web.app import create_app
 from tests.conftest import ManualClock
-from tests.ingest import SECRET, Asked, Outcome, fleet_of, monitor, send
+from tests.contract.dialects.everywhere import EverywhereDialect
+from tests.ingest import KEY, SECRET, Asked, Outcome, fleet_of, monitor, send
+from tests.web_fakes import FakeMonitors, World
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "ingest.json").read_text())
 OURS = [NativeDialect(), AlertmanagerDialect()]
@@ -164,3 +171,45 @@ def test_what_is_no_http_request_is_passed_on() -> None:
         return seen == ["lifespan"]
 
     assert asyncio.run(run())
+
+
+def test_no_dialect_takes_a_page() -> None:
+    world = World(web=replace(World().web, telemetry_path="/pulse/metrics"))
+    pulse = Custom(Route(("GET",), "/pulse/{token}"))
+    with pytest.raises(InvalidValue, match="/pulse/metrics is a page, and the dialect 'custom' takes it for its own"):
+        create_app(world.parts(), owner=owner_of([pulse]))
+    create_app(World().parts(), owner=owner_of([*OURS, pulse]))
+
+
+class Api(ApiForDialects):
+    """With a token, and a fleet of one."""
+
+    def __init__(self) -> None:
+        settings = Settings(web=WebSettings(auth=AuthSettings(token=Secret("api-token"))))
+        monitors = FakeMonitors(fleet_of())
+        super().__init__(fleet_of(monitor(1, "job")), monitors, ThreadPoolExecutor(1), lambda: settings, lambda: KEY)
+
+
+def test_a_dialect_may_have_management_resources() -> None:
+    def ask(method: str = "GET", token: bytes = b"api-token", **options: Any) -> Outcome:
+        asked = Asked("/everywhere/api/tags", method, headers=((b"x-api-key", token),))
+        return send(asked, [EverywhereDialect()], fleet_of(), management=Api(), **options)
+
+    outcome = ask()
+    assert (outcome.status, json.loads(outcome.body)) == (200, {"tags": ["job"]})
+    assert outcome.observed == [("api", "GET", 200)]
+    outcome = ask(token=b"wrong")
+    assert (outcome.status, outcome.slowed, outcome.rejected) == (401, ["127.0.0.1"], [])
+    assert (ask("POST").status, ask("POST").headers["allow"]) == (405, "GET, OPTIONS")
+    assert ask(switched_off=["everywhere"]).passed_on
+
+
+def test_the_api_for_dialects() -> None:
+    api = Api()
+    assert api.admits("api-token")
+    assert not any(api.admits(token) for token in (None, "", "api-tokem", "\udcff"))
+    job = api.monitor("job")
+    assert job is not None
+    assert api.monitor("nobody") is None
+    assert api.token_of(job) == BuiltInTokens(KEY).of(1, 0)
+    assert asyncio.run(api.run(str, 7)) == "7"
