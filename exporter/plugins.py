@@ -25,23 +25,36 @@ if TYPE_CHECKING:
     from exporter.alerting.http import HttpClient
     from exporter.alerting.message import Facts, Message, Site
     from exporter.alerting.notifier import DeliveryFailed, Failure, Notifier
+    from exporter.alerting.rendering import JsonTemplateText, TemplateText, worded
+    from exporter.alerting.text import shorten, tail
+    from exporter.alerting.wording import headline, icon, plain_text
     from exporter.config.alert_models import NotifierOptions
     from exporter.config.fields import SecretText, SecretUrl, Url
     from exporter.config.settings import Secret
+    from exporter.core.alert_rule import Severity
 
 _OF_NOTIFIERS = {
     "DeliveryFailed": "exporter.alerting.notifier",
     "Facts": "exporter.alerting.message",
     "Failure": "exporter.alerting.notifier",
     "HttpClient": "exporter.alerting.http",
+    "JsonTemplateText": "exporter.alerting.rendering",
     "Message": "exporter.alerting.message",
     "Notifier": "exporter.alerting.notifier",
     "NotifierOptions": "exporter.config.alert_models",
     "Secret": "exporter.config.settings",
     "SecretText": "exporter.config.fields",
     "SecretUrl": "exporter.config.fields",
+    "Severity": "exporter.core.alert_rule",
     "Site": "exporter.alerting.message",
+    "TemplateText": "exporter.alerting.rendering",
     "Url": "exporter.config.fields",
+    "headline": "exporter.alerting.wording",
+    "icon": "exporter.alerting.wording",
+    "plain_text": "exporter.alerting.wording",
+    "shorten": "exporter.alerting.text",
+    "tail": "exporter.alerting.text",
+    "worded": "exporter.alerting.rendering",
 }
 """Imported when they are first asked for: a dialect must not cost the memory of what only notifiers use."""
 
@@ -62,6 +75,7 @@ __all__ = [
     "Ingest",
     "IngestError",
     "InvalidValue",
+    "JsonTemplateText",
     "Kind",
     "ManagedDialect",
     "Management",
@@ -79,10 +93,18 @@ __all__ = [
     "Secret",
     "SecretText",
     "SecretUrl",
+    "Severity",
     "Site",
     "StorageUnavailable",
+    "TemplateText",
     "Url",
+    "headline",
+    "icon",
+    "plain_text",
+    "shorten",
+    "tail",
     "text_of",
+    "worded",
 ]
 
 
