@@ -65,6 +65,13 @@ def test_every_built_in_dialect_has_a_row() -> None:
     assert named == [make().name for make in DIALECTS]
 
 
+def test_every_route_of_a_built_in_dialect_is_in_the_table_of_routes() -> None:
+    table = (ROOT / "docs" / "api.md").read_text()
+    for make in DIALECTS:
+        for route in make().routes:
+            assert f"| `{route.template}` | {', '.join(route.methods)} |" in table
+
+
 def test_all_that_is_promised_is_there() -> None:
     for name in plugins.__all__:
         assert getattr(plugins, name) is not None
