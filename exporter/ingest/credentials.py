@@ -9,6 +9,8 @@ from exporter.core.telemetry import RejectReason
 from exporter.storage.fleet import Fleet, Watched
 
 _NOBODY = bytes(DIGEST_BYTES)
+_new = tuple.__new__
+"""Makes a named tuple in less time than its own constructor takes; thousands are made a second."""
 
 
 class Grant(NamedTuple):
@@ -50,7 +52,7 @@ class Credentials:
         watched = self._fleet.get(tag)
         given = digest(secret, self._key)
         if same_digest(given, watched.digest if watched is not None else _NOBODY) and watched is not None:
-            return Grant(tag, watched)
+            return _new(Grant, (tag, watched, None))
         if watched is not None and any(same_digest(given, other) for other in watched.secrets):
             return Grant(tag, watched)
         key = self._keys.get(given)

@@ -1,5 +1,6 @@
 """What it takes to take heartbeats, and what a dialect may do with it for one request."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from exporter.storage.commit import Pending
 from exporter.storage.fleet import Watched
 from exporter.storage.recorder import Recorder
 
+_new = tuple.__new__
+"""Makes a named tuple in half the time that its own constructor takes; thousands are made a second."""
 LONGEST_RUN = 10 * 365 * DAY
 """Milliseconds; what a sender measured beyond it is kept as this."""
 
@@ -104,18 +107,17 @@ class Ingest:
     async def record(self, beats: Sequence[Beat]) -> None:
         """Returns once all of them are committed. Raises NotStored."""
         intake, at = self._intake, self._received_at
-        waits = []
+        waits: list[tuple[asyncio.Future[bool], Kind]] = []
         for monitor, kind, rid, exit_code, output, duration in beats:
             if duration is not None:
                 duration = min(max(0, duration), LONGEST_RUN)
-            pending = Pending(monitor, Heartbeat(kind, at, rid, exit_code, output, duration))
+            pending = Pending(monitor, _new(Heartbeat, (kind, at, rid, exit_code, output, duration)))
             wait = intake.waiters.wait_for(pending)
             if not intake.recorder.record(pending):
                 wait.set_result(False)
                 raise NotStored(RejectReason.OVERLOADED)
-            waits.append(wait)
-        for wait in waits:
+            waits.append((wait, kind))
+        for wait, kind in waits:
             if not await wait:
                 raise NotStored
-        for beat in beats:
-            intake.count(self._dialect, beat[1])
+            intake.count(self._dialect, kind)

@@ -75,7 +75,7 @@ class NotAllowed(NamedTuple):
 class Served:
     """A route of a dialect, ready to be compared."""
 
-    __slots__ = ("_pattern", "_prefix", "_rest", "dialect", "methods", "query", "resource", "route")
+    __slots__ = ("_pattern", "dialect", "methods", "prefix", "query", "resource", "rest", "route")
 
     def __init__(self, dialect: "Dialect", route: Route, resource: "Resource | None") -> None:
         self.dialect = dialect
@@ -87,15 +87,16 @@ class Served:
         *before, last = route.segments
         # Most have literals and one field that takes the rest: no regular expression is needed for those.
         plain = last.endswith("*}") and not any(segment.startswith("{") for segment in before)
-        self._prefix = f"/{'/'.join(before)}/" if plain else None
-        self._rest = last.strip("{*}") if plain else ""
+        self.prefix = f"/{'/'.join(before)}/" if plain else None
+        """What the path begins with, where the rest of it is one field."""
+        self.rest = last.strip("{*}") if plain else ""
         self._pattern = re.compile("".join(map(_segment_pattern, route.segments)), re.DOTALL)
 
     def fields(self, path: str) -> Mapping[str, str] | None:
         """What `path`, without a slash at its end, holds; None if it is not this route's."""
-        prefix = self._prefix
+        prefix = self.prefix
         if prefix is not None:
-            return {self._rest: path[len(prefix) :]} if path.startswith(prefix) else None
+            return {self.rest: path[len(prefix) :]} if path.startswith(prefix) else None
         matched = self._pattern.fullmatch(path)
         return matched.groupdict() if matched is not None else None
 
@@ -130,6 +131,9 @@ class Routes:
             path = path[:-1]
         for entry in entries:
             if method in entry.methods:
+                prefix = entry.prefix
+                if prefix is not None and path.startswith(prefix) and entry.query is None:  # as most heartbeats are
+                    return entry, {entry.rest: path[len(prefix) :]}
                 fields = entry.fields(path)
                 if fields is not None and (entry.query is None or _has(query, entry.query)):
                     return entry, fields

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from exporter.core.heartbeat import Kind
@@ -47,9 +47,10 @@ class NativeDialect:
                 output = text_of(body.kept)
                 if body.cut:
                     warnings.append("the body is longer than 10 kB or did not arrive whole: its beginning is kept")
-            if grant.watched is None:
-                grant = await ingest.ensure(grant)
-            await ingest.record((Beat(grant.monitor, kind, rid, exit_code, output),))
+            monitor = grant.watched
+            if monitor is None:
+                monitor = (await ingest.ensure(grant)).monitor
+            await ingest.record((Beat(monitor, kind, rid, exit_code, output),))
             return _OK if not warnings else _warned(warnings)
         raise problem or Denied()
 
@@ -61,7 +62,7 @@ def _warned(warnings: Sequence[str]) -> Response:
     return Response(body=json.dumps({"status": "OK", "warning": "; ".join(warnings)}).encode())
 
 
-def _claims(request: Request) -> Iterator[tuple[str, str, str]]:
+def _claims(request: Request) -> Sequence[tuple[str, str, str]]:
     """What the path may mean, as (tag, secret, suffix).
 
     With a Bearer header the part after the tag is the suffix; but some proxies add such a header to a URL that holds
@@ -71,13 +72,11 @@ def _claims(request: Request) -> Iterator[tuple[str, str, str]]:
     head, _, tail = rest.partition("/")
     tag, colon, secret = head.partition(":")
     if colon:
-        yield tag, secret, tail
-        return
+        return ((tag, secret, tail),)
     given = request.bearer()
-    if given is not None:
-        yield head, given, tail
     secret, _, suffix = tail.partition("/")
-    yield head, secret, suffix
+    in_path = (head, secret, suffix)
+    return (in_path,) if given is None else ((head, given, tail), in_path)
 
 
 def _kind(suffix: str, warnings: list[str]) -> tuple[Kind, int | None]:
