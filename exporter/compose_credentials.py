@@ -24,7 +24,7 @@ class KeyRing:
         self._revision: int | None = None
 
     def follow(self, credentials: Credentials) -> None:
-        """From now on these are told of every change."""
+        """From now on these use the keys of the database."""
         self._credentials = credentials
         self._revision = None
 

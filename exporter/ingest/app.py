@@ -60,7 +60,7 @@ class IngestApplication:
         self._routes = Routes(self._entries)
 
     def switch_off(self, names: Container[str]) -> None:
-        """From now on the routes of these dialects are nobody's, and those of all others are served."""
+        """From now on the routes of these dialects are not served, and those of all others are."""
         self._routes = Routes(entry for entry in self._entries if entry[0].name not in names)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -115,7 +115,7 @@ class IngestApplication:
         """The credentials are wrong, unless they are those of a monitor that another process has just added."""
         if intake.newcomers is not None and not await intake.newcomers.arrive():
             await self._guesses.slow(self._client(scope))
-            return self._refused(dialect, NotStored(), scope)  # nobody knows whether they are wrong
+            return self._refused(dialect, NotStored(), scope)  # whether they are wrong is not known
         ingest = Ingest(intake, dialect.name, request.received_at)
         try:
             response = await dialect.handle(request, ingest)

@@ -8,7 +8,7 @@ from exporter.core.secret import DIGEST_BYTES, digest, same_digest
 from exporter.core.telemetry import RejectReason
 from exporter.storage.fleet import Fleet, Watched
 
-_NOBODY = bytes(DIGEST_BYTES)
+_NO_MONITOR = bytes(DIGEST_BYTES)
 _new = tuple.__new__
 """Makes a named tuple in less time than its own constructor takes; thousands are made a second."""
 
@@ -51,7 +51,7 @@ class Credentials:
             return self._check_token(secret)
         watched = self._fleet.get(tag)
         given = digest(secret, self._key)
-        if same_digest(given, watched.digest if watched is not None else _NOBODY) and watched is not None:
+        if same_digest(given, watched.digest if watched is not None else _NO_MONITOR) and watched is not None:
             return _new(Grant, (tag, watched, None))
         if watched is not None and any(same_digest(given, other) for other in watched.secrets):
             return Grant(tag, watched)

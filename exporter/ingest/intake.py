@@ -91,7 +91,7 @@ class Ingest:
         return None
 
     async def ensure(self, grant: Grant, settings: Mapping[str, Any] | None = None) -> Grant:
-        """The grant with its monitor, which is created if it is not there: exactly once, whoever asks at the same time.
+        """The grant with its monitor, which is created if it is not there: exactly once, however many ask for it.
 
         `settings`, named and written as in the configuration, are those that the sender wants. They apply to a new
         monitor, and to one that the same ping key has created. Check everything else first: what is refused after this

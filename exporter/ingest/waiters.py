@@ -8,7 +8,7 @@ from exporter.core.clock import SECOND, Clock
 from exporter.storage.commit import Pending
 
 PATIENCE = 4 * SECOND
-"""How long a heartbeat may wait for its commit before the sender is told to come again."""
+"""How long a heartbeat may wait for its commit before the sender is asked to send it again."""
 _SWEEP = 0.25
 
 
