@@ -36,4 +36,15 @@ def warnings_of(settings: Settings) -> list[str]:
             f"characters, which can be guessed: {', '.join(tags[:_NAMED])}{more}; "
             "make others with `openssl rand -hex 24`"
         )
+    weak = [one.monitor.tag for one in settings.monitors if any(map(is_short, (*one.secrets, *one.tokens)))]
+    if weak:
+        found.append(
+            f"{len(weak):,} monitor{'' if len(weak) == 1 else 's'} with secrets or tokens of fewer than {SHORTEST} "
+            f"characters, which can be guessed: {', '.join(weak[:_NAMED])}"
+        )
+    found += [
+        f"the ping key {key.name!r} has fewer than {SHORTEST} characters and can be guessed"
+        for key in settings.ping_keys
+        if is_short(key.key)
+    ]
     return found
