@@ -22,6 +22,7 @@ from exporter.core.errors import ConfigError, HeartbeatExporterError, Problem
 
 if TYPE_CHECKING:
     from exporter.config.settings import Settings
+    from exporter.storage.database import Database
     from exporter.storage.repositories.monitors import Monitors
 
 log = logging.getLogger(__name__)
@@ -89,11 +90,13 @@ class Reading:
         self.warnings = warnings
         """Of secrets that are too short."""
 
-    def provision(self, monitors: "Monitors", url: str, key: bytes, now: int) -> Counts:
-        """Raises StorageUnavailable; then none has changed."""
-        from exporter.core.secret import digest
+    def provision(self, database: "Database", monitors: "Monitors", clock: Clock, key: bytes) -> Counts:
+        """Puts its monitors into the database, with their secrets and tokens as digests. Raises StorageUnavailable and
+        ConfigError; then none has changed.
+        """
+        from exporter.app.provisioning import provision
 
-        return monitors.provision([(one.monitor, digest(one.secret.reveal(), key)) for one in self.settings.monitors])
+        return provision(database, monitors, clock, self.settings.monitors, key)
 
     def close(self) -> None:
         """Has to be called in the end."""
@@ -104,7 +107,7 @@ class Unchanged(Reading):
 
     unchanged = True
 
-    def provision(self, monitors: "Monitors", url: str, key: bytes, now: int) -> Counts:
+    def provision(self, database: "Database", monitors: "Monitors", clock: Clock, key: bytes) -> Counts:
         return 0, 0, 0
 
 
@@ -122,14 +125,16 @@ class _Elsewhere(Reading):
         conversation: "_Conversation",
         settings: "Settings",
         warnings: Sequence[str],
+        url: str,
         end: Callable[["_Conversation"], None],
     ) -> None:
         super().__init__(settings, warnings)
+        self._url = url
         self._conversation = conversation
         self._end = end
 
-    def provision(self, monitors: "Monitors", url: str, key: bytes, now: int) -> Counts:
-        self._conversation.send({"url": url, "key": key, "now": now})
+    def provision(self, database: "Database", monitors: "Monitors", clock: Clock, key: bytes) -> Counts:
+        self._conversation.send({"url": self._url, "key": key, "now": clock.now()})
         counts: Counts = self._conversation.receive("provisioned")
         return counts
 
@@ -253,7 +258,7 @@ class Loader:
         if unchanged:
             self._forget(conversation)
             return Unchanged(settings, warnings)
-        return _Elsewhere(conversation, settings, warnings, self._forget)
+        return _Elsewhere(conversation, settings, warnings, url, self._forget)
 
     def cancel(self) -> None:
         """Ends what is under way, for good: the service stops."""

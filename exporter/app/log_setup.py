@@ -6,15 +6,19 @@ Redaction sits in the formatter, behind every logger of ours and of the librarie
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
+from functools import cache
 from typing import Any
 
 import structlog
 
-# Of every dialect whose URLs hold secrets.
-_HEARTBEAT_URL = re.compile(r"(?i)((?:ext(?:/|%2f)heartbeat|api(?:/|%2f)v1(?:/|%2f)alertmanager)(?:/|%2f))[^\s\"'<>]+")
-_AUTHORIZATION = re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=!-]+")
+from exporter.ingest.built_in import ROUTES
+from exporter.ingest.routes import Route
+
+_AUTHORIZATION = re.compile(r"(?i)\b(bearer|basic|geniekey)(\s+)[A-Za-z0-9._~+/=!-]+")
 _URL_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/@]+@")
+_BEGINS = r"(?:(?<![a-z0-9._~-])|(?<=%2f))"
+"""Where a path's first segment can begin."""
 REDACTED = "<secret>"
 
 
@@ -35,18 +39,50 @@ _SHARED: list[Any] = [
 ]
 
 
+class Redactor:
+    """Takes out what is secret in the URLs, parameters and header fields of dialects."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        routes = list(routes)
+        names = {name for route in routes for name in route.secret}
+        self._urls = [
+            re.compile(f"(?i){_BEGINS}{pattern}") for pattern in dict.fromkeys(one.url_pattern() for one in routes)
+        ]
+        self._named = None
+        if names:
+            choice = "|".join(map(re.escape, sorted(names)))
+            self._named = re.compile(rf"""(?i)\b((?:{choice})(?:[\s"':=,]|b['"])+)[^\s"'&<>,)]+""")
+
+    def redact(self, text: str) -> str:
+        """`text` without secrets in heartbeat URLs, credentials of HTTP headers and passwords of URLs."""
+        for pattern in self._urls:
+            text = pattern.sub(rf"\1{REDACTED}", text)
+        if self._named is not None:
+            text = self._named.sub(rf"\1{REDACTED}", text)
+        text = _AUTHORIZATION.sub(rf"\1\2{REDACTED}", text)
+        return _URL_PASSWORD.sub(rf"\1{REDACTED}@", text)
+
+
+@cache
+def _built_in() -> Redactor:
+    return Redactor(ROUTES)
+
+
 def redact(text: str) -> str:
-    """`text` without heartbeat URLs, credentials of HTTP headers and passwords of URLs."""
-    text = _HEARTBEAT_URL.sub(rf"\1{REDACTED}", text)
-    text = _AUTHORIZATION.sub(rf"\1\2{REDACTED}", text)
-    return _URL_PASSWORD.sub(rf"\1{REDACTED}@", text)
+    """As Redactor does it, for our own dialects."""
+    return _built_in().redact(text)
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
     """Redacts the finished line."""
 
+    def __init__(self, *, redactor: Redactor | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.redactor = redactor or _built_in()
+        """Replaced once it is known which dialects other packages bring."""
+
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        return self.redactor.redact(super().format(record))
 
 
 def _renderers(format: str) -> list[Any]:
@@ -65,6 +101,14 @@ def set_up_logging(level: str, format: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     set_level(level)
+
+
+def redact_routes(routes: Iterable[Route]) -> None:
+    """From now on the log shows no secrets of these routes, in whatever process this is."""
+    redactor = Redactor(routes)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, RedactingFormatter):
+            handler.formatter.redactor = redactor
 
 
 def set_level(level: str) -> None:

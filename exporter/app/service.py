@@ -16,8 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from exporter import __version__
 from exporter.app.alerting import Alerting
+from exporter.app.credentials import KeyRing
 from exporter.app.loader import Kept, Reading, RuleState
-from exporter.app.log_setup import set_level
+from exporter.app.log_setup import redact_routes, set_level
+from exporter.app.management import ApiForDialects
 from exporter.app.outages import OutageTracker
 from exporter.app.periodic import Periodic
 from exporter.app.spool import Spool
@@ -38,13 +40,16 @@ from exporter.evaluation.evaluator import Evaluator
 from exporter.evaluation.outcomes import Evaluations
 from exporter.fleet.follower import Follower
 from exporter.fleet.loader import load
-from exporter.ingest.app import Express
-from exporter.ingest.credentials import Authenticator
+from exporter.ingest.app import IngestApplication
+from exporter.ingest.creation import Creation
+from exporter.ingest.credentials import Credentials
 from exporter.ingest.dialects import all_dialects
 from exporter.ingest.guesses import Guesses
+from exporter.ingest.intake import Intake
 from exporter.ingest.newcomers import Newcomers
-from exporter.ingest.receiver import Ingest, Receiver, Waiters
 from exporter.ingest.refusals import Refusals
+from exporter.ingest.routes import owner_of
+from exporter.ingest.waiters import Waiters
 from exporter.metrics.exposition.renderer import Exposition
 from exporter.metrics.own.telemetry import ExporterTelemetry
 from exporter.metrics.scrape import Scrape
@@ -61,7 +66,6 @@ from exporter.storage.repositories.pruning import Pruner
 from exporter.storage.schema import migrate
 from exporter.web.app import create_app
 from exporter.web.context import WebContext
-from exporter.web.headers import PLAIN
 from exporter.web.proxies import client_address
 
 log = logging.getLogger(__name__)
@@ -134,6 +138,7 @@ class Service:
         self._db = Database(settings.storage.url, self._telemetry, self._start_over)
         self._spool = Spool(settings.storage, self._db, clock, self._telemetry, self._replica, key=lambda: self._key)
         self._monitors = Monitors(self._db, clock, self._replica, self._events)
+        self._key_ring = KeyRing(self._db, clock)
         self._history = History(self._db)
         self._lease = Lease(self._db, clock, "evaluation", self._replica)
         self._alerting = Alerting(
@@ -181,7 +186,8 @@ class Service:
         self._guesses = Guesses(clock, self._telemetry.refusal_delayed)
         self._refusals = Refusals(clock, self._guesses)
         self._reloading = threading.Lock()
-        self._ingest: Ingest | None = None
+        self._ingest: Intake | None = None
+        self._ingest_app: IngestApplication | None = None
         self._recorder: Recorder | None = None
         self._follower: Follower | None = None
         self._waiters: Waiters | None = None
@@ -201,18 +207,6 @@ class Service:
     def app(self) -> Any:
         """The ASGI application."""
         dialects = all_dialects()
-        receivers = [
-            Receiver(
-                dialect,
-                self._receipts,
-                self._telemetry,
-                lambda: self._ingest,
-                self._client_address,
-                self._guesses,
-                self._refusals,
-            )
-            for dialect in dialects
-        ]
         app = create_app(
             WebContext(
                 fleet=self._fleet,
@@ -232,21 +226,30 @@ class Service:
                 reload=self.reload_all,
                 settings=lambda: self.settings.web,
                 version=__version__,
-                ingest=[(receiver.route, receiver) for receiver in receivers],
                 observe=self._telemetry.request_served,
             ),
             self._guesses,
+            owner_of(dialects),
         )
         app.add_middleware(Lifespan(self))
-        return Express(
+        redact_routes(route for dialect in dialects for route in dialect.routes)
+        self._telemetry.expect_dialects(dialect.name for dialect in dialects)
+        self._ingest_app = IngestApplication(
             app,
             dialects,
             self._receipts,
             self._telemetry,
-            ingest=lambda: self._ingest,
+            intake=lambda: self._ingest,
             observe=self._telemetry.request_served,
-            headers=PLAIN,
+            client_address=self._client_address,
+            guesses=self._guesses,
+            refusals=self._refusals,
+            management=ApiForDialects(
+                self._fleet, ManagedMonitors(self), self._executor, lambda: self.settings, lambda: self._key
+            ),
         )
+        self._use_dialects(self.settings)
+        return self._ingest_app
 
     @property
     def telemetry(self) -> ExporterTelemetry:
@@ -381,14 +384,37 @@ class Service:
         gc.disable()  # all of it stays
         self._fleet.update(load(self._db, progress=lambda count: progress.tell(f"{count:,} monitors are in memory")))
         self._recorder.start()
-        newcomers = Newcomers(follower.catch_up, self._clock, self._lookout)
-        self._ingest = Ingest(Authenticator(self._fleet, self._key), self._recorder, self._waiters, newcomers)
+        credentials = Credentials(self._fleet, self._key)
+        credentials.built_in_tokens = self.settings.built_in_tokens
+        self._key_ring.follow(credentials)
+        self._key_ring.refresh()
+
+        def catch_up(seconds: float) -> None:
+            self._key_ring.refresh()
+            follower.catch_up(seconds)
+
+        self._ingest = Intake(
+            credentials,
+            self._recorder,
+            self._waiters,
+            Newcomers(catch_up, self._clock, self._lookout),
+            Creation(self._monitors, self._fleet, self._key, self._show_number, self._executor),
+            self._telemetry.heartbeat_recorded,
+        )
         self._alerting.warn_of_idle_rules(self.settings)
         self._warn_of_short_secrets(warnings)
         self._evaluator.start()
         self._alerting.start()
         self._periodic = [
-            Periodic(self._threads, "follower", FOLLOW_EVERY, follower.poll, self._presence.refresh, vital=True),
+            Periodic(
+                self._threads,
+                "follower",
+                FOLLOW_EVERY,
+                follower.poll,
+                self._key_ring.refresh,
+                self._presence.refresh,
+                vital=True,
+            ),
             *self._spool.periodics(self._threads, self._recorder),
             Periodic(self._threads, "pruner", PRUNE_EVERY, self._events.flush, self._prune),
             *self._alerting.periodics(self.settings, lambda: self._evaluator.worked_at),
@@ -457,6 +483,7 @@ class Service:
                 log.warning("%s has changed: restart to apply it", name)
             self.settings = settings
             self._complete = False
+            self._use_dialects(settings)
             self._alerting.warn_of_idle_rules(settings)
             self._warn_of_short_secrets(reading.warnings)
             set_level(settings.log.level)
@@ -493,12 +520,13 @@ class Service:
             log.warning(warning)
 
     def _provision(self, reading: Reading) -> None:
-        now = self._clock.now()
-        added, changed, removed = reading.provision(self._monitors, self._db_url, self._key, now)
+        added, changed, removed = reading.provision(self._db, self._monitors, self._clock, self._key)
         if added or changed or removed:
             log.info("provisioned monitors: %d added, %d changed, %d removed", added, changed, removed)
         elif reading.unchanged:
             log.info("the monitors of the configuration have not changed: they are not read again")
+        if not isinstance(reading, Kept):
+            self._key_ring.provision(reading.settings, self._key)
 
     # ── for the web ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -517,14 +545,24 @@ class Service:
         if watched is not None and self._recorder is not None:
             self._recorder.reload([watched.id]).wait(READ_BACK)
 
+    def _use_dialects(self, settings: Settings) -> None:
+        if self._ingest_app is not None:
+            self._ingest_app.switch_off(settings.dialects_off)
+        if self._ingest is not None:
+            self._ingest.credentials.built_in_tokens = settings.built_in_tokens
+
+    def _show_number(self, number: int) -> None:
+        """Blocks until the fleet has the monitor of this number as the database has it."""
+        if self._recorder is not None:
+            self._recorder.reload([number]).wait(READ_BACK)
+
     def _show(self, tag: str) -> None:
         """The next request sees the change; other processes within a second."""
         if self._recorder is not None:
             self._recorder.reload([self._monitors.find(tag)]).wait(READ_BACK)
 
-    def _client_address(self, request: Any) -> str:
-        forwarded = request.get_header("X-Forwarded-For")
-        return client_address(request.remote_addr, forwarded, self.settings.web.trusted_proxies)
+    def _client_address(self, peer: str, forwarded: str | None) -> str:
+        return client_address(peer, forwarded, self.settings.web.trusted_proxies)
 
 
 class ManagedMonitors:

@@ -41,7 +41,13 @@ def read_config(path: Path | None) -> Loaded:
         return load_config(None, os.environ)
     from exporter.notify.notifiers import OptionModels
 
-    return load_config(path, os.environ, OptionModels())
+    return load_config(path, os.environ, OptionModels(), dialect_names)
+
+
+def dialect_names() -> list[str]:
+    from exporter.ingest.dialects import all_dialects
+
+    return [dialect.name for dialect in all_dialects()]
 
 
 def with_cli_overrides(settings: Settings, **options: str | None) -> Settings:

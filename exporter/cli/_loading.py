@@ -15,14 +15,14 @@ from typing import Any
 from exporter import __version__
 from exporter.app.loader import Prepared
 from exporter.app.log_setup import set_up_logging
-from exporter.cli._console import check_place, with_cli_overrides
+from exporter.app.provisioning import provision
+from exporter.cli._console import check_place, dialect_names, with_cli_overrides
 from exporter.config.load import Loaded, load_config
 from exporter.config.settings import Settings
 from exporter.config.sources import Sources
 from exporter.config.strength import warnings_of
 from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, InvalidValue, StorageUnavailable
-from exporter.core.secret import digest
 from exporter.presentation.events import EventLog
 from exporter.server.sockets import bind_or_explain
 from exporter.storage.database import Database
@@ -119,14 +119,14 @@ def read(request: Request, answers: Answers) -> None:
         warnings = warnings_of(settings)
         answers.give("read", (False, replace(settings, monitors=()), warnings))
         order = pickle.load(sys.stdin.buffer)  # noqa: S301 - of our own process
-        wanted = [(one.monitor, digest(one.secret.reveal(), order["key"])) for one in settings.monitors]
         if order["key"] != key:
             remember = ""
-        answers.give("stage", f"writing what has changed of {len(wanted):,} monitors")
+        answers.give("stage", f"writing what has changed of {len(settings.monitors):,} monitors")
         database, events = Database(order["url"]), EventLog()
         try:
-            monitors = Monitors(database, _At(order["now"]), request["replica"], events)
-            answers.give("provisioned", monitors.provision(wanted, remember))
+            clock = _At(order["now"])
+            monitors = Monitors(database, clock, request["replica"], events)
+            answers.give("provisioned", provision(database, monitors, clock, settings.monitors, order["key"], remember))
         finally:
             events.close()
             database.close()
@@ -154,7 +154,7 @@ def _load(path: Path | None, sources: Sources, *, excerpt: bool = False) -> Load
         return Loaded(Settings())
     from exporter.notify.notifiers import OptionModels
 
-    return load_config(path, os.environ, OptionModels(), sources=sources, excerpt=excerpt)
+    return load_config(path, os.environ, OptionModels(), dialect_names, sources=sources, excerpt=excerpt)
 
 
 def _remembered(url: str) -> str:

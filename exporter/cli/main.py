@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 GROUPS = {
     "monitor": "exporter.cli.monitors",
+    "ping-key": "exporter.cli.ping_keys",
     "maintenance": "exporter.cli.maintenance",
     "incident": "exporter.cli.incidents",
     "notify": "exporter.cli.notifiers",
@@ -40,7 +41,7 @@ class Main(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in GROUPS:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name)
+        command: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name.replace("-", "_"))
         return command
 
 

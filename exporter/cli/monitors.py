@@ -12,11 +12,9 @@ from urllib.parse import quote
 import click
 
 from exporter.cli._console import Group, absence, key_values, note_absence, open_storage, report_errors, storage_options
-from exporter.config.files import PIPE_PATIENCE
+from exporter.cli.secrets import rotate_secret, secret_from, token
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
-from exporter.config.strength import MIN_LENGTH
-from exporter.config.substitution import secret_in
 from exporter.core.alert_rule import Selector
 from exporter.core.clock import SystemClock
 from exporter.core.durations import describe_duration, format_duration, parse_duration
@@ -26,7 +24,7 @@ from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat
 from exporter.core.maintenance import Window
 from exporter.core.monitor import check_tag
-from exporter.core.secret import check_secret, digest, make_secret
+from exporter.core.secret import digest, make_secret
 from exporter.core.status import Status, due_at
 from exporter.fleet.loader import load
 from exporter.presentation.moments import humanize_duration
@@ -91,7 +89,7 @@ def add(
     with report_errors():
         pairs = key_values(labels)
         new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
-        secret = _read_secret(secret_file) if secret_file is not None else make_secret()
+        secret = secret_from(secret_file) if secret_file is not None else make_secret()
     with open_storage(config_file, storage_url, writes=True) as (settings, database):
         configured = settings.secret_key.reveal() if settings.secret_key is not None else None
         key = secret_key(database, configured)
@@ -210,6 +208,10 @@ def remove(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     click.echo(f"Removed {tag}.")
 
 
+monitor.add_command(rotate_secret)
+monitor.add_command(token)
+
+
 def _pause_of(tag: str) -> str:
     """Returns the name of the maintenance window that is a pause with an end."""
     return f"pause {tag}"[:100]
@@ -229,19 +231,6 @@ def _monitors(database: Database) -> Monitors:
 def _check(tag: str) -> None:
     with report_errors():
         check_tag(tag)
-
-
-def _read_secret(file: Path) -> str:
-    secret, trouble = secret_in(file, pipe_patience=PIPE_PATIENCE)
-    if trouble is not None:
-        raise InvalidValue(f"--secret-file: {click.format_filename(file)}: {trouble}")
-    if len(secret) < MIN_LENGTH:
-        click.echo(
-            f"Warning: the secret has fewer than {MIN_LENGTH} characters and can be guessed; generate one with "
-            "`openssl rand -hex 24`",
-            err=True,
-        )
-    return check_secret(secret)
 
 
 def _shown(value: Any) -> str:

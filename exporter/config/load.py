@@ -1,7 +1,7 @@
 """Loads a configuration file: returns its settings, or raises every problem in it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from exporter.config.alert_models import AlertEntry, NotifierOptions, SelfHeartbeatSection
+from exporter.config.credential_models import PingKeyEntry, Selection
 from exporter.config.fields import secret_fields
 from exporter.config.include import Documents, Includes
 from exporter.config.maintenance_models import MaintenanceEntry
@@ -19,11 +20,10 @@ from exporter.config.models import (
     AuthSection,
     ConfigFile,
     LogSection,
-    MonitorEntry,
     StorageSection,
     WebSection,
-    thresholds_message,
 )
+from exporter.config.monitor_models import MonitorDefaults, MonitorEntry, thresholds_message
 from exporter.config.settings import NotifierSettings, Settings, StorageSettings
 from exporter.config.sources import Sources
 from exporter.config.storage_url import based_on
@@ -31,6 +31,7 @@ from exporter.config.strength import MIN_LENGTH, is_short, short_tokens
 from exporter.config.substitution import read_files, substitute_environment
 from exporter.config.yaml.document import Document, plain_key
 from exporter.config.yaml.lines import Path_
+from exporter.core.credentials import comparable
 from exporter.core.durations import parse_duration
 from exporter.core.errors import ConfigError, InvalidValue, Problem
 from exporter.core.monitor import DEGRADED_AFTER, DOWN_AFTER
@@ -70,6 +71,9 @@ MODELS: Mapping[tuple[str, ...], type[Model]] = {
     ("web", "auth"): AuthSection,
     ("log",): LogSection,
     ("monitors",): MonitorEntry,
+    ("ping_keys",): PingKeyEntry,
+    ("ping_keys", "monitors"): Selection,
+    ("ping_keys", "create"): MonitorDefaults,
     ("maintenances",): MaintenanceEntry,
     ("alerts",): AlertEntry,
     ("self_heartbeat",): SelfHeartbeatSection,
@@ -82,6 +86,8 @@ _CONTAINERS: tuple[tuple[str, ...], ...] = (
     ("web", "trusted_proxies"),
     ("web", "allowed_hosts"),
     ("log",),
+    ("dialects",),
+    ("ping_keys",),
     ("monitors",),
     ("maintenances",),
     ("alerts",),
@@ -89,7 +95,9 @@ _CONTAINERS: tuple[tuple[str, ...], ...] = (
     ("self_heartbeat",),
 )
 """What may be a heading with everything under it commented out; besides a monitor's labels."""
-_HIDDEN = ("secret", "secret_key", "token", "metrics_token")
+_HIDDEN = frozenset(("secret", "secrets", "tokens", "key", "secret_key", "token", "metrics_token"))
+MONITOR_FILES = ("secret", "secrets", "tokens")
+"""Settings of a monitor that have a `_file` twin; lists have one entry a line there."""
 _LONGEST_QUOTE = 60
 _MOST_NAMED = 10
 _QUOTE = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*") """)
@@ -115,13 +123,15 @@ def load_config(
     path: Path | None,
     environ: Mapping[str, str],
     notifiers: NotifierModels = NO_NOTIFIERS,
+    dialects: Callable[[], Collection[str]] | None = None,
     *,
     sources: Sources | None = None,
     excerpt: bool = False,
 ) -> Loaded:
     """Reads `path`; None is the defaults. Raises ConfigError with every problem, in the order of files and lines.
 
-    An `excerpt` leaves out the monitors of files in which they can be cut out: the settings have none of those.
+    `dialects` returns the names of those that there are, and is called only if the file names any. An `excerpt` leaves
+    out the monitors of files in which they can be cut out: the settings have none of those.
     """
     if path is None:
         return Loaded(Settings())
@@ -142,6 +152,9 @@ def load_config(
     problems += [problem for problem in explained if (problem.file, problem.path) not in told]
     problems += _duplicates(document, "monitors", "tag", "this tag is already used by the monitor")
     problems += _duplicates(document, "maintenances", "name", "this name is already used by the maintenance window")
+    problems += _duplicates(document, "ping_keys", "name", "this name is taken by the ping key")
+    problems += _clashes(document)
+    problems += _unknown_dialects(document, dialects)
     problems += _duplicates(document, "alerts", "name", "this name is already used by the rule")
     problems += _duplicates(document, "notifiers", "name", "this name is already used by the notifier")
     problems += _thresholds(document)
@@ -167,6 +180,9 @@ def _short_secrets(document: Documents, settings: Settings) -> list[Problem]:
     # Every entry is one monitor: settings were read from all of them, in order.
     short = [index for index, one in enumerate(settings.monitors) if is_short(one.secret)]
     found += [document.problem(("monitors", index, "secret"), message) for index in short[:_MOST_NAMED]]
+    for section, names in (("monitors", ("secrets", "tokens")), ("ping_keys", ("key",))):
+        weak = [path for path, text in _texts(document, section, names) if len(text) < MIN_LENGTH]
+        found += [document.problem(path, message) for path in weak[:_MOST_NAMED]]
     if len(short) > _MOST_NAMED:
         more = f"{len(short) - _MOST_NAMED:,} more monitors have a secret that {message.partition(':')[0]}"
         found.append(document.problem(("monitors",), more))
@@ -254,8 +270,14 @@ def _resolve(document: Document, notifiers: NotifierModels) -> list[Problem]:
         problems += _rename(document, storage, ("storage",), STORAGE_ALIASES)
     for index, entry in _entries(document, "monitors"):
         problems += _rename(document, entry, ("monitors", index), ALIASES)
-        problems += read_files(document, entry, ("monitors", index), ("secret",))
-        _drop_heading(entry, "labels")
+        problems += read_files(document, entry, ("monitors", index), MONITOR_FILES)
+        for name in ("labels", "secrets", "tokens"):
+            _drop_heading(entry, name)
+    for index, entry in _entries(document, "ping_keys"):
+        problems += read_files(document, entry, ("ping_keys", index), ("key",))
+        _drop_heading(entry, "monitors")
+        if entry.get("create", ()) is None:  # `create:` with nothing under it: with the defaults
+            entry["create"] = {}
     for index, entry in _entries(document, "alerts"):
         problems += _rename(document, entry, ("alerts", index), ALERT_ALIASES)
         problems += _measure(document, entry, ("alerts", index))
@@ -335,7 +357,7 @@ def _explained(document: Documents, detail: Mapping[str, Any], notifiers: Notifi
         message = _EMPTY
     original = document.original(path)
     quote = _QUOTE.match(message)
-    if original is not None and path[-1] not in _HIDDEN:
+    if original is not None and not _HIDDEN.intersection(str(step) for step in path):
         # A value from the environment is quoted as it is written in the file.
         rest = message[quote.end() :] if quote is not None else message
         message = f"the value of {original[:_LONGEST_QUOTE]!r} is invalid: {rest}"
@@ -376,12 +398,56 @@ def _known_keys(document: Documents, path: Path_, notifiers: NotifierModels) -> 
     if model is None:
         return []
     if model is MonitorEntry:
-        extra = ["secret_file", *ALIASES]
+        extra = [*(f"{name}_file" for name in MONITOR_FILES), *ALIASES]
+    elif model is PingKeyEntry:
+        extra = ["key_file"]
     elif model is AlertEntry:
         extra = [*ALERT_ALIASES]
     elif model is StorageSection:
         extra += STORAGE_ALIASES
     return [*(field.alias or name for name, field in model.model_fields.items()), *extra]
+
+
+def _unknown_dialects(document: Documents, known: Callable[[], Collection[str]] | None) -> list[Problem]:
+    named = document.values.get("dialects")
+    if not isinstance(named, dict) or not named or known is None:
+        return []
+    names = sorted(known())
+    problems = []
+    for name in named:
+        if name not in names:
+            near = get_close_matches(str(name), names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            problems.append(document.problem(("dialects", name), f"is no dialect: {hint}"))
+    return problems
+
+
+def _clashes(document: Documents) -> list[Problem]:
+    """A token or a ping key must open one thing only. What else it opens is not said. Secrets may be shared: their
+    monitors are told apart by tags.
+    """
+    secrets = {text for _, text in _texts(document, "monitors", ("secret", "secrets"))}
+    found: set[str] = set()
+    problems = []
+    for section, names in (("monitors", ("tokens",)), ("ping_keys", ("key",))):
+        for path, text in _texts(document, section, names):
+            if comparable(text) in found or text in secrets:
+                problems.append(document.problem(path, "is used more than once in this file: make another one"))
+            found.add(comparable(text))
+    return problems
+
+
+def _texts(document: Documents, section: str, names: tuple[str, ...]) -> Iterator[tuple[Path_, str]]:
+    """(path, text) of settings that are a text or a list of them."""
+    for index, entry in _entries(document, section):
+        for name in names:
+            value = entry.get(name)
+            if isinstance(value, str):
+                for line in value.splitlines():
+                    yield (section, index, name), line.strip()
+            for place, text in enumerate(value if isinstance(value, list) else ()):
+                if isinstance(text, str):
+                    yield (section, index, name, place), text
 
 
 def _duplicates(document: Documents, section: str, key: str, message: str) -> list[Problem]:

@@ -1,20 +1,16 @@
 """Pydantic models of the configuration file: every key with its type, default and description."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
 from exporter.config.alert_models import AlertEntry, SelfHeartbeatSection
+from exporter.config.credential_models import PingKeyEntry, Switch
 from exporter.config.fields import (
-    Cron,
-    Duration,
     ExternalUrl,
     HostName,
     Keepalive,
     Key,
-    Labels,
-    Line,
     ListenAddress,
     Network,
     PositiveDuration,
@@ -22,90 +18,20 @@ from exporter.config.fields import (
     Token,
 )
 from exporter.config.maintenance_models import MaintenanceEntry
-from exporter.config.model import Model, details, message_of, path_of
+from exporter.config.model import Model
+from exporter.config.monitor_models import MonitorEntry
+from exporter.config.monitor_models import MonitorOptions as MonitorOptions
+from exporter.config.monitor_models import thresholds_message as thresholds_message
 from exporter.config.settings import (
     AuthSettings,
     LogSettings,
-    ProvisionedMonitor,
     Secret,
     Settings,
     StorageSettings,
     WebSettings,
 )
 from exporter.config.storage_url import canonical
-from exporter.core.calendar.schedule import check_timezone
 from exporter.core.clock import DAY
-from exporter.core.durations import format_duration
-from exporter.core.errors import InvalidValue
-from exporter.core.monitor import DEGRADED_AFTER, DOWN_AFTER, TAG_PATTERN, Monitor, check_tag
-from exporter.core.secret import check_secret
-
-
-class MonitorOptions(Model):
-    """A monitor without its secret: the same in the file, the API and on the command line."""
-
-    tag: Annotated[StrictStr, AfterValidator(check_tag), Field(json_schema_extra={"pattern": f"^{TAG_PATTERN}$"})] = (
-        Field(description="Identifies the monitor: 1 to 128 letters, digits, '.', '_', '-'.")
-    )
-    name: Line = Field("", description="Name to display. Default: the tag.")
-    group: Line = Field("", description="Group on the status page and in heartbeat_info.")
-    schedule: Cron | None = Field(None, description="Cron expression of when heartbeats are expected.")
-    timezone: Annotated[StrictStr, AfterValidator(check_timezone)] = Field(
-        "UTC", description="IANA name of the timezone of the cron expressions."
-    )
-    degraded_after: Duration = Field(
-        DEGRADED_AFTER, description="Lateness that makes the monitor DEGRADED.", json_schema_extra={"default": "5m"}
-    )
-    down_after: PositiveDuration = Field(
-        DOWN_AFTER, description="Lateness that makes the monitor DOWN.", json_schema_extra={"default": "10m"}
-    )
-    max_runtime: PositiveDuration | None = Field(
-        None, description="Maximum duration of a run; a longer run makes the monitor DOWN."
-    )
-    evaluation_cron: Cron | None = Field(
-        None, description="Cron expression of when the status may change. Default: at any time."
-    )
-    labels: Labels = Field(default_factory=dict, description="Labels, exposed as label_<key> on heartbeat_info.")
-    paused: StrictBool = Field(False, description="Accept heartbeats but never mark the monitor late.")
-
-    @model_validator(mode="after")
-    def _thresholds(self) -> Self:
-        if self.down_after <= self.degraded_after:
-            raise InvalidValue(thresholds_message(self.degraded_after, self.down_after))
-        return self
-
-    def monitor(self) -> Monitor:
-        """Converts the options to the core's monitor."""
-        return Monitor(
-            tag=self.tag,
-            name=self.name,
-            group=self.group,
-            schedule=self.schedule,
-            timezone=self.timezone,
-            degraded_after=self.degraded_after,
-            down_after=self.down_after,
-            max_runtime=self.max_runtime,
-            evaluation_cron=self.evaluation_cron,
-            labels=tuple(sorted(self.labels.items())),
-            paused=self.paused,
-        )
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Monitor:
-        """Reads a monitor from options. Raises InvalidValue with every problem."""
-        try:
-            return cls.model_validate(dict(values)).monitor()
-        except ValidationError as error:
-            problems = (f"{path_of(detail)}: {message_of(detail)}" for detail in details(error))
-            raise InvalidValue("; ".join(problems)) from None
-
-
-class MonitorEntry(MonitorOptions):
-    """A monitor in the file."""
-
-    secret: Annotated[StrictStr, AfterValidator(check_secret)] = Field(
-        repr=False, description="Secret that heartbeats of the monitor must contain."
-    )
 
 
 class StorageSection(Model):
@@ -189,6 +115,11 @@ class ConfigFile(Model):
         description="More files, or patterns of them, relative to this file: lists of monitors, maintenances, alerts "
         "and notifiers.",
     )
+    dialects: dict[str, Switch] = Field(
+        default_factory=dict, description="Ping protocols that are switched off: `{alertmanager: off}`."
+    )
+    built_in_tokens: Switch = Field(True, description="Whether each monitor has a token that need not be configured.")
+    ping_keys: list[PingKeyEntry] = Field(default_factory=list, description="Keys that open many monitors each.")
     monitors: list[MonitorEntry] = Field(default_factory=list, description="Provisioned monitors.")
     maintenances: list[MaintenanceEntry] = Field(default_factory=list, description="Maintenance windows.")
     alerts: list[AlertEntry] = Field(default_factory=list, description="Alert rules.")
@@ -220,18 +151,14 @@ class ConfigFile(Model):
             log=LogSettings(self.log.level, self.log.format),
             secret_key=_secret(self.secret_key),
             after_outage=self.after_outage,
-            monitors=tuple(ProvisionedMonitor(entry.monitor(), Secret(entry.secret)) for entry in self.monitors),
+            dialects_off=frozenset(name for name, on in self.dialects.items() if not on),
+            built_in_tokens=self.built_in_tokens,
+            ping_keys=tuple(entry.settings() for entry in self.ping_keys),
+            monitors=tuple(entry.settings() for entry in self.monitors),
             maintenances=tuple(entry.window() for entry in self.maintenances),
             alerts=tuple(entry.rule() for entry in self.alerts if entry.enabled),
             self_heartbeat=self.self_heartbeat.settings() if self.self_heartbeat is not None else None,
         )
-
-
-def thresholds_message(degraded_after: int, down_after: int) -> str:
-    return (
-        f"down_after ({format_duration(down_after)}) must be longer than "
-        f"degraded_after ({format_duration(degraded_after)})"
-    )
 
 
 def _secret(text: str | None) -> Secret | None:

@@ -8,7 +8,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from exporter.config.fields import secret_fields
-from exporter.config.load import ALERT_ALIASES, ALIASES, FILES, NO_NOTIFIERS, STORAGE_ALIASES, NotifierModels
+from exporter.config.load import (
+    ALERT_ALIASES,
+    ALIASES,
+    FILES,
+    MONITOR_FILES,
+    NO_NOTIFIERS,
+    STORAGE_ALIASES,
+    NotifierModels,
+)
 from exporter.config.models import ConfigFile
 
 _REF = "#/$defs/{model}"
@@ -46,7 +54,18 @@ def json_schema(notifiers: NotifierModels = NO_NOTIFIERS) -> dict[str, Any]:
             properties[f"{name}_file"] = _file(name)
     monitor = schema["$defs"]["MonitorEntry"]
     monitor["required"] = ["tag"]
-    monitor["properties"]["secret_file"] = _file("secret")
+    for name in MONITOR_FILES:
+        monitor["properties"][f"{name}_file"] = _file(name)
+    key = schema["$defs"]["PingKeyEntry"]
+    key["required"] = ["name"]
+    key["properties"]["key_file"] = _file("key")
+    key["oneOf"] = [{"required": ["key"]}, {"required": ["key_file"]}]
+    selection = key["properties"]["monitors"]
+    globs = schema["$defs"]["Selection"]["properties"]["monitors"]["items"]
+    reference = {"$ref": _REF.format(model="Selection")}
+    for name in ("$ref", "allOf"):
+        selection.pop(name, None)
+    selection["anyOf"] = [reference, {"type": "array", "items": globs}, {"type": "string"}]
     for alias, name in ALIASES.items():
         kind = _MINUTES if alias.endswith("Minutes") else {"type": "string"}
         monitor["properties"][alias] = {**kind, "description": f"Kener's name for {name}."}

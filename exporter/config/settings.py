@@ -1,10 +1,11 @@
 """The settings that result from a configuration file: plain values for the rest of the program."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alert_rule import AlertRule, Selector
 from exporter.core.clock import DAY, SECOND
 from exporter.core.maintenance import Window
 from exporter.core.monitor import Monitor
@@ -78,10 +79,24 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProvisionedMonitor:
-    """A monitor from the file, with its secret."""
+    """A monitor from the file, with its secrets and tokens."""
 
     monitor: Monitor
     secret: Secret
+    secrets: tuple[Secret, ...] = ()
+    tokens: tuple[Secret, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionedKey:
+    """A ping key from the file."""
+
+    name: str
+    key: Secret
+    selector: Selector
+    defaults: Mapping[str, Any] | None
+    """Settings of the monitors that it creates, as the file writes them; None: it creates none."""
+    max_monitors: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +127,10 @@ class Settings:
     """Key of the digests of secrets; None: the service generates one and stores it in the database."""
     after_outage: str = "forgive"
     """Whether outages of the exporter itself count against monitors: `forgive` or `strict`."""
+    dialects_off: frozenset[str] = frozenset()
+    """The names of dialects that are not served."""
+    built_in_tokens: bool = True
+    ping_keys: tuple[ProvisionedKey, ...] = ()
     monitors: tuple[ProvisionedMonitor, ...] = ()
     maintenances: tuple[Window, ...] = ()
     alerts: tuple[AlertRule, ...] = ()

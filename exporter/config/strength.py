@@ -36,4 +36,15 @@ def warnings_of(settings: Settings) -> list[str]:
             f"{MIN_LENGTH} characters, which can be guessed: {', '.join(tags[:_MAX_NAMED])}{more}; "
             "generate new ones with `openssl rand -hex 24`"
         )
+    weak = [one.monitor.tag for one in settings.monitors if any(map(is_short, (*one.secrets, *one.tokens)))]
+    if weak:
+        warnings.append(
+            f"{len(weak):,} monitor{'' if len(weak) == 1 else 's'} with secrets or tokens of fewer than {MIN_LENGTH} "
+            f"characters, which can be guessed: {', '.join(weak[:_MAX_NAMED])}"
+        )
+    warnings += [
+        f"the ping key {key.name!r} has fewer than {MIN_LENGTH} characters and can be guessed"
+        for key in settings.ping_keys
+        if is_short(key.key)
+    ]
     return warnings

@@ -21,6 +21,9 @@ from exporter.core.status import Status
 from exporter.core.timeline import CurrentStatus
 from exporter.core.uptime import COUNTS_AS_UP, NOTHING_HAPPENED, StatusHistory
 
+_BEFORE_EVALUATION = frozenset(("due_since", "preview"))
+"""Parts of a monitor that are worked out, and not copied, when it is read from the database again."""
+
 
 class WrongThread(RuntimeError):
     """A thread writes to the fleet what belongs to another one."""
@@ -42,12 +45,16 @@ class FleetMonitor:
         "digest",
         "due_since",
         "exclusions",
+        "generation",
         "id",
+        "made_by",
         "monitor",
         "past",
         "preview",
         "provisioned",
+        "secrets",
         "state",
+        "tokens",
         "unreadable",
     )
 
@@ -66,6 +73,14 @@ class FleetMonitor:
         self.monitor = monitor
         self.digest = digest
         """Keyed digest of the secret."""
+        self.secrets: tuple[bytes, ...] = ()
+        """Keyed digests of further secrets, while one is being rotated."""
+        self.tokens: tuple[bytes, ...] = ()
+        """Keyed digests of the tokens that were configured for it."""
+        self.generation = 0
+        """Of its built-in token: another number makes another token."""
+        self.made_by = ""
+        """The ping key that created it; empty when none did."""
         self.current = current
         """The status that the evaluator wrote. Readers show `shown`."""
         self.preview: Preview | None = None
@@ -101,7 +116,9 @@ class FleetMonitor:
     def become(self, other: "FleetMonitor") -> None:
         """Takes over all of `other`; parts that are equal stay the same objects, so that they do not look changed."""
         self.preview = self._preview_after(other)
-        for part in ("current", "digest", "exclusions", "monitor", "past", "provisioned", "state", "unreadable"):
+        for part in self.__slots__:
+            if part in _BEFORE_EVALUATION:
+                continue
             new = getattr(other, part)
             if getattr(self, part) != new:
                 setattr(self, part, new)
@@ -146,6 +163,7 @@ class Fleet:
     def __init__(self) -> None:
         self._by_tag: dict[str, FleetMonitor] = {}
         self._by_id: dict[int, FleetMonitor] = {}
+        self._by_token: dict[bytes, FleetMonitor] = {}
         self._ordered: tuple[FleetMonitor, ...] = ()
         self._calendar = Calendar()
         self._previews = threading.Lock()
@@ -173,6 +191,10 @@ class Fleet:
     def with_id(self, id: int) -> FleetMonitor | None:
         return self._by_id.get(id)
 
+    def with_token(self, digest: bytes) -> FleetMonitor | None:
+        """The monitor that a configured token names, by the token's keyed digest."""
+        return self._by_token.get(digest)
+
     def all(self) -> Sequence[FleetMonitor]:
         """A snapshot in the order of tags; the same object until a monitor is added or removed."""
         return self._ordered
@@ -192,15 +214,18 @@ class Fleet:
         by_tag, by_id = dict(self._by_tag), dict(self._by_id)
         changed = False
         calendar = self._calendar
+        tokens = dict(self._by_token)
         for id in removed:
             gone = by_id.pop(id, None)
             if gone is not None:
                 del by_tag[gone.monitor.tag]
+                _forget(tokens, gone)
                 changed = True
         for watched in put:
             watched.exclusions = calendar.of(watched.monitor)
             member = by_id.get(watched.id)
             if member is not None:
+                _forget(tokens, member)
                 with self._previews:
                     member.become(watched)
                 continue
@@ -208,6 +233,9 @@ class Fleet:
                 watched.__class__ = self._member
             by_tag[watched.monitor.tag] = by_id[watched.id] = watched
             changed = True
+            for digest in watched.tokens:
+                tokens[digest] = by_id[watched.id]
+        self._by_token = tokens
         if changed:
             self._by_tag, self._by_id = by_tag, by_id
             self._ordered = tuple(by_tag[tag] for tag in sorted(by_tag))
@@ -258,3 +286,9 @@ class Fleet:
     def _apply(self, calendar: Calendar) -> None:
         for watched in self._ordered:
             watched.exclusions = calendar.of(watched.monitor)
+
+
+def _forget(tokens: dict[bytes, FleetMonitor], watched: FleetMonitor) -> None:
+    for digest in watched.tokens:
+        if tokens.get(digest) is watched:
+            del tokens[digest]

@@ -29,6 +29,8 @@ class Heartbeat(NamedTuple):
     exit_code: int | None = None
     output: str = ""
     """The job's output: the first 10 kB of the request's body."""
+    duration: int | None = None
+    """Milliseconds that the run took, as its sender measured it; None when the sender did not say."""
 
 
 class Run(NamedTuple):
@@ -54,7 +56,7 @@ class HeartbeatState(NamedTuple):
     last_exit_code: int | None = None
     """Of the last outcome; 0 for a plain success, None for a failure without one."""
     last_duration: int | None = None
-    """Milliseconds, of the last run whose start was seen."""
+    """Milliseconds, of the last run whose start was seen or whose sender measured it."""
     runs: tuple[Run, ...] = ()
     """Open runs, in the order in which their starts were received."""
 
@@ -97,6 +99,8 @@ def apply(state: HeartbeatState, beats: Iterable[Heartbeat], max_runtime: int | 
                 runs = tuple(run for run in runs if run is not ended)
             if max_runtime is not None and kind is Kind.SUCCESS:
                 runs = tuple(run for run in runs if at - run.started_at <= max_runtime)
+        if beat.duration is not None:  # the sender knows better than two moments of receipt
+            duration = beat.duration
     return HeartbeatState(
         received,
         failures,

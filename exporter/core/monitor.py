@@ -43,6 +43,8 @@ class Monitor:
 
 def check_tag(tag: str) -> str:
     """`tag` itself; raises InvalidValue when it cannot be one."""
+    if tag in (".", ".."):
+        raise InvalidValue(f"{tag!r} is not a tag: clients and proxies take it for a step in a path")
     if not _TAG.fullmatch(tag):
         shown = tag if len(tag) <= 40 else tag[:40] + "…"
         raise InvalidValue(f"{shown!r} is not a tag: use 1 to 128 letters, digits, '.', '_' or '-'")

@@ -70,7 +70,7 @@ def include(
     if not beats or state.last_received_at is None or beats[0].received_at >= state.last_received_at:
         return apply(state, beats, max_runtime)
     after = merge(state, apply(NO_HEARTBEATS, beats))
-    if not after.starts:
+    if not after.starts and all(beat.duration is None for beat in (*beats, *log.beats)):
         return after._replace(runs=(), last_duration=state.last_duration)
     base = started_before(state.runs, log.beats)
     known = apply(HeartbeatState(runs=base), log.beats, max_runtime)

@@ -12,8 +12,16 @@ class RejectReason(StrEnum):
 
     UNKNOWN_TAG = "unknown_tag"
     WRONG_SECRET = "wrong_secret"  # noqa: S105
+    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105
     UNKNOWN_SUFFIX = "unknown_suffix"
     UNREADABLE_BODY = "unreadable_body"
+    INVALID = "invalid"
+    """The dialect's protocol does not allow it."""
+    CREATION_REFUSED = "creation_refused"
+    """The credentials may not create this monitor."""
+    TOO_MANY = "too_many_monitors"
+    INTERNAL = "internal"
+    """A defect of the dialect."""
     STORAGE = "storage"
     OVERLOADED = "overloaded"
 
@@ -40,7 +48,7 @@ class Dropped(StrEnum):
 class Telemetry(Protocol):
     """Seconds are floats. Calls come from any thread."""
 
-    def heartbeat_rejected(self, reason: RejectReason) -> None: ...
+    def heartbeat_rejected(self, dialect: str, reason: RejectReason) -> None: ...
     def refusal_delayed(self) -> None: ...
     def request_refused(self, fault: Fault) -> None: ...
     def connection_dropped(self, reason: Dropped) -> None: ...
@@ -66,7 +74,7 @@ class Telemetry(Protocol):
 class Silent:
     """Keeps nothing."""
 
-    def heartbeat_rejected(self, reason: RejectReason) -> None: ...
+    def heartbeat_rejected(self, dialect: str, reason: RejectReason) -> None: ...
     def refusal_delayed(self) -> None: ...
     def request_refused(self, fault: Fault) -> None: ...
     def connection_dropped(self, reason: Dropped) -> None: ...

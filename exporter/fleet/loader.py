@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from peewee import fn
@@ -17,6 +18,7 @@ from exporter.core.timeline import CurrentStatus
 from exporter.core.uptime import NOTHING_HAPPENED
 from exporter.fleet.status_history import load_histories
 from exporter.storage.database import Database
+from exporter.storage.repositories.digests import gathered_digests
 from exporter.storage.rows import chunks, current_status_of, monitor_of, state_of
 from exporter.storage.tables import MONITOR_COLUMNS, STATE_COLUMNS, STATUS_COLUMNS
 
@@ -44,8 +46,14 @@ def load(
     loaded: list[FleetMonitor] = []
     with database.read("read monitors"):
         runs = load_runs(database, None) if ids is None else {}
+        digests = gathered_digests(database) if ids is None else {}
         for some in _parts(database) if ids is None else chunks(ids):
+            if ids is not None:
+                digests = gathered_digests(database, some)
             part = list(_load(database, _among(monitors.id, some), load_runs(database, some) if ids else runs))
+            for watched in part:
+                secrets, tokens = digests.get(watched.id, ((), ()))
+                watched.secrets, watched.tokens = tuple(secrets), tuple(tokens)
             if histories:
                 past = load_histories(database, _among(states.monitor_id, some))
                 for watched in part:
@@ -117,6 +125,8 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
             monitors.digest,
             monitors.provisioned,
             monitors.paused_by_hand,
+            monitors.generation,
+            monitors.made_by,
             *(getattr(monitors, column) for column in MONITOR_COLUMNS),
             *(getattr(states, column) for column in STATE_COLUMNS),
             *(getattr(states, column) for column in STATUS_COLUMNS),
@@ -126,12 +136,12 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
         .join(states, on=(states.monitor_id == monitors.id))
         .where(monitors.removed_at.is_null() & which)
     )
-    first_state = 4 + len(MONITOR_COLUMNS)
+    first_state = 6 + len(MONITOR_COLUMNS)
     first_status = first_state + len(STATE_COLUMNS)
     first_plan = first_status + len(STATUS_COLUMNS)
     for row in query.tuples():
-        id, digest, provisioned, by_hand = row[:4]
-        definition, state = row[4:first_state], row[first_state:first_status]
+        id, digest, provisioned, by_hand, generation, made_by = row[:6]
+        definition, state = row[6:first_state], row[first_state:first_status]
         unreadable = False
         try:
             monitor = monitor_of(definition, bool(by_hand))
@@ -143,7 +153,7 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
             monitor = Monitor(tag=str(definition[0]), paused=True)
             current, heartbeats = CurrentStatus(Status.PAUSED, Reason.PAUSED, 0), NO_HEARTBEATS
             unreadable = True
-        yield FleetMonitor(
+        watched = FleetMonitor(
             id=id,
             monitor=monitor,
             digest=bytes(digest),
@@ -153,6 +163,8 @@ def _load(database: Database, which: Any, runs: Mapping[int, tuple[Run, ...]]) -
             unreadable=unreadable,
             due_since=_due_since(monitor, current, heartbeats.last_received_at, *row[first_plan:]),
         )
+        watched.generation, watched.made_by = generation, intern(made_by)
+        yield watched
 
 
 def _due_since(

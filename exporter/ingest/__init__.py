@@ -1,1 +1,1 @@
-"""Requests in, heartbeats out: dialects and the receiver."""
+"""Requests in, heartbeats out: the ingest application, its dialects, and the credentials that they ask for."""

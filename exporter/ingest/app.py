@@ -1,119 +1,205 @@
-"""The express lane: plain heartbeats are answered in front of the web application.
+"""The ingest application: answers every heartbeat, with or without a body, in front of the web application.
 
-What Falcon does for a request (request and response objects, routing, middleware) takes a seventh of a heartbeat's time
-on the event loop. A heartbeat that is all in its path and query needs none of that. Whatever else comes, and whatever a
-dialect refuses, goes the long way, as if there were no express lane; a test holds the answers together.
+It finds the dialect of a request, hands the request over, and sends the dialect's answer. What refuses a heartbeat ends
+in ONE place, `_refused`: counted, logged, and slowed down where credentials were wrong.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+import traceback
+from collections.abc import Callable, Container, Iterable, Sequence
 from time import perf_counter
 from typing import Any
 
 from exporter.core.clock import Clock
-from exporter.core.fleet import FleetMonitor
-from exporter.core.telemetry import RejectReason, Telemetry
-from exporter.ingest.body import KEPT, Body
-from exporter.ingest.credentials import Authenticator
-from exporter.ingest.dialect import Beat, Dialect, IngestError
-from exporter.ingest.receiver import JSON, RETRY_AFTER, UNAVAILABLE, Ingest
+from exporter.core.telemetry import IRREGULAR, RejectReason, Telemetry
+from exporter.ingest.dialect import Dialect, Resource
+from exporter.ingest.errors import CREDENTIALS, DEFECT, METHOD, RETRY_AFTER, STARTING, IngestError, NotStored
+from exporter.ingest.guesses import Guesses
+from exporter.ingest.intake import Ingest, Intake
+from exporter.ingest.management import Management
+from exporter.ingest.refusals import Refusals
+from exporter.ingest.request import Request
+from exporter.ingest.response import Response
+from exporter.ingest.routes import NotAllowed, Route, Routes
 
-_REST = "{rest:path}"
-_METHODS = frozenset(("GET", "POST"))
-_BODY_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
+log = logging.getLogger(__name__)
 
-
-class _TheLongWay(Exception):
-    """The request is not plain."""
-
-
-class PlainRequest:
-    """A dialect's view of an ASGI scope; for more than a path and a query it takes the long way."""
-
-    __slots__ = ("_authenticator", "_scope", "received_at", "rest")
-
-    def __init__(self, rest: str, scope: Any, authenticator: Authenticator, now: int) -> None:
-        self.rest = rest
-        self.received_at = now
-        self._scope = scope
-        self._authenticator = authenticator
-
-    @property
-    def query(self) -> str:
-        return str(self._scope["query_string"].decode("utf-8", "replace"))
-
-    def header(self, name: str) -> str | None:
-        wanted = name.lower().encode()
-        if any(given == wanted for given, _ in self._scope["headers"]):
-            raise _TheLongWay
-        return None
-
-    def authenticate(self, tag: str, secret: str) -> FleetMonitor | None:
-        found = self._authenticator.check(tag, secret)
-        return found if isinstance(found, FleetMonitor) else None
-
-    @property
-    def has_body(self) -> bool:
-        if any(given in _BODY_HEADERS for given, _ in self._scope["headers"]):
-            raise _TheLongWay
-        return False
-
-    async def body(self, keep: int = KEPT) -> Body:
-        raise _TheLongWay
+_METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
+_HIDDEN = "<secret>"
+_SHORTEST = 4
+"""Characters of a secret that is looked for in a traceback; shorter ones are found in every text."""
 
 
-class Express:
-    """An ASGI application around another one."""
+class IngestApplication:
+    """An ASGI application around another one, which answers whatever is no dialect's. Lives on the event loop."""
 
     def __init__(
         self,
         app: Any,
-        dialects: Iterable[Dialect],
+        dialects: Sequence[Dialect],
         clock: Clock,
         telemetry: Telemetry,
-        ingest: Callable[[], Ingest | None],
+        intake: Callable[[], Intake | None],
         observe: Callable[[str, str, int, float], None],
-        headers: Iterable[tuple[str, str]],
+        client_address: Callable[[str, str | None], str],
+        guesses: Guesses,
+        refusals: Refusals,
+        management: Management | None = None,
     ) -> None:
-        """`headers` go with every answer; `observe` is told (handler, method, status code, seconds)."""
+        """`intake` returns None until heartbeats can be taken. `observe` is called with (handler, method, status code,
+        seconds) of each request, `client_address` with a connection's peer and the `X-Forwarded-For` header. Without
+        `management`, dialects have no management resources. Raises InvalidValue where two dialects want the same
+        requests.
+        """
         self._app = app
-        self._lanes = [(one.route.removesuffix(_REST), one) for one in dialects if one.route.endswith(_REST)]
         self._clock = clock
         self._telemetry = telemetry
-        self._ingest = ingest
+        self._intake = intake
         self._observe = observe
-        self._headers = [(name.encode(), value.encode()) for name, value in (("content-type", JSON), *headers)]
+        self._client_address = client_address
+        self._guesses = guesses
+        self._refusals = refusals
+        self._entries = [entry for dialect in dialects for entry in _entries(dialect, management)]
+        self._routes = Routes(self._entries)
+
+    def switch_off(self, names: Container[str]) -> None:
+        """From now on the routes of these dialects are not served, and those of all others are."""
+        self._routes = Routes(entry for entry in self._entries if entry[0].name not in names)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        began = perf_counter()
-        ingest = self._ingest()
-        plain = await self._read(scope, ingest) if ingest is not None and scope["type"] == "http" else None
-        if ingest is None or plain is None:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        dialect, signals = plain
-        failure = await ingest.commit(signals)
-        self._observe("heartbeat", scope["method"], 503 if failure else 200, perf_counter() - began)
-        await self._answer(send, failure, UNAVAILABLE if failure else dialect.answer(signals))
-
-    async def _read(self, scope: Any, ingest: Ingest) -> tuple[Dialect, Sequence[Beat]] | None:
-        """What a plain heartbeat says; None for what has to go the long way."""
-        path, method = scope["path"], scope["method"]
-        for prefix, dialect in self._lanes:
-            if path.startswith(prefix) and method in _METHODS and method in dialect.methods:
-                rest = path[len(prefix) :].removesuffix("/")
-                if not rest:
-                    return None  # no route of Falcon's
-                request = PlainRequest(rest, scope, ingest.authenticator, self._clock.now())
+        began = perf_counter()
+        method = scope["method"]
+        found = self._routes.find(scope["path"], method, scope["query_string"])
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        handler = "heartbeat"
+        if isinstance(found, NotAllowed):
+            handler = "api" if found.resource else handler
+            response = _answer(found.dialect, IngestError(None, "wrong method", METHOD, 405, tuple(found.allowed)))
+        else:
+            served, fields = found
+            dialect, intake = served.dialect, self._intake()
+            request = Request(scope, receive, served.route, fields, self._clock.now())
+            if served.resource is not None:
+                handler = "api"
+                response = (
+                    _answer(dialect, IngestError(None, "starting", STARTING, 503))
+                    if intake is None
+                    else await self._manage(dialect, served.resource, request, scope)
+                )
+            elif intake is None:
+                response = self._refused(dialect, NotStored(), scope)
+            else:
+                ingest = Ingest(intake, dialect.name, request.received_at)
                 try:
-                    return dialect, await dialect.read(request)
-                except (_TheLongWay, IngestError):
-                    return None
-        return None
+                    response = await dialect.handle(request, ingest)
+                except Exception as error:  # noqa: BLE001 - logged there, and answered as what it is
+                    response = await self._failed(dialect, error, request, intake, scope, ingest.tag)
+                else:
+                    if ingest.failure is not None and not ingest.granted:
+                        response = await self._look_again(dialect, request, intake, scope)
+        self._observe(handler, method if method in _METHODS else "other", response.status, perf_counter() - began)
+        start, body = response.messages()
+        await send(start)
+        await send(body)
 
-    async def _answer(self, send: Any, failure: RejectReason | None, body: bytes) -> None:
-        headers = [*self._headers, (b"content-length", b"%d" % len(body))]
-        if failure is not None:
-            self._telemetry.heartbeat_rejected(failure)
-            headers.append((b"retry-after", RETRY_AFTER.encode()))
-        await send({"type": "http.response.start", "status": 200 if failure is None else 503, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    # ── heartbeats that are not taken ────────────────────────────────────────────────────────────────────────────
+
+    async def _failed(
+        self, dialect: Dialect, error: Exception, request: Request, intake: Intake, scope: Any, tag: str
+    ) -> Response:
+        if not isinstance(error, IngestError):
+            return self._defective(dialect, error, request, scope, tag)
+        if error.reason in CREDENTIALS:
+            return await self._look_again(dialect, request, intake, scope)
+        return self._refused(dialect, error, scope, tag=tag)
+
+    async def _look_again(self, dialect: Dialect, request: Request, intake: Intake, scope: Any) -> Response:
+        """The credentials are wrong, unless they are those of a monitor that another process has just added."""
+        if intake.newcomers is not None and not await intake.newcomers.arrive():
+            await self._guesses.slow(self._client(scope))
+            return self._refused(dialect, NotStored(), scope)  # whether they are wrong is not known
+        ingest = Ingest(intake, dialect.name, request.received_at)
+        try:
+            response = await dialect.handle(request, ingest)
+            if ingest.failure is None or ingest.granted:
+                return response
+            problem = IngestError(ingest.failure, "denied by the dialect's own answer", status=response.status)
+        except IngestError as error:
+            problem, response = error, None
+        except Exception as error:  # noqa: BLE001 - logged there, and answered as what it is
+            return self._defective(dialect, error, request, scope, ingest.tag)
+        if problem.reason in CREDENTIALS:
+            problem.reason = ingest.failure or problem.reason
+            await self._guesses.slow(self._client(scope))
+        return self._refused(dialect, problem, scope, response, ingest.tag)
+
+    def _refused(
+        self, dialect: Dialect, problem: IngestError, scope: Any, response: Response | None = None, tag: str = ""
+    ) -> Response:
+        """Counts, logs and lists a heartbeat that was not taken, and returns what the dialect answers. Every refusal of
+        every dialect comes through here. `tag` is the one that the sender claimed, where it may be shown.
+        """
+        if problem.reason is not None:
+            self._telemetry.heartbeat_rejected(dialect.name, problem.reason)
+            if not isinstance(problem, NotStored):  # storage says by itself what troubles it
+                self._refusals.note(problem.reason, self._client(scope), tag)
+        return response if response is not None else _answer(dialect, problem)
+
+    def _defective(self, dialect: Dialect, error: Exception, request: Request, scope: Any, tag: str = "") -> Response:
+        """Logs the error, without what is secret in the request."""
+        text = "".join(traceback.format_exception(error))
+        for secret in sorted(request.secrets(), key=len, reverse=True):
+            if len(secret) >= _SHORTEST:
+                text = text.replace(secret, _HIDDEN)
+        log.error("an unexpected error in the dialect %s\n%s", dialect.name, text)
+        problem = IngestError(RejectReason.INTERNAL, "a defect of the dialect", DEFECT, 500)
+        return self._refused(dialect, problem, scope, tag=tag)
+
+    def _client(self, scope: Any) -> str:
+        forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        peer = scope.get("client") or ("",)
+        return self._client_address(peer[0], b",".join(forwarded).decode("latin-1") if forwarded else None)
+
+    # ── management ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _manage(self, dialect: Dialect, resource: Resource, request: Request, scope: Any) -> Response:
+        if IRREGULAR in scope.get("extensions", ()):
+            problem = IngestError(None, "irregular", "This request cannot be understood.", 400)
+            return _answer(dialect, problem)
+        try:
+            return await resource(request)
+        except IngestError as problem:
+            if problem.reason in CREDENTIALS:
+                await self._guesses.slow(self._client(scope))
+                self._guesses.tell("a wrong token was given", self._client(scope), logging.WARNING)
+            return _answer(dialect, problem)
+        except Exception as error:  # noqa: BLE001 - logged there, and answered as what it is
+            return self._defective(dialect, error, request, scope)
+
+
+def _entries(dialect: Dialect, management: Management | None) -> Iterable[tuple[Dialect, Route, Resource | None]]:
+    for route in dialect.routes:
+        yield dialect, route, None
+    offered = getattr(dialect, "resources", None)
+    if offered is not None and management is not None:
+        for route, resource in offered(management):
+            yield dialect, route, resource
+
+
+def _answer(dialect: Dialect, problem: IngestError) -> Response:
+    """The dialect's answer to a problem, with the header fields that HTTP wants with it."""
+    try:
+        response = dialect.error(problem)
+    except Exception:
+        log.exception("an unexpected error in the dialect %s, while it answered an error", dialect.name)
+        response = Response.json({"error": DEFECT}, 500)
+    if problem.allowed:
+        response = response.with_headers(("allow", ", ".join(problem.allowed)))
+    if response.status == 503:
+        response = response.with_headers(("retry-after", RETRY_AFTER))
+    return response

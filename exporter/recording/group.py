@@ -66,7 +66,7 @@ class GroupCommit:
         durations: list[tuple[int, int | None]] = []
         ended: list[tuple[int, str]] = []
         started: list[tuple[int, Run]] = []
-        starts = any(pending.beat.kind is Kind.START for pending in batch)
+        starts = any(pending.beat.kind is Kind.START or pending.beat.duration is not None for pending in batch)
         before = self._statements.before(transaction, sorted(beats), _moment(batch[0]), starts)
         overtaken = [id for id, last in before.ahead.items() if beats[id][0].received_at < last]
         replayed: dict[int, HeartbeatState] = {}

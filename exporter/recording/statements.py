@@ -51,7 +51,7 @@ LOGS_READ = 50_000
 _MIN_READ = 50
 
 _KINDS = {kind.value: kind for kind in Kind}
-_BEAT_COLUMNS = ("monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica")
+_BEAT_COLUMNS = ("monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica", "duration")
 _RUN_COLUMNS = ("monitor_id", "rid", "started_at")
 _STATE_COLUMNS = (
     "monitor_id",
@@ -112,7 +112,7 @@ class CommitStatements:
         )
         self._log = Prepared(
             database,
-            beats.select(beats.kind, beats.received_at, beats.rid, beats.exit_code)
+            beats.select(beats.kind, beats.received_at, beats.rid, beats.exit_code, beats.duration)
             .where(beats.monitor_id == param("monitor_id"))
             .order_by(beats.id.desc())
             .limit(param("most")),
@@ -141,7 +141,8 @@ class CommitStatements:
 
     def before(self, transaction: Transaction, monitor_ids: Sequence[int], first: int, starts: bool) -> Before:
         """One query, and no row for a monitor of which there is nothing to say, because every row has to wait for the
-        interpreter. `first` is the moment of the group's first heartbeat; `starts` says whether it has a start.
+        interpreter. `first` is the moment of the group's first heartbeat; `starts` says whether it has a start,
+        or a duration that its sender measured.
         """
         if self._locks_rows:  # else what is read here may be changed before this transaction changes it
             for _ in self._lock.read(transaction, monitor_ids):
@@ -169,7 +170,9 @@ class CommitStatements:
 
     def _read_log(self, transaction: Transaction, id: int, received: int, most: int) -> Log:
         rows = list(transaction.query(self._log, self._log.row({"monitor_id": id, "most": most})))
-        return log_of([Heartbeat(_KINDS[kind], at, rid, code) for kind, at, rid, code in reversed(rows)], received)
+        return log_of(
+            [Heartbeat(_KINDS[kind], at, rid, code, "", took) for kind, at, rid, code, took in reversed(rows)], received
+        )
 
     def set_durations(self, transaction: Transaction, durations: Sequence[tuple[int, int | None]]) -> None:
         """Each is (monitor id, last duration)."""
@@ -181,8 +184,8 @@ class CommitStatements:
     def add_heartbeats(self, transaction: Transaction, batch: Sequence[Pending], replica: str) -> None:
         values: list[Any] = []
         for pending in batch:
-            kind, received_at, rid, exit_code, output = pending.beat
-            values += (pending.watched.id, received_at, kind._value_, rid, exit_code, output, replica)
+            kind, received_at, rid, exit_code, output, duration = pending.beat
+            values += (pending.watched.id, received_at, kind._value_, rid, exit_code, output, replica, duration)
         self._beats.write(transaction, values, len(_BEAT_COLUMNS))
 
     def end_runs(self, transaction: Transaction, ended: Sequence[tuple[int, str]]) -> None:

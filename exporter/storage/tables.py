@@ -118,6 +118,21 @@ class Tables:
             "created_at",
             "removed_at",
             "revision",
+            "generation",
+            "made_by",
+        )
+        self.monitor_secrets = table("monitor_secrets", "id", "monitor_id", "digest", "provisioned", "created_at")
+        self.monitor_tokens = table("monitor_tokens", "id", "monitor_id", "digest", "provisioned", "created_at")
+        self.ping_keys = table(
+            "ping_keys",
+            "id",
+            "name",
+            "digest",
+            "selector",
+            "defaults",
+            "max_monitors",
+            "provisioned",
+            "created_at",
         )
         self.states = table(
             "states",
@@ -131,7 +146,7 @@ class Tables:
         self.runs = table("runs", "id", "monitor_id", "rid", "started_at")
         # Its column `late`, of databases that were migrated by 0005, is used no more.
         self.heartbeats = table(
-            "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica"
+            "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica", "duration"
         )
         self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
         self.spools = table("spools", "id", "position", "committed")

@@ -1,9 +1,12 @@
 """The web application: every route, and who may use it."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import falcon.asgi
 
+from exporter.core.errors import InvalidValue
 from exporter.ingest.guesses import Guesses
 from exporter.web.access import Access, AccessControl
 from exporter.web.api.openapi import RESOURCES
@@ -26,11 +29,20 @@ from exporter.web.probes import Healthy, Ready, ReloadConfiguration
 from exporter.web.requests import WebRequest
 
 
-def create_app(parts: WebContext, guesses: Guesses | None = None) -> falcon.asgi.App[Any, Any]:
-    """The application that gunicorn serves; nothing in it is global, so a test may have as many as it likes."""
+def create_app(
+    parts: WebContext, guesses: Guesses | None = None, owner: Callable[[str], str | None] = lambda path: None
+) -> falcon.asgi.App[Any, Any]:
+    """The application that gunicorn serves; nothing in it is global, so a test may have as many as it likes.
+
+    `owner` returns the name of the dialect that takes a path. Raises InvalidValue if that is a path of a page.
+    """
     assets = Assets()
     pages = Pages(assets, parts.version, parts.notice)
     all_routes = routes(parts, assets, pages)
+    for route in all_routes:
+        name = owner(re.sub(r"\{[a-z]+\}", "x", route.template))
+        if name is not None:
+            raise InvalidValue(f"{route.template} is a page, and the dialect {name!r} takes it for its own")
     app = falcon.asgi.App(
         middleware=[
             RequestMiddleware(
@@ -59,7 +71,6 @@ def routes(parts: WebContext, assets: Assets, pages: Pages) -> list[Route]:
         return parts.settings().auth.token is not None
 
     return [
-        *(Route(template, resource, "heartbeat", Access.OPEN) for template, resource in parts.ingest),
         Route("/", StatusPage(parts, pages, Listing(parts.fleet)), "page"),
         Route("/monitors/{tag}", MonitorPage(parts, pages), "page"),
         Route("/incidents", IncidentsPage(parts, pages), "page"),

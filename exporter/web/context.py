@@ -166,5 +166,3 @@ class WebContext:
     """What people should know though all that is asked of us is done."""
     starting: Callable[[], str | None] = lambda: None
     """Why monitors are not known yet; None once they are."""
-    ingest: Sequence[tuple[str, object]] = ()
-    """(URI template, Falcon resource) of the routes that take heartbeats."""

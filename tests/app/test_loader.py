@@ -10,9 +10,12 @@ import pytest
 
 from exporter.app.loader import Loader, RuleState, Silence
 from exporter.cli._loading import LARGE
+from exporter.core.alert_rule import Selector
+from exporter.core.credentials import PingKey
 from exporter.core.errors import ConfigError, HeartbeatExporterError, InvalidValue
 from exporter.core.secret import digest
 from exporter.storage.database import Database
+from exporter.storage.repositories.credentials import PingKeys
 from exporter.storage.repositories.monitors import Monitors
 from tests.conftest import ManualClock
 
@@ -41,7 +44,8 @@ class Service:
         database = Database(self.url)
         reading = self.loader.read(self.url, key, "here", Silence())
         try:
-            counts = reading.provision(Monitors(database, ManualClock(), "here"), self.url, key, 1_800_000_000_000)
+            clock = ManualClock(1_800_000_000_000)
+            counts = reading.provision(database, Monitors(database, clock, "here"), clock, key)
             return reading.unchanged, counts
         finally:
             reading.close()
@@ -89,6 +93,64 @@ def test_a_large_configuration_is_read_later_and_not_again(service: Service) -> 
     service.file.write_text(large(1999, "log: {level: error}\n"))
     assert service.read(b"another key of 16") == (False, (0, 0, 1))
     assert len(service.tags()) == 1999
+
+
+def test_secrets_and_tokens_of_monitors_come_with_them_and_are_remembered(service: Service) -> None:
+    def credentials(table: str) -> list[bytes]:
+        database = Database(service.url)
+        with database.read("test"):
+            rows = list(database.peewee.execute_sql(f"SELECT digest FROM {table} ORDER BY id"))
+        database.close()
+        return [bytes(row[0]) for row in rows]
+
+    more = "  - {tag: x, secret: 0123456789abcdef, secrets: [an-older-secret-of-x], tokens: [token-of-x-is-long]}\n"
+    service.file.write_text(large(more=more))
+    service.loader.prepare(service.said.append)
+    assert service.read() == (False, (2001, 0, 0))
+    assert credentials("monitor_secrets") == [digest("an-older-secret-of-x", KEY)]
+    assert credentials("monitor_tokens") == [digest("token-of-x-is-long", KEY)]
+    assert service.read() == (True, (0, 0, 0))
+    assert credentials("monitor_tokens") == [digest("token-of-x-is-long", KEY)]
+    service.file.write_text(large(more=more.replace("token-of-x", "other-of-x")))
+    assert service.read() == (False, (0, 1, 0))
+    assert credentials("monitor_tokens") == [digest("other-of-x-is-long", KEY)]
+    assert service.read() == (True, (0, 0, 0))
+    assert service.read(b"another key of 16") == (False, (0, 2001, 0))
+    assert credentials("monitor_tokens") == [digest("other-of-x-is-long", b"another key of 16")]
+
+
+def test_a_token_that_opens_something_else_changes_nothing_and_is_not_remembered(service: Service) -> None:
+    service.file.write_text(large())
+    service.loader.prepare(service.said.append)
+    service.read()
+    database = Database(service.url)
+    key = PingKey(name="ci", digest=digest("key-of-ci-is-long", KEY), selector=Selector(tags=("ci-*",)))
+    PingKeys(database, ManualClock()).add(key)
+    database.close()
+    taken = "  - {tag: x, secret: 0123456789abcdef, tokens: [key-of-ci-is-long]}\n"
+    service.file.write_text(large(1999, more=taken))
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="a token of the monitor 'x' is in use elsewhere"):
+            service.read()
+        assert len(service.tags()) == 2000
+        assert "x" not in service.tags()
+
+
+def test_dialects_and_ping_keys_are_read_with_and_without_monitors(service: Service) -> None:
+    keys = "ping_keys: [{name: ci, key: key-of-ci-is-long-enough, monitors: {monitors: ['ci-*']}}]\n"
+    service.file.write_text(large(more=f"{keys}dialects: {{alertmanager: off}}\nbuilt_in_tokens: off\n"))
+    service.loader.prepare(service.said.append)
+    for unchanged in (False, True):
+        reading = service.loader.read(service.url, KEY, "here", Silence())
+        reading.close()
+        service.read()
+        settings = reading.settings
+        assert reading.unchanged is unchanged
+        assert [one.name for one in settings.ping_keys] == ["ci"]
+        assert (list(settings.dialects_off), settings.built_in_tokens) == (["alertmanager"], False)
+    service.file.write_text(large(more="dialects: {alertmanagr: off}\n"))
+    with pytest.raises(ConfigError, match="did you mean alertmanager"):
+        service.read()
 
 
 def test_another_version_of_the_program_reads_again(service: Service) -> None:

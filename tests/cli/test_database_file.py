@@ -15,6 +15,8 @@ from tests.cli.test_main import commands, refused, run
 from tests.conftest import made
 
 READING = [
+    ["monitor", "token", "job"],
+    ["ping-key", "list"],
     ["monitor", "list"],
     ["monitor", "show", "job"],
     ["maintenance", "list"],
@@ -24,10 +26,14 @@ READING = [
 ]
 WRITING = [
     ["monitor", "add", "job"],
+    ["monitor", "rotate-secret", "job"],
     ["monitor", "pause", "job"],
     ["monitor", "pause", "job", "--for", "1h"],
     ["monitor", "resume", "job"],
     ["monitor", "remove", "job"],
+    ["ping-key", "add", "ci"],
+    ["ping-key", "rotate", "ci"],
+    ["ping-key", "remove", "ci"],
     ["maintenance", "add", "upgrade", "--for", "2h", "--all"],
     ["maintenance", "end", "upgrade"],
     ["incident", "ack", "1"],

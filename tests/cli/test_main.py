@@ -212,8 +212,8 @@ def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command
 def test_help_is_a_pleasure_to_read(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands in the order of use, no line cut or wrapped within an example, every option told on its own line."""
     monkeypatch.setenv("COLUMNS", columns)
-    listed = re.findall(r"^  ([a-z]+)  ", run("monitor", "--help").output, re.M)
-    assert listed == ["add", "list", "show", "pause", "resume", "remove"]
+    listed = re.findall(r"^  ([a-z-]+)  ", run("monitor", "--help").output, re.M)
+    assert listed == ["add", "list", "show", "pause", "resume", "remove", "rotate-secret", "token"]
     for path, command in commands(main, "heartbeat-exporter"):
         text = run(*path.split()[1:], "--help").output
         examples = re.findall(r"^    (heartbeat-exporter .*)$", text, re.M)

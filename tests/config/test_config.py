@@ -397,7 +397,8 @@ def test_the_examples_in_the_documents_load(tmp_path: Path) -> None:
                 continue  # Prometheus' own
             (tmp_path / "slack").write_text("https://hooks.example.org/a/b\n")
             block = block.replace("/run/secrets/", f"{tmp_path}/")
-            environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block), "s")
+            (tmp_path / "backups.key").write_text("key-of-the-reader\n")
+            environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block), "secret-of-the-reader")
             load_config(write(tmp_path, block), environ, OptionModels())
             found += 1
     assert found >= 3

@@ -19,6 +19,8 @@ def groups(draw: st.DrawFn) -> list[list[Heartbeat]]:
         st.integers(T, T + 40),
         st.sampled_from(["", "", "a", "b", "c"]),
         st.none() | st.integers(1, 3),
+        st.just(""),
+        st.none() | st.none() | st.integers(100, 103),  # of the sender
     )
     return draw(st.lists(st.lists(beats, min_size=1, max_size=4), max_size=6))
 

@@ -81,6 +81,7 @@ def test_every_metric_of_monitors_and_of_ourselves_is_somewhere() -> None:
     spare = {
         "heartbeat_last_failure_timestamp_seconds": "the failures themselves and the exit codes are drawn",
         "heartbeat_last_start_timestamp_seconds": "starts and durations are drawn",
+        "heartbeat_exporter_heartbeats_total": "requests are drawn; by dialect and kind it is for queries of one's own",
         "heartbeat_exporter_refusals_delayed_total": "rejected heartbeats are drawn, by reason",
     }
     used = {name for query in QUERIES for name in query.metrics()}

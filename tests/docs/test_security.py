@@ -14,7 +14,7 @@ from exporter.config.yaml import bounds
 from exporter.config.yaml.bounds import MOST_NODES
 from exporter.config.yaml.document import LARGEST_FILE
 from exporter.core.secret import make_secret
-from exporter.ingest import body, guesses, newcomers, receiver
+from exporter.ingest import body, guesses, newcomers, waiters
 from exporter.recording.recorder import MAX_WAITING
 from exporter.server import connection, head, limits
 from exporter.web.access import Access
@@ -61,7 +61,7 @@ def test_limits() -> None:
         f"| connections | {limits.MOST} for each worker, or as many as descriptors allow; beyond that the idlest "
         "is closed |",
         f"| heartbeats that wait for their commit | {MAX_WAITING}, else `503`; "
-        f"each {receiver.PATIENCE // 1000} s at most |",
+        f"each {waiters.PATIENCE // 1000} s at most |",
         f"| rows of an API answer | {MOST_PER_ANSWER} |",
         f"| configuration file | {LARGEST_FILE // 2**20} MB, {MOST_NODES} values |",
         f"| one text in it; keys under one heading; levels | {bounds.LONGEST_SCALAR} characters; {bounds.MOST_KEYS}; "
@@ -88,7 +88,7 @@ def test_what_is_open() -> None:
     assets = Assets()
     access = {route.template: route.access for route in routes(World().parts(), assets, Pages(assets, "1"))}
     opened = {template for template, kind in access.items() if kind is Access.OPEN}
-    assert opened == {"/ext/heartbeat/{rest:path}", "/-/healthy", "/-/ready", "/static/{name}"}
+    assert opened == {"/-/healthy", "/-/ready", "/static/{name}"}
     for name in ("/-/healthy", "/-/ready", "/static/"):
         assert f"`{name}`" in TEXT
     assert {template for template, kind in access.items() if kind is Access.METRICS} == {"/metrics"}

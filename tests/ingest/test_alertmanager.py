@@ -1,6 +1,5 @@
 """Alertmanager's webhook: a firing alert is a heartbeat, nothing else is, and nothing goes wrong without a word."""
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 
@@ -8,48 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import Kind
-from exporter.core.monitor import Monitor
-from exporter.core.secret import digest
-from exporter.core.status import Reason, Status
 from exporter.core.telemetry import RejectReason
-from exporter.core.timeline import CurrentStatus
-from exporter.ingest.body import KEPT, Body
-from exporter.ingest.credentials import Authenticator
-from exporter.ingest.dialect import Beat, IngestError, Request
+from exporter.ingest.body import KEPT
 from exporter.ingest.dialects.alertmanager import READ, AlertmanagerDialect
+from exporter.ingest.errors import IngestError
+from exporter.ingest.intake import Beat
+from tests.support.ingest import fleet_of, handle, monitor
 
-KEY = b"k" * 32
 SECRET, OTHER_SECRET = "SESAME", "another"
 SECRETS = {"watchdog": SECRET, "eu": SECRET, "us": SECRET, "private": OTHER_SECRET}
 
 
-class FakeRequest:
-    def __init__(self, rest: str, query: str, authorization: str | None, body: bytes, stalled: bool) -> None:
-        fleet = Fleet()
-        current = CurrentStatus(Status.NO_DATA, Reason.NEVER_RECEIVED, 0)
-        fleet.update(
-            FleetMonitor(id, Monitor(tag=tag), digest(secret, KEY), current)
-            for id, (tag, secret) in enumerate(SECRETS.items())
-        )
-        self.rest, self.query, self.received_at = rest, query, 1000
-        self._authorization, self._body, self._stalled = authorization, body, stalled
-        self._authenticator = Authenticator(fleet, KEY)
+class Read(list[Beat]):
+    """The heartbeats of a post, and what it was answered."""
 
-    def header(self, name: str) -> str | None:
-        return self._authorization if name == "Authorization" else None
-
-    def authenticate(self, tag: str, secret: str) -> FleetMonitor | None:
-        found = self._authenticator.check(tag, secret)
-        return found if isinstance(found, FleetMonitor) else None
-
-    @property
-    def has_body(self) -> bool:
-        return bool(self._body)
-
-    async def body(self, keep: int = KEPT) -> Body:
-        return Body(self._body[:keep], self._stalled or len(self._body) > keep)
+    answer: Mapping[str, object]
 
 
 def read(
@@ -58,10 +31,14 @@ def read(
     query: str = "",
     authorization: str | None = None,
     stalled: bool = False,
-) -> Sequence[Beat]:
+) -> Read:
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request: Request = FakeRequest(rest, query, authorization, sent, stalled)
-    return asyncio.run(AlertmanagerDialect().read(request))
+    fleet = fleet_of(*(monitor(id, tag, secret) for id, (tag, secret) in enumerate(SECRETS.items())))
+    response, beats = handle(AlertmanagerDialect(), fleet, rest, query, authorization, sent, stalled)
+    assert response.status == 200
+    found = Read(beats)
+    found.answer = json.loads(response.body)
+    return found
 
 
 def alert(status: str = "firing", **labels: object) -> dict[str, object]:
@@ -73,16 +50,14 @@ def post(*alerts: object) -> dict[str, object]:
     return {"receiver": "watchdog", "status": "firing", "alerts": list(alerts), "groupLabels": {}, "version": "4"}
 
 
-def beaten(signals: Sequence[Beat]) -> list[str]:
-    assert all(signal.beat.kind is Kind.SUCCESS and signal.beat.received_at == 1000 for signal in signals)
-    return [signal.watched.monitor.tag for signal in signals]
+def beaten(beats: Sequence[Beat]) -> list[str]:
+    assert all(beat.kind is Kind.SUCCESS for beat in beats)
+    return [beat.monitor.monitor.tag for beat in beats]
 
 
-def answer(signals: Sequence[Beat]) -> Mapping[str, object]:
-    said = json.loads(AlertmanagerDialect().answer(signals))
-    assert isinstance(said, dict)
-    assert said["status"] == "OK"
-    return said
+def answer(read: Read) -> Mapping[str, object]:
+    assert read.answer["status"] == "OK"
+    return read.answer
 
 
 @pytest.mark.parametrize(
@@ -97,10 +72,10 @@ def answer(signals: Sequence[Beat]) -> Mapping[str, object]:
     ],
 )
 def test_every_form(rest: str, authorization: str | None) -> None:
-    signals = read(post(alert()), rest, authorization=authorization)
-    assert beaten(signals) == ["watchdog"]
-    assert answer(signals) == {"status": "OK", "monitors": ["watchdog"]}
-    assert signals[0].beat.output == "alertname=Watchdog"
+    beats = read(post(alert()), rest, authorization=authorization)
+    assert beaten(beats) == ["watchdog"]
+    assert answer(beats) == {"status": "OK", "monitors": ["watchdog"]}
+    assert beats[0].output == "alertname=Watchdog"
 
 
 @pytest.mark.parametrize(
@@ -115,16 +90,16 @@ def test_wrong_is_wrong_whatever_is_sent(rest: str) -> None:
 
 def test_a_resolved_alert_is_no_heartbeat() -> None:
     for body in (post(alert("resolved")), post(), post(alert("resolved"), alert("resolved", cluster="eu"))):
-        assert read(body) == ()
-    assert "not a heartbeat" in str(answer(())["warning"])
+        assert read(body) == []
+        assert "not a heartbeat" in str(answer(read(body))["warning"])
     assert beaten(read(post(alert("resolved", heartbeat_tag="us"), alert(heartbeat_tag="eu")))) == ["eu"]
 
 
 def test_several_watchdogs_in_one_post_are_told_apart() -> None:
-    signals = read(post(alert(heartbeat_tag="eu"), alert(), alert("resolved", heartbeat_tag="us"), alert()))
-    assert beaten(signals) == ["eu", "watchdog"]
-    assert signals[0].beat.output == "alertname=Watchdog heartbeat_tag=eu"
-    assert signals[1].beat.output == "alertname=Watchdog\nalertname=Watchdog"
+    beats = read(post(alert(heartbeat_tag="eu"), alert(), alert("resolved", heartbeat_tag="us"), alert()))
+    assert beaten(beats) == ["eu", "watchdog"]
+    assert beats[0].output == "alertname=Watchdog heartbeat_tag=eu"
+    assert beats[1].output == "alertname=Watchdog\nalertname=Watchdog"
     clusters = post(alert(cluster="us"), alert(cluster="eu", heartbeat_tag="watchdog"))
     assert beaten(read(clusters, query="tag_label=cluster")) == ["us", "eu"]
     assert beaten(read(clusters)) == ["watchdog"]
@@ -138,9 +113,9 @@ def test_without_the_label_it_is_the_urls_own_monitor(label: dict[str, object]) 
 
 
 def test_a_label_opens_no_door_that_the_secret_does_not() -> None:
-    signals = read(post(alert(heartbeat_tag="private"), alert(heartbeat_tag="nobody"), alert(heartbeat_tag="eu")))
-    assert beaten(signals) == ["eu"]
-    assert "heartbeat_tag names: 'nobody', 'private'" in str(answer(signals)["warning"])
+    beats = read(post(alert(heartbeat_tag="private"), alert(heartbeat_tag="nobody"), alert(heartbeat_tag="eu")))
+    assert beaten(beats) == ["eu"]
+    assert "heartbeat_tag names: 'nobody', 'private'" in str(answer(beats)["warning"])
     with pytest.raises(IngestError) as raised:
         read(post(*(alert(heartbeat_tag=f"nobody{n}") for n in range(5))))
     assert raised.value.status == 404
@@ -150,9 +125,9 @@ def test_a_label_opens_no_door_that_the_secret_does_not() -> None:
 
 def test_a_name_that_no_label_has_is_left_out() -> None:
     for query in ("tag_label=", "tag_label=a-b", "tag_label=%ff", "tag_label=1"):
-        signals = read(post(alert(heartbeat_tag="eu")), query=query)
-        assert beaten(signals) == ["eu"]
-        assert "tag_label" in str(answer(signals)["warning"])
+        beats = read(post(alert(heartbeat_tag="eu")), query=query)
+        assert beaten(beats) == ["eu"]
+        assert "tag_label" in str(answer(beats)["warning"])
 
 
 @pytest.mark.parametrize(
@@ -205,8 +180,8 @@ def test_a_post_longer_than_what_is_read() -> None:
 
 
 def test_what_is_kept_can_be_stored() -> None:
-    signals = read(post(*[alert(text="\ud800 \0 " + "é" * 3000)] * 4))
-    output = signals[0].beat.output
+    beats = read(post(*[alert(text="\ud800 \0 " + "é" * 3000)] * 4))
+    output = beats[0].output
     assert len(output) <= KEPT
     assert "\0" not in output
 
@@ -216,18 +191,18 @@ def test_no_query_header_or_label_makes_a_firing_alert_fail(
     query: str, header: str | None, labels: dict[str, object]
 ) -> None:
     labels.pop("heartbeat_tag", None)
-    signals = read({"alerts": [{"status": "firing", "labels": labels}]}, query=query, authorization=header)
-    assert beaten(signals) == ["watchdog"]
-    signals[0].beat.output.encode()
-    answer(signals)
+    beats = read({"alerts": [{"status": "firing", "labels": labels}]}, query=query, authorization=header)
+    assert beaten(beats) == ["watchdog"]
+    beats[0].output.encode()
+    answer(beats)
 
 
 @given(st.binary(max_size=300), st.booleans())
 def test_any_bytes_are_answered(body: bytes, stalled: bool) -> None:
     try:
-        assert read(body, stalled=stalled) == ()
-    except IngestError as refused:
-        assert refused.status in (400, 503)
+        assert read(body, stalled=stalled) == []
+    except IngestError as problem:
+        assert problem.status in (400, 503)
 
 
 def grafana(name: str = "DatasourceError", reason: str | None = None, **labels: object) -> dict[str, object]:
@@ -260,21 +235,21 @@ BROKEN = [
 
 @pytest.mark.parametrize("broken", BROKEN, ids=range(len(BROKEN)))
 def test_what_grafana_fires_because_it_could_not_evaluate_is_no_heartbeat(broken: dict[str, object]) -> None:
-    signals = read(post(broken))
-    assert beaten(signals) == []
-    warning = str(answer(signals)["warning"])
+    beats = read(post(broken))
+    assert beaten(beats) == []
+    warning = str(answer(beats)["warning"])
     assert warning.startswith("Grafana could not evaluate '")
     assert warning.endswith("not a heartbeat")
 
 
 def test_a_watchdog_in_the_same_post_is_one_all_the_same() -> None:
-    signals = read(post(*BROKEN, grafana("Watchdog")))
-    assert beaten(signals) == ["watchdog"]
-    assert "alertname=DatasourceError" not in signals[0].beat.output
-    assert answer(signals)["monitors"] == ["watchdog"]
-    assert "Grafana could not evaluate 'DatasourceError', 'Watchdog'" in str(answer(signals)["warning"])
-    signals = read(post(grafana(rulename="w", heartbeat_tag="eu"), grafana("Watchdog", heartbeat_tag="us")))
-    assert beaten(signals) == ["us"]
+    beats = read(post(*BROKEN, grafana("Watchdog")))
+    assert beaten(beats) == ["watchdog"]
+    assert "alertname=DatasourceError" not in beats[0].output
+    assert answer(beats)["monitors"] == ["watchdog"]
+    assert "Grafana could not evaluate 'DatasourceError', 'Watchdog'" in str(answer(beats)["warning"])
+    beats = read(post(grafana(rulename="w", heartbeat_tag="eu"), grafana("Watchdog", heartbeat_tag="us")))
+    assert beaten(beats) == ["us"]
 
 
 @pytest.mark.parametrize("good", [grafana("Watchdog"), grafana("Watchdog", reason="Updated"), alert(rulename="x")])

@@ -13,7 +13,7 @@ from exporter.core.fleet import Fleet
 from exporter.core.monitor import check_tag
 from exporter.core.secret import make_secret
 from exporter.core.telemetry import RejectReason
-from exporter.ingest.credentials import Authenticator
+from exporter.ingest.credentials import Credentials
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.refusals import KEPT, Refusals, looks_like_tag
 from exporter.web.pages.refusals import REASONS
@@ -64,11 +64,11 @@ def test_only_what_could_be_a_tag_is_shown(text: str) -> None:
 def test_a_secret_in_the_place_of_the_tag_is_not_shown() -> None:
     fleet = Fleet()
     fleet.update([watched(1)])
-    authenticator = Authenticator(fleet, b"k" * 32)
-    assert authenticator.shown_tag("job1", "whatever") == "job1"
-    assert authenticator.shown_tag("job2", "whatever") == "job2"
-    assert authenticator.shown_tag("open-sesame", "job1") == ""
-    assert authenticator.shown_tag("open-sesame", "") == ""
+    credentials = Credentials(fleet, b"k" * 32)
+    assert credentials.shown_tag("job1", "whatever") == "job1"
+    assert credentials.shown_tag("job2", "whatever") == "job2"
+    assert credentials.shown_tag("open-sesame", "job1") == ""
+    assert credentials.shown_tag("open-sesame", "") == ""
 
 
 def test_the_last_are_kept_newest_first(clock: ManualClock) -> None:

@@ -53,7 +53,11 @@ def test_every_answer(start: Starter) -> None:
     assert curl("-I", url).header("allow") == "POST"
     metrics = service.metrics()
     assert (service.received("job"), service.received("eu")) == (3, 2)
-    rejected = {key[1]: value for key, value in metrics.items() if key[0].endswith("heartbeats_rejected_total")}
+    rejected = {
+        key[2]: value
+        for key, value in metrics.items()
+        if key[:2] == ("heartbeat_exporter_heartbeats_rejected_total", "alertmanager")
+    }
     assert (rejected["unreadable_body"], rejected["wrong_secret"], rejected["unknown_tag"]) == (2, 1, 2)
 
 

@@ -77,7 +77,7 @@ def test_guesses_are_slow_and_quiet_and_good_heartbeats_are_not(start: Starter, 
             assert service.ping("job").status == 200
             took.append(time.monotonic() - at)
         after, seconds = service.metrics(), time.monotonic() - began
-    key = ("heartbeat_exporter_heartbeats_rejected_total", "wrong_secret")
+    key = ("heartbeat_exporter_heartbeats_rejected_total", "native", "wrong_secret")
     assert (after[key] - before[key]) / seconds < 30
     assert after["heartbeat_exporter_refusals_delayed_total",] > 10
     assert sorted(took)[len(took) // 2] < 0.2

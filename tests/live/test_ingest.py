@@ -188,8 +188,8 @@ def test_unknown_tag_wrong_secret_and_no_secret_are_answered_alike(shared: Servi
         assert "404" in heads.pop()
     after = shared.metrics()
     name = "heartbeat_exporter_heartbeats_rejected_total"
-    assert after[name, "wrong_secret"] - before[name, "wrong_secret"] == 4 + 4 * 4
-    assert after[name, "unknown_tag"] - before[name, "unknown_tag"] == 5 + 4 * 3
+    assert after[name, "native", "wrong_secret"] - before[name, "native", "wrong_secret"] == 4 + 4 * 4
+    assert after[name, "native", "unknown_tag"] - before[name, "native", "unknown_tag"] == 5 + 4 * 3
 
 
 def test_an_unknown_suffix_is_no_heartbeat(shared: Service) -> None:

@@ -44,7 +44,7 @@ def test_a_locked_database(start: Starter) -> None:
     metrics = service.metrics()
     assert metrics["heartbeat_exporter_storage_up",] == 0
     assert metrics["heartbeat_received_total", "job"] == 1
-    assert metrics["heartbeat_exporter_heartbeats_rejected_total", "storage"] == 2
+    assert metrics["heartbeat_exporter_heartbeats_rejected_total", "native", "storage"] == 2
     assert curl("-H", "Accept: text/html", service.url + "/").status in (200, 503)
     held.execute("ROLLBACK")
     held.close()

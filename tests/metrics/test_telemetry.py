@@ -11,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 
 from exporter.core.fleet import Fleet, FleetMonitor
+from exporter.core.heartbeat import Kind
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Dropped, Fault, RejectReason, Silent, Telemetry
@@ -59,8 +60,19 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
     ),
     "refusal_delayed": (lambda telemetry: telemetry.refusal_delayed(), {"refusals_delayed_total": 1}),
     "heartbeat_rejected": (
-        lambda telemetry: telemetry.heartbeat_rejected(RejectReason.WRONG_SECRET),
-        {"heartbeats_rejected_total{reason=wrong_secret}": 1, "heartbeats_rejected_total{reason=unknown_tag}": 0},
+        lambda telemetry: telemetry.heartbeat_rejected("native", RejectReason.WRONG_SECRET),
+        {"heartbeats_rejected_total{dialect=native,reason=wrong_secret}": 1},
+    ),
+    "heartbeat_recorded": (
+        lambda telemetry: telemetry.heartbeat_recorded("native", Kind.START),
+        {"heartbeats_total{dialect=native,kind=start}": 1},
+    ),
+    "expect_dialects": (
+        lambda telemetry: telemetry.expect_dialects(["pulse"]),
+        {
+            "heartbeats_total{dialect=pulse,kind=start}": 0,
+            "heartbeats_rejected_total{dialect=pulse,reason=unknown_token}": 0,
+        },
     ),
     "request_refused": (
         lambda telemetry: telemetry.request_refused(Fault.FRAMING),
@@ -194,9 +206,13 @@ def test_what_goes_down_again() -> None:
 
 
 def test_labels_with_known_values_are_there_from_the_start() -> None:
-    values = Watching().values()
+    watching = Watching()
+    watching.telemetry.expect_dialects(["native"])
+    values = watching.values()
     for reason in RejectReason:
-        assert values[f"heartbeats_rejected_total{{reason={reason.value}}}"] == 0
+        assert values[f"heartbeats_rejected_total{{dialect=native,reason={reason.value}}}"] == 0
+    for kind in Kind:
+        assert values[f"heartbeats_total{{dialect=native,kind={kind.value}}}"] == 0
     for status in Status:
         assert values[f"transitions_total{{status={status.value}}}"] == 0
         assert values[f"monitors{{status={status.value}}}"] == 0

@@ -98,10 +98,11 @@ def interleavings(draw: st.DrawFn) -> list[Commit]:
     """In any order of commits: each process takes heartbeats in order, but one of them may stand still meanwhile."""
     kinds = st.sampled_from([*Kind, Kind.START, Kind.SUCCESS])
     rids, codes = st.sampled_from(["", "", "a", "b"]), st.none() | st.integers(1, 3)
+    durations = st.none() | st.none() | st.integers(1, 3)  # of the sender
     moments = draw(st.lists(st.integers(0, 12), max_size=9).map(sorted))
     lanes: tuple[list[Heartbeat], list[Heartbeat]] = ([], [])
     for moment in moments:
-        beat = Heartbeat(draw(kinds), START + STEP * moment, draw(rids), draw(codes))
+        beat = Heartbeat(draw(kinds), START + STEP * moment, draw(rids), draw(codes), "", draw(durations))
         lanes[draw(st.integers(0, 1))].append(beat)
     commits: list[Commit] = []
     while lanes[0] or lanes[1]:

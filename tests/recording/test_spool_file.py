@@ -28,6 +28,7 @@ RECORDS = st.builds(
         st.from_regex(r"[A-Za-z0-9._-]{0,64}", fullmatch=True),
         st.none() | st.integers(-(2**31), 2**32),
         st.text(max_size=50),
+        st.none() | st.integers(0, 2**53),
     ),
     st.integers(0, 2**40),
 )

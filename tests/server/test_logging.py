@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.app import log_setup as logs
-from exporter.app.log_setup import RedactingFormatter, redact, set_up_logging
+from exporter.app.log_setup import RedactingFormatter, Redactor, redact, redact_routes, set_up_logging
+from exporter.ingest.routes import Route
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,40 @@ def test_any_secret_in_a_heartbeat_url_is_taken_out(secret: str, after: str) -> 
 def test_harmless_lines_stay() -> None:
     line = "ready: 3 monitors on 127.0.0.1:10105, https://example.org/path took 3 ms"
     assert redact(line) == line
+
+
+PULSE = (
+    Route(("GET",), "/p/{key}/{name}", secret=("X-Api-Key", "apiKey")),
+    Route(("GET",), "/api/v1/endpoints/{key}/external", public=("key",)),
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("GET /p/SESAME/job?x=SESAME HTTP/1.1", "GET /p/<secret> HTTP/1.1"),
+        ("GET %2Fp%2FSESAME%2Fjob", "GET %2Fp%2F<secret>"),
+        ("GET /api/v1/endpoints/core_job/external?token=SESAME&x", "GET /api/v1/endpoints/core_job/external?<secret>"),
+        ("x-api-key: SESAME", "x-api-key: <secret>"),
+        ("[(b'x-api-key', b'SESAME'), (b'host', b'a')]", "[(b'x-api-key', b'<secret>'), (b'host', b'a')]"),
+        ("/v2/x?apiKey=SESAME&y=1", "/v2/x?apiKey=<secret>&y=1"),
+        ("Authorization: GenieKey SESAME", "Authorization: GenieKey <secret>"),
+        ("/tmp/p/file is ours", "/tmp/p/<secret> is ours"),
+        ("/srv/backup/file is not", "/srv/backup/file is not"),
+    ],
+)
+def test_routes_say_what_is_secret(line: str, shown: str) -> None:
+    assert Redactor(PULSE).redact(line) == shown
+
+
+def test_routes_of_other_packages_are_redacted_too(output: io.StringIO) -> None:
+    set_up_logging("info", "text")
+    redact_routes(PULSE)
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(output)
+    logging.getLogger("any").warning("refused: GET /p/SESAME/job")
+    assert "GET /p/<secret>" in output.getvalue()
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import falcon
-
 from exporter import __version__
 from exporter.config.settings import WebSettings
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
@@ -133,20 +131,6 @@ FALCONS_HOST = "falconframework.org"
 """What Falcon's test client calls."""
 
 
-class FakeIngest:
-    """Stands where heartbeats are taken."""
-
-    async def on_get(self, req: Any, resp: Any, rest: str) -> None:
-        if rest == "explode":
-            raise RuntimeError("boom")
-        if rest == "unknown":
-            raise falcon.HTTPNotFound(description="No monitor has this tag and this secret.")
-        resp.media = {"status": "OK"}
-
-    on_head = on_get
-    on_post = on_get
-
-
 @dataclass
 class World:
     """All fakes together; what a test changes here, the app sees."""
@@ -195,7 +179,6 @@ class World:
             executor=self.executor,
             observe=lambda *seen: self.observed.append(seen),
             version=self.version,
-            ingest=[("/ext/heartbeat/{rest:path}", FakeIngest())],
         )
 
     def app(self) -> Any:

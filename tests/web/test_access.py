@@ -58,7 +58,7 @@ def test_every_route_is_guarded_unless_it_is_known_to_be_open(guarded: testing.T
     """Asks for each route of the application, so that a new one cannot be forgotten."""
     parts = World().parts()
     assets = Assets()
-    known_open = {"/-/healthy", "/-/ready", "/static/{name}", "/ext/heartbeat/{rest:path}"}
+    known_open = {"/-/healthy", "/-/ready", "/static/{name}"}
     for route in routes(parts, assets, Pages(assets, "1")):
         path = (
             route.template.replace("{tag}", "new-etl")

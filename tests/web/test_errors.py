@@ -55,10 +55,13 @@ def test_a_wrong_method_is_told_the_right_ones(client: testing.TestClient, metho
 
 @pytest.mark.parametrize("accept", [BROWSER, "application/json"])
 def test_the_unexpected_is_logged_and_not_told(accept: str, caplog: pytest.LogCaptureFixture) -> None:
-    client = testing.TestClient(World().app())
+    def explode() -> None:
+        raise RuntimeError("boom")
+
+    client = testing.TestClient(World(reload=explode).app())
     with caplog.at_level(logging.DEBUG):
         answer = client.simulate_post(
-            "/ext/heartbeat/explode",
+            "/-/reload",
             query_string="secret=TopSecret",
             headers={"Accept": accept, "X-Api-Key": "TopSecret"},
             body="TopSecret",
@@ -68,7 +71,7 @@ def test_the_unexpected_is_logged_and_not_told(accept: str, caplog: pytest.LogCa
     assert "Traceback" not in answer.text
     assert "RuntimeError: boom" in caplog.text  # with its traceback
     assert "TopSecret" not in caplog.text
-    assert "/ext/" not in caplog.text
+    assert "/-/" not in caplog.text
     assert {record.name for record in caplog.records if record.levelno >= logging.ERROR} == {"exporter.web"}
 
 
@@ -77,8 +80,8 @@ def test_a_trailing_slash_is_forgiven(client: testing.TestClient, path: str) -> 
     assert client.simulate_get(path).status_code == 200
 
 
-def test_a_query_that_is_no_text_loses_no_heartbeat() -> None:
-    """gunicorn hands raw bytes on; Falcon alone would answer 500."""
+def test_a_query_that_is_no_text_is_answered() -> None:
+    """The server hands raw bytes on; Falcon alone would answer 500."""
     world = World()
     app = world.app()
 
@@ -91,7 +94,7 @@ def test_a_query_that_is_no_text_loses_no_heartbeat() -> None:
         async def send(event: Any) -> None:
             sent.append(event)
 
-        scope = testing.create_scope(path="/ext/heartbeat/tag:secret")
+        scope = testing.create_scope(path="/-/healthy")
         scope["query_string"] = b"note=caf\xe9&rid=1"
         await app(scope, receive, send)
         return sent
@@ -120,19 +123,17 @@ def test_answers_carry_their_headers(client: testing.TestClient) -> None:
     assert page.headers["referrer-policy"] == "no-referrer"
     assert page.headers["x-frame-options"] == "DENY"
     assert "permissions-policy" in page.headers
-    for path in ("/", "/-/healthy", "/ext/heartbeat/x", "/metrics", "/api/v1/monitors"):
+    for path in ("/", "/-/healthy", "/metrics", "/api/v1/monitors"):
         answer = client.simulate_get(path)
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
-    beat = client.simulate_get("/ext/heartbeat/x").headers
-    assert "content-security-policy" not in beat  # nobody looks at it, 12,000 times a second
+    assert "content-security-policy" not in client.simulate_get("/-/healthy").headers
 
 
 def test_requests_are_told_by_few_names() -> None:
     world = every_status()
     client = testing.TestClient(world.app())
     for method, path in [
-        ("GET", "/ext/heartbeat/tag:secret"),
         ("GET", "/metrics"),
         ("HEAD", "/metrics"),
         ("GET", "/"),
@@ -147,7 +148,6 @@ def test_requests_are_told_by_few_names() -> None:
     ]:
         client.simulate_request(method, path)
     assert [seen[:3] for seen in world.observed] == [
-        ("heartbeat", "GET", 200),
         ("metrics", "GET", 200),
         ("metrics", "HEAD", 200),
         ("page", "GET", 200),

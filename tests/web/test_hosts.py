@@ -23,7 +23,7 @@ GUARDED = [
     "/api/v1/monitors",
     "/api/v1/openapi.json",
 ]
-OPEN = ["/ext/heartbeat/job:secret", "/-/healthy", "/-/ready", "/metrics", "/static/style.css"]
+OPEN = ["/-/healthy", "/-/ready", "/metrics", "/static/style.css"]
 EVIL = ["evil.example", "EVIL.example:10105", "evil.example.", "127.0.0.1.evil.example", "localhost.evil.example"]
 
 

@@ -1,16 +1,27 @@
 """The dialects. A new one is a module here and a line in DIALECTS; others' come in by entry point."""
 
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
+from exporter.core.errors import InvalidValue
 from exporter.ingest.dialect import Dialect
 from exporter.ingest.dialects.alertmanager import AlertmanagerDialect
-from exporter.ingest.dialects.native import HeartbeatDialect
+from exporter.ingest.dialects.native import NativeDialect
 
-DIALECTS: tuple[type[Dialect], ...] = (HeartbeatDialect, AlertmanagerDialect)
+DIALECTS: tuple[type[Dialect], ...] = (NativeDialect, AlertmanagerDialect)
 ENTRY_POINT = "heartbeat_exporter.dialects"
 
 
 def all_dialects() -> Sequence[Dialect]:
-    """Our own dialects, then those that installed packages bring."""
-    return [make() for make in (*DIALECTS, *(point.load() for point in entry_points(group=ENTRY_POINT)))]
+    """Our own dialects, then those that installed packages bring. Raises InvalidValue for one that cannot be loaded."""
+    return [*(make() for make in DIALECTS), *map(_loaded, entry_points(group=ENTRY_POINT))]
+
+
+def _loaded(point: EntryPoint) -> Dialect:
+    try:
+        made: Dialect = point.load()()
+    except Exception as error:
+        raise InvalidValue(
+            f"the dialect {point.name!r} of an installed package cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    return made

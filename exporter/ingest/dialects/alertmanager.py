@@ -13,12 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from exporter.core.fleet import FleetMonitor
-from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.telemetry import RejectReason
-from exporter.ingest.bearer import bearer
 from exporter.ingest.body import KEPT, Body, text_of
-from exporter.ingest.dialect import Beat, IngestError, Request
+from exporter.ingest.built_in import ALERTMANAGER
+from exporter.ingest.credentials import Grant
+from exporter.ingest.errors import Denied, IngestError, json_error
+from exporter.ingest.intake import Beat, Ingest
+from exporter.ingest.request import Request
+from exporter.ingest.response import Response
+from exporter.ingest.routes import Route
 
 READ = 1024 * 1024
 """Bytes of a post that are looked at: about a thousand alerts."""
@@ -41,64 +44,51 @@ _UNEVALUATED = frozenset(("Error", "NoData"))
 """In the annotation `grafana_state_reason`: the rule fires because it could not be evaluated."""
 
 
-class _Nothing(tuple[Beat, ...]):
-    """No heartbeat, and why."""
-
-    warning = _NOT_FIRING
-
-
 class AlertmanagerDialect:
     name = "alertmanager"
-    route = "/api/v1/alertmanager/{rest:path}"
-    methods: Sequence[str] = ("POST",)
+    routes: Sequence[Route] = ALERTMANAGER
 
-    async def read(self, request: Request) -> Sequence[Beat]:
-        watched, secret = _claim(request)
-        firing, unevaluated = _firing(await request.body(READ) if request.has_body else Body(b"", False))
+    async def handle(self, request: Request, ingest: Ingest) -> Response:
+        grant, secret = _claim(request, ingest)
+        firing, unevaluated = _firing(await request.body(READ))
         warnings = [_of_grafana(unevaluated)] if unevaluated else []
         if not firing:
-            nothing = _Nothing()
-            nothing.warning = "; ".join(warnings) or _NOT_FIRING
-            return nothing
+            return Response.json({"status": "OK", "warning": "; ".join(warnings) or _NOT_FIRING})
         label = _tag_label(request.query, warnings)
-        beaten: dict[str, tuple[FleetMonitor, list[str]]] = {}
+        beaten: dict[str, tuple[Grant, list[str]]] = {}
         unknown: set[str] = set()
         for alert in firing:
             labels = _texts(alert, "labels")
             tag = labels.get(label)
             # Without the label, or with one that says nothing, it is the heartbeat of the URL's own monitor.
-            named = watched if not isinstance(tag, str) or not tag else request.authenticate(tag, secret)
+            named = grant if not isinstance(tag, str) or not tag else ingest.authenticate(secret, tag)
             if named is None:
                 unknown.add(str(tag))
             else:
-                beaten.setdefault(named.monitor.tag, (named, []))[1].append(_shown(labels))
+                beaten.setdefault(named.tag, (named, []))[1].append(_shown(labels))
         if unknown:
             warnings.append(_unknown(label, sorted(unknown)))
         if not beaten:
-            raise IngestError(RejectReason.WRONG_SECRET, "no such monitors and secret", warnings[-1])
-        return [
-            Beat(one, Heartbeat(Kind.SUCCESS, request.received_at, output=_output(lines)), warnings)
-            for one, lines in beaten.values()
-        ]
+            raise Denied(warnings[-1])
+        await ingest.record([Beat(named.monitor, output=_output(lines)) for named, lines in beaten.values()])
+        content: dict[str, object] = {"status": "OK", "monitors": list(beaten)}
+        if warnings:
+            content["warning"] = "; ".join(warnings)
+        return Response.json(content)
 
-    def answer(self, signals: Sequence[Beat]) -> bytes:
-        if not signals:
-            return json.dumps({"status": "OK", "warning": getattr(signals, "warning", _NOT_FIRING)}).encode()
-        said: dict[str, object] = {"status": "OK", "monitors": [signal.watched.monitor.tag for signal in signals]}
-        if signals[0].warnings:
-            said["warning"] = "; ".join(signals[0].warnings)
-        return json.dumps(said).encode()
+    def error(self, problem: IngestError) -> Response:
+        return json_error(problem)
 
 
-def _claim(request: Request) -> tuple[FleetMonitor, str]:
-    """The URL's own monitor and the secret that was shown; raises IngestError."""
-    tag, _, in_path = request.rest.removesuffix("/").partition("/")
-    given = bearer(request)
+def _claim(request: Request, ingest: Ingest) -> tuple[Grant, str]:
+    """What the URL or the header opens, and the secret that was shown; raises Denied."""
+    tag, _, in_path = request.fields["rest"].removesuffix("/").partition("/")
+    given = request.bearer()
     for secret in (in_path,) if given is None else (given, in_path):
-        watched = request.authenticate(tag, secret)
-        if watched is not None:
-            return watched, secret
-    raise IngestError(RejectReason.WRONG_SECRET, "no such monitor and secret")
+        grant = ingest.authenticate(secret, tag)
+        if grant is not None:
+            return grant, secret
+    raise Denied
 
 
 def _firing(body: Body) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:

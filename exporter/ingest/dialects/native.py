@@ -2,41 +2,45 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
-from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.heartbeat import Kind
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.bad_news import bad_news
-from exporter.ingest.bearer import bearer
 from exporter.ingest.body import text_of
-from exporter.ingest.dialect import Beat, IngestError, Request
+from exporter.ingest.built_in import NATIVE
+from exporter.ingest.errors import Denied, IngestError, json_error
+from exporter.ingest.intake import Beat, Ingest
+from exporter.ingest.request import Request
+from exporter.ingest.response import Response
+from exporter.ingest.routes import Route
 
 _RID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EXIT_CODE = re.compile(r"-?[0-9]{1,300}")
 _LARGEST_EXIT_CODE = 2**63 - 1
 _SUFFIXES = {"": Kind.SUCCESS, "start": Kind.START, "fail": Kind.FAILURE, "log": Kind.LOG}
-_OK = b'{"status":"OK"}'
+_OK = Response(body=b'{"status":"OK"}')
 
 
-class HeartbeatDialect:
-    name = "heartbeat"
-    route = "/ext/heartbeat/{rest:path}"
-    methods: Sequence[str] = ("GET", "POST", "HEAD")
+class NativeDialect:
+    name = "native"
+    routes: Sequence[Route] = NATIVE
 
-    async def read(self, request: Request) -> Sequence[Beat]:
-        refused = None
+    async def handle(self, request: Request, ingest: Ingest) -> Response:
+        problem: IngestError | None = None
+        query = request.query
+        create = "create=1" in query and request.parameter("create") == "1"
         for tag, secret, suffix in _claims(request):
-            watched = request.authenticate(tag, secret)
-            if watched is None:
+            grant = ingest.authenticate(secret, tag, create)
+            if grant is None:
                 continue
             warnings: list[str] = []
             try:
                 kind, exit_code = _kind(suffix, warnings)
             except IngestError as error:
-                refused = error  # what is no suffix here may be the secret in the next reading
+                problem = error  # what is no suffix here may be the secret in the next reading
                 continue
-            query = request.query
             rid = _rid(query, kind, warnings) if query else ""
             output = ""
             if request.has_body:
@@ -44,32 +48,36 @@ class HeartbeatDialect:
                 output = text_of(body.kept)
                 if body.cut:
                     warnings.append("the body is longer than 10 kB or did not arrive whole: its beginning is kept")
-            beat = Heartbeat(kind, request.received_at, rid, exit_code, output)
-            return (Beat(watched, beat, warnings),)
-        raise refused or IngestError(RejectReason.WRONG_SECRET, "no such monitor and secret")
+            monitor = grant.watched
+            if monitor is None:
+                monitor = (await ingest.ensure(grant)).monitor
+            await ingest.record((Beat(monitor, kind, rid, exit_code, output),))
+            return _OK if not warnings else _warned(warnings)
+        raise problem or Denied()
 
-    def answer(self, signals: Sequence[Beat]) -> bytes:
-        warnings = signals[0].warnings
-        return json.dumps({"status": "OK", "warning": "; ".join(warnings)}).encode() if warnings else _OK
+    def error(self, problem: IngestError) -> Response:
+        return json_error(problem)
 
 
-def _claims(request: Request) -> Iterator[tuple[str, str, str]]:
+def _warned(warnings: Sequence[str]) -> Response:
+    return Response(body=json.dumps({"status": "OK", "warning": "; ".join(warnings)}).encode())
+
+
+def _claims(request: Request) -> Sequence[tuple[str, str, str]]:
     """What the path may mean, as (tag, secret, suffix).
 
     With a Bearer header the part after the tag is the suffix; but some proxies add such a header to a URL that holds
     the secret, so that is tried as well: no header makes a good heartbeat fail.
     """
-    rest = request.rest.removesuffix("/")
+    rest = request.fields["rest"].removesuffix("/")
     head, _, tail = rest.partition("/")
     tag, colon, secret = head.partition(":")
     if colon:
-        yield tag, secret, tail
-        return
-    given = bearer(request)
-    if given is not None:
-        yield head, given, tail
+        return ((tag, secret, tail),)
+    given = request.bearer()
     secret, _, suffix = tail.partition("/")
-    yield head, secret, suffix
+    in_path = (head, secret, suffix)
+    return (in_path,) if given is None else ((head, given, tail), in_path)
 
 
 def _kind(suffix: str, warnings: list[str]) -> tuple[Kind, int | None]:

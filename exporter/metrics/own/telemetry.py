@@ -15,6 +15,7 @@ from exporter.core.alert import AlertState
 from exporter.core.fleet import Fleet
 from exporter.core.status import Status
 from exporter.core.telemetry import Dropped, Fault, RejectReason
+from exporter.metrics.heartbeats import Heartbeats
 from exporter.metrics.own.requests import Requests
 
 PREFIX = "heartbeat_exporter_"
@@ -52,16 +53,25 @@ class ExporterTelemetry:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         registry.register(MonitorCollector(fleet))
         if workers > 1:
-            from exporter.metrics.own.workers import Processes, SharedRequests, collect_from_all  # it takes memory
+            from exporter.metrics.own.workers import (  # it takes memory
+                Processes,
+                SharedHeartbeats,
+                SharedRequests,
+                collect_from_all,
+            )
 
             registry.register(Processes(os.getppid()))
             registry = collect_from_all(registry)
             self.request_served = SharedRequests(PREFIX, _FAST, registry).served
+            self._heartbeats: Heartbeats | SharedHeartbeats = SharedHeartbeats(PREFIX, registry)
         else:
             prometheus_client.ProcessCollector(registry=registry)
             requests = Requests(PREFIX, _FAST)
             registry.register(requests)
             self.request_served = requests.served
+            self._heartbeats = Heartbeats(PREFIX)
+            registry.register(self._heartbeats)
+        self.heartbeat_recorded = self._heartbeats.recorded
         info = Gauge(
             f"{PREFIX}build_info",
             "Version of the exporter and of Python; always 1.",
@@ -80,9 +90,9 @@ class ExporterTelemetry:
         def histogram(name: str, help: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(PREFIX + name, help, labels, buckets=buckets, registry=registry)
 
-        self._rejected = counter("heartbeats_rejected", "Number of heartbeats rejected, by reason.", "reason")
-        for reason in RejectReason:
-            self._rejected.labels(reason.value)
+        self._rejected = counter(
+            "heartbeats_rejected", "Number of heartbeats rejected, by dialect and reason.", "dialect", "reason"
+        )
         self._delayed = counter("refusals_delayed", "Number of delayed responses to wrong credentials.")
         self._refused = counter("requests_refused", "Number of requests refused before routing, by reason.", "reason")
         for fault in Fault:
@@ -145,6 +155,14 @@ class ExporterTelemetry:
         )
         self._scrape = histogram("scrape_duration_seconds", "Time taken to render a scrape.", _FAST)
 
+    def expect_dialects(self, names: Iterable[str]) -> None:
+        """Has the counters of these begin at 0, so that the first heartbeat and the first rejection are increases."""
+        names = list(names)
+        self._heartbeats.expect(names)
+        for name in names:
+            for reason in RejectReason:
+                self._rejected.labels(name, reason.value)
+
     def expect_notifiers(self, names: Iterable[str]) -> None:
         """Has the counters of these begin at 0, so that the first failure is an increase."""
         for name in names:
@@ -165,8 +183,8 @@ class ExporterTelemetry:
     def scraped(self, seconds: float) -> None:
         self._scrape.observe(seconds)
 
-    def heartbeat_rejected(self, reason: RejectReason) -> None:
-        self._rejected.labels(reason.value).inc()
+    def heartbeat_rejected(self, dialect: str, reason: RejectReason) -> None:
+        self._rejected.labels(dialect, reason.value).inc()
 
     def refusal_delayed(self) -> None:
         self._delayed.inc()

@@ -4,13 +4,15 @@ prometheus_client keeps the values in files that the workers share; it decides f
 environment variable that the supervisor sets (`server`). What it has no such mode for is here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from exporter.core.heartbeat import Kind
+from exporter.metrics.heartbeats import HELP as HEARTBEATS_HELP
 from exporter.metrics.own.requests import COUNT_HELP, TIME_HELP
 
 _SUMMED = {"process_resident_memory_bytes", "process_virtual_memory_bytes", "process_cpu_seconds", "process_open_fds"}
@@ -50,6 +52,22 @@ class Processes:
             return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         except OSError:
             return []
+
+
+class SharedHeartbeats:
+    """As `heartbeats.Heartbeats`, by prometheus_client's own counter."""
+
+    def __init__(self, prefix: str, registry: CollectorRegistry) -> None:
+        self._counts = Counter(f"{prefix}heartbeats", HEARTBEATS_HELP, ["dialect", "kind"], registry=registry)
+
+    def expect(self, dialects: Iterable[str]) -> None:
+        """The series of these dialects exist from now on, at 0."""
+        for dialect in dialects:
+            for kind in Kind:
+                self._counts.labels(dialect, kind.value)
+
+    def recorded(self, dialect: str, kind: Kind) -> None:
+        self._counts.labels(dialect, kind._value_).inc()
 
 
 class SharedRequests:

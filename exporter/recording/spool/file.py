@@ -2,6 +2,7 @@
 
     <crc32> {"spool":1,"id":"…","created":…}
     <crc32> [group, tag, kind, received_at, rid, exit_code, output]
+    <crc32> [group, tag, kind, received_at, rid, exit_code, output, duration]
 
 A line that is not whole at the end was never acknowledged and is cut off. A damaged line costs itself alone: it is put
 aside, and the next one is found by its beginning. How far a file has been replayed is kept in the database, in the
@@ -58,8 +59,9 @@ class SpoolUnusable(StorageUnavailable):
 
 
 def encode(record: Record) -> bytes:
-    kind, received_at, rid, exit_code, output = record.beat
-    return _line([record.group, record.tag, kind.value, received_at, rid, exit_code, output])
+    kind, received_at, rid, exit_code, output, duration = record.beat
+    content = [record.group, record.tag, kind.value, received_at, rid, exit_code, output]
+    return _line(content if duration is None else [*content, duration])
 
 
 def decode(line: bytes) -> Record | dict[str, object] | None:
@@ -80,16 +82,18 @@ def _record(value: object) -> Record | None:
     """None for what no version of the exporter writes. The checksum says only that it is what was written: by a newer
     version, perhaps, or by another program.
     """
-    if not isinstance(value, list) or len(value) != 7:
+    if not isinstance(value, list) or len(value) not in (7, 8):
         return None
-    group, tag, kind, received_at, rid, exit_code, output = value
+    group, tag, kind, received_at, rid, exit_code, output, *more = value
+    if more and not _is_count(more[0]):
+        return None
     if not (_is_count(group) and _is_count(received_at) and received_at <= LATEST):
         return None
     if not (all(map(_is_text, (tag, kind, rid, output))) and kind in _KINDS):
         return None
     if not (exit_code is None or (_is_integer(exit_code) and abs(exit_code) < _BIGINT)):
         return None
-    return Record(tag, Heartbeat(Kind(kind), received_at, rid, exit_code, output), group)
+    return Record(tag, Heartbeat(Kind(kind), received_at, rid, exit_code, output, *more), group)
 
 
 def _is_integer(value: object) -> bool:

@@ -82,7 +82,7 @@ class History:
         """The newest `limit` heartbeats in the log, the last one received first."""
         table = self._db.tables.heartbeats
         query = (
-            table.select(table.kind, table.received_at, table.rid, table.exit_code, table.output)
+            table.select(table.kind, table.received_at, table.rid, table.exit_code, table.output, table.duration)
             .where(table.monitor_id == monitor_id)
             .order_by(table.id.desc())
             .limit(limit)

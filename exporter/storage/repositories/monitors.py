@@ -7,19 +7,42 @@ remembers the last number it saw finds all that others changed since, and nothin
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from exporter.core.clock import Clock
+from exporter.core.clock import DAY, Clock
 from exporter.core.errors import Conflict, NotFound
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
 from exporter.presentation.events import EventLog, LogEvent
 from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.repositories.digests import check_unused
 from exporter.storage.repositories.revisions import hold_revision, next_revision
 from exporter.storage.rows import chunks, monitor_of
 from exporter.storage.tables import MONITOR_COLUMNS
 
 REVISION = "revision"
+REMOVED_FOR = 30 * DAY
+"""How long a tag that was removed is not created by a heartbeat, in milliseconds."""
+EXPECTATION_COLUMNS = ("schedule", "timezone", "degraded_after", "down_after", "max_runtime")
+"""What the sender of a monitor that it created may change."""
+
+
+class TooMany(Conflict):
+    """A ping key has created as many monitors as it may."""
+
+
+class Further(Protocol):
+    """What else the configuration file says of its monitors, which is written in the same transaction."""
+
+    def differs(self) -> bool:
+        """Whether the database has something else; inside a reading."""
+        ...
+
+    def write(self, transaction: Transaction) -> Sequence[int]:
+        """Returns the ids of the monitors that changed. Raises Conflict; then nothing may be written."""
+        ...
+
+
 _PROVISIONED = "provisioned"
 """The setting that says which configuration files the provisioned monitors come from."""
 _ROWS = 5_000
@@ -50,7 +73,8 @@ class Monitors:
         self._clock = clock
         self._replica = replica
         monitors, states = database.tables.monitors, database.tables.states
-        definition = {column: param(column) for column in (*MONITOR_COLUMNS, "digest", "provisioned", REVISION)}
+        columns = (*MONITOR_COLUMNS, "digest", "provisioned", "made_by", REVISION)
+        definition = {column: param(column) for column in columns}
         new = {"created_at": param("created_at"), "paused_by_hand": param("paused_by_hand")}
         self._insert = Prepared(database, monitors.insert(**{**definition, **new}))
         self._update = Prepared(
@@ -92,6 +116,7 @@ class Monitors:
         monitors = self._db.tables.monitors
         with self._db.write("add monitor") as transaction:
             hold_revision(self._db, REVISION)  # of two who add the same tag, the second finds it taken
+            check_unused(self._db, [digest], "this secret", beside_secrets=True)
             rows = list(monitors.select(monitors.id, monitors.removed_at).where(monitors.tag == monitor.tag).tuples())
             if not rows:
                 self._create(transaction, [(monitor, digest)], provisioned=False)
@@ -100,6 +125,36 @@ class Monitors:
             else:
                 raise Conflict(f"there is a monitor {monitor.tag!r} already")
         self._events.record(LogEvent.MONITOR_ADDED, monitor=monitor.tag, provisioned=False)
+
+    def create_for(self, monitor: Monitor, digest: bytes, key: str, most: int) -> tuple[bool, int]:
+        """Whether the monitor was created now, for a ping key, and its number; False if it was there. Raises TooMany
+        when there are `most` that this key has created, and Conflict for a tag that was removed not long ago.
+        """
+        monitors = self._db.tables.monitors
+        with self._db.write("create monitor") as transaction:
+            hold_revision(self._db, REVISION)  # of two senders that come at once, the second finds it made
+            query = monitors.select(monitors.id, monitors.removed_at).where(monitors.tag == monitor.tag)
+            for id, removed_at in query.tuples():
+                if removed_at is None:
+                    return False, int(id)
+                if removed_at > self._clock.now() - REMOVED_FOR:
+                    raise Conflict(f"the monitor {monitor.tag!r} was removed: add it, or wait for 30 days")
+                self._bury(id, monitor.tag)
+            mine = (monitors.made_by == key) & monitors.removed_at.is_null()
+            if monitors.select().where(mine).count() >= most:
+                raise TooMany(f"there are {most} monitors already that this ping key has created")
+            self._create(transaction, [(monitor, digest)], provisioned=False, made_by=key)
+            return True, int(self._existing(monitor.tag)["id"])
+
+    def redefine(self, id: int, monitor: Monitor, key: str) -> None:
+        """Changes when the heartbeats of a monitor are expected that this ping key has created."""
+        monitors = self._db.tables.monitors
+        with self._db.write("change monitor"):
+            change = {name: getattr(monitor, name) for name in EXPECTATION_COLUMNS}
+            change[REVISION] = next_revision(self._db, REVISION)
+            mine = (monitors.id == id) & (monitors.made_by == key) & monitors.removed_at.is_null()
+            if monitors.update(**change).where(mine).execute():
+                self._evaluate_now([id])
 
     def set_paused(self, tag: str, paused: bool) -> None:
         """Pauses by hand, or ends that. Raises NotFound, or Conflict when the configuration file pauses it."""
@@ -122,17 +177,20 @@ class Monitors:
             self._remove([row["id"]])
         self._events.record(LogEvent.MONITOR_REMOVED, monitor=tag, provisioned=False)
 
-    def provision(self, wanted: Iterable[tuple[Monitor, bytes]], remember: str = "") -> tuple[int, int, int]:
+    def provision(
+        self, wanted: Iterable[tuple[Monitor, bytes]], remember: str = "", further: Further | None = None
+    ) -> tuple[int, int, int]:
         """Makes the provisioned monitors exactly these; returns how many were added, changed and removed.
 
         A monitor that was made by hand under one of these tags is taken over; all others made by hand stay. `remember`
-        is what `provisioned` returns from then on.
+        is what `provisioned` returns from then on. With `further`, all of it is written or nothing.
         """
         all_wanted = {monitor.tag: (monitor, digest) for monitor, digest in wanted}
         with self._db.read("compare monitors"):
             revision, known = self._setting(REVISION), self._setting(_PROVISIONED) or ""
             difference = self._compare(all_wanted)
-        if not difference.total and known == remember:
+            more = further is not None and further.differs()
+        if not difference.total and not more and known == remember:
             return 0, 0, 0
         with self._db.write("provision monitors") as transaction:
             hold_revision(self._db, REVISION)  # replicas that start together provision the same
@@ -145,14 +203,18 @@ class Monitors:
                 self._change(transaction, difference.changed, provisioned=True)
             if difference.removed:
                 self._remove(list(difference.removed))
+            opened = self._tags(further.write(transaction)) if further is not None else []
+        changed = dict.fromkeys([*(monitor.tag for _, monitor, _ in difference.changed), *opened])
+        for monitor, _ in difference.missing:
+            changed.pop(monitor.tag, None)
         for event, tags in (
             (LogEvent.MONITOR_ADDED, [monitor.tag for monitor, _ in difference.missing]),
-            (LogEvent.MONITOR_CHANGED, [monitor.tag for _, monitor, _ in difference.changed]),
+            (LogEvent.MONITOR_CHANGED, list(changed)),
             (LogEvent.MONITOR_REMOVED, list(difference.removed.values())),
         ):
             for tag in tags:
                 self._events.record(event, monitor=tag, provisioned=True)
-        return len(difference.missing), len(difference.changed), len(difference.removed)
+        return len(difference.missing), len(changed), len(difference.removed)
 
     # ── within a transaction ─────────────────────────────────────────────────────────────────────────────────
 
@@ -174,6 +236,11 @@ class Monitors:
                 changed.append((id, *found))
         return _Difference(list(missing.values()), changed, removed)
 
+    def _tags(self, ids: Sequence[int]) -> list[str]:
+        monitors = self._db.tables.monitors
+        query = monitors.select(monitors.tag)
+        return [str(row[0]) for chunk in chunks(ids) for row in query.where(monitors.id.in_(chunk)).tuples()]
+
     def _setting(self, key: str) -> str | None:
         settings = self._db.tables.settings
         rows = settings.select(settings.value).where(settings.key == key).tuples()
@@ -191,11 +258,13 @@ class Monitors:
             return dict(row)
         raise NotFound(f"there is no monitor {tag!r}")
 
-    def _create(self, transaction: Transaction, new: Sequence[tuple[Monitor, bytes]], provisioned: bool) -> None:
+    def _create(
+        self, transaction: Transaction, new: Sequence[tuple[Monitor, bytes]], provisioned: bool, made_by: str = ""
+    ) -> None:
         now, revision = self._clock.now(), next_revision(self._db, REVISION)
         fresh = {"created_at": now, "paused_by_hand": False}
         for some in _parts(new):
-            rows = [self._insert.row({**_definition(*one, provisioned, revision), **fresh}) for one in some]
+            rows = [self._insert.row({**_definition(*one, provisioned, revision, made_by), **fresh}) for one in some]
             transaction.execute_many(self._insert, rows)
         monitors = self._db.tables.monitors
         ids = [row[0] for row in monitors.select(monitors.id).where(monitors.revision == revision).tuples()]
@@ -223,14 +292,20 @@ class Monitors:
         progress = self._db.tables.alert_progress
         revision = next_revision(self._db, REVISION)
         for chunk in chunks(sorted(ids)):
-            monitors.update(**{"removed_at": self._clock.now(), "provisioned": False, REVISION: revision}).where(
-                monitors.id.in_(chunk)
-            ).execute()
+            change = {"removed_at": self._clock.now(), "provisioned": False, "generation": monitors.generation + 1}
+            monitors.update(**change, **{REVISION: revision}).where(monitors.id.in_(chunk)).execute()
+            for table in (self._db.tables.monitor_secrets, self._db.tables.monitor_tokens):
+                table.delete().where(table.monitor_id.in_(chunk)).execute()
             mine = states.monitor_id.in_(chunk)
             self._db.lock(states.select(states.monitor_id).where(mine).order_by(states.monitor_id))
             states.update(**{"next_evaluation_at": None}).where(mine).execute()
             # Its alerts have no monitor any more: the alert evaluator ends them.
             progress.update(**{"next_at": self._clock.now()}).where(progress.monitor_id.in_(chunk)).execute()
+
+    def _bury(self, id: int, tag: str) -> None:
+        """Gives the tag of a removed monitor away: another one of that tag has nothing of its history."""
+        monitors = self._db.tables.monitors
+        monitors.update(**{"tag": f"{tag[:100]}~{id}"}).where(monitors.id == id).execute()
 
     def _evaluate_now(self, ids: Sequence[int]) -> None:
         states = self._db.tables.states
@@ -244,7 +319,7 @@ def _parts(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
     return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
 
 
-def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: int) -> dict[str, Any]:
+def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: int, made_by: str = "") -> dict[str, Any]:
     return {
         "tag": monitor.tag,
         "name": monitor.name,
@@ -259,6 +334,7 @@ def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: in
         "paused": monitor.paused,
         "digest": digest,
         "provisioned": provisioned,
+        "made_by": made_by,
         REVISION: revision,
     }
 

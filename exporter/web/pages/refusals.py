@@ -20,8 +20,13 @@ from exporter.web.requests import WebRequest
 REASONS: Mapping[RejectReason, str] = {
     RejectReason.UNKNOWN_TAG: "There is no monitor with this tag.",
     RejectReason.WRONG_SECRET: "The secret is not this monitor's.",
+    RejectReason.UNKNOWN_TOKEN: "No monitor has this token.",
     RejectReason.UNKNOWN_SUFFIX: "After the secret only /start, /fail, /log or an exit code may follow.",
     RejectReason.UNREADABLE_BODY: "The body could not be read.",
+    RejectReason.INVALID: "The protocol of this URL does not allow the request.",
+    RejectReason.CREATION_REFUSED: "The sender may not create this monitor.",
+    RejectReason.TOO_MANY: "The ping key has created as many monitors as it may.",
+    RejectReason.INTERNAL: "A defect of the service; the log describes it.",
     RejectReason.STORAGE: "The heartbeat could not be stored.",
     RejectReason.OVERLOADED: "Too many heartbeats were waiting.",
 }

@@ -1,0 +1,166 @@
+"""`heartbeat-exporter ping-key …`: keys that open many monitors. A running service sees a change within a second."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from exporter.cli._console import Group, key_values, open_storage, report_errors, storage_options
+from exporter.cli.secrets import key_of, secret_from
+from exporter.config.credential_models import PingKeyEntry
+from exporter.config.model import details, message_of, path_of
+from exporter.config.settings import ProvisionedKey
+from exporter.core.clock import SystemClock
+from exporter.core.credentials import MAX_MONITORS, PingKey, check_key
+from exporter.core.errors import InvalidValue
+from exporter.core.secret import digest, make_secret
+from exporter.storage.repositories.credentials import PingKeys
+
+_KEY_FILE = click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Use the key in this file instead of a new one.",
+)
+
+
+@click.group(cls=Group)
+def ping_key() -> None:
+    """Adds, lists, rotates and removes ping keys.
+
+    A ping key opens all monitors that its selector matches, wherever a monitor's secret does. With --create, a sender
+    that has it creates monitors by their first heartbeat.
+    """
+
+
+@ping_key.command()
+@click.argument("name")
+@click.option("--monitors", multiple=True, metavar="GLOB", help="Globs of tags, repeatable. Default: all monitors.")
+@click.option("--groups", multiple=True, metavar="GLOB", help="Globs of groups, repeatable.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=GLOB", help="Repeatable; all of them have to match.")
+@click.option("--create", is_flag=True, help="Let senders create monitors.")
+@click.option("--group", metavar="GROUP", help="Group of the monitors that are created. Default: the key's NAME.")
+@click.option("--degraded-after", metavar="DURATION", help="Of the monitors that are created. Default 5m.")
+@click.option("--down-after", metavar="DURATION", help="Of the monitors that are created. Default 10m.")
+@click.option(
+    "--max-monitors",
+    type=click.IntRange(1, 100_000),
+    default=MAX_MONITORS,
+    metavar="N",
+    help="How many monitors it may create. Default 1000.",
+)
+@_KEY_FILE
+@storage_options
+def add(
+    name: str,
+    monitors: tuple[str, ...],
+    groups: tuple[str, ...],
+    labels: tuple[str, ...],
+    create: bool,
+    max_monitors: int,
+    key_file: Path | None,
+    config_file: Path | None,
+    storage_url: str | None,
+    **defaults: Any,
+) -> None:
+    """Adds the ping key NAME and prints it, once. Only a digest of it is kept.
+
+    \b
+    Examples:
+      heartbeat-exporter ping-key add backups --monitors "backup-*"
+      heartbeat-exporter ping-key add ci --monitors "ci-*" --create --down-after 1d
+    """
+    given = {option: value for option, value in defaults.items() if value is not None}
+    with report_errors():
+        if given and not create:
+            option = next(iter(given)).replace("_", "-")
+            raise InvalidValue(f"--{option} is for monitors that are created: add --create")
+        key = check_key(secret_from(key_file, "--key-file")) if key_file is not None else make_secret()
+        selection = {"monitors": list(monitors), "groups": list(groups), "labels": key_values(labels)}
+        values = {"name": name, "key": key, "monitors": selection, "max_monitors": max_monitors}
+        entry = _read({**values, **({"create": given} if create else {})})
+    with open_storage(config_file, storage_url, writes=True) as (settings, database):
+        PingKeys(database, SystemClock()).add(
+            PingKey(
+                name=entry.name,
+                digest=digest(key, key_of(settings, database)),
+                selector=entry.selector,
+                defaults=entry.defaults,
+                max_monitors=entry.max_monitors,
+            )
+        )
+    click.echo(f"Added the ping key {entry.name}, shown this once:\n\n  {key}\n")
+    click.echo(f"  curl -fsS -m 10 --retry 5 --retry-connrefused {settings.web.url}/ext/heartbeat/TAG:{key}")
+
+
+@ping_key.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@storage_options
+def list_keys(config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
+    """Lists all ping keys, and how many monitors each has created. The keys themselves are not stored."""
+    with open_storage(config_file, storage_url) as (_, database):
+        keys = PingKeys(database, SystemClock())
+        found, created = keys.all(), keys.created()
+    if as_json:
+        click.echo(json.dumps([_facts(key, created[key.name]) for key in found], indent=2))
+        return
+    if not found:
+        click.echo("No ping keys yet. Add one: heartbeat-exporter ping-key add NAME")
+        return
+    width = max(len(key.name) for key in found)
+    for key in found:
+        origin = "file" if key.provisioned else "added"
+        creates = f"created {created[key.name]} of {key.max_monitors}" if key.defaults is not None else "creates none"
+        click.echo(f"{key.name:<{width}}  {origin:<5}  {creates:<20}  {_selection(key)}")
+
+
+@ping_key.command()
+@click.argument("name")
+@_KEY_FILE
+@storage_options
+def rotate(name: str, key_file: Path | None, config_file: Path | None, storage_url: str | None) -> None:
+    """Replaces the ping key NAME and prints the new one, once. The old one is refused from now on."""
+    with report_errors():
+        key = check_key(secret_from(key_file, "--key-file")) if key_file is not None else make_secret()
+    with open_storage(config_file, storage_url, writes=True) as (settings, database):
+        PingKeys(database, SystemClock()).rotate(name, digest(key, key_of(settings, database)))
+    click.echo(f"The new ping key {name}, shown this once:\n\n  {key}")
+
+
+@ping_key.command()
+@click.argument("name")
+@storage_options
+def remove(name: str, config_file: Path | None, storage_url: str | None) -> None:
+    """Removes the ping key NAME. Monitors that it created stay."""
+    with open_storage(config_file, storage_url, writes=True) as (_, database):
+        PingKeys(database, SystemClock()).remove(name)
+    click.echo(f"Removed the ping key {name}.")
+
+
+def _read(values: dict[str, Any]) -> ProvisionedKey:
+    """Raises InvalidValue with every problem, and without the key."""
+    try:
+        return PingKeyEntry.model_validate(values).settings()
+    except ValidationError as error:
+        raise InvalidValue("; ".join(f"{path_of(one)}: {message_of(one)}" for one in details(error))) from None
+
+
+def _facts(key: PingKey, created: int) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "monitors": list(key.selector.tags),
+        "groups": list(key.selector.groups),
+        "labels": dict(key.selector.labels),
+        "create": key.defaults,
+        "max_monitors": key.max_monitors,
+        "created": created,
+        "provisioned": key.provisioned,
+    }
+
+
+def _selection(key: PingKey) -> str:
+    selector = key.selector
+    parts = [*selector.tags, *(f"group={glob}" for glob in selector.groups)]
+    parts += [f"{name}={glob}" for name, glob in selector.labels]
+    return " ".join(parts) or "all monitors"

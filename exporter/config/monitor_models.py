@@ -1,0 +1,125 @@
+"""A monitor as pydantic sees it, in the file, over the API and on the command line."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, ValidationError, model_validator
+
+from exporter.config.fields import Cron, Duration, Labels, Line, PositiveDuration
+from exporter.config.model import Model, details, message_of, path_of
+from exporter.config.settings import ProvisionedMonitor, Secret
+from exporter.core.calendar.schedule import check_timezone
+from exporter.core.credentials import check_token
+from exporter.core.durations import format_duration
+from exporter.core.errors import InvalidValue
+from exporter.core.monitor import DEGRADED_AFTER, DOWN_AFTER, TAG_PATTERN, Monitor, check_tag
+from exporter.core.secret import check_secret
+
+MAX_CREDENTIALS = 32
+"""More secrets of one monitor, and tokens of one."""
+_DURATIONS = ("degraded_after", "down_after", "max_runtime")
+
+
+def _lines(value: object) -> object:
+    """A text is what a `…_file` twin holds: one a line, with comments."""
+    if not isinstance(value, str):
+        return value
+    lines = [line.strip() for line in value.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+class MonitorDefaults(Model):
+    """A monitor without its tag and secret."""
+
+    name: Line = Field("", description="Name to display. Default: the tag.")
+    group: Line = Field("", description="Group on the status page and in heartbeat_info.")
+    schedule: Cron | None = Field(None, description="Cron expression of when heartbeats are expected.")
+    timezone: Annotated[StrictStr, AfterValidator(check_timezone)] = Field(
+        "UTC", description="IANA name of the timezone of the cron expressions."
+    )
+    degraded_after: Duration = Field(
+        DEGRADED_AFTER, description="Lateness that makes the monitor DEGRADED.", json_schema_extra={"default": "5m"}
+    )
+    down_after: PositiveDuration = Field(
+        DOWN_AFTER, description="Lateness that makes the monitor DOWN.", json_schema_extra={"default": "10m"}
+    )
+    max_runtime: PositiveDuration | None = Field(
+        None, description="Maximum duration of a run; a longer run makes the monitor DOWN."
+    )
+    evaluation_cron: Cron | None = Field(
+        None, description="Cron expression of when the status may change. Default: at any time."
+    )
+    labels: Labels = Field(default_factory=dict, description="Labels, exposed as label_<key> on heartbeat_info.")
+    paused: StrictBool = Field(False, description="Accept heartbeats but never mark the monitor late.")
+
+    @model_validator(mode="after")
+    def _thresholds(self) -> Self:
+        if self.down_after <= self.degraded_after:
+            raise InvalidValue(thresholds_message(self.degraded_after, self.down_after))
+        return self
+
+    def written(self) -> dict[str, Any]:
+        """What was given, as it is written in the file."""
+        values = {name: getattr(self, name) for name in self.model_fields_set}
+        return {name: format_duration(value) if name in _DURATIONS else value for name, value in values.items()}
+
+
+class MonitorOptions(MonitorDefaults):
+    """A monitor without its secret: the same in the file, the API and on the command line."""
+
+    tag: Annotated[StrictStr, AfterValidator(check_tag), Field(json_schema_extra={"pattern": f"^{TAG_PATTERN}$"})] = (
+        Field(description="Identifies the monitor: 1 to 128 letters, digits, '.', '_', '-'.")
+    )
+
+    def monitor(self) -> Monitor:
+        """The core's monitor."""
+        return Monitor(
+            tag=self.tag,
+            name=self.name,
+            group=self.group,
+            schedule=self.schedule,
+            timezone=self.timezone,
+            degraded_after=self.degraded_after,
+            down_after=self.down_after,
+            max_runtime=self.max_runtime,
+            evaluation_cron=self.evaluation_cron,
+            labels=tuple(sorted(self.labels.items())),
+            paused=self.paused,
+        )
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Monitor:
+        """Raises InvalidValue with every problem."""
+        try:
+            return cls.model_validate(dict(values)).monitor()
+        except ValidationError as error:
+            raise InvalidValue("; ".join(f"{path_of(one)}: {message_of(one)}" for one in details(error))) from None
+
+
+class MonitorEntry(MonitorOptions):
+    """A monitor in the file."""
+
+    secret: Annotated[StrictStr, AfterValidator(check_secret)] = Field(
+        repr=False, description="Secret that heartbeats of the monitor must contain."
+    )
+    secrets: Annotated[list[Annotated[StrictStr, AfterValidator(check_secret)]], BeforeValidator(_lines)] = Field(
+        default_factory=list, repr=False, max_length=MAX_CREDENTIALS, description="More secrets, while one is rotated."
+    )
+    tokens: Annotated[list[Annotated[StrictStr, AfterValidator(check_token)]], BeforeValidator(_lines)] = Field(
+        default_factory=list, repr=False, max_length=MAX_CREDENTIALS, description="Each names this monitor by itself."
+    )
+
+    def settings(self) -> ProvisionedMonitor:
+        return ProvisionedMonitor(
+            self.monitor(),
+            Secret(self.secret),
+            tuple(map(Secret, dict.fromkeys(self.secrets))),
+            tuple(map(Secret, dict.fromkeys(self.tokens))),
+        )
+
+
+def thresholds_message(degraded_after: int, down_after: int) -> str:
+    return (
+        f"down_after ({format_duration(down_after)}) must be longer than "
+        f"degraded_after ({format_duration(degraded_after)})"
+    )

@@ -1,0 +1,108 @@
+"""Creates monitors for the holders of ping keys, and changes those that it created."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+from exporter.config.models import MonitorOptions
+from exporter.core.credentials import PingKey
+from exporter.core.errors import Conflict, InvalidValue, StorageUnavailable
+from exporter.core.fleet import Fleet, FleetMonitor
+from exporter.core.monitor import Monitor
+from exporter.core.secret import digest, make_secret
+from exporter.core.telemetry import RejectReason
+from exporter.ingest.errors import IngestError, NotStored
+from exporter.storage.repositories.monitors import Monitors, TooMany
+
+log = logging.getLogger(__name__)
+
+SENDER_MAY_SET = (
+    "schedule",
+    "every",
+    "timezone",
+    "degraded_after",
+    "down_after",
+    "max_runtime",
+    "failure_tolerance",
+)
+"""Settings of a monitor that a sender may choose; those that this version has not are refused as any unknown one."""
+
+
+class Creation:
+    """Lives on the event loop; the database is asked by `executor`."""
+
+    def __init__(
+        self, monitors: Monitors, fleet: Fleet, key: bytes, show: Callable[[int], None], executor: Executor
+    ) -> None:
+        """`key` digests secrets; `show` blocks until the fleet has the monitor of a number as the database has it."""
+        self._monitors = monitors
+        self._fleet = fleet
+        self._key = key
+        self._show = show
+        self._executor = executor
+
+    async def ensure(
+        self, tag: str, watched: FleetMonitor | None, key: PingKey, settings: Mapping[str, Any]
+    ) -> FleetMonitor:
+        """The monitor `tag`, created or changed if need be. Raises IngestError, and then nothing was done."""
+        beyond = sorted(set(settings) - set(SENDER_MAY_SET))
+        if beyond:
+            raise IngestError(
+                RejectReason.INVALID, "a setting that no sender may choose", f"{beyond[0]}: not here", 400
+            )
+        try:
+            if watched is None:
+                number = await self._run(self._create, tag, key, settings)
+            elif watched.made_by == key.name and (changed := _changed(watched.monitor, settings)) != watched.monitor:
+                number = await self._run(self._redefine, watched.id, changed, key)
+            else:
+                return watched  # what others have made is theirs to define
+        except InvalidValue as error:
+            raise IngestError(RejectReason.INVALID, "settings that cannot be", str(error), 400) from None
+        except TooMany as error:
+            raise IngestError(RejectReason.TOO_MANY, str(error), str(error), 403) from None
+        except Conflict as error:
+            raise IngestError(RejectReason.CREATION_REFUSED, str(error), str(error), 403) from None
+        except StorageUnavailable:
+            raise NotStored from None
+        found = self._fleet.with_id(number)
+        if found is None:  # it was removed meanwhile, or the fleet could not be read in time: the sender comes again
+            raise NotStored
+        return found
+
+    async def _run(self, work: Callable[..., int], *arguments: Any) -> int:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
+
+    def _create(self, tag: str, key: PingKey, settings: Mapping[str, Any]) -> int:
+        monitor = MonitorOptions.read({"group": key.name, **(key.defaults or {}), **settings, "tag": tag})
+        if not key.selector.matches(monitor):
+            raise Conflict("the ping key does not open monitors of this name")
+        # The key is what opens it; a secret of its own it has none that anybody knows.
+        created, number = self._monitors.create_for(
+            monitor, digest(make_secret(), self._key), key.name, key.max_monitors
+        )
+        self._show(number)
+        if created:
+            log.info("the monitor %s was created by its first heartbeat, with the ping key %s", tag, key.name)
+        return number
+
+    def _redefine(self, number: int, monitor: Monitor, key: PingKey) -> int:
+        self._monitors.redefine(number, monitor, key.name)
+        self._show(number)
+        log.info("the monitor %s was changed by its sender, with the ping key %s", monitor.tag, key.name)
+        return number
+
+
+def _changed(monitor: Monitor, settings: Mapping[str, Any]) -> Monitor:
+    """`monitor` as its sender wants it; raises InvalidValue. What the sender does not name stays as it is."""
+    read = MonitorOptions.read({**_unnamed(monitor, settings), **settings, "tag": monitor.tag})
+    return replace(monitor, **{name: getattr(read, name) for name in settings})
+
+
+def _unnamed(monitor: Monitor, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The thresholds that stay, since each is checked against the other."""
+    thresholds = ("degraded_after", "down_after")
+    return {name: f"{getattr(monitor, name)}ms" for name in thresholds if name not in settings}

@@ -1,0 +1,129 @@
+"""What it takes to take heartbeats, and what a dialect may do with it for one request."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from exporter.core.clock import DAY
+from exporter.core.fleet import FleetMonitor
+from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.telemetry import RejectReason
+from exporter.ingest.creation import Creation
+from exporter.ingest.credentials import Credentials, Grant
+from exporter.ingest.errors import IngestError, NotStored
+from exporter.ingest.newcomers import Newcomers
+from exporter.ingest.waiters import Waiters
+from exporter.recording.recorder import Recorder
+from exporter.recording.statements import Pending
+
+_new = tuple.__new__
+"""Makes a named tuple in half the time that its own constructor takes; thousands are made a second."""
+LONGEST_RUN = 10 * 365 * DAY
+"""Milliseconds; what a sender measured beyond it is kept as this."""
+
+
+class Beat(NamedTuple):
+    """A heartbeat for a monitor, as a dialect reads it out of a request."""
+
+    monitor: FleetMonitor
+    kind: Kind = Kind.SUCCESS
+    rid: str = ""
+    """Pairs the start and the end of a run."""
+    exit_code: int | None = None
+    output: str = ""
+    """What the job printed; see `text_of`."""
+    duration: int | None = None
+    """How long the run took as its sender measured it, in milliseconds; None when it did not say."""
+
+
+class Intake:
+    """All of it, once storage is there."""
+
+    __slots__ = ("count", "creation", "credentials", "newcomers", "recorder", "waiters")
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        recorder: Recorder,
+        waiters: Waiters,
+        newcomers: Newcomers | None = None,
+        creation: Creation | None = None,
+        count: Callable[[str, Kind], None] = lambda dialect, kind: None,
+    ) -> None:
+        """Without `newcomers` no other process adds monitors; without `creation` no sender does. `count` is called with
+        the dialect and the kind of each heartbeat that was recorded.
+        """
+        self.count = count
+        self.credentials = credentials
+        self.recorder = recorder
+        self.waiters = waiters
+        self.newcomers = newcomers
+        self.creation = creation
+
+
+class Ingest:
+    """One request's way into the service."""
+
+    __slots__ = ("_dialect", "_intake", "_received_at", "failure", "granted", "tag")
+
+    def __init__(self, intake: Intake, dialect: str, received_at: int) -> None:
+        self._intake = intake
+        self._dialect = dialect
+        self._received_at = received_at
+        self.failure: RejectReason | None = None
+        """What was wrong with the credentials; of several readings of one request, a known tag is the telling one."""
+        self.granted = False
+        """Whether any of the credentials was right."""
+        self.tag = ""
+        """The tag of the last claim, where it may be shown; a token alone claims none."""
+
+    def authenticate(self, secret: str, tag: str | None = None, create: bool = False) -> Grant | None:
+        """What the sender's credential opens; None when it opens nothing. The same time is spent whatever is wrong.
+
+        With a `tag`, `secret` is the monitor's own secret, or a ping key that opens the monitor: both work wherever one
+        of them does. Without one it is a token, which names its monitor by itself. With `create`, a ping key is good
+        for a monitor that is not there yet, and that `ensure` is to create.
+        """
+        found = self._intake.credentials.check(secret, tag, create)
+        if isinstance(found, Grant):
+            self.granted = True
+            if tag is not None:
+                self.tag = tag
+            return found
+        if self.failure is None or self.failure is RejectReason.UNKNOWN_TAG:
+            self.failure = found
+            if tag is not None:
+                self.tag = self._intake.credentials.shown_tag(tag, secret) or self.tag
+        return None
+
+    async def ensure(self, grant: Grant, settings: Mapping[str, Any] | None = None) -> Grant:
+        """The grant with its monitor, which is created if it is not there: exactly once, however many ask for it.
+
+        `settings`, named and written as in the configuration, are those that the sender wants. They apply to a new
+        monitor, and to one that the same ping key has created. Check everything else first: what is refused after this
+        leaves the monitor behind. Raises IngestError.
+        """
+        if grant.watched is not None and (grant.key is None or not settings):
+            return grant
+        creation = self._intake.creation
+        if creation is None or grant.key is None:
+            raise IngestError(RejectReason.CREATION_REFUSED, "nothing can be created here", status=403)
+        return grant._replace(watched=await creation.ensure(grant.tag, grant.watched, grant.key, settings or {}))
+
+    async def record(self, beats: Sequence[Beat]) -> None:
+        """Returns once all of them are committed. Raises NotStored."""
+        intake, at = self._intake, self._received_at
+        waits: list[tuple[asyncio.Future[bool], Kind]] = []
+        for monitor, kind, rid, exit_code, output, duration in beats:
+            if duration is not None:
+                duration = min(max(0, duration), LONGEST_RUN)
+            pending = Pending(monitor, _new(Heartbeat, (kind, at, rid, exit_code, output, duration)))
+            wait = intake.waiters.wait_for(pending)
+            if not intake.recorder.record(pending):
+                wait.set_result(False)
+                raise NotStored(RejectReason.OVERLOADED)
+            waits.append((wait, kind))
+        for wait, kind in waits:
+            if not await wait:
+                raise NotStored
+            intake.count(self._dialect, kind)

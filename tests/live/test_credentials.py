@@ -1,0 +1,134 @@
+"""Every way to open a monitor, by real curl on the real program: credentials of the file, and those added by hand."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import SECRET, Service, Starter, curl, eventually
+
+pytestmark = pytest.mark.live
+
+UUID = "0B6F9D3A-1111-4222-8333-0123456789AB"
+CONFIG = f"""
+ping_keys:
+  - {{name: ops, key: SESAME-key-of-ops, monitors: [job, "ci-*"], create: {{down_after: 1d}}, max_monitors: 2}}
+  - {{name: narrow, key: SESAME-narrow-key, monitors: [other]}}
+monitors:
+  - {{tag: job, secret: {SECRET}, secrets: [SESAME-older-secret], tokens: [{UUID}, SESAME-token-of-job]}}
+  - {{tag: other, secret: SESAME-other-secret}}
+"""
+PULSE = Path(__file__).parent.parent.parent / "examples" / "dialect" / "pulse.py"
+REJECTED = "heartbeat_exporter_heartbeats_rejected_total"
+
+
+def package(folder: Path) -> dict[str, str]:
+    """The dialect of the documents as an installed package; the environment in which it is found."""
+    (folder / "pulse.py").write_text(PULSE.read_text())
+    information = folder / "pulse-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: pulse\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[heartbeat_exporter.dialects]\npulse = pulse:PulseDialect\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+@pytest.fixture
+def service(start: Starter, tmp_path: Path) -> Service:
+    return start(CONFIG, environment=package(tmp_path))
+
+
+def test_every_credential_opens_what_it_should_and_nothing_else(service: Service) -> None:
+    base, pulse = f"{service.url}/ext/heartbeat", f"{service.url}/pulse"
+    bearer = ("-H", "Authorization: Bearer SESAME-key-of-ops")
+    good = [
+        (f"{base}/job:{SECRET}",),
+        (f"{base}/job/SESAME-older-secret/start",),
+        (f"{base}/job:SESAME-key-of-ops",),
+        (*bearer, f"{base}/job"),
+        (*bearer, "-d", "output", f"{base}/job/0"),
+        (f"{base}/other:SESAME-narrow-key",),
+        (f"{pulse}/SESAME-token-of-job",),
+        (f"{pulse}/{UUID}",),
+        (f"{pulse}/{UUID.lower()}/",),
+        ("-d", "output", f"{pulse}/{service.cli('monitor', 'token', 'job').strip()}?seconds=90"),
+    ]
+    for arguments in good:
+        assert 200 <= curl(*arguments).status < 300, arguments
+    assert service.received("job") == len(good) - 1
+    assert service.metrics()["heartbeat_last_duration_seconds", "job"] == 90
+    bad = [
+        (f"{base}/other:SESAME-key-of-ops",),
+        (f"{base}/job:SESAME-narrow-key",),
+        (f"{base}/job:SESAME-token-of-job",),
+        (f"{base}/other:SESAME-older-secret",),
+        (f"{pulse}/{SECRET}",),
+        (f"{pulse}/SESAME-key-of-ops",),
+        (f"{pulse}/{service.cli('monitor', 'token', 'job').strip()[:-1]}0",),
+    ]
+    answers = {(curl(*arguments).status, curl(*arguments).body) for arguments in bad}
+    assert answers == {
+        (404, '{"error":"there is no monitor with this tag and secret"}'),
+        (404, "no such pulse\n"),
+    }
+    assert service.received("job") == len(good) - 1
+    assert curl("-X", "PUT", f"{pulse}/{UUID}").header("allow") == "GET, POST"
+    assert "SESAME" not in service.output()
+    assert UUID.lower() not in service.output().lower()
+
+
+def test_monitors_are_created_by_their_first_heartbeat(service: Service) -> None:
+    base = f"{service.url}/ext/heartbeat"
+    assert curl(f"{base}/ci-1:SESAME-key-of-ops").status == 404
+    assert curl(f"{base}/ci-1:SESAME-key-of-ops/fial?create=1").status == 404
+    assert "ci-1" not in service.cli("monitor", "list")
+    assert curl("-d", "first", f"{base}/ci-1:SESAME-key-of-ops/7?create=1").body == '{"status":"OK"}'
+    assert curl(f"{base}/ci-1:SESAME-key-of-ops").status == 200
+    assert service.received("ci-1") == 2
+    shown = service.cli("monitor", "show", "ci-1")
+    assert "ops" in shown  # its group
+    assert "1d" in shown
+    assert curl(f"{base}/elsewhere:SESAME-key-of-ops?create=1").status == 403
+    assert curl(f"{base}/ci-2:SESAME-key-of-ops?create=1").status == 200
+    assert curl(f"{base}/ci-3:SESAME-key-of-ops?create=1").status == 403
+    assert curl(f"{base}/ci-3:{SECRET}?create=1").status == 404
+    service.cli("monitor", "remove", "ci-1")
+    eventually(lambda: curl(f"{base}/ci-1:SESAME-key-of-ops?create=1").status == 403)
+
+
+def test_what_is_added_by_hand_works_at_once(service: Service) -> None:
+    base = f"{service.url}/ext/heartbeat"
+    key = service.cli("ping-key", "add", "hand", "--monitors", "j*").splitlines()[2].strip()
+    assert curl(f"{base}/job:{key}").status == 200
+    fresh = service.cli("ping-key", "rotate", "hand").splitlines()[2].strip()
+    assert curl(f"{base}/job:{fresh}").status == 200
+    eventually(lambda: curl(f"{base}/job:{key}").status == 404)
+    service.cli("ping-key", "remove", "hand")
+    eventually(lambda: curl(f"{base}/job:{fresh}").status == 404)
+    token = service.cli("monitor", "token", "other").strip()
+    assert curl(f"{service.url}/pulse/{token}").status == 202
+    service.cli("monitor", "rotate-secret", "other")
+    eventually(lambda: curl(f"{service.url}/pulse/{token}").status == 404)
+    assert curl(f"{service.url}/pulse/{service.cli('monitor', 'token', 'other').strip()}").status == 202
+
+
+def test_a_reload_applies_credentials_and_switches(service: Service) -> None:
+    base = f"{service.url}/ext/heartbeat"
+    assert curl(f"{service.url}/pulse/SESAME-token-of-job").status == 202
+    token = service.cli("monitor", "token", "other").strip()
+    service.config.write_text(
+        "dialects: {alertmanager: off}\nbuilt_in_tokens: off\n"
+        + CONFIG.replace("SESAME-token-of-job", "SESAME-token-of-now").replace("SESAME-key-of-ops", "SESAME-key-of-now")
+    )
+    service.send(signal.SIGHUP)
+    eventually(lambda: curl(f"{service.url}/pulse/SESAME-token-of-now").status == 202)
+    assert curl(f"{service.url}/pulse/SESAME-token-of-job").status == 404
+    assert curl(f"{base}/job:SESAME-key-of-now").status == 200
+    assert curl(f"{base}/job:SESAME-key-of-ops").status == 404
+    assert curl(f"{service.url}/pulse/{token}").status == 404
+    assert curl("-d", "{}", f"{service.url}/api/v1/alertmanager/job/{SECRET}").status == 404
+    service.config.write_text("dialects: {pulse: off, native: off}\n" + CONFIG)
+    service.send(signal.SIGHUP)
+    eventually(lambda: curl("-d", "{}", f"{service.url}/api/v1/alertmanager/job/{SECRET}").status == 400)
+    assert curl(f"{service.url}/pulse/SESAME-token-of-job").status == 404
+    assert curl(f"{base}/job:{SECRET}").status == 404
+    assert "SESAME" not in service.output()
