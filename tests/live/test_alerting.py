@@ -231,7 +231,7 @@ def test_a_configuration_that_is_wrong_is_named_and_the_old_one_stays(start: Sta
             service.config.write_text(text)
             reply = curl("-X", "POST", f"{service.url}/-/reload")
             assert reply.status >= 400
-            assert "The service's log names every problem" in reply.body  # no token is set, so anybody may ask
+            assert "log lists every problem" in reply.body  # no token is set, so anybody may ask
             assert place in service.output()
         service.config.write_text(good.replace(f'url: "{receiver.url}/{SLACK_LIKE}"', "url_file: hook"))
         assert curl("-X", "POST", f"{service.url}/-/reload").status == 200
