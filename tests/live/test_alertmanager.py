@@ -172,7 +172,7 @@ def test_many_alerts(alertmanager: Alertmanager) -> None:
 def test_one_member_is_enough(alertmanager: Alertmanager) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     said = notifier(nobody, alertmanager.url).deliver(alarm())
-    assert said == "1 of 2 members took it; no connection to 127.0.0.1: connection refused"
+    assert said == "1 of 2 members accepted it; no connection to 127.0.0.1: connection refused"
     assert len(alertmanager.alerts()) == 1
 
 
@@ -180,7 +180,7 @@ def test_a_member_that_hangs_delays_no_other(alertmanager: Alertmanager) -> None
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         said = notifier(url, url + "/too", alertmanager.url, timeout="700ms").deliver(alarm())
-    assert said.startswith("1 of 3 members took it; 127.0.0.1 did not answer in time")
+    assert said.startswith("1 of 3 members accepted it; 127.0.0.1 did not answer in time")
 
 
 def test_when_none_takes_it_the_most_hopeful_failure_counts() -> None:
