@@ -199,7 +199,9 @@ def test_without_starttls_nothing_is_sent_in_the_clear() -> None:
     box = Mailbox()
     with mail_server(box) as port:
         error = failure(notifier(port, security="starttls", username=USER, password=PASSWORD))
-    assert str(error) == ("no secure connection to 127.0.0.1: the server does not offer STARTTLS; set security to tls or none")
+    assert str(error) == (
+        "no secure connection to 127.0.0.1: the server does not offer STARTTLS; set security to tls or none"
+    )
     assert not box.received
 
 

@@ -67,7 +67,7 @@ def test_a_large_configuration_with_a_problem_ends_the_start(start: Starter) -> 
     line = LINES * COUNT + 2
     assert f"{service.config}:{line}: monitors[{COUNT}].nam: is not a setting: did you mean name?" in service.output()
     assert (
-        f"{service.config}:{line}: monitors[{COUNT}].tag: this tag is taken by the monitor in line {7 * LINES + 2}"
+        f"{service.config}:{line}: monitors[{COUNT}].tag: this tag is already used by the monitor in line {7 * LINES + 2}"
         in service.output()
     )
     assert "Traceback" not in service.output()
