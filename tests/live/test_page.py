@@ -74,8 +74,10 @@ def browser() -> Iterator[Browser]:
 
 
 LOOKS = [(1100, "light"), (1100, "dark"), (360, "light"), (360, "dark")]
-INSETS = """Array.from(document.querySelectorAll(".card > h1, .card > h2"), heading =>
-    [heading, heading.parentElement].map(box => parseFloat(getComputedStyle(box).paddingLeft)).reduce((a, b) => a + b))"""
+INSETS = """
+    Array.from(document.querySelectorAll(".card > h1, .card > h2"), heading => [heading, heading.parentElement]
+        .map(box => parseFloat(getComputedStyle(box).paddingLeft)).reduce((a, b) => a + b))
+"""
 """Of each heading of a box: pixels between the edge and the text."""
 ALARMED = {
     "/": 200,
