@@ -58,19 +58,19 @@ class ClockWatch:
     def begin(self) -> None:
         """At a start, when the database is open."""
         self._ask(at_start=True)
-        record_liveness = self._blackouts.stamped_at()
-        if not self._server_decides and must_wait(self._clock.now(), record_liveness, AHEAD, 0, self._synchronised()):
-            assert record_liveness is not None
+        stamped_at = self._blackouts.stamped_at()
+        if not self._server_decides and must_wait(self._clock.now(), stamped_at, AHEAD, 0, self._synchronised()):
+            assert stamped_at is not None
             self._waits_since = self._clock.monotonic()
-            self._was_behind_until = self._floor = record_liveness
+            self._was_behind_until = self._floor = stamped_at
             log.warning(
                 "the clock is %s behind the database's last stamp, and nothing says that it is right: heartbeats are "
                 "accepted, and no monitor is evaluated until it is set, for at most %s",
-                humanize_duration(record_liveness - self._clock.now()),
+                humanize_duration(stamped_at - self._clock.now()),
                 humanize_duration(MAX_DOUBT),
             )
-        elif record_liveness is not None and record_liveness > self._clock.now() + AHEAD:
-            self._was_behind_until = record_liveness
+        elif stamped_at is not None and stamped_at > self._clock.now() + AHEAD:
+            self._was_behind_until = stamped_at
             self._was_ahead()
 
     def look(self) -> None:
@@ -135,10 +135,10 @@ class ClockWatch:
 
     def _wait(self) -> None:
         assert self._waits_since is not None
-        record_liveness, waited = self._blackouts.stamped_at(), self._clock.monotonic() - self._waits_since
-        if must_wait(self._clock.now(), record_liveness, AHEAD, waited, self._synchronised()):
+        stamped_at, waited = self._blackouts.stamped_at(), self._clock.monotonic() - self._waits_since
+        if must_wait(self._clock.now(), stamped_at, AHEAD, waited, self._synchronised()):
             return
-        ahead = record_liveness is not None and record_liveness > self._clock.now() + AHEAD
+        ahead = stamped_at is not None and stamped_at > self._clock.now() + AHEAD
         if not ahead and not self._settle():
             return
         self._waits_since = None

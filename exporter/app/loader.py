@@ -36,7 +36,7 @@ Counts = tuple[int, int, int]
 Say = Callable[[str], None]
 
 
-class RuleState:
+class LoadProgress:
     """Logs what takes long, every `TELL_EVERY`. Lives on one thread."""
 
     def __init__(self, clock: Clock) -> None:
@@ -51,7 +51,7 @@ class RuleState:
             log.info("loading configuration for %d s: %s", (now - self._began) // SECOND, stage)
 
 
-class Silence(RuleState):
+class NoProgress(LoadProgress):
     """Logs nothing."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Silence(RuleState):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class StartSettings:
     """What the supervisor needs of the configuration, and the rest of it for the workers."""
 
     listen_address: str
@@ -111,7 +111,7 @@ class Unchanged(Reading):
         return 0, 0, 0
 
 
-class Kept(Unchanged):
+class RetainedSettings(Unchanged):
     """Settings of earlier, because the configuration cannot be used now."""
 
     unchanged = False
@@ -145,7 +145,7 @@ class _Elsewhere(Reading):
 class _Conversation:
     """With one process that runs `exporter.cli._loading`."""
 
-    def __init__(self, request: Mapping[str, Any], progress: RuleState, say: Say, *, inherits: bool = False) -> None:
+    def __init__(self, request: Mapping[str, Any], progress: LoadProgress, say: Say, *, inherits: bool = False) -> None:
         """The process `inherits` descriptors: a configuration may be a pipe that the shell made, /dev/fd/63."""
         self._killed = False
         self._progress = progress
@@ -229,18 +229,18 @@ class Loader:
         self._guard = threading.Lock()
         self._cancelled = False
 
-    def prepare(self, say: Say, meanwhile: Callable[[], object] = lambda: None) -> Prepared:
+    def prepare(self, say: Say, meanwhile: Callable[[], object] = lambda: None) -> StartSettings:
         """For the supervisor: reads, and sees to the database. Raises HeartbeatExporterError."""
-        conversation = _Conversation({**self._request, "do": "prepare"}, Silence(), say, inherits=True)
+        conversation = _Conversation({**self._request, "do": "prepare"}, NoProgress(), say, inherits=True)
         try:
             meanwhile()
-            prepared: Prepared = conversation.receive("prepared")
+            prepared: StartSettings = conversation.receive("prepared")
             return prepared
         finally:
             conversation.close()
 
-    def read(self, url: str, key: bytes, replica: str, progress: RuleState) -> Reading:
-        """For a worker: reads all of it anew. Raises ConfigError.
+    def read(self, url: str, key: bytes, replica: str, progress: LoadProgress) -> Reading:
+        """For a worker: reads all of it again. Raises ConfigError.
 
         Monitors that the database at `url` holds already, by a digest with `key` of every file, are not read again.
         """

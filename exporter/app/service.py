@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from exporter import __version__
 from exporter.app.alerting import Alerting
 from exporter.app.credentials import KeyRing
-from exporter.app.loader import Kept, Reading, RuleState
+from exporter.app.loader import LoadProgress, Reading, RetainedSettings
 from exporter.app.log_setup import redact_routes, set_level
 from exporter.app.management import ApiForDialects
 from exporter.app.outages import OutageTracker
@@ -70,7 +70,7 @@ from exporter.web.proxies import client_address
 
 log = logging.getLogger(__name__)
 
-Read = Callable[[str, bytes, str, RuleState], Reading]
+Read = Callable[[str, bytes, str, LoadProgress], Reading]
 """Reads the configuration for a database's URL and secret key, on behalf of a replica; see `Loader.read`."""
 LOADING = "loading configuration"
 BOOT_PAUSE = 1.0
@@ -89,8 +89,8 @@ READ_BACK = 5.0
 """Seconds that a change made by the API or a reload waits to be seen by this process."""
 
 
-class Life:
-    """What the service as a whole has to know of this worker; here, that there is nobody to know."""
+class SingleProcess:
+    """Stands for a supervisor where there is none: what this worker reports goes nowhere."""
 
     was_ready = False
     """Whether any worker ever was ready."""
@@ -113,16 +113,16 @@ class Service:
         workers: int = 1,
         *,
         complete: bool = True,
-        life: Life | None = None,
+        life: SingleProcess | None = None,
         cancel: Callable[[], None] = lambda: None,
     ) -> None:
-        """`read` reads the configuration anew, which has to be done at the start too unless `settings` are `complete`.
+        """`read` reads the configuration again, which has to be done at the start too unless `settings` are `complete`.
         `cancel` ends a reading that is under way.
         """
         self.settings = settings
         self._read = read
         self._complete = complete
-        self._life = life or Life()
+        self._life = life or SingleProcess()
         self._cancel = cancel
         # What follows goes by it: a wall clock that is set is not believed at once.
         clock = self._clock = TrustedClock(clock)
@@ -364,7 +364,7 @@ class Service:
             log.info("database migrated: %s", ", ".join(applied))
         configured = self.settings.secret_key
         self._key = secret_key(self._db, configured.reveal() if configured is not None else None)
-        progress = RuleState(self._clock)
+        progress = LoadProgress(self._clock)
         with self._reloading:
             self._starting = LOADING
             with closing(self._first_reading(progress)) as reading:
@@ -433,7 +433,7 @@ class Service:
         log.info("ready: %d monitor%s on %s, database %s", count, "" if count == 1 else "s", where, name)
         self._life.ready()
 
-    def _first_reading(self, progress: RuleState) -> Reading:
+    def _first_reading(self, progress: LoadProgress) -> Reading:
         """What the supervisor read, if that is all; otherwise it is read now. A worker that takes the place of another
         one does without a file that has become bad meanwhile: the monitors are in the database.
         """
@@ -445,7 +445,7 @@ class Service:
             if not self._life.was_ready:
                 raise
             log.error("the configuration cannot be used, the one of the start stays:\n%s", error)
-            return Kept(self.settings)
+            return RetainedSettings(self.settings)
 
     def _prune(self) -> None:
         if self._lease.held:
@@ -464,7 +464,7 @@ class Service:
         with self._reloading:
             self._life.reloading()
             try:
-                progress = RuleState(self._clock)
+                progress = LoadProgress(self._clock)
                 with closing(self._read(self._db_url, self._key, self._replica, progress)) as reading:
                     settings = reading.settings
                     if self._configured:
@@ -525,7 +525,7 @@ class Service:
             log.info("provisioned monitors: %d added, %d changed, %d removed", added, changed, removed)
         elif reading.unchanged:
             log.info("the monitors of the configuration have not changed: they are not read again")
-        if not isinstance(reading, Kept):
+        if not isinstance(reading, RetainedSettings):
             self._key_ring.provision(reading.settings, self._key)
 
     # ── for the web ──────────────────────────────────────────────────────────────────────────────────────────

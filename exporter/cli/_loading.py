@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter import __version__
-from exporter.app.loader import Prepared
+from exporter.app.loader import StartSettings
 from exporter.app.log_setup import set_up_logging
 from exporter.app.provisioning import provision
 from exporter.cli._console import check_place, dialect_names, with_cli_overrides
@@ -86,7 +86,7 @@ def prepare(request: Request, answers: Answers) -> None:
     migrated = _check_storage(settings, request["workers"], file, answers)
     answers.give(
         "prepared",
-        Prepared(
+        StartSettings(
             listen_address=settings.web.listen_address,
             trusted_proxies=",".join(map(str, settings.web.trusted_proxies)),
             keepalive=settings.web.keepalive / SECOND,

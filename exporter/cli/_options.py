@@ -1,4 +1,4 @@
-"""What the commands share and costs no memory: options, groups, and how an error is told to a person."""
+"""Options, groups and the printing of errors, which all commands share; importing it costs no memory."""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ from exporter.core.errors import InvalidValue
 from exporter.core.maintenance import Window
 from exporter.core.spans import covering
 from exporter.presentation.moments import exact, humanize_duration, rfc3339
-from exporter.storage.repositories.maintenances import Kept, Maintenances
+from exporter.storage.repositories.maintenances import Maintenances, StoredWindow
 
 
 @click.group(cls=Group)
@@ -147,7 +147,7 @@ def _selected(window: Window) -> str:
     return " and ".join(parts) or "every monitor"
 
 
-def _as_json(kept: Kept, now: int) -> dict[str, Any]:
+def _as_json(kept: StoredWindow, now: int) -> dict[str, Any]:
     window, running = kept.window, covering(kept.window.spans(now, now + 1), now)
     begins, over = window.next_start(now), window.over_at()
     return {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.config.sources import Sources
-from exporter.config.yaml.document import Document
+from exporter.config.yaml.document import YamlDocument
 from exporter.config.yaml.lines import Path_
 from exporter.core.errors import ConfigError, Problem
 
@@ -16,20 +16,20 @@ LISTS = ("monitors", "maintenances", "alerts", "notifiers")
 """What an included file may hold, besides more of `include`."""
 
 
-class Documents:
+class IncludedFiles:
     """One document that is made of several; everything in it is told of in the file where it stands."""
 
-    def __init__(self, main: Document) -> None:
+    def __init__(self, main: YamlDocument) -> None:
         self.main = main
         self.values: dict[str, Any] = main.values
         self._starts: dict[str, list[int]] = {name: [0] for name in LISTS}
-        self._owners: dict[str, list[Document]] = {name: [main] for name in LISTS}
+        self._owners: dict[str, list[YamlDocument]] = {name: [main] for name in LISTS}
 
     @property
     def file(self) -> str:
         return self.main.file
 
-    def add(self, document: Document) -> list[Problem]:
+    def add(self, document: YamlDocument) -> list[Problem]:
         """Appends the lists of an included file; returns what must not be there."""
         problems = []
         for name, entries in document.values.items():
@@ -69,7 +69,7 @@ class Documents:
         line = document.place(local, ())
         return line if document is self._local(seen_from)[0] else f"{line} of {document.file}"
 
-    def _local(self, path: Path_) -> tuple[Document, Path_]:
+    def _local(self, path: Path_) -> tuple[YamlDocument, Path_]:
         if len(path) > 1 and path[0] in self._starts and isinstance(path[1], int):
             starts = self._starts[str(path[0])]
             number = bisect_right(starts, path[1]) - 1
@@ -80,7 +80,7 @@ class Documents:
 class Includes:
     """Finds and reads the files that a configuration includes."""
 
-    def __init__(self, sources: Sources, resolve: Callable[[Document], list[Problem]], *, excerpt: bool) -> None:
+    def __init__(self, sources: Sources, resolve: Callable[[YamlDocument], list[Problem]], *, excerpt: bool) -> None:
         """`resolve` puts into a document what comes from outside of it, and returns the problems of that."""
         self._sources = sources
         self._resolve = resolve
@@ -88,19 +88,19 @@ class Includes:
         self._seen: set[str] = set()
         self.order: dict[str, int] = {}
         """The files, in the order in which they were read."""
-        self.documents: list[Document] = []
+        self.documents: list[YamlDocument] = []
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
-    def read(self, path: Path) -> Documents:
+    def read(self, path: Path) -> IncludedFiles:
         """Raises ConfigError when the main file cannot be read or is not YAML; all else goes to `problems`."""
         main = self._document(path)
-        documents = Documents(main)
+        documents = IncludedFiles(main)
         self._seen.add(os.path.realpath(path))
         self._follow(documents, main, [path])
         return documents
 
-    def _document(self, path: Path) -> Document:
+    def _document(self, path: Path) -> YamlDocument:
         self.order[str(path)] = len(self.order)
         document = self._sources.document(path, excerpt=self._excerpt)
         self.documents.append(document)
@@ -108,7 +108,7 @@ class Includes:
         self.problems += self._resolve(document)
         return document
 
-    def _follow(self, documents: Documents, document: Document, chain: list[Path]) -> None:
+    def _follow(self, documents: IncludedFiles, document: YamlDocument, chain: list[Path]) -> None:
         """Reads what `document` includes; `chain` leads from the main file to it."""
         patterns = document.values.get("include")
         if patterns is None:
@@ -127,7 +127,7 @@ class Includes:
             for path in self._matches(document, at, pattern):
                 self._take(documents, document, at, path, chain)
 
-    def _matches(self, document: Document, at: Path_, pattern: str) -> list[Path]:
+    def _matches(self, document: YamlDocument, at: Path_, pattern: str) -> list[Path]:
         folder = Path(document.file).parent
         if not glob.has_magic(pattern):
             return [folder / pattern]
@@ -136,7 +136,7 @@ class Includes:
             self.warnings.append(document.problem(at, f"no file fits {pattern[:60]!r}"))
         return [folder / name for name in found]
 
-    def _take(self, documents: Documents, document: Document, at: Path_, path: Path, chain: list[Path]) -> None:
+    def _take(self, documents: IncludedFiles, document: YamlDocument, at: Path_, path: Path, chain: list[Path]) -> None:
         real = os.path.realpath(path)
         if real in {os.path.realpath(one) for one in chain}:
             way = " → ".join(one.name for one in (*chain, path))

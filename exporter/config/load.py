@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from exporter.config.alert_models import AlertEntry, NotifierOptions, SelfHeartbeatSection
 from exporter.config.credential_models import PingKeyEntry, Selection
 from exporter.config.fields import secret_fields
-from exporter.config.include import Documents, Includes
+from exporter.config.include import IncludedFiles, Includes
 from exporter.config.maintenance_models import MaintenanceEntry
 from exporter.config.model import Model, details, message_of
 from exporter.config.models import (
@@ -29,7 +29,7 @@ from exporter.config.sources import Sources
 from exporter.config.storage_url import based_on
 from exporter.config.strength import MIN_LENGTH, is_short, short_tokens
 from exporter.config.substitution import read_files, substitute_environment
-from exporter.config.yaml.document import Document, plain_key
+from exporter.config.yaml.document import YamlDocument, plain_key
 from exporter.config.yaml.lines import Path_
 from exporter.core.credentials import comparable
 from exporter.core.durations import parse_duration
@@ -168,12 +168,12 @@ def load_config(
     return Loaded(settings, warnings)
 
 
-def _from_outside(document: Document, environ: Mapping[str, str], notifiers: NotifierModels) -> list[Problem]:
+def _from_outside(document: YamlDocument, environ: Mapping[str, str], notifiers: NotifierModels) -> list[Problem]:
     """Puts in what the environment and other files hold, for one file of the configuration."""
     return [*substitute_environment(document, environ), *_resolve(document, notifiers)]
 
 
-def _short_secrets(document: Documents, settings: Settings) -> list[Problem]:
+def _short_secrets(document: IncludedFiles, settings: Settings) -> list[Problem]:
     """Returns a warning for each short secret with its place, up to a readable number."""
     message = f"has fewer than {MIN_LENGTH} characters and can be guessed: generate one with `openssl rand -hex 24`"
     found = [document.problem(("web", "auth", name), message) for name in short_tokens(settings)]
@@ -189,7 +189,7 @@ def _short_secrets(document: Documents, settings: Settings) -> list[Problem]:
     return found
 
 
-def _placed(storage: StorageSettings, document: Documents) -> StorageSettings:
+def _placed(storage: StorageSettings, document: IncludedFiles) -> StorageSettings:
     """With absolute paths: a relative one in the file belongs to the file's folder, wherever a command is run."""
     written, folder = document.values.get("storage"), Path(document.file).parent
     if not isinstance(written, dict):
@@ -200,7 +200,7 @@ def _placed(storage: StorageSettings, document: Documents) -> StorageSettings:
 
 
 def _read_notifiers(
-    document: Documents, models: NotifierModels, errors: list[Mapping[str, Any]]
+    document: IncludedFiles, models: NotifierModels, errors: list[Mapping[str, Any]]
 ) -> list[NotifierSettings]:
     """Reads each notifier with the model of its type. Appends problems to `errors`, with their place in the file."""
     found = []
@@ -226,7 +226,7 @@ def _read_notifiers(
     return found
 
 
-def _unknown_notifiers(document: Documents) -> list[Problem]:
+def _unknown_notifiers(document: IncludedFiles) -> list[Problem]:
     known = [entry.get("name") for _, entry in _entries(document, "notifiers")]
     problems = []
     for index, entry in _entries(document, "alerts"):
@@ -242,7 +242,7 @@ def _unknown_notifiers(document: Documents) -> list[Problem]:
     return problems
 
 
-def _idle_rules(document: Documents, settings: Settings) -> list[Problem]:
+def _idle_rules(document: IncludedFiles, settings: Settings) -> list[Problem]:
     """Returns a warning for each rule that selects no monitor of the file: its monitors may be added by hand."""
     rules = {rule.name: rule for rule in settings.alerts}
     found = []
@@ -253,7 +253,7 @@ def _idle_rules(document: Documents, settings: Settings) -> list[Problem]:
     return found
 
 
-def _resolve(document: Document, notifiers: NotifierModels) -> list[Problem]:
+def _resolve(document: YamlDocument, notifiers: NotifierModels) -> list[Problem]:
     """Turns aliases into our names and `_file` twins into what they hold."""
     problems: list[Problem] = []
     for path, names in FILES.items():
@@ -293,7 +293,7 @@ def _resolve(document: Document, notifiers: NotifierModels) -> list[Problem]:
     return problems
 
 
-def _measure(document: Document, entry: dict[str, Any], path: Path_) -> list[Problem]:
+def _measure(document: YamlDocument, entry: dict[str, Any], path: Path_) -> list[Problem]:
     """Checks Kener's `alert_for`: a heartbeat monitor supports only STATUS."""
     if entry.pop("alert_for", "STATUS") != "STATUS":
         return [
@@ -318,13 +318,13 @@ def _drop_heading(section: Any, key: str) -> None:
         del section[key]
 
 
-def _entries(document: Document | Documents, section: str) -> list[tuple[int, dict[str, Any]]]:
+def _entries(document: YamlDocument | IncludedFiles, section: str) -> list[tuple[int, dict[str, Any]]]:
     entries = document.values.get(section)
     found = enumerate(entries if isinstance(entries, list) else ())
     return [(index, entry) for index, entry in found if isinstance(entry, dict)]
 
 
-def _rename(document: Document, entry: dict[str, Any], path: Path_, aliases: Mapping[str, str]) -> list[Problem]:
+def _rename(document: YamlDocument, entry: dict[str, Any], path: Path_, aliases: Mapping[str, str]) -> list[Problem]:
     problems = []
     for alias, name in aliases.items():
         if alias not in entry:
@@ -344,7 +344,7 @@ def _rename(document: Document, entry: dict[str, Any], path: Path_, aliases: Map
     return problems
 
 
-def _explained(document: Documents, detail: Mapping[str, Any], notifiers: NotifierModels) -> Problem:
+def _explained(document: IncludedFiles, detail: Mapping[str, Any], notifiers: NotifierModels) -> Problem:
     path: Path_ = tuple(step for step in detail["loc"] if step != "[key]")
     message = message_of(detail)
     empty = document.has(path) and _at(document.values, path) is None
@@ -371,7 +371,7 @@ def _is_thresholds(detail: Mapping[str, Any]) -> bool:
     return len(detail["loc"]) == 2 and detail["loc"][0] == "monitors" and detail["type"] == "value_error"
 
 
-def _thresholds(document: Documents) -> list[Problem]:
+def _thresholds(document: IncludedFiles) -> list[Problem]:
     """Compares the thresholds even if another setting is invalid, when pydantic does not compare them."""
     problems = []
     for index, entry in _entries(document, "monitors"):
@@ -388,7 +388,7 @@ def _thresholds(document: Documents) -> list[Problem]:
     return problems
 
 
-def _known_keys(document: Documents, path: Path_, notifiers: NotifierModels) -> list[str]:
+def _known_keys(document: IncludedFiles, path: Path_, notifiers: NotifierModels) -> list[str]:
     names = tuple(str(step) for step in path if not isinstance(step, int))
     model: type[BaseModel] | None = MODELS.get(names)
     extra = [f"{name}_file" for name in FILES.get(names, ())]
@@ -408,7 +408,7 @@ def _known_keys(document: Documents, path: Path_, notifiers: NotifierModels) -> 
     return [*(field.alias or name for name, field in model.model_fields.items()), *extra]
 
 
-def _unknown_dialects(document: Documents, known: Callable[[], Collection[str]] | None) -> list[Problem]:
+def _unknown_dialects(document: IncludedFiles, known: Callable[[], Collection[str]] | None) -> list[Problem]:
     named = document.values.get("dialects")
     if not isinstance(named, dict) or not named or known is None:
         return []
@@ -422,7 +422,7 @@ def _unknown_dialects(document: Documents, known: Callable[[], Collection[str]] 
     return problems
 
 
-def _clashes(document: Documents) -> list[Problem]:
+def _clashes(document: IncludedFiles) -> list[Problem]:
     """A token or a ping key must open one thing only. What else it opens is not said. Secrets may be shared: their
     monitors are told apart by tags.
     """
@@ -437,7 +437,7 @@ def _clashes(document: Documents) -> list[Problem]:
     return problems
 
 
-def _texts(document: Documents, section: str, names: tuple[str, ...]) -> Iterator[tuple[Path_, str]]:
+def _texts(document: IncludedFiles, section: str, names: tuple[str, ...]) -> Iterator[tuple[Path_, str]]:
     """(path, text) of settings that are a text or a list of them."""
     for index, entry in _entries(document, section):
         for name in names:
@@ -450,7 +450,7 @@ def _texts(document: Documents, section: str, names: tuple[str, ...]) -> Iterato
                     yield (section, index, name, place), text
 
 
-def _duplicates(document: Documents, section: str, key: str, message: str) -> list[Problem]:
+def _duplicates(document: IncludedFiles, section: str, key: str, message: str) -> list[Problem]:
     first: dict[str, int] = {}
     problems = []
     for index, entry in _entries(document, section):

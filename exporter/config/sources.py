@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from exporter.config.yaml.document import LARGEST_FILE, Document, document_of, read_text
+from exporter.config.yaml.document import LARGEST_FILE, YamlDocument, document_of, read_text
 from exporter.core.errors import ConfigError, Problem
 
 MOST_FILES = 10_000
@@ -21,14 +21,14 @@ class Sources:
 
     def __init__(self) -> None:
         self._raw: dict[Path, bytes] = {}
-        self._whole: dict[Path, Document] = {}
+        self._whole: dict[Path, YamlDocument] = {}
 
     @property
     def size(self) -> int:
         """Bytes of all files that were read."""
         return sum(map(len, self._raw.values()))
 
-    def document(self, path: Path, *, excerpt: bool = False) -> Document:
+    def document(self, path: Path, *, excerpt: bool = False) -> YamlDocument:
         """The file's document; as an `excerpt` without its monitors, where they can be cut out. Raises ConfigError."""
         if path not in self._raw:
             raw = read_text(path)
@@ -98,7 +98,7 @@ def _monitors(raw: bytes) -> tuple[int, int] | None:
     return (heading.end(), end) if raw.find(b"&", heading.end(), end) < 0 else None
 
 
-def _agrees(document: Document, raw: bytes, start: int, end: int) -> bool:
+def _agrees(document: YamlDocument, raw: bytes, start: int, end: int) -> bool:
     """Whether the parser, too, found the heading before `start`, and no other one before `end`."""
     headings = document.lines.headings()
     first, last = raw.count(b"\n", 0, start), raw.count(b"\n", 0, end) + 1

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.config.files import read_bounded
-from exporter.config.yaml.document import Document
+from exporter.config.yaml.document import YamlDocument
 from exporter.config.yaml.lines import Path_
 from exporter.core.errors import Problem
 
@@ -14,7 +14,7 @@ _VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|\{([^}]*)\}?)")
 LARGEST_SECRET = 64 * 1024
 
 
-def substitute_environment(document: Document, environ: Mapping[str, str]) -> list[Problem]:
+def substitute_environment(document: YamlDocument, environ: Mapping[str, str]) -> list[Problem]:
     """Puts the environment's values in; `$$` is a dollar sign.
 
     The document remembers what stood in the file wherever something was put in: messages quote that instead.
@@ -51,7 +51,7 @@ def substitute_environment(document: Document, environ: Mapping[str, str]) -> li
     return problems
 
 
-def read_files(document: Document, values: Any, path: Path_, names: tuple[str, ...]) -> list[Problem]:
+def read_files(document: YamlDocument, values: Any, path: Path_, names: tuple[str, ...]) -> list[Problem]:
     """Replaces `name_file` by `name` with the file's content, without its last line's end."""
     problems: list[Problem] = []
     if not isinstance(values, dict):

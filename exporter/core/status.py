@@ -55,10 +55,10 @@ def due_at(monitor: Monitor, state: HeartbeatState, exclusions: Exclusions = EVE
         return state.last_success_at
     tick = next_tick(monitor.schedule, monitor.timezone, state.last_success_at)
     for _ in range(_MAX_FORGIVEN):
-        exclusion_at = exclusions.exclusion_at(tick)
-        if exclusion_at is None:
+        exclusion = exclusions.exclusion_at(tick)
+        if exclusion is None:
             break
-        tick = next_tick(monitor.schedule, monitor.timezone, exclusion_at.end - 1)
+        tick = next_tick(monitor.schedule, monitor.timezone, exclusion.end - 1)
     return tick
 
 

@@ -24,7 +24,7 @@ class Attendance:
         tables, now = self._db.tables, self._clock.now()
         stamps, leases, states = tables.stamps, tables.leases, tables.states
         with self._db.read("read attendance"):
-            record_liveness = next((row[0] for row in stamps.select(stamps.at).tuples()), None)
+            stamped_at = next((row[0] for row in stamps.select(stamps.at).tuples()), None)
             lease = next(
                 (row[0] for row in leases.select(leases.expires_at).where(leases.name == "evaluation").tuples()), None
             )
@@ -35,10 +35,10 @@ class Attendance:
                 .limit(1)
             )
             due = next((row[0] for row in waiting.tuples()), None)
-        if record_liveness is None:
+        if stamped_at is None:
             return 0
-        if now - record_liveness > MAX_GAP:
-            return int(record_liveness)
+        if now - stamped_at > MAX_GAP:
+            return int(stamped_at)
         if lease is not None and lease and now - lease > LATE:
             return int(lease)
         return int(due) if due is not None and now - due > LATE else None

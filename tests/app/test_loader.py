@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporter.app.loader import Loader, RuleState, Silence
+from exporter.app.loader import Loader, LoadProgress, NoProgress
 from exporter.cli._loading import LARGE
 from exporter.core.alert_rule import Selector
 from exporter.core.credentials import PingKey
@@ -42,7 +42,7 @@ class Service:
 
     def read(self, key: bytes = KEY) -> tuple[bool, tuple[int, int, int]]:
         database = Database(self.url)
-        reading = self.loader.read(self.url, key, "here", Silence())
+        reading = self.loader.read(self.url, key, "here", NoProgress())
         try:
             clock = ManualClock(1_800_000_000_000)
             counts = reading.provision(database, Monitors(database, clock, "here"), clock, key)
@@ -171,7 +171,7 @@ def test_another_version_of_the_program_reads_again(service: Service) -> None:
 def test_every_problem_comes_back(service: Service, bad: str) -> None:
     service.file.write_text(large() + bad)
     with pytest.raises(ConfigError) as raised:
-        service.loader.read(service.url, KEY, "here", Silence())
+        service.loader.read(service.url, KEY, "here", NoProgress())
     assert raised.value.problems[-1].line == 6001 + bad.count("\n") - ("nonsense" in bad) + ("nonsense" in bad)
     assert len(raised.value.problems) == bad.count("\n")
     assert "SESAME" not in str(raised.value)
@@ -198,7 +198,7 @@ def test_a_process_that_is_killed_is_an_error(service: Service, monkeypatch: pyt
 
     monkeypatch.setattr(loader, "_Conversation", Killed)
     with pytest.raises(HeartbeatExporterError, match="was ended by SIGKILL: is there enough memory"):
-        service.loader.read(service.url, KEY, "here", Silence())
+        service.loader.read(service.url, KEY, "here", NoProgress())
 
 
 def test_a_stop_ends_a_reading(service: Service) -> None:
@@ -206,7 +206,7 @@ def test_a_stop_ends_a_reading(service: Service) -> None:
     service.loader.prepare(service.said.append)
     service.loader.cancel()
     with pytest.raises(ConfigError, match="the service stops"):
-        service.loader.read(service.url, KEY, "here", Silence())
+        service.loader.read(service.url, KEY, "here", NoProgress())
 
 
 def test_of_several_workers_one_reads(service: Service) -> None:
@@ -242,7 +242,7 @@ def test_a_configuration_from_a_pipe(service: Service) -> None:
 def test_progress_is_logged_every_few_seconds(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     clock = ManualClock()
-    progress = RuleState(clock)
+    progress = LoadProgress(clock)
     for _ in range(100):
         progress.tell("reading files")
         clock.advance(100)

@@ -86,7 +86,7 @@ def recovery(message: Message) -> Message:
 def test_an_alert_appears_is_refreshed_and_resolves(alertmanager: Alertmanager) -> None:
     sender = notifier(alertmanager.url)
     message = alarm()
-    assert sender.deliver(message) == "1 of 1 members took it"
+    assert sender.deliver(message) == "1 of 1 members accepted it"
     (alert,) = alertmanager.alerts("alertname=backup-missed", "tag=nightly-backup", "label_team=storage")
     assert alert["labels"] == {
         "alertname": "backup-missed",
@@ -143,7 +143,7 @@ def test_the_end_of_the_last_episode_does_not_end_the_next(alertmanager: Alertma
     sender.refresh((later,), ended.alerts, SAMPLE_SITE)
     assert len(alertmanager.alerts()) == 1
     # Delivered late, because it had to be tried again.
-    assert sender.deliver(replace(ended, key="late")) == "it fires again already"
+    assert sender.deliver(replace(ended, key="late")) == "nothing sent: the alert is firing again"
     assert len(alertmanager.alerts()) == 1
     sender.deliver(replace(ended, key="last", alerts=(over(later, after=4_000),)))
     assert alertmanager.alerts() == []
@@ -156,7 +156,7 @@ def test_it_takes_whatever_names_and_outputs_hold(alertmanager: Alertmanager) ->
         facts = tuple(
             one.model_copy(update={"triggered_at": now - MINUTE, "rule": one.rule or "rule"}) for one in message.alerts
         )
-        assert sender.deliver(replace(message, event=Event.TRIGGERED, alerts=facts)) == "1 of 1 members took it"
+        assert sender.deliver(replace(message, event=Event.TRIGGERED, alerts=facts)) == "1 of 1 members accepted it"
     assert any("🔥" in alert["labels"]["alertname"] for alert in alertmanager.alerts())
 
 
@@ -172,7 +172,7 @@ def test_many_alerts(alertmanager: Alertmanager) -> None:
 def test_one_member_is_enough(alertmanager: Alertmanager) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     said = notifier(nobody, alertmanager.url).deliver(alarm())
-    assert said == "1 of 2 members took it; no connection to 127.0.0.1: connection refused"
+    assert said == "1 of 2 members accepted it; no connection to 127.0.0.1: connection refused"
     assert len(alertmanager.alerts()) == 1
 
 
@@ -180,7 +180,7 @@ def test_a_member_that_hangs_delays_no_other(alertmanager: Alertmanager) -> None
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         said = notifier(url, url + "/too", alertmanager.url, timeout="700ms").deliver(alarm())
-    assert said.startswith("1 of 3 members took it; 127.0.0.1 did not answer in time")
+    assert said.startswith("1 of 3 members accepted it; 127.0.0.1 did not answer in time")
 
 
 def test_when_none_takes_it_the_most_hopeful_failure_counts() -> None:

@@ -118,7 +118,7 @@ def test_what_is_refused_is_counted_and_logged_once_a_minute(start: Starter) -> 
         bad, 5
     )
     assert service.received("count") == 0
-    assert service.output().count("was refused") == 1
+    assert service.output().count("refused a malformed request") == 1
     assert SECRET not in service.output()
     assert "Traceback" not in service.output()
 

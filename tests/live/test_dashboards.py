@@ -289,7 +289,7 @@ def test_the_way_to_down_is_half_gone_where_degraded_begins(prometheus: Promethe
 
 
 def test_uptime_is_of_the_time_that_was_judged(prometheus: Prometheus) -> None:
-    found = asked(prometheus, links.OVERVIEW, "Least uptime")
+    found = asked(prometheus, links.OVERVIEW, "Lowest uptime")
     assert not {"new", "resting"} & found.keys()
     assert found["up"] == found["nightly"] == 1
     assert 0 < found["missed"] < 1

@@ -66,7 +66,7 @@ def test_a_mail_arrives_encrypted_and_with_a_password(certificate: Certificate, 
     with mail_server(box, security, certificate, auth=True) as port:
         trusted = {"security": security, "ca_file": str(certificate.cert), "username": USER, "password": PASSWORD}
         sender = notifier(port, cc="boss@example.org", **trusted)
-        assert sender.deliver(ALARM) == "taken for ops@example.org, night@example.org, boss@example.org"
+        assert sender.deliver(ALARM) == "accepted for ops@example.org, night@example.org, boss@example.org"
     (received,) = box.received
     assert received.tls
     assert received.sender == "hb@example.org"
@@ -122,7 +122,7 @@ def test_one_refused_recipient_does_not_keep_the_mail_from_the_others() -> None:
     box = Mailbox(refuse={"night@example.org": ["550 no such user"]})
     with mail_server(box) as port:
         said = notifier(port).deliver(ALARM)
-    assert said == "taken for ops@example.org; refused night@example.org (550 no such user)"
+    assert said == "accepted for ops@example.org; refused night@example.org (550 no such user)"
     assert [received.recipients for received in box.received] == [["ops@example.org"]]
 
 
@@ -132,10 +132,10 @@ def test_whoever_has_the_mail_does_not_get_it_again_when_another_has_to_wait() -
         sender = notifier(port)
         error = failure(sender)
         assert error.retry
-        assert str(error) == "taken for ops@example.org; refused night@example.org (450 greylisted)"
+        assert str(error) == "accepted for ops@example.org; refused night@example.org (450 greylisted)"
         assert failure(sender).retry
         box.refuse.clear()
-        assert sender.deliver(ALARM) == "taken for ops@example.org, night@example.org"
+        assert sender.deliver(ALARM) == "accepted for ops@example.org, night@example.org"
         # The next message is for everybody.
         sender.deliver(replace(ALARM, key="next"))
     assert [received.recipients for received in box.received] == [
@@ -150,7 +150,7 @@ def test_a_recipient_refused_for_good_after_the_others_got_it_is_told_of() -> No
     with mail_server(box) as port:
         sender = notifier(port)
         failure(sender)
-        assert sender.deliver(ALARM) == "taken for ops@example.org; 127.0.0.1 refused night@example.org (550 gone)"
+        assert sender.deliver(ALARM) == "accepted for ops@example.org; 127.0.0.1 refused night@example.org (550 gone)"
 
 
 @pytest.mark.parametrize(("code", "retry"), [(550, False), (450, True)])
@@ -199,7 +199,9 @@ def test_without_starttls_nothing_is_sent_in_the_clear() -> None:
     box = Mailbox()
     with mail_server(box) as port:
         error = failure(notifier(port, security="starttls", username=USER, password=PASSWORD))
-    assert str(error) == ("no secure connection to 127.0.0.1: it offers no STARTTLS; set security to tls or none")
+    assert str(error) == (
+        "no secure connection to 127.0.0.1: the server does not offer STARTTLS; set security to tls or none"
+    )
     assert not box.received
 
 
@@ -257,7 +259,7 @@ def test_once_it_is_taken_no_bad_manners_make_it_be_sent_again() -> None:
         return "250 fine" if line == "." or line[:4].lower() in ("ehlo", "mail", "rcpt") else ""
 
     with rude_server(lambda connection: converse(connection, answer)) as port:
-        assert notifier(port).deliver(ALARM) == "taken for ops@example.org, night@example.org"
+        assert notifier(port).deliver(ALARM) == "accepted for ops@example.org, night@example.org"
 
 
 def test_what_a_server_echoes_of_a_password_is_not_shown(certificate: Certificate) -> None:

@@ -259,7 +259,7 @@ def test_output_on_a_command_line_is_recognized(line: str, bad: bool) -> None:
 def test_no_shown_line_puts_output_on_a_command_line() -> None:
     """Linux refuses an argument beyond 128 kB, and curl reads one that begins with @ as a file's name."""
     files = shown_files()
-    assert {ROOT / "docs/heartbeats.md", ROOT / "exporter/web/templates/monitor.html"} <= set(files)
+    assert {ROOT / "docs/heartbeats.md", ROOT / "exporter/web/pages/templates/monitor.html"} <= set(files)
     lines = [
         f"{file}: {line}" for file in files for line in file.read_text().splitlines() if "CHANGELOG" not in file.name
     ]

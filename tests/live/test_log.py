@@ -102,7 +102,7 @@ def test_refused_heartbeats_are_named_without_their_secret(start: Starter) -> No
     )
     (finding,) = [one for one in json.loads(done.stdout)["checks"] if one["check"] == "refusals"]
     assert finding["result"] == "warning", finding
-    assert "5 heartbeats refused" in finding["found"]
+    assert "5 heartbeats refused" in finding["text"]
     for text in (page, service.output(), done.stdout, json.dumps(answer)):
         assert secret not in text
         assert SECRET not in text

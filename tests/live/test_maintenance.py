@@ -55,7 +55,7 @@ def test_windows_by_hand_and_of_the_file(start: Starter) -> None:
     service.cli("maintenance", "add", "upgrade", "--for", "2h", "--all", "--description", "New disks")
     eventually(lambda: service.status("job") == service.status("other") == "MAINTENANCE", WITHIN_A_SECOND)
     listed = service.cli("maintenance", "list")
-    assert "upgrade  runs, for 1 h 59 min more" in listed
+    assert "upgrade  active for another 1 h 59 min" in listed
     assert "every monitor" in listed
     assert "New disks" in curl(f"{service.url}/").body
     service.cli("maintenance", "end", "upgrade")

@@ -74,6 +74,11 @@ def browser() -> Iterator[Browser]:
 
 
 LOOKS = [(1100, "light"), (1100, "dark"), (360, "light"), (360, "dark")]
+INSETS = """
+    Array.from(document.querySelectorAll(".card > h1, .card > h2"), heading => [heading, heading.parentElement]
+        .map(box => parseFloat(getComputedStyle(box).paddingLeft)).reduce((a, b) => a + b))
+"""
+"""Of each heading of a box: pixels between the edge and the text."""
 ALARMED = {
     "/": 200,
     "/?status=DOWN": 200,
@@ -85,6 +90,7 @@ ALARMED = {
     "/incidents/2": 200,  # acknowledged
     "/incidents/3": 200,  # a long timeline, and texts that would be something else
     "/incidents/99": 404,
+    "/refusals": 200,
     "/docs/": 200,
     "/docs/configuration": 200,  # wide tables
     "/docs/incidents": 200,  # a picture
@@ -138,6 +144,7 @@ def test_pages(
         assert complaints == []
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= width, f"{wide - width} px too wide"
+    assert min(page.evaluate(INSETS), default=12) >= 12, "a heading that touches the edge of its box"
     pictures = Path(os.environ.get("PICTURES", tmp_path))
     name = path.strip("/?").replace("/", "-").replace("=", "-") or "page"
     page.screenshot(path=pictures / f"{scene}-{name}-{scheme}-{width}.png", full_page=True)

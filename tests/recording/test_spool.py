@@ -241,13 +241,13 @@ def test_an_evaluation_under_way_is_undone_when_heartbeats_are_spooled(
     spooling.send(("job", "a"))
     spooling.evaluator.evaluate_due()
     spooling.clock.advance(6 * MINUTE)
-    evaluate_monitor = spooling.evaluator._evaluate_monitor
+    evaluate_one = spooling.evaluator._evaluate_monitor
 
     def slow(*arguments: Any) -> Any:
-        found = evaluate_monitor(*arguments)
+        outcome = evaluate_one(*arguments)
         with away(spooling.replica.db):
             spooling.send(("job", "b"))
-        return found
+        return outcome
 
     monkeypatch.setattr(spooling.evaluator, "_evaluate_monitor", slow)
     with pytest.raises(HeldBack):

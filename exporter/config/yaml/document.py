@@ -23,7 +23,7 @@ _NO_LIBRARY = (
 
 
 @dataclass(slots=True)
-class Document:
+class YamlDocument:
     """`values` as YAML 1.2 reads them."""
 
     values: dict[str, Any]
@@ -68,7 +68,7 @@ def plain_key(key: str) -> str:
     return found if found == key and key else f"{found}…"
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path) -> YamlDocument:
     """Raises ConfigError when the file cannot be read or is not YAML; an empty file is an empty mapping."""
     return document_of(read_text(path), str(path))
 
@@ -85,13 +85,13 @@ def read_text(path: Path) -> bytes:
     return raw
 
 
-def document_of(raw: bytes, file: str) -> Document:
+def document_of(raw: bytes, file: str) -> YamlDocument:
     """Raises ConfigError when this is not YAML, or no mapping."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError([Problem("is not UTF-8", "", file, raw.count(b"\n", 0, error.start) + 1)]) from None
-    document = Document({}, Lines(), file=file)
+    document = YamlDocument({}, Lines(), file=file)
 
     def report(path: Path_, line: int, message: str) -> None:
         document.problems.append(Problem(message, show_path(path), file, line))

@@ -22,7 +22,7 @@ REVISION = "maintenance_revision"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredWindow:
     """A window as it is kept."""
 
     id: int
@@ -49,7 +49,7 @@ class Maintenances:
             rows = settings.select(settings.value).where(settings.key == REVISION).tuples()
             return next((int(row[0]) for row in rows), 0)
 
-    def all(self) -> Sequence[Kept]:
+    def all(self) -> Sequence[StoredWindow]:
         """Those that are over too, in the order in which they were made."""
         with self._db.read("read maintenance"):
             return self._select()
@@ -109,11 +109,11 @@ class Maintenances:
 
     # ── within a transaction ─────────────────────────────────────────────────────────────────────────────────
 
-    def _select(self) -> list[Kept]:
+    def _select(self) -> list[StoredWindow]:
         table = self._db.tables.maintenances
         columns = (getattr(table, column) for column in MAINTENANCE_COLUMNS)
         query = table.select(table.id, table.provisioned, *columns).order_by(table.id)
-        return [Kept(id, _window(row), bool(provisioned)) for id, provisioned, *row in query.tuples()]
+        return [StoredWindow(id, _window(row), bool(provisioned)) for id, provisioned, *row in query.tuples()]
 
     def _insert(self, window: Window, *, provisioned: bool) -> None:
         table = self._db.tables.maintenances
@@ -121,7 +121,7 @@ class Maintenances:
         row["selector"] = _written(window.selector)
         table.insert(**row, provisioned=provisioned, created_at=self._clock.now()).execute()
 
-    def _end(self, one: Kept, now: int) -> None:
+    def _end(self, one: StoredWindow, now: int) -> None:
         table = self._db.tables.maintenances
         if one.window.starts_at >= now:  # it never began
             table.delete().where(table.id == one.id).execute()
