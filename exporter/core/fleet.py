@@ -46,7 +46,7 @@ class FleetMonitor:
 
     def become(self, other: "FleetMonitor") -> None:
         """Takes over all of `other`; parts that are equal stay the same objects, so nobody thinks they changed."""
-        for part in ("digest", "monitor", "past", "provisioned", "standing", "state", "uncounted", "unreadable"):
+        for part in ("current", "digest", "exclusions", "monitor", "past", "provisioned", "state", "unreadable"):
             new = getattr(other, part)
             if getattr(self, part) != new:
                 setattr(self, part, new)

@@ -117,7 +117,7 @@ class Machine(Replica):
 def one(url: str, clock: ManualClock) -> Iterator[Machine]:
     one = Machine(url, clock)
     one.start()
-    one.presence.stamp()
+    one.presence.record_liveness()
     yield one
     one.db.close()
 
@@ -438,7 +438,7 @@ def test_a_slow_first_start_is_no_blackout(url: str, clock: ManualClock) -> None
     try:
         first.start()
         clock.advance(MINUTE)
-        first.presence.stamp()
+        first.presence.record_liveness()
         assert Blackouts(first.db, clock).all() == ()
         assert first.execute("SELECT at FROM stamps") == [(START + MINUTE,)]
         clock.advance(MINUTE)  # the next start is not the first

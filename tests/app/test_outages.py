@@ -47,7 +47,7 @@ class Living(Replica):
         )
         self.presence.begin(after_outage)
         self.refresh()
-        self.presence.stamp()  # ready: heartbeats are accepted
+        self.presence.record_liveness()  # ready: heartbeats are accepted
 
     def live(self, milliseconds: int) -> None:
         """So much time passes while the process does its work; only its end is gone through."""
@@ -123,7 +123,7 @@ def test_whoever_is_there_leaves_no_gap(one: Living, clock: ManualClock) -> None
     one.start()
     for _ in range(100):
         clock.advance(700)
-        one.presence.stamp()
+        one.presence.record_liveness()
     assert rows(one.db) == []
     stamp = stamped_at(one.db)
     assert stamp is not None
@@ -144,10 +144,10 @@ def test_a_gap_between_two_processes(one: Living, clock: ManualClock, gap: int, 
 def test_a_process_that_was_paused_finds_it_out_itself(one: Living, clock: ManualClock) -> None:
     one.start()
     clock.advance(HOUR)
-    one.presence.stamp()
+    one.presence.record_liveness()
     assert rows(one.db) == [(START, START + HOUR)]
     clock.advance(EVERY)
-    one.presence.stamp()
+    one.presence.record_liveness()
     assert len(rows(one.db)) == 1
 
 
@@ -157,8 +157,8 @@ def test_as_long_as_one_replica_is_there_nobody_is_away(make: Maker, one: Living
     two.start()
     for _ in range(60):
         clock.advance(SECOND)
-        two.presence.stamp()
-    one.presence.stamp()
+        two.presence.record_liveness()
+    one.presence.record_liveness()
     one.start()
     assert rows(one.db) == []
 
@@ -173,7 +173,7 @@ def test_only_one_of_many_records_it(url: str, one: Living, clock: ManualClock) 
     def stamp(blackouts: Blackouts) -> None:
         at_once.wait()
         try:
-            blackouts.stamp()
+            blackouts.record_liveness()
         except BaseException as error:  # noqa: BLE001 - told below
             failed.append(error)
         finally:
@@ -194,9 +194,9 @@ def test_who_read_the_old_stamp_and_comes_late_records_nothing(one: Living, cloc
     late = Blackouts(one.db, clock)
     before = late._read()
     clock.advance(HOUR)
-    one.presence.stamp()
+    one.presence.record_liveness()
     assert late._move(before, None) == (False, None)
-    assert late.stamp() is None
+    assert late.record_liveness() is None
     assert rows(one.db) == [(START, START + HOUR)]
 
 
@@ -209,8 +209,8 @@ def test_a_database_that_was_away(one: Living, clock: ManualClock, monkeypatch: 
             clock.advance(SECOND)
             if clock.now() - START > EVERY:
                 with pytest.raises(StorageUnavailable):
-                    one.presence.stamp()
-    one.presence.stamp()
+                    one.presence.record_liveness()
+    one.presence.record_liveness()
     assert rows(one.db) == [(START, START + MINUTE)]
 
 
@@ -232,8 +232,8 @@ def test_what_a_spool_took_is_no_blackout(
         for _ in range(HOUR // (5 * SECOND)):
             clock.advance(5 * SECOND)
             with pytest.raises(StorageUnavailable):
-                one.presence.stamp()
-    one.presence.stamp()
+                one.presence.record_liveness()
+    one.presence.record_liveness()
     assert rows(one.db) == ([(START + found[0], START + found[1])] if found else [])
     assert stamped_at(one.db) == clock.now()
 
@@ -251,13 +251,13 @@ def test_who_was_paused_took_nothing_with_a_spool_either(
         for pause in (SECOND, SECOND, HOUR, SECOND, SECOND):
             clock.advance(pause)
             with suppress(StorageUnavailable):
-                one.presence.stamp()
-    one.presence.stamp()
+                one.presence.record_liveness()
+    one.presence.record_liveness()
     resumed = START + 2 * SECOND + HOUR
     assert rows(one.db) == [(START if away else START + 2 * SECOND, resumed)]
     for _ in range(10):
         clock.advance(SECOND)
-        one.presence.stamp()
+        one.presence.record_liveness()
     assert len(rows(one.db)) == 1
 
 
@@ -294,12 +294,12 @@ class Spooling(Living):
             for _ in range(milliseconds // (5 * SECOND)):
                 self.clock.advance(5 * SECOND)
                 with suppress(StorageUnavailable):
-                    self.presence.stamp()
+                    self.presence.record_liveness()
 
     def stamp_for(self, milliseconds: int) -> None:
         for _ in range(milliseconds // 500):
             self.clock.advance(500)
-            self.presence.stamp()
+            self.presence.record_liveness()
 
 
 @pytest.fixture
@@ -307,7 +307,7 @@ def spooling(url: str, clock: ManualClock) -> Iterator[Spooling]:
     """One that has taken heartbeats since its start."""
     spooling = Spooling(url, clock, "spooling")
     spooling.start()
-    spooling.presence.stamp()
+    spooling.presence.record_liveness()
     spooling.taking_since = START
     yield spooling
     spooling.db.close()
@@ -330,8 +330,8 @@ def test_one_that_starts_leaves_it_to_one_that_spooled(
     with pytest.raises(StorageUnavailable):
         starting.evaluator.evaluate_due()
     clock.advance(500)
-    spooling.presence.stamp()
-    starting.presence.stamp()
+    spooling.presence.record_liveness()
+    starting.presence.record_liveness()
     assert not starting.presence.waits()
     starting.evaluator.evaluate_due()
     assert rows(starting.db) == []
@@ -346,8 +346,8 @@ def test_a_dead_job_is_found_in_time_after_such_a_start(
     spooling.outage(11 * MINUTE, monkeypatch)
     starting.start()
     clock.advance(500)
-    spooling.presence.stamp()
-    starting.presence.stamp()
+    spooling.presence.record_liveness()
+    starting.presence.record_liveness()
     starting.evaluator.evaluate_due()
     assert starting.past("job")[-1] == ("DOWN", START + 10 * MINUTE + 1)
 
@@ -360,10 +360,10 @@ def test_one_whose_spool_failed_leaves_it_to_one_that_spooled(
         spooling.outage(5 * SECOND, monkeypatch)
         clock.advance(-5 * SECOND)
         starting.outage(5 * SECOND, monkeypatch)
-    starting.presence.stamp()
+    starting.presence.record_liveness()
     assert starting.presence.waits()
-    spooling.presence.stamp()
-    starting.presence.stamp()
+    spooling.presence.record_liveness()
+    starting.presence.record_liveness()
     assert not starting.presence.waits()
     assert rows(starting.db) == []
 
@@ -403,7 +403,7 @@ def test_a_clock_set_forward_is_no_blackout_for_who_was_there(one: Living, clock
     clock.advance(SECOND)
     clock.step(HOUR)
     clock.advance(SECOND)
-    one.presence.stamp()
+    one.presence.record_liveness()
     assert rows(one.db) == []
     assert stamped_at(one.db) == clock.now()
 
@@ -412,7 +412,7 @@ def test_of_a_pause_with_a_step_only_the_pause_is_one(one: Living, clock: Manual
     one.start()
     clock.step(HOUR)
     clock.advance(10 * MINUTE)
-    one.presence.stamp()
+    one.presence.record_liveness()
     assert rows(one.db) == [(START + HOUR, START + HOUR + 10 * MINUTE)]
 
 
@@ -424,11 +424,11 @@ def test_a_clock_set_back_stops_no_stamps_and_makes_no_gap(one: Living, clock: M
     if restarted:
         one.start()
     else:
-        one.presence.stamp()
+        one.presence.record_liveness()
     assert stamped_at(one.db) == clock.now()
     for _ in range(30):
         clock.advance(SECOND)
-        one.presence.stamp()
+        one.presence.record_liveness()
     assert rows(one.db) == []
     clock.advance(10 * MINUTE)
     one.start()
@@ -475,7 +475,7 @@ def test_every_replica_knows_of_it_and_reads_it_once(make: Maker, one: Living, c
     before = calendars.refresh()
     assert calendars.refresh() is before
     clock.advance(HOUR)
-    one.presence.stamp()
+    one.presence.record_liveness()
     after = calendars.refresh()
     assert after.blackouts == (Span(START, START + HOUR),)
     assert calendars.refresh() is after
