@@ -1,4 +1,4 @@
-"""Puts together what one replica knows of outages of our own, and of what does not count, for `compose`."""
+"""Puts together what one replica knows of outages of our own, and of what does not count, for `container`."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ from exporter.core.maintenance import Window
 from exporter.core.trusted_clock import TrustedClock
 from exporter.fleet.calendars import FleetExclusions
 from exporter.metrics.own.blackouts import BlackoutSeconds
-from exporter.metrics.own.telemetry import PREFIX
+from exporter.metrics.own.instruments import PREFIX
 from exporter.presentation.moments import humanize_duration, rfc3339
 from exporter.storage.database import Database
 from exporter.storage.repositories.blackouts import Blackouts

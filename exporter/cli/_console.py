@@ -2,6 +2,7 @@
 
 import os
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,12 +12,14 @@ from typing import Any, TypeVar
 import click
 from pydantic import ValidationError
 
+from exporter.app.repositories import Repositories
 from exporter.cli._passwords import hide_password
 from exporter.config.load import Loaded, load_config
 from exporter.config.model import details, message_of
 from exporter.config.models import WebSection
 from exporter.config.settings import Settings
 from exporter.config.storage_url import canonical
+from exporter.core.clock import SystemClock
 from exporter.core.errors import HeartbeatExporterError, InvalidValue, NotFound, StorageUnavailable
 from exporter.presentation.moments import humanize_duration, rfc3339
 from exporter.storage.database import Database
@@ -148,6 +151,11 @@ def open_storage(
             database.close()
         if writes:
             click.echo(f"Database: {database.engine.name}", err=True)
+
+
+def repositories(database: Database) -> Repositories:
+    """Those of a database that `open_storage` opened; in what they write, the process has a name of its own."""
+    return Repositories(database, SystemClock(), uuid.uuid4().hex[:12])
 
 
 def check_there(database: Database, config_file: Path | None = None) -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from exporter.cli._console import Group, key_values, open_storage, report_errors, storage_options
+from exporter.cli._console import Group, key_values, open_storage, report_errors, repositories, storage_options
 from exporter.config.maintenance_models import MaintenanceEntry
 from exporter.core.calendar.schedule import check_timezone
 from exporter.core.clock import SECOND, SystemClock
@@ -17,7 +17,7 @@ from exporter.core.errors import InvalidValue
 from exporter.core.maintenance import Window
 from exporter.core.spans import covering
 from exporter.presentation.moments import exact, humanize_duration, rfc3339
-from exporter.storage.repositories.maintenances import Kept, Maintenances
+from exporter.storage.repositories.maintenances import Kept
 
 
 @click.group(cls=Group)
@@ -75,7 +75,7 @@ def add(
             {"name": name, "monitors": list(monitors), "groups": list(groups), "labels": key_values(labels), **values}
         )
     with open_storage(config_file, storage_url, writes=True) as (_, database):
-        Maintenances(database, SystemClock()).add(window)
+        repositories(database).maintenances.add(window)
     click.echo(f"Added {name}: {_when(window, SystemClock().now())}.")
 
 
@@ -86,7 +86,7 @@ def add(
 def list_maintenances(config_file: Path | None, storage_url: str | None, everything: bool, as_json: bool) -> None:
     """Lists the windows that run or will."""
     with open_storage(config_file, storage_url) as (_, database):
-        found = Maintenances(database, SystemClock()).all()
+        found = repositories(database).maintenances.all()
     now = SystemClock().now()
     shown = [one for one in found if everything or not one.over(now)]
     if as_json:
@@ -107,7 +107,7 @@ def list_maintenances(config_file: Path | None, storage_url: str | None, everyth
 def end(name: str, config_file: Path | None, storage_url: str | None) -> None:
     """Ends the window NAME now, and for good: one that recurs does not begin again."""
     with open_storage(config_file, storage_url, writes=True) as (_, database):
-        Maintenances(database, SystemClock()).end(name)
+        repositories(database).maintenances.end(name)
     click.echo(f"Ended {name}.")
 
 

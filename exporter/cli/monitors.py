@@ -1,7 +1,6 @@
 """`heartbeat-exporter monitor …`: works on the database directly; a running service sees it within a second."""
 
 import json
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,7 +10,16 @@ from urllib.parse import quote
 
 import click
 
-from exporter.cli._console import Group, absence, key_values, note_absence, open_storage, report_errors, storage_options
+from exporter.cli._console import (
+    Group,
+    absence,
+    key_values,
+    note_absence,
+    open_storage,
+    report_errors,
+    repositories,
+    storage_options,
+)
 from exporter.config.files import PIPE_PATIENCE
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
@@ -32,10 +40,7 @@ from exporter.fleet.loader import load
 from exporter.presentation.moments import humanize_duration
 from exporter.storage.attendance import Attendance
 from exporter.storage.database import Database
-from exporter.storage.repositories.blackouts import Blackouts
-from exporter.storage.repositories.history import History
 from exporter.storage.repositories.keys import secret_key
-from exporter.storage.repositories.maintenances import Maintenances
 from exporter.storage.repositories.monitors import Monitors
 
 _COLOURS = {Status.UP: "green", Status.DEGRADED: "yellow", Status.DOWN: "red"}
@@ -138,7 +143,7 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
         found = _load(settings, database, [_monitors(database).find(tag)])
         if not found:
             raise NotFound(f"there is no monitor {tag!r}")
-        recent = History(database).heartbeats(found[0].id, 5)
+        recent = repositories(database).history.heartbeats(found[0].id, 5)
         since = Attendance(database, SystemClock()).absent_since()
     facts = _facts(found[0], since)
     if as_json:
@@ -178,7 +183,7 @@ def pause(tag: str, config_file: Path | None, storage_url: str | None, duration:
     window = Window(name=_pause_of(tag), selector=Selector(tags=(tag,)), starts_at=now, duration=length)
     with open_storage(config_file, storage_url, writes=True) as (_, database):
         _monitors(database).find(tag)
-        Maintenances(database, SystemClock()).add(window)
+        repositories(database).maintenances.add(window)
     click.echo(f"{tag} is in maintenance for {describe_duration(length)}, until {_moment(now + length)}.")
 
 
@@ -189,7 +194,7 @@ def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     """Ends the pause of the monitor TAG."""
     _check(tag)
     with open_storage(config_file, storage_url) as (_, database), suppress(NotFound):
-        Maintenances(database, SystemClock()).end(_pause_of(tag))
+        repositories(database).maintenances.end(_pause_of(tag))
     _set_paused(tag, False, config_file, storage_url)
 
 
@@ -217,7 +222,7 @@ def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: s
 
 
 def _monitors(database: Database) -> Monitors:
-    return Monitors(database, SystemClock(), uuid.uuid4().hex[:12])
+    return repositories(database).monitors
 
 
 def _check(tag: str) -> None:
@@ -250,8 +255,8 @@ def _shown(value: Any) -> str:
 def _load(settings: Settings, database: Database, ids: Sequence[int] | None = None) -> list[FleetMonitor]:
     """These monitors or all, and what does not count against them, as the service has it."""
     forgives = settings.after_outage == "forgive"
-    windows = tuple(one.window for one in Maintenances(database, SystemClock()).all())
-    blackouts = Blackouts(database, SystemClock())
+    windows = tuple(one.window for one in repositories(database).maintenances.all())
+    blackouts = repositories(database).blackouts
     calendar = Calendar(blackouts.all(), windows, forgives, blackouts.skipped())
     found = load(database, ids)
     for one in found:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from exporter.cli._console import LARGEST_ID, Group, note_absence, open_storage, storage_options
+from exporter.cli._console import LARGEST_ID, Group, note_absence, open_storage, repositories, storage_options
 from exporter.config.settings import Settings
 from exporter.core.clock import DAY, SystemClock
 from exporter.core.errors import Conflict
@@ -52,7 +52,8 @@ def list_notifications(
     wanted = NotificationState(state) if state is not None else None
     now = SystemClock().now()
     with open_storage(config_file, storage_url) as (_, database):
-        found, holds = Notifications(database).recent(state=wanted, limit=limit), Notifications(database).holds(now)
+        known = repositories(database).notifications
+        found, holds = known.recent(state=wanted, limit=limit), known.holds(now)
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
         click.echo(json.dumps([_facts(one, holds) for one in found], indent=2))
@@ -90,7 +91,7 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
     if (id is None) is not dead:
         raise click.UsageError("name the ID of one notification, or ask for all --dead ones")
     with open_storage(config_file, storage_url, writes=True) as (settings, database):
-        outbox, known = Outbox(database), Notifications(database)
+        outbox, known = repositories(database).outbox, repositories(database).notifications
         now, terms = SystemClock().now(), _terms(settings)
         if id is not None:
             _retry_one(outbox, known.find(id), now, terms, config_file, known.holds(now))

@@ -7,7 +7,6 @@ from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, listed, ok, warning
 from exporter.fleet.loader import load
 from exporter.presentation.moments import humanize_duration
-from exporter.storage.repositories.notifications import Notifications
 
 OVERDUE = 5 * MINUTE
 """A message that could be sent is sent within `group_wait` and a few seconds."""
@@ -15,7 +14,7 @@ OVERDUE = 5 * MINUTE
 
 def outbox(patient: DoctorContext) -> Iterator[Finding]:
     """Nothing waits for long, and nothing was given up in the last day."""
-    known, now = Notifications(patient.database), patient.clock.now()
+    known, now = patient.repositories.notifications, patient.clock.now()
     waiting = [one for one in known.queues() if one.oldest_pending_at is not None]
     late = [one for one in waiting if now - (one.oldest_pending_at or now) > OVERDUE]
     for one in late:

@@ -8,8 +8,7 @@ from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, listed, ok, problem, warning
 from exporter.evaluation.outcomes import Evaluations
 from exporter.presentation.moments import humanize_ago, humanize_duration
-from exporter.storage.repositories.blackouts import LONGEST_GAP, Blackouts
-from exporter.storage.repositories.maintenances import Maintenances
+from exporter.storage.repositories.blackouts import LONGEST_GAP
 
 LATE = 10 * SECOND
 """How far behind evaluation may be, for a moment, when thousands of monitors come due at once."""
@@ -26,7 +25,7 @@ def presence(patient: DoctorContext) -> Iterator[Finding]:
         when = "ever" if at is None else f"since {humanize_ago(at, now)}"
         yield problem(f"no process has been there to take heartbeats, {when}", _START)
         return
-    away = [span for span in Blackouts(patient.database, patient.clock).all() if span.end > now - DAY]
+    away = [span for span in patient.repositories.blackouts.all() if span.end > now - DAY]
     if away:
         length = humanize_duration(sum(span.end - max(span.start, now - DAY) for span in away))
         yield warning(
@@ -88,7 +87,7 @@ def monitors(patient: DoctorContext) -> Iterator[Finding]:
 def maintenances(patient: DoctorContext) -> Iterator[Finding]:
     """Each maintenance window that recurs has a rule that can be used."""
     now = patient.clock.now()
-    windows = [one.window for one in Maintenances(patient.database, patient.clock).all() if not one.over(now)]
+    windows = [one.window for one in patient.repositories.maintenances.all() if not one.over(now)]
     for window in windows:
         if window.trouble is not None:
             yield problem(
