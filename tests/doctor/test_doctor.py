@@ -83,10 +83,10 @@ class Installation:
     def work(self) -> None:
         """What the service does all the time; it stamps before it evaluates."""
         self.replica.beat("job")
-        Blackouts(self.replica.db, self.clock).stamp(now=True)
+        Blackouts(self.replica.db, self.clock).record_liveness(now=True)
         self.replica.evaluator.evaluate_due()
         self.replica.lease.hold()
-        Blackouts(self.replica.db, self.clock).stamp(now=True)
+        Blackouts(self.replica.db, self.clock).record_liveness(now=True)
         execute(self.replica.db, "UPDATE monitors SET provisioned = (1 = 1)")
 
     def patient(self, **changes: object) -> DoctorContext:
@@ -407,7 +407,7 @@ def test_presence_lease_and_evaluation(ward: Installation) -> None:
     ward.found("presence", Result.WARNING, "for 1 h in the last day, in 1 blackout")
     ward.well("lease")
     ward.clock.advance(DAY)
-    Blackouts(ward.replica.db, ward.clock).stamp()
+    Blackouts(ward.replica.db, ward.clock).record_liveness()
     execute(ward.replica.db, "DELETE FROM blackouts WHERE id > 1")
     ward.well("presence")
 

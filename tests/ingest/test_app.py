@@ -23,7 +23,7 @@ from exporter.ingest.receiver import Ingest, Receiver, Waiters
 from exporter.recording.statements import Pending
 from exporter.web.app import create_app
 from exporter.web.headers import PLAIN
-from tests.support.web_fakes import World
+from tests.support.scenes import World
 
 KEY = b"k" * 32
 SECRET = "s3cret"
