@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry
 
 from exporter.app.alerting import Alerting
-from exporter.app.outages import OutageTracker
 from exporter.app.repositories import Repositories
 from exporter.app.spool import Spool
 from exporter.config.settings import Settings
@@ -20,8 +19,11 @@ from exporter.core.telemetry import Silent, Telemetry
 from exporter.core.threads import Threads
 from exporter.evaluation.calendars import ExclusionSource
 from exporter.evaluation.evaluator import Evaluator
+from exporter.evaluation.outages import OutageTracker
 from exporter.evaluation.outcomes import Evaluations
 from exporter.fleet.follower import Follower
+from exporter.metrics.own.blackouts import BlackoutSeconds
+from exporter.metrics.own.instruments import PREFIX
 from exporter.presentation.message import Site
 from exporter.recording.managed_monitors import ManagedMonitors
 from exporter.recording.recorder import Recorder
@@ -83,13 +85,13 @@ class Container:
             self.database,
             self.fleet,
             clock,
-            self.registry,
             self.spool.taking_since,
             self.replica,
             synchronised,
             self.receipts.reset,
             spools=settings.storage.spool is not None,
         )
+        self.registry.register(BlackoutSeconds(lambda: self.outages.total, PREFIX))
         self.evaluations = Evaluations(self.database, self.fleet, self.replica)
         self.evaluator = Evaluator(
             self.database,
