@@ -463,9 +463,12 @@ def undelivered() -> World:
 
 
 def much_trouble() -> World:
-    world = every_status()
-    many(world.troubles, world.fleet.all(), NOW)
-    return world
+    return World(file=_written(_much_trouble, NOW))
+
+
+def _much_trouble(world: World) -> None:
+    _every_status(world)
+    many(world.troubles, world.fleet.all(), world.clock.now())
 
 
 def away() -> World:
@@ -491,6 +494,4 @@ def app(world: str = "alarmed") -> Any:
     """The application over a world that is named here, so that a gunicorn can be told which."""
     scene = WORLDS[world]()
     scene.executor = ThreadPoolExecutor(2)
-    application = scene.app()
-    application.scene = scene  # for as long as the application lives
-    return application
+    return scene.app()

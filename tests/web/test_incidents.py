@@ -14,8 +14,8 @@ from exporter.core.incident import LONGEST_AUTHOR, LONGEST_TEXT, IncidentState, 
 from exporter.core.notification import Hold
 from exporter.presentation.statuses import held, undelivered
 from exporter.storage.repositories.incidents import Incidents
-from tests.support.scenes import NOW, World, alarmed, every_status
-from tests.support.troubles import NASTY, many, with_texts
+from tests.support.scenes import NOW, World, alarmed, every_status, much_trouble
+from tests.support.troubles import NASTY, with_texts
 
 HTML = {"Accept": "text/html"}
 
@@ -79,10 +79,8 @@ def test_without_alerting_nothing_is_in_the_way() -> None:
     assert "create_incident: true" in told
 
 
-def test_a_dead_switch_does_not_hide_the_monitors(world: World) -> None:
-    world = every_status()
-    many(world.troubles, world.fleet.all(), NOW)
-    client = testing.TestClient(world.app(), headers=HTML)
+def test_a_dead_switch_does_not_hide_the_monitors() -> None:
+    client = testing.TestClient(much_trouble().app(), headers=HTML)
     html = page(client, "/")
     assert html.count('<li class="incident') == 5
     assert "all 11 open" in html
@@ -189,10 +187,8 @@ def test_what_people_write_is_text(client: testing.TestClient, world: World, mon
         assert "<i>x" not in client.simulate_get(path).text
 
 
-def test_past_incidents_are_paged(world: World) -> None:
-    world = every_status()
-    many(world.troubles, world.fleet.all(), NOW)
-    client = testing.TestClient(world.app(), headers=HTML)
+def test_past_incidents_are_paged() -> None:
+    client = testing.TestClient(much_trouble().app(), headers=HTML)
     seen: list[str] = []
     path = "/incidents"
     sizes = []
