@@ -1,4 +1,4 @@
-"""Puts the parts of alerting together, for `compose`."""
+"""Puts the parts of alerting together, for `container`."""
 
 import logging
 from collections.abc import Callable
@@ -9,25 +9,18 @@ from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alerting.ruleset import RuleSet
 from exporter.alerting.writer import AlertWriter
 from exporter.app.periodic import Periodic
+from exporter.app.repositories import Repositories
 from exporter.config.settings import Settings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.fleet import Fleet
+from exporter.core.telemetry import Telemetry
 from exporter.core.threads import Threads
 from exporter.metrics.own.alerts import AlertCollector
-from exporter.metrics.own.telemetry import PREFIX, ExporterTelemetry
+from exporter.metrics.own.instruments import PREFIX
 from exporter.notify.dispatcher import Dispatcher
-from exporter.presentation.events import EventLog
 from exporter.presentation.message import Site
-from exporter.storage.database import Database
 from exporter.storage.repositories.alert_board import AlertBoard
-from exporter.storage.repositories.alert_progress import AlertProgress
-from exporter.storage.repositories.alerts import Alerts
-from exporter.storage.repositories.deliveries import Deliveries
-from exporter.storage.repositories.history import History
-from exporter.storage.repositories.incidents import Incidents
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.notifications import Notifications
-from exporter.storage.repositories.outbox import DeliveryPolicy, Outbox
+from exporter.storage.repositories.outbox import DeliveryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -41,36 +34,45 @@ class Alerting:
 
     def __init__(
         self,
-        database: Database,
+        repositories: Repositories,
         fleet: Fleet,
-        history: History,
-        lease: Lease,
         clock: Clock,
-        telemetry: ExporterTelemetry,
+        telemetry: Telemetry,
         registry: CollectorRegistry,
         site: Callable[[], Site],
         threads: Threads,
-        events: EventLog | None = None,
     ) -> None:
         self._fleet = fleet
         self._clock = clock
         self._telemetry = telemetry
         self._threads = threads
-        self.alerts = Alerts(database)
-        progress = AlertProgress(database)
-        self.notifications = Notifications(database)
-        outbox = Outbox(database)
-        self.incidents = Incidents(database, clock, events)
-        self._board = AlertBoard(self.alerts, self.incidents, self.notifications, clock)
+        self._board = AlertBoard(repositories.alerts, repositories.incidents, repositories.notifications, clock)
         self._alarms = AlertCollector(self._board, clock, PREFIX)
         registry.register(self._alarms)
         self._sender = Dispatcher(
-            Deliveries(database, lease), self.notifications, lease, clock, telemetry, site, threads, events
+            repositories.deliveries,
+            repositories.notifications,
+            repositories.lease,
+            clock,
+            telemetry,
+            site,
+            threads,
+            repositories.events,
         )
-        self._writer = AlertWriter(
-            fleet, history, progress, self.alerts, self.incidents, outbox, telemetry, self._sender.wake, events
+        self.writer = AlertWriter(
+            fleet,
+            repositories.history,
+            repositories.alert_progress,
+            repositories.alerts,
+            repositories.incidents,
+            repositories.outbox,
+            telemetry,
+            self._sender.wake,
+            repositories.events,
         )
-        self.engine = AlertEvaluator(database, fleet, progress, self.alerts, self._writer)
+        self.engine = AlertEvaluator(
+            repositories.database, fleet, repositories.alert_progress, repositories.alerts, self.writer
+        )
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Makes what the settings ask for, and returns what puts it in force. Raises ConfigError."""
@@ -82,7 +84,7 @@ class Alerting:
             names = [one.name for one in settings.notifiers]
             self._telemetry.expect_notifiers(names)
             self._alarms.notifiers = tuple(names)
-            self._writer.terms = {
+            self.writer.terms = {
                 one.name: DeliveryPolicy(one.group_wait, one.give_up_after) for one in settings.notifiers
             }
             self.engine.use(rules)

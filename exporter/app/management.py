@@ -10,7 +10,7 @@ from exporter.config.settings import Settings
 from exporter.core.credentials import BuiltInTokens
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.monitor import Monitor
-from exporter.web.context import Monitors
+from exporter.recording.managed_monitors import ManagedMonitors
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ class ApiForDialects:
     def __init__(
         self,
         fleet: Fleet,
-        monitors: Monitors,
+        monitors: ManagedMonitors,
         executor: Executor,
         settings: Callable[[], Settings],
         key: Callable[[], bytes],

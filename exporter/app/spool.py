@@ -1,4 +1,4 @@
-"""Puts the spool together, for `compose`: without one, nothing of it is even imported."""
+"""Puts the spool together, for `container`: without one, nothing of it is even imported."""
 
 from collections.abc import Callable
 from pathlib import Path

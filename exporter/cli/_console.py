@@ -1,6 +1,7 @@
 """Shared parts of the commands: options, the database, and error messages."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,12 +10,14 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
+from exporter.app.repositories import Repositories
 from exporter.cli._options import CONFIG_HELP, STORAGE_HELP, Group, report_errors, storage_options
 from exporter.config.load import Loaded, load_config
 from exporter.config.model import details, message_of
 from exporter.config.models import WebSection
 from exporter.config.settings import Settings
 from exporter.config.storage_url import canonical
+from exporter.core.clock import SystemClock
 from exporter.core.errors import InvalidValue, NotFound, StorageUnavailable
 from exporter.presentation.moments import humanize_duration, rfc3339
 from exporter.storage.database import Database
@@ -131,6 +134,11 @@ def open_storage(
             database.close()
         if writes:
             click.echo(f"Database: {database.engine.name}", err=True)
+
+
+def repositories(database: Database) -> Repositories:
+    """Those of a database that `open_storage` opened; in what they write, the process has a name of its own."""
+    return Repositories(database, SystemClock(), uuid.uuid4().hex[:12])
 
 
 def check_there(database: Database, config_file: Path | None = None) -> None:

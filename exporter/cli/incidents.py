@@ -7,7 +7,16 @@ from typing import Any, TypeVar
 
 import click
 
-from exporter.cli._console import MAX_ID, Group, absence, note_absence, open_storage, report_errors, storage_options
+from exporter.cli._console import (
+    MAX_ID,
+    Group,
+    absence,
+    note_absence,
+    open_storage,
+    report_errors,
+    repositories,
+    storage_options,
+)
 from exporter.cli._person import person
 from exporter.core.alert import AlertState
 from exporter.core.clock import SystemClock
@@ -15,7 +24,7 @@ from exporter.core.incident import IncidentState, clean_author, clean_text
 from exporter.presentation.moments import humanize_ago, humanize_duration, rfc3339
 from exporter.storage.attendance import Attendance
 from exporter.storage.database import Database
-from exporter.storage.repositories.alerts import Alert, Alerts
+from exporter.storage.repositories.alerts import Alert
 from exporter.storage.repositories.incidents import Incident, Incidents, Update
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -96,7 +105,7 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
     with open_storage(config_file, storage_url) as (_, database):
         incidents = _incidents(database)
         incident, updates = incidents.find(id), incidents.updates([id])[id]
-        alerts = Alerts(database).recent(incident_id=id)
+        alerts = repositories(database).alerts.recent(incident_id=id)
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
         more: dict[str, Any] = {
@@ -201,7 +210,8 @@ def _add(
         incidents = _incidents(database)
         incidents.update(id, state, entry, name)
         now = incidents.find(id).state
-        goes_on = now is IncidentState.RESOLVED and _goes_on(Alerts(database).recent(incident_id=id))
+        alerts = repositories(database).alerts.recent(incident_id=id)
+        goes_on = now is IncidentState.RESOLVED and _goes_on(alerts)
     click.echo(
         f"{'Resolved' if now is IncidentState.RESOLVED else 'Updated'} incident {id} as {name}: its state is {now}."
     )
@@ -216,7 +226,7 @@ def _author_name(author: str | None) -> str:
 
 
 def _incidents(database: Database) -> Incidents:
-    return Incidents(database, SystemClock())
+    return repositories(database).incidents
 
 
 def _goes_on(alerts: Sequence[Alert]) -> bool:

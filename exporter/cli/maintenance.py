@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from exporter.cli._console import Group, key_values, open_storage, report_errors, storage_options
+from exporter.cli._console import Group, key_values, open_storage, report_errors, repositories, storage_options
 from exporter.config.maintenance_models import MaintenanceEntry
 from exporter.core.calendar.schedule import check_timezone
 from exporter.core.clock import SECOND, SystemClock
@@ -17,7 +17,7 @@ from exporter.core.errors import InvalidValue
 from exporter.core.maintenance import Window
 from exporter.core.spans import covering
 from exporter.presentation.moments import exact, humanize_duration, rfc3339
-from exporter.storage.repositories.maintenances import Maintenances, StoredWindow
+from exporter.storage.repositories.maintenances import StoredWindow
 
 
 @click.group(cls=Group)
@@ -79,7 +79,7 @@ def add(
             {"name": name, "monitors": list(monitors), "groups": list(groups), "labels": key_values(labels), **values}
         )
     with open_storage(config_file, storage_url, writes=True) as (_, database):
-        Maintenances(database, SystemClock()).add(window)
+        repositories(database).maintenances.add(window)
     click.echo(f"Added {name}: {_when(window, SystemClock().now())}.")
 
 
@@ -90,7 +90,7 @@ def add(
 def list_maintenances(config_file: Path | None, storage_url: str | None, everything: bool, as_json: bool) -> None:
     """Lists current and future maintenance windows."""
     with open_storage(config_file, storage_url) as (_, database):
-        windows = Maintenances(database, SystemClock()).all()
+        windows = repositories(database).maintenances.all()
     now = SystemClock().now()
     shown = [kept for kept in windows if everything or not kept.over(now)]
     if as_json:
@@ -114,7 +114,7 @@ def end(name: str, config_file: Path | None, storage_url: str | None) -> None:
     The window ends at once. A recurring window does not start again.
     """
     with open_storage(config_file, storage_url, writes=True) as (_, database):
-        Maintenances(database, SystemClock()).end(name)
+        repositories(database).maintenances.end(name)
     click.echo(f"Ended {name}.")
 
 

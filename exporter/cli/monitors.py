@@ -1,7 +1,6 @@
 """`heartbeat-exporter monitor …`: adds, shows, pauses and removes monitors in the database."""
 
 import json
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,7 +10,16 @@ from urllib.parse import quote
 
 import click
 
-from exporter.cli._console import Group, absence, key_values, note_absence, open_storage, report_errors, storage_options
+from exporter.cli._console import (
+    Group,
+    absence,
+    key_values,
+    note_absence,
+    open_storage,
+    report_errors,
+    repositories,
+    storage_options,
+)
 from exporter.cli.secrets import rotate_secret, secret_from, token
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
@@ -30,10 +38,7 @@ from exporter.fleet.loader import load
 from exporter.presentation.moments import humanize_duration
 from exporter.storage.attendance import Attendance
 from exporter.storage.database import Database
-from exporter.storage.repositories.blackouts import Blackouts
-from exporter.storage.repositories.history import History
 from exporter.storage.repositories.keys import secret_key
-from exporter.storage.repositories.maintenances import Maintenances
 from exporter.storage.repositories.monitors import Monitors
 
 _COLOURS = {Status.UP: "green", Status.DEGRADED: "yellow", Status.DOWN: "red"}
@@ -137,7 +142,7 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
         members = _load(settings, database, [_monitors(database).find(tag)])
         if not members:
             raise NotFound(f"there is no monitor {tag!r}")
-        recent = History(database).heartbeats(members[0].id, 5)
+        recent = repositories(database).history.heartbeats(members[0].id, 5)
         since = Attendance(database, SystemClock()).absent_since()
     facts = _as_json(members[0], since)
     if as_json:
@@ -179,7 +184,7 @@ def pause(tag: str, config_file: Path | None, storage_url: str | None, duration:
     window = Window(name=_pause_of(tag), selector=Selector(tags=(tag,)), starts_at=now, duration=length)
     with open_storage(config_file, storage_url, writes=True) as (_, database):
         _monitors(database).find(tag)
-        Maintenances(database, SystemClock()).add(window)
+        repositories(database).maintenances.add(window)
     click.echo(f"{tag} is in maintenance for {describe_duration(length)}, until {_moment(now + length)}.")
 
 
@@ -190,7 +195,7 @@ def resume(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     """Resumes the monitor TAG after a pause."""
     _check(tag)
     with open_storage(config_file, storage_url) as (_, database), suppress(NotFound):
-        Maintenances(database, SystemClock()).end(_pause_of(tag))
+        repositories(database).maintenances.end(_pause_of(tag))
     _set_paused(tag, False, config_file, storage_url)
 
 
@@ -225,7 +230,7 @@ def _set_paused(tag: str, paused: bool, config_file: Path | None, storage_url: s
 
 
 def _monitors(database: Database) -> Monitors:
-    return Monitors(database, SystemClock(), uuid.uuid4().hex[:12])
+    return repositories(database).monitors
 
 
 def _check(tag: str) -> None:
@@ -245,8 +250,8 @@ def _shown(value: Any) -> str:
 def _load(settings: Settings, database: Database, ids: Sequence[int] | None = None) -> list[FleetMonitor]:
     """Loads these monitors or all, with the same exclusions as the service."""
     forgives = settings.after_outage == "forgive"
-    windows = tuple(kept.window for kept in Maintenances(database, SystemClock()).all())
-    blackouts = Blackouts(database, SystemClock())
+    windows = tuple(kept.window for kept in repositories(database).maintenances.all())
+    blackouts = repositories(database).blackouts
     calendar = Calendar(blackouts.all(), windows, forgives, blackouts.skipped())
     members = load(database, ids)
     for member in members:

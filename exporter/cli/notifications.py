@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from exporter.cli._console import MAX_ID, Group, note_absence, open_storage, storage_options
+from exporter.cli._console import MAX_ID, Group, note_absence, open_storage, repositories, storage_options
 from exporter.config.settings import Settings
 from exporter.core.clock import DAY, SystemClock
 from exporter.core.errors import Conflict
@@ -54,10 +54,8 @@ def list_notifications(
     wanted = NotificationState(state) if state is not None else None
     now = SystemClock().now()
     with open_storage(config_file, storage_url) as (_, database):
-        notifications, holds = (
-            Notifications(database).recent(state=wanted, limit=limit),
-            Notifications(database).holds(now),
-        )
+        stored = repositories(database).notifications
+        notifications, holds = stored.recent(state=wanted, limit=limit), stored.holds(now)
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
         click.echo(json.dumps([_as_json(notification, holds) for notification in notifications], indent=2))
@@ -98,7 +96,7 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
     if (id is None) is not dead:
         raise click.UsageError("give either the ID of a notification or --dead")
     with open_storage(config_file, storage_url, writes=True) as (settings, database):
-        outbox, notifications = Outbox(database), Notifications(database)
+        outbox, notifications = repositories(database).outbox, repositories(database).notifications
         now, terms = SystemClock().now(), _terms(settings)
         if id is not None:
             _retry_one(outbox, notifications.find(id), now, terms, config_file, notifications.holds(now))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporter.app.repositories import Repositories
 from exporter.config.settings import Settings
 from exporter.core.clock import Clock, SystemClock
 from exporter.core.errors import ConfigError
@@ -39,6 +40,11 @@ class DoctorContext:
         if self.opened is None:
             self.opened = Database(self.configured.storage.url)
         return self.opened
+
+    @property
+    def repositories(self) -> Repositories:
+        """Those of the database. Raises InvalidValue as `database` does."""
+        return Repositories(self.database, self.clock)
 
     def close(self) -> None:
         if self.opened is not None:

@@ -10,9 +10,9 @@ from prometheus_client.exposition import generate_latest as text_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_1_0_0
 
+from exporter.core.telemetry import Telemetry
 from exporter.metrics.exposition.negotiation import Format, accepts_gzip, negotiate
 from exporter.metrics.exposition.renderer import Exposition
-from exporter.metrics.own.telemetry import ExporterTelemetry
 
 GZIP_LEVEL = 1
 """Nine times as fast as the default, and a scrape stays as small as the network needs it."""
@@ -31,7 +31,7 @@ class ScrapeResponse:
 class Scrape:
     """Answers scrapes from the fleet and from a registry of our own metrics."""
 
-    def __init__(self, exposition: Exposition, registry: CollectorRegistry, telemetry: ExporterTelemetry) -> None:
+    def __init__(self, exposition: Exposition, registry: CollectorRegistry, telemetry: Telemetry) -> None:
         self._exposition = exposition
         self._registry = registry
         self._telemetry = telemetry

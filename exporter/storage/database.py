@@ -60,18 +60,31 @@ class Transaction(Reader):
 class Prepared:
     """A statement built once by the query builder and run many times.
 
-    Building one costs ten times what running it does, and the commit path has microseconds. In the query given,
-    the values are `param("…")`; `row` puts a row's values in the order in which the statement wants them.
+    Building one costs ten times what running it does, and the commit path has microseconds; a process that needs few
+    statements, as a command does, builds few. In the query given, the values are `param("…")`; `row` puts a row's
+    values in the order in which the statement wants them.
     """
 
-    __slots__ = ("_after", "_before", "_defaults", "_places", "sql")
+    __slots__ = ("_after", "_before", "_database", "_defaults", "_places", "_query", "sql")
+    sql: str
 
     def __init__(self, database: "Database", query: Any) -> None:
-        self.sql, values = database.prepared(query)
+        self._database = database
+        self._query = query
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for what is not there yet: builds the statement when it is first used. Two threads may do so at once,
+        with the same outcome.
+        """
+        if name not in Prepared.__slots__:
+            raise AttributeError(name)
+        sql, values = self._database.prepared(self._query)
         self._places = [(index, value.name) for index, value in enumerate(values) if isinstance(value, _Place)]
         self._defaults = [None if isinstance(value, _Place) else value for value in values]
         self._before: list[Any] = values[: self._places[0][0]]
         self._after: list[Any] = values[self._places[-1][0] + 1 :]
+        self.sql = sql
+        return object.__getattribute__(self, name)
 
     def row(self, values: Mapping[str, Any]) -> list[Any]:
         row = self._defaults.copy()

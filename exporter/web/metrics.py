@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 
 import falcon.asgi
 
-from exporter.web.context import Scrape
+from exporter.metrics.scrape import Scrape
 from exporter.web.errors import log
 from exporter.web.requests import WebRequest
 

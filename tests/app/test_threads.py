@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from exporter.app import service as compose
+from exporter.app import lifespan, threads
 from exporter.app.loader import Reading
 from exporter.app.service import Service
 from exporter.config.load import load_config
@@ -50,8 +50,8 @@ class Running:
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("exporter.core.threads.FIRST_PAUSE", 0.01)
         monkeypatch.setattr("exporter.core.threads.MAX_PAUSE", 0.01)
-        monkeypatch.setattr(compose, "FOLLOW_EVERY", 0.05)
-        monkeypatch.setattr(compose, "PRUNE_EVERY", 0.05)
+        monkeypatch.setattr(threads, "FOLLOW_EVERY", 0.05)
+        monkeypatch.setattr(threads, "PRUNE_EVERY", 0.05)
         self.killed: list[tuple[int, int]] = []
         self.last_resort: list[float] = []
         monkeypatch.setattr(os, "kill", lambda *call: self.killed.append(call))
@@ -88,7 +88,9 @@ class Running:
         asyncio.run(live())
 
     def errors(self, kind: str) -> float:
-        found = self.service._registry.get_sample_value("heartbeat_exporter_thread_errors_total", {"thread": kind})
+        found = self.service.container.registry.get_sample_value(
+            "heartbeat_exporter_thread_errors_total", {"thread": kind}
+        )
         assert found is not None
         return found
 
@@ -108,7 +110,7 @@ async def until(what: Callable[[], object]) -> None:
 async def heartbeat(service: Service) -> bool:
     """Whether it was committed."""
     assert service._ingest is not None
-    watched = service._fleet.get("job")
+    watched = service.container.fleet.get("job")
     assert watched is not None
     pending = Pending(watched, Heartbeat(Kind.SUCCESS, SystemClock().now()))
     wait = service._ingest.waiters.wait_for(pending)
@@ -144,12 +146,12 @@ def test_an_exception_in_any_thread_is_survived(
 
     async def check(service: Service) -> None:
         await until(lambda: service.readiness() is None)
-        await until(lambda: service._recorder is not None and (service._recorder._thread.wake() or again.is_set()))
+        await until(lambda: service.container.recorder._thread.wake() or again.is_set())
         assert await heartbeat(service)
         assert running.errors(kind) == 1
         assert "goes on after an error" in caplog.text
         assert kind == "notifier" or f"injected into {kind}" in caplog.text
-        assert service._lost is None
+        assert service.lost is None
 
     running.run(check)
     assert not running.killed
@@ -163,14 +165,14 @@ def test_the_end_of_any_thread_ends_readiness_and_health(
     breaking(kind, SystemExit, monkeypatch)
 
     async def check(service: Service) -> None:
-        await until(lambda: service._lost)
-        assert service._lost is not None
-        assert f"the thread {kind}" in service._lost
-        assert service.readiness() == service._lost
+        await until(lambda: service.lost)
+        assert service.lost is not None
+        assert f"the thread {kind}" in service.lost
+        assert service.readiness() == service.lost
 
     running.run(check)
     assert running.killed == [(os.getpid(), signal.SIGTERM)]
-    assert running.last_resort == [compose.ORDERLY_END]
+    assert running.last_resort == [lifespan.ORDERLY_END]
 
 
 @pytest.mark.parametrize("kind", ["recorder", "evaluator", "follower"])
@@ -180,8 +182,8 @@ def test_a_vital_thread_that_keeps_failing_is_replaced_with_its_process(
     breaking(kind, ZeroDivisionError, monkeypatch, times=1000)
 
     async def check(service: Service) -> None:
-        await until(lambda: service._lost)
-        assert service._lost == f"the thread {kind} keeps failing: starting over"
+        await until(lambda: service.lost)
+        assert service.lost == f"the thread {kind} keeps failing: starting over"
 
     running.run(check)
     assert running.killed == [(os.getpid(), signal.SIGTERM)]
@@ -193,10 +195,10 @@ def test_no_thread_is_without_supervision(running: Running) -> None:
     async def check(service: Service) -> None:
         await until(lambda: service.readiness() is None)
         assert await heartbeat(service)
-        watched = {thread._thread for thread in service._threads._watched}
+        watched = {thread._thread for thread in service.container.threads._watched}
         others = {thread.name for thread in set(threading.enumerate()) - before - watched}
         assert {name for name in others if not name.startswith(POOLS)} <= {"boot"}
-        kinds = {thread.kind for thread in service._threads._watched}
+        kinds = {thread.kind for thread in service.container.threads._watched}
         assert kinds | {"boot"} == set(WORK)
 
     running.run(check)
@@ -207,29 +209,28 @@ def test_a_heartbeat_that_cannot_be_written_costs_no_other(running: Running, mon
     async def check(service: Service) -> None:
         await until(lambda: service.readiness() is None)
         assert service._ingest is not None
-        assert service._recorder is not None
-        watched = service._fleet.get("job")
+        watched = service.container.fleet.get("job")
         assert watched is not None
-        write = service._recorder._group.write
+        write = service.container.recorder._group.write
 
         def poisoned(transaction: Any, batch: Any) -> Any:
             if any(pending.beat.rid == "poison" for pending in batch):
                 raise ZeroDivisionError("poison")
             return write(transaction, batch)
 
-        monkeypatch.setattr(service._recorder._group, "write", poisoned)
+        monkeypatch.setattr(service.container.recorder._group, "write", poisoned)
         batch = [
             Pending(watched, Heartbeat(Kind.SUCCESS, SystemClock().now(), "poison" if number == 37 else f"r{number}"))
             for number in range(100)
         ]
         waits = [service._ingest.waiters.wait_for(pending) for pending in batch]
-        service._recorder._queue.extend(batch)
-        service._recorder._thread.wake()
+        service.container.recorder._queue.extend(batch)
+        service.container.recorder._thread.wake()
         answers = await asyncio.gather(*waits)
         assert [number for number, answer in enumerate(answers) if not answer] == [37]
         assert watched.state.received == 99
-        assert service._history.heartbeats(watched.id, 1000)[0].rid == "r99"
-        assert len(service._history.heartbeats(watched.id, 1000)) == 99
+        assert service.container.repositories.history.heartbeats(watched.id, 1000)[0].rid == "r99"
+        assert len(service.container.repositories.history.heartbeats(watched.id, 1000)) == 99
         assert service.readiness() is None
 
     running.run(check)
@@ -253,9 +254,9 @@ def test_an_error_after_the_commit_neither_repeats_nor_refuses(
     async def check(service: Service) -> None:
         await until(lambda: service.readiness() is None)
         assert await heartbeat(service)
-        watched = service._fleet.get("job")
+        watched = service.container.fleet.get("job")
         assert watched is not None
         await until(lambda: watched.state.received == 1)  # read from the database instead
-        assert len(service._history.heartbeats(watched.id, 10)) == 1
+        assert len(service.container.repositories.history.heartbeats(watched.id, 10)) == 1
 
     running.run(check)

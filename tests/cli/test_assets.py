@@ -9,7 +9,7 @@ from falcon import testing
 
 from exporter.cli.assets import PACKAGES, shipped
 from exporter.cli.main import main
-from tests.support.web_fakes import World
+from tests.support.scenes import World
 
 ROOT = Path(__file__).parent.parent.parent
 

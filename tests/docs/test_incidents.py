@@ -12,7 +12,7 @@ from exporter.web.app import routes
 from exporter.web.pages.alerts import REMEMBERED
 from exporter.web.pages.feed import MOST_ENTRIES
 from exporter.web.pages.rendering import Assets, Pages
-from tests.support.web_fakes import World
+from tests.support.scenes import World
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 TEXT = (DOCS / "incidents.md").read_text()

@@ -23,7 +23,7 @@ from exporter.web.api.resource import MOST_PER_ANSWER
 from exporter.web.app import routes
 from exporter.web.headers import HTML, PLAIN
 from exporter.web.pages.rendering import Assets, Pages
-from tests.support.web_fakes import World, every_status
+from tests.support.scenes import World, every_status
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = " ".join((ROOT / "docs" / "security.md").read_text().split())

@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from exporter.app.outages import OutageTracker
 from exporter.core.alert_rule import AlertRule, Selector
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import Conflict, NotFound
 from exporter.core.maintenance import Window
 from exporter.core.telemetry import Silent
 from exporter.evaluation.evaluator import Evaluator
+from exporter.evaluation.outages import OutageTracker
 from exporter.storage.repositories.maintenances import Maintenances
 from exporter.storage.repositories.pruning import Pruner
 from tests.conftest import START, ManualClock
@@ -22,7 +21,7 @@ class Planned(Replica):
     """A replica that knows of windows."""
 
     def begin(self) -> "Planned":
-        self.presence = OutageTracker(self.db, self.fleet, self.clock, CollectorRegistry())
+        self.presence = OutageTracker(self.db, self.fleet, self.clock)
         self.maintenances = Maintenances(self.db, self.clock)
         self.evaluator = Evaluator(
             self.db,

@@ -32,7 +32,7 @@ from exporter.web.app import create_app
 from tests.conftest import ManualClock
 from tests.ingest.dialects.everywhere import EverywhereDialect
 from tests.support.ingest import KEY, SECRET, Asked, Outcome, fleet_of, monitor, send
-from tests.support.web_fakes import FakeMonitors, World
+from tests.support.scenes import World
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "ingest.json").read_text())
 OURS = [NativeDialect(), AlertmanagerDialect()]
@@ -188,7 +188,7 @@ class Api(ApiForDialects):
 
     def __init__(self) -> None:
         settings = Settings(web=WebSettings(auth=AuthSettings(token=Secret("api-token"))))
-        monitors = FakeMonitors(fleet_of())
+        monitors = World().container.managed_monitors
         super().__init__(fleet_of(monitor(1, "job")), monitors, ThreadPoolExecutor(1), lambda: settings, lambda: KEY)
 
 

@@ -16,7 +16,7 @@ from exporter.web.app import routes
 from exporter.web.pages.rendering import Assets, Pages
 from tests.ingest.dialects import Entry, entries
 from tests.support.ingest import Asked, Outcome, fleet_of, monitor, send
-from tests.support.web_fakes import World
+from tests.support.scenes import World
 
 SECRET, TOKEN = "SESAME-secret-of-job", "SESAME-token-of-job"
 WRONG = "SESAME-wrong-credential"

@@ -19,7 +19,7 @@ from exporter.ingest.refusals import KEPT, Refusals, looks_like_tag
 from exporter.web.pages.refusals import REASONS
 from tests.conftest import START, ManualClock
 from tests.core.test_fleet import watched
-from tests.support.web_fakes import World, every_status
+from tests.support.scenes import World, every_status
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,10 @@ QUIET = [
 
 @contextmanager
 def serving(world: str) -> Iterator[str]:
-    """The web application over fakes, at a moment that stands still."""
+    """The web application over a scene, at a moment that stands still."""
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-k", "asgi", "--no-control-socket", "-b", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(
-        [*command, f"tests.support.web_fakes:app({world!r})"], cwd=ROOT, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([*command, f"tests.support.scenes:app({world!r})"], cwd=ROOT, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
         eventually(lambda: curl(f"{url}/-/healthy").status == 200)

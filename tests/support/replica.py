@@ -9,36 +9,24 @@ from typing import Any
 import psycopg
 import pytest
 
-from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alerting.ruleset import RuleSet
-from exporter.alerting.writer import AlertWriter
+from exporter.app.container import Container
+from exporter.config.settings import Settings, StorageSettings
 from exporter.core.alert import AlertState
 from exporter.core.alert_rule import AlertRule
 from exporter.core.clock import DAY
-from exporter.core.fleet import Fleet
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.monitor import Monitor
 from exporter.core.telemetry import Silent, Telemetry
 from exporter.core.threads import Threads
-from exporter.evaluation.evaluator import Evaluator
-from exporter.evaluation.outcomes import Evaluations
-from exporter.fleet.follower import Follower
+from exporter.evaluation.calendars import NoExclusions
 from exporter.fleet.loader import load
 from exporter.notify.notifier import Notifier
 from exporter.notify.worker import DeliveryWorker
 from exporter.presentation.message import Site
-from exporter.recording.recorder import Recorder
 from exporter.recording.statements import Pending
 from exporter.storage.database import Database
-from exporter.storage.repositories.alert_progress import AlertProgress
-from exporter.storage.repositories.alerts import Alerts
-from exporter.storage.repositories.deliveries import Deliveries
-from exporter.storage.repositories.history import History
-from exporter.storage.repositories.incidents import Incidents
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.monitors import Monitors
-from exporter.storage.repositories.notifications import Notifications
-from exporter.storage.repositories.outbox import DeliveryPolicy, Outbox
+from exporter.storage.repositories.outbox import DeliveryPolicy
 from exporter.storage.schema import migrate
 from tests.conftest import ManualClock
 from tests.support.postgres import Postgres, running
@@ -105,32 +93,31 @@ class Replica:
     def __init__(self, url: str, clock: ManualClock, name: str = "one") -> None:
         self.clock = clock
         self.name = name
-        self.db = Database(url)
-        migrate(self.db)
-        self.fleet = Fleet()
-        self.monitors = Monitors(self.db, clock, name)
-        self.history = History(self.db)
-        self.lease = Lease(self.db, clock, "evaluation", name)
-        self.evaluations = Evaluations(self.db, self.fleet, name)
-        self.alerts, self.outbox = Alerts(self.db), Outbox(self.db)
-        self.progress = AlertProgress(self.db)
-        self.deliveries, self.notifications = Deliveries(self.db, self.lease), Notifications(self.db)
-        self.incidents = Incidents(self.db, clock)
-        self.writer = AlertWriter(
-            self.fleet,
-            self.history,
-            self.progress,
-            self.alerts,
-            self.incidents,
-            self.outbox,
-            Silent(),
-            on_enqueued=lambda: None,
-        )
-        self.engine = AlertEvaluator(self.db, self.fleet, self.progress, self.alerts, self.writer)
-        self.evaluator = Evaluator(self.db, self.evaluations, self.history, self.lease, clock, Silent(), self.engine)
         self.settled: list[Pending] = []
-        self.recorder = Recorder(self.db, self.fleet, Silent(), name, on_committed=self.settled.extend)
-        self.follower = Follower(self.db, self.fleet, self.monitors, self.recorder.reload, clock, name)
+        # Tests let hours pass in which nothing is stamped: without further ado no outage comes of it.
+        parts = self.container = Container(
+            Settings(storage=StorageSettings(url=url)),
+            clock,
+            replica=name,
+            on_committed=lambda group: self.settled.extend(group),
+            exclusions=NoExclusions(),
+        )
+        self.db = parts.database
+        migrate(self.db)
+        self.fleet = parts.fleet
+        self.monitors = parts.repositories.monitors
+        self.history = parts.repositories.history
+        self.lease = parts.repositories.lease
+        self.evaluations = parts.evaluations
+        self.alerts, self.outbox = parts.repositories.alerts, parts.repositories.outbox
+        self.progress = parts.repositories.alert_progress
+        self.deliveries, self.notifications = parts.repositories.deliveries, parts.repositories.notifications
+        self.incidents = parts.repositories.incidents
+        self.writer = parts.alerting.writer
+        self.engine = parts.alerting.engine
+        self.evaluator = parts.evaluator
+        self.recorder = parts.recorder
+        self.follower = parts.follower
         self.follower.start_here()
         self.refresh()
 

@@ -11,7 +11,7 @@ from exporter.config.settings import AuthSettings, Secret, WebSettings
 from exporter.web.access import Access
 from exporter.web.app import routes
 from exporter.web.pages.rendering import Assets, Pages
-from tests.support.web_fakes import World, every_status
+from tests.support.scenes import World, every_status
 
 TOKEN = "tökèn-of-the-house"
 METRICS_TOKEN = "only-for-metrics"

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from exporter import __version__
 from exporter.config.settings import AuthSettings, Secret, WebSettings
 from exporter.core.notification import Hold, NotificationState
+from exporter.core.secret import digest
 from exporter.presentation.moments import rfc3339
-from exporter.storage.repositories.notifications import Notification
 from exporter.web.api.incident_schemas import AlertsAnswer
 from exporter.web.api.openapi import describe, golden, operations
 from exporter.web.api.operation import Operation
 from exporter.web.pages.rendering import Assets, Pages
-from tests.support.web_fakes import World, alarmed, been_away, every_status
+from tests.support.scenes import World, alarmed, been_away, every_status
 
 TOKEN = "SESAME"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
@@ -108,9 +108,9 @@ def test_a_monitor_is_added_paused_and_removed(client: testing.TestClient, world
     assert added.status_code == 201
     assert added.headers["location"] == "/api/v1/monitors/fresh"
     assert added.json["ping_url"].endswith(f"/ext/heartbeat/fresh:{added.json['secret']}")
-    assert world.monitors.secrets["fresh"] == added.json["secret"]
     watched = world.fleet.get("fresh")
     assert watched is not None
+    assert watched.digest == digest(added.json["secret"], world.container.key)
     assert (watched.monitor.down_after, watched.monitor.labels) == (3_600_000, (("a", "b"),))
     assert client.simulate_post("/api/v1/monitors", json={"tag": "fresh"}).status_code == 409
     assert client.simulate_patch("/api/v1/monitors/fresh", json={"paused": True}).json["paused"] is True
@@ -132,7 +132,7 @@ def test_every_problem_of_a_body_is_named_and_no_secret(client: testing.TestClie
 
 
 def test_storage_trouble_is_503(client: testing.TestClient, world: World) -> None:
-    world.monitors.broken = world.history.broken = True
+    world.break_storage()
     for answer in (
         client.simulate_post("/api/v1/monitors", json={"tag": "fresh"}),
         client.simulate_get("/api/v1/monitors/new-etl/transitions"),
@@ -273,7 +273,7 @@ def test_incidents_are_changed_by_holders_of_the_token_alone() -> None:
     world.web = WebSettings(auth=AuthSettings(token=Secret(TOKEN)))
     for path in ("updates", "acknowledge"):
         assert client.simulate_post(f"/api/v1/incidents/1/{path}", json={"text": "x"}).status_code == 401
-    assert len(world.incidents.timeline[1]) == 1
+    assert len(world.incidents.updates([1])[1]) == 1
     for path in ("/api/v1/alerts", "/api/v1/incidents", "/api/v1/incidents/1", "/api/v1/notifications", "/incidents"):
         assert client.simulate_get(path).status_code == 401
 
@@ -281,11 +281,9 @@ def test_incidents_are_changed_by_holders_of_the_token_alone() -> None:
 def test_what_is_owed_is_listed(alarmed_client: testing.TestClient, alarms: World) -> None:
     for number, state in enumerate(("delivered", "dead", "pending", "replaced", "dead"), start=1):
         ended = None if state == "pending" else 9
-        failure = ("rejected", "hooks.example.org answered 404") if state == "dead" else (None, None)
-        alarms.notifications.kept.append(
-            Notification(
-                number, f"key-{number}", "ops", "TRIGGERED", NotificationState(state), 5, 3, 7, 8, *failure, ended
-            )
+        failure, error = ("rejected", "hooks.example.org answered 404") if state == "dead" else (None, None)
+        alarms.troubles.notification(
+            f"key-{number}", NotificationState(state), failure=failure, error=error, ended_at=ended
         )
     dead = all_pages(alarmed_client, "/api/v1/notifications", "notifications", state="DEAD", limit="1")
     assert [one["id"] for one in dead] == [5, 2]
@@ -294,7 +292,7 @@ def test_what_is_owed_is_listed(alarmed_client: testing.TestClient, alarms: Worl
     (pending,) = alarmed_client.simulate_get("/api/v1/notifications?state=pending").json["notifications"]
     assert (pending["next_attempt_at"], pending["held_until"]) == ("1970-01-01T00:00:00.007Z", None)
     until = alarms.clock.now() + 60_000
-    alarms.notifications.held["ops"] = Hold("ops", 0, until, "hooks.example.org answered 429")
+    alarms.troubles.hold(Hold("ops", 0, until, "hooks.example.org answered 429"))
     (pending,) = alarmed_client.simulate_get("/api/v1/notifications?state=pending").json["notifications"]
     assert pending["held_until"] == rfc3339(until)
     assert pending["next_attempt_at"] == "1970-01-01T00:00:00.008Z", "the last attempt waits for nothing"

@@ -11,7 +11,7 @@ from falcon import testing
 from exporter.config.settings import AuthSettings, Secret, WebSettings
 from exporter.web.headers import HTML, REVALIDATED
 from exporter.web.pages.documents import Documents, address
-from tests.support.web_fakes import World
+from tests.support.scenes import World
 
 ROOT = Path(__file__).parent.parent.parent
 ON_DISK = sorted(str(file.relative_to(ROOT / "docs")) for file in (ROOT / "docs").rglob("*.md"))

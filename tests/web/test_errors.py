@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exporter.web.errors import prefers_html
 from exporter.web.headers import CONTENT_SECURITY_POLICY
-from tests.support.web_fakes import World, every_status
+from tests.support.scenes import World, every_status
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 SECRET_PATHS = ["/ext/heartbeat/unknown", "/ext/hartbeat/tag:TopSecret", "/monitors/TopSecret", "/TopSecret"]

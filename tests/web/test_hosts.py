@@ -11,7 +11,7 @@ from falcon import testing
 from exporter.config.settings import AuthSettings, Secret, WebSettings
 from exporter.core.errors import ConfigError, Problem
 from exporter.web.hosts import Hosts, name_in
-from tests.support.web_fakes import every_status
+from tests.support.scenes import every_status
 
 GUARDED = [
     "/",

@@ -16,7 +16,7 @@ from exporter.storage.repositories.history import Transition
 from exporter.web.pages.bar import bar
 from exporter.web.pages.outages import outage
 from exporter.web.pages.rows import row
-from tests.support.web_fakes import NOW, World, been_away, every_status
+from tests.support.scenes import NOW, World, been_away, every_status
 
 THREE = 1_790_046_000_000  # 03:00:00 UTC
 

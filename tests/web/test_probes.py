@@ -1,17 +1,21 @@
 """Probes, the reload, and the stream of a scrape."""
 
 import asyncio
+import gzip
 import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from falcon import WebSocketDisconnected, testing
+from prometheus_client.metrics_core import Metric
 
 from exporter.config.settings import AuthSettings, Secret, WebSettings
 from exporter.core.errors import ConfigError, Problem, StorageUnavailable
+from exporter.metrics import scrape
+from exporter.metrics.scrape import ScrapeResponse
 from exporter.web.metrics import ScrapeBroken
-from tests.support.web_fakes import World
+from tests.support.scenes import World, every_status
 
 
 def test_healthy_as_long_as_it_answers() -> None:
@@ -94,25 +98,33 @@ def test_a_reload_without_a_database_can_be_tried_again() -> None:
     assert "locked" not in answer.text
 
 
-def test_a_scrape_is_asked_for_what_the_client_asked() -> None:
-    world = World()
+def test_a_scrape_is_asked_for_what_the_client_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = every_status()
+    asked: list[tuple[object, ...]] = []
+    real = world.scrape.answer
+
+    def answer(*question: Any) -> ScrapeResponse:
+        asked.append(question)
+        return real(*question)
+
+    monkeypatch.setattr(world.scrape, "answer", answer)
     client = testing.TestClient(world.app())
-    answer = client.simulate_get(
-        "/metrics",
-        query_string="name[]=heartbeat_age_seconds&name[]=a,b",
-        headers={"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"},
-    )
-    assert answer.text == "heartbeat_age_seconds 1\nmore 2\n"
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    given = {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}
+    scraped = client.simulate_get("/metrics", query_string="name[]=heartbeat_age_seconds&name[]=a,b", headers=given)
+    assert scraped.headers["content-type"].startswith("application/openmetrics-text")
+    assert scraped.headers["content-encoding"] == "gzip"
+    lines = gzip.decompress(scraped.content).decode().splitlines()
+    samples = [line for line in lines if not line.startswith("#")]
+    assert samples
+    assert all(sample.startswith("heartbeat_age_seconds{") for sample in samples)
+    plain = client.simulate_get("/metrics")
+    assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "heartbeat_last_success" in plain.text
     head = client.simulate_head("/metrics")
     assert head.status_code == 200
     assert head.content == b""
-    assert world.scrape.asked[0] == (
-        "application/openmetrics-text",
-        "gzip",
-        frozenset({"heartbeat_age_seconds", "a,b"}),
-    )
-    assert world.scrape.asked[1][2] is None
+    assert asked[0] == ("application/openmetrics-text", "gzip", frozenset({"heartbeat_age_seconds", "a,b"}))
+    assert asked[1][2] is asked[2][2] is None
 
 
 def test_the_telemetry_path_can_be_another() -> None:
@@ -124,29 +136,34 @@ def test_the_telemetry_path_can_be_another() -> None:
     assert client.simulate_get("/metrics").status_code == 404
 
 
-def test_a_scrape_that_fails_at_once_is_500(caplog: pytest.LogCaptureFixture) -> None:
-    def chunks() -> Iterator[bytes]:
-        raise RuntimeError("no families")
-        yield b""
+class Broken:
+    """A collector that fails when it is scraped, after the fleet's series were rendered."""
 
+    def describe(self) -> Iterator[Metric]:
+        yield from ()
+
+    def collect(self) -> Iterator[Metric]:
+        raise RuntimeError("no families")
+        yield
+
+
+def test_a_scrape_that_fails_at_once_is_500(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
-    world.scrape.chunks = chunks
+    world.container.registry.register(Broken())
     assert testing.TestClient(world.app()).simulate_get("/metrics").status_code == 500
     assert "no families" in caplog.text
 
 
-def test_a_scrape_that_fails_later_is_broken_off_and_not_ended(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_scrape_that_fails_later_is_broken_off_and_not_ended(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Half an exposition that ends well would be taken for a whole one."""
-
-    def chunks() -> Iterator[bytes]:
-        yield b"a 1\n"
-        raise RuntimeError("halfway")
-
-    world = World()
-    world.scrape.chunks = chunks
+    monkeypatch.setattr(scrape, "_GATHER", 1)  # a large fleet's chunks are sent one by one
+    world = every_status()
+    world.container.registry.register(Broken())
     with caplog.at_level(logging.ERROR), pytest.raises(ScrapeBroken):
         testing.TestClient(world.app()).simulate_get("/metrics")
-    assert "halfway" in caplog.text
+    assert "no families" in caplog.text
     assert [seen[:3] for seen in world.observed] == [("metrics", "GET", 200)]
 
 

@@ -7,7 +7,6 @@ from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, listed, ok, warning
 from exporter.fleet.loader import load
 from exporter.presentation.moments import humanize_duration
-from exporter.storage.repositories.notifications import Notifications
 
 OVERDUE = 5 * MINUTE
 """A message that could be sent is sent within `group_wait` and a few seconds."""
@@ -15,7 +14,7 @@ OVERDUE = 5 * MINUTE
 
 def outbox(context: DoctorContext) -> Iterator[Finding]:
     """No message has waited for long, and none was given up in the last day."""
-    notifications, now = Notifications(context.database), context.clock.now()
+    notifications, now = context.repositories.notifications, context.clock.now()
     waiting = [queue for queue in notifications.queues() if queue.oldest_pending_at is not None]
     late = [queue for queue in waiting if now - (queue.oldest_pending_at or now) > OVERDUE]
     for queue in late:

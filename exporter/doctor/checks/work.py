@@ -8,8 +8,7 @@ from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, listed, ok, problem, warning
 from exporter.evaluation.outcomes import Evaluations
 from exporter.presentation.moments import humanize_ago, humanize_duration
-from exporter.storage.repositories.blackouts import MAX_GAP, Blackouts
-from exporter.storage.repositories.maintenances import Maintenances
+from exporter.storage.repositories.blackouts import MAX_GAP
 
 MAX_LATENESS = 10 * SECOND
 """Milliseconds. Evaluation may be late for a moment when thousands of monitors come due at once."""
@@ -26,7 +25,7 @@ def presence(context: DoctorContext) -> Iterator[Finding]:
         length = "yet" if at is None else f"for {humanize_duration(now - at)}"
         yield problem(f"no process has accepted heartbeats {length}", _START)
         return
-    away = [span for span in Blackouts(context.database, context.clock).all() if span.end > now - DAY]
+    away = [span for span in context.repositories.blackouts.all() if span.end > now - DAY]
     if away:
         length = humanize_duration(sum(span.end - max(span.start, now - DAY) for span in away))
         yield warning(
@@ -88,7 +87,7 @@ def monitors(context: DoctorContext) -> Iterator[Finding]:
 def maintenances(context: DoctorContext) -> Iterator[Finding]:
     """The rule of each recurring maintenance window is valid."""
     now = context.clock.now()
-    windows = [kept.window for kept in Maintenances(context.database, context.clock).all() if not kept.over(now)]
+    windows = [kept.window for kept in context.repositories.maintenances.all() if not kept.over(now)]
     for window in windows:
         if window.trouble is not None:
             yield problem(

@@ -4,7 +4,6 @@ import os
 import platform
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,11 +13,10 @@ from prometheus_client.metrics_core import Metric
 from exporter.core.alert import AlertState
 from exporter.core.fleet import Fleet
 from exporter.core.status import Status
-from exporter.core.telemetry import Dropped, Fault, RejectReason
-from exporter.metrics.heartbeats import Heartbeats
+from exporter.core.telemetry import Dropped, Fault, RejectReason, Telemetry
+from exporter.metrics.own.instruments import PREFIX, Instruments, counter, gauge, histogram
 from exporter.metrics.own.requests import Requests
 
-PREFIX = "heartbeat_exporter_"
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _LAGS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _DELIVERIES = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0)
@@ -35,7 +33,7 @@ class MonitorCollector:
 
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(f"{PREFIX}monitors", "Number of monitors, by status.", labels=["status"])
-        tally = Tally(watched.shown.status for watched in self._fleet)
+        tally = Tally(watched.current.status for watched in self._fleet)
         for status in Status:
             family.add_metric([status.value], tally[status])
         yield family
@@ -44,8 +42,8 @@ class MonitorCollector:
         yield GaugeMetricFamily(f"{PREFIX}monitors", "Number of monitors, by status.", labels=["status"])
 
 
-class ExporterTelemetry:
-    """Implements core.telemetry.Telemetry on a registry. All methods may be called from any thread."""
+class ExporterTelemetry(Instruments, Telemetry):
+    """Reports as metrics on a registry. All methods may be called from any thread."""
 
     def __init__(self, registry: CollectorRegistry, fleet: Fleet, version: str, workers: int = 1) -> None:
         """`registry` is what is scraped. One of several workers tells of all."""
@@ -81,79 +79,13 @@ class ExporterTelemetry:
         )
         info.labels(version, platform.python_version()).set(1)
 
-        def counter(name: str, help: str, *labels: str) -> Counter:
-            return Counter(PREFIX + name, help, labels, registry=registry)
+        self._make_instruments(registry)
 
-        def gauge(name: str, help: str, of_workers: Literal["livemin", "livemax", "livesum"]) -> Gauge:
-            return Gauge(PREFIX + name, help, registry=registry, multiprocess_mode=of_workers)
+    # ── heartbeats and requests ──────────────────────────────────────────────────────────────────────────────
 
-        def histogram(name: str, help: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(PREFIX + name, help, labels, buckets=buckets, registry=registry)
-
-        self._rejected = counter(
-            "heartbeats_rejected", "Number of heartbeats rejected, by dialect and reason.", "dialect", "reason"
-        )
-        self._delayed = counter("refusals_delayed", "Number of delayed responses to wrong credentials.")
-        self._refused = counter("requests_refused", "Number of requests refused before routing, by reason.", "reason")
-        for fault in Fault:
-            self._refused.labels(fault.value)
-        self._dropped = counter(
-            "connections_dropped", "Number of connections closed to protect the server, by reason.", "reason"
-        )
-        for dropped in Dropped:
-            self._dropped.labels(dropped.value)
-        self._connections = gauge("connections", "Number of open client connections.", "livesum")
-        self._commit = histogram("commit_duration_seconds", "Time taken to commit a group of heartbeats.", _FAST)
-        self._batch = histogram("commit_batch_size", "Number of heartbeats in a committed group.", _SIZES)
-        self._spooled = counter("spooled", "Number of heartbeats written to the spool.")
-        self._replayed = counter("replayed", "Number of spooled heartbeats recorded in the database.")
-        self._spool = gauge("spooled_heartbeats", "Number of heartbeats waiting in the spool.", "livesum")
-        self._storage_up = gauge("storage_up", "Whether the database accepts transactions.", "livemin")
-        self._storage_errors = counter(
-            "storage_errors", "Number of failed database transactions, by operation.", "operation"
-        )
-        self._storage_outages = counter("storage_outages", "Number of times the database became unavailable.")
-        self._evaluations = counter("evaluations", "Number of monitor evaluations.")
-        self._evaluation_failures = counter("evaluation_failures", "Number of failed monitor evaluations.")
-        self._thread_errors = counter(
-            "thread_errors", "Number of unexpected errors in the threads of the process, by thread.", "thread"
-        )
-        for kind in THREADS:
-            self._thread_errors.labels(kind)
-        self._until = gauge(
-            "evaluated_until_timestamp_seconds",
-            "Time up to which this process has completed all due evaluations, in Unix time; 0 before the first.",
-            "livemax",
-        )
-        self._lag = histogram(
-            "evaluation_lag_seconds",
-            "Delay between the time at which a status was due to change and its evaluation.",
-            _LAGS,
-        )
-        self._transitions = counter("transitions", "Number of recorded status changes, by new status.", "status")
-        for status in Status:
-            self._transitions.labels(status.value)
-        self._lease = gauge("lease_held", "Whether this process holds the lease and evaluates monitors.", "livesum")
-        self._reload_ok = gauge(
-            "config_last_reload_successful", "Whether the last configuration reload succeeded.", "livemin"
-        )
-        self._reload_at = gauge(
-            "config_last_reload_success_timestamp_seconds",
-            "Time of the last successful configuration reload, in Unix time.",
-            "livemin",
-        )
-        self._alerts = counter("alerts", "Number of alerts triggered and resolved, by step.", "step")
-        self._sent = counter("notifications_sent", "Number of notifications delivered.", "notifier")
-        self._failed = counter(
-            "notifications_failed", "Number of failed delivery attempts, by reason.", "notifier", "reason"
-        )
-        self._delivery = histogram(
-            "notification_delivery_seconds",
-            "Time between the creation of a notification and its delivery.",
-            _DELIVERIES,
-            "notifier",
-        )
-        self._scrape = histogram("scrape_duration_seconds", "Time taken to render a scrape.", _FAST)
+    @counter("heartbeats_rejected", "Number of heartbeats rejected, by dialect and reason.", "dialect", "reason")
+    def heartbeat_rejected(self, metric: Counter, dialect: str, reason: RejectReason) -> None:
+        metric.labels(dialect, reason.value).inc()
 
     def expect_dialects(self, names: Iterable[str]) -> None:
         """Has the counters of these begin at 0, so that the first heartbeat and the first rejection are increases."""
@@ -161,84 +93,119 @@ class ExporterTelemetry:
         self._heartbeats.expect(names)
         for name in names:
             for reason in RejectReason:
-                self._rejected.labels(name, reason.value)
+                self._instruments["heartbeats_rejected"].labels(name, reason.value)
+
+    @counter("refusals_delayed", "Number of delayed responses to wrong credentials.")
+    def refusal_delayed(self, metric: Counter) -> None:
+        metric.inc()
+
+    @counter("requests_refused", "Number of requests refused before routing, by reason.", "reason", known=Fault)
+    def request_refused(self, metric: Counter, fault: Fault) -> None:
+        metric.labels(fault.value).inc()
+
+    @counter("connections_dropped", "Number of connections closed to protect the server, by reason.", "reason", known=Dropped)
+    def connection_dropped(self, metric: Counter, reason: Dropped) -> None:
+        metric.labels(reason.value).inc()
+
+    @gauge("connections", "Number of open client connections.", "livesum")
+    def connections_open(self, metric: Gauge, connections: int) -> None:
+        metric.set(connections)
+
+    # ── commits, spool and database ──────────────────────────────────────────────────────────────────────────
+
+    @histogram("commit_duration_seconds", "Time taken to commit a group of heartbeats.", _FAST)
+    @histogram("commit_batch_size", "Number of heartbeats in a committed group.", _SIZES)
+    def batch_committed(self, size: Histogram, duration: Histogram, heartbeats: int, seconds: float) -> None:
+        size.observe(heartbeats)
+        duration.observe(seconds)
+
+    @counter("spooled", "Number of heartbeats written to the spool.")
+    def spooled(self, metric: Counter, heartbeats: int) -> None:
+        metric.inc(heartbeats)
+
+    @counter("replayed", "Number of spooled heartbeats recorded in the database.")
+    def replayed(self, metric: Counter, heartbeats: int) -> None:
+        metric.inc(heartbeats)
+
+    @gauge("spooled_heartbeats", "Number of heartbeats waiting in the spool.", "livesum")
+    def spool_holds(self, metric: Gauge, heartbeats: int) -> None:
+        metric.set(heartbeats)
+
+    @gauge("storage_up", "Whether the database accepts transactions.", "livemin")
+    @counter("storage_outages", "Number of times the database became unavailable.")
+    def storage_up(self, outages: Counter, is_up: Gauge, up: bool) -> None:
+        is_up.set(up)
+        if not up:
+            outages.inc()
+
+    @counter("storage_errors", "Number of failed database transactions, by operation.", "operation")
+    def storage_failed(self, metric: Counter, operation: str) -> None:
+        metric.labels(operation).inc()
+
+    # ── evaluation ───────────────────────────────────────────────────────────────────────────────────────────
+
+    @counter("evaluations", "Number of monitor evaluations.")
+    @histogram("evaluation_lag_seconds", "Delay between the time at which a status was due to change and its evaluation.", _LAGS)
+    def evaluated(self, lags: Histogram, evaluations: Counter, monitors: int, lag: float) -> None:
+        evaluations.inc(monitors)
+        lags.observe(lag)
+
+    @counter("evaluation_failures", "Number of failed monitor evaluations.")
+    def evaluation_failed(self, metric: Counter) -> None:
+        metric.inc()
+
+    @gauge(
+        "evaluated_until_timestamp_seconds",
+        "Time up to which this process has completed all due evaluations, in Unix time; 0 before the first.",
+        "livemax",
+    )
+    def evaluated_until(self, metric: Gauge, at: float) -> None:
+        metric.set(at)
+
+    @counter("transitions", "Number of recorded status changes, by new status.", "status", known=Status)
+    def transition(self, metric: Counter, status: str) -> None:
+        metric.labels(status).inc()
+
+    @gauge("lease_held", "Whether this process holds the lease and evaluates monitors.", "livesum")
+    def lease_held(self, metric: Gauge, held: bool) -> None:
+        metric.set(held)
+
+    # ── the process ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @counter("thread_errors", "Number of unexpected errors in the threads of the process, by thread.", "thread", known=THREADS)
+    def thread_failed(self, metric: Counter, kind: str) -> None:
+        metric.labels(kind).inc()
+
+    @gauge("config_last_reload_successful", "Whether the last configuration reload succeeded.", "livemin")
+    @gauge("config_last_reload_success_timestamp_seconds", "Time of the last successful configuration reload, in Unix time.", "livemin")
+    def config_reloaded(self, last_at: Gauge, last: Gauge, successful: bool, at: float) -> None:
+        last.set(successful)
+        if successful:
+            last_at.set(at)
+
+    @histogram("scrape_duration_seconds", "Time taken to render a scrape.", _FAST)
+    def scraped(self, metric: Histogram, seconds: float) -> None:
+        metric.observe(seconds)
+
+    # ── alerts and notifications ─────────────────────────────────────────────────────────────────────────────
+
+    @counter("alerts", "Number of alerts triggered and resolved, by step.", "step")
+    def alerts_changed(self, metric: Counter, triggered: int, resolved: int) -> None:
+        metric.labels(AlertState.TRIGGERED.value).inc(triggered)
+        metric.labels(AlertState.RESOLVED.value).inc(resolved)
+
+    @counter("notifications_sent", "Number of notifications delivered.", "notifier")
+    @histogram("notification_delivery_seconds", "Time between the creation of a notification and its delivery.", _DELIVERIES, "notifier")
+    def notification_delivered(self, delivery: Histogram, sent: Counter, notifier: str, seconds: float) -> None:
+        sent.labels(notifier).inc()
+        delivery.labels(notifier).observe(seconds)
+
+    @counter("notifications_failed", "Number of failed delivery attempts, by reason.", "notifier", "reason")
+    def notification_failed(self, metric: Counter, notifier: str, reason: str) -> None:
+        metric.labels(notifier, reason).inc()
 
     def expect_notifiers(self, names: Iterable[str]) -> None:
         """Has the counters of these begin at 0, so that the first failure is an increase."""
         for name in names:
-            self._sent.labels(name)
-            self._delivery.labels(name)
-
-    def alerts_changed(self, triggered: int, resolved: int) -> None:
-        self._alerts.labels(AlertState.TRIGGERED.value).inc(triggered)
-        self._alerts.labels(AlertState.RESOLVED.value).inc(resolved)
-
-    def notification_delivered(self, notifier: str, seconds: float) -> None:
-        self._sent.labels(notifier).inc()
-        self._delivery.labels(notifier).observe(seconds)
-
-    def notification_failed(self, notifier: str, reason: str) -> None:
-        self._failed.labels(notifier, reason).inc()
-
-    def scraped(self, seconds: float) -> None:
-        self._scrape.observe(seconds)
-
-    def heartbeat_rejected(self, dialect: str, reason: RejectReason) -> None:
-        self._rejected.labels(dialect, reason.value).inc()
-
-    def refusal_delayed(self) -> None:
-        self._delayed.inc()
-
-    def request_refused(self, fault: Fault) -> None:
-        self._refused.labels(fault.value).inc()
-
-    def connection_dropped(self, reason: Dropped) -> None:
-        self._dropped.labels(reason.value).inc()
-
-    def connections_open(self, connections: int) -> None:
-        self._connections.set(connections)
-
-    def batch_committed(self, heartbeats: int, seconds: float) -> None:
-        self._commit.observe(seconds)
-        self._batch.observe(heartbeats)
-
-    def spooled(self, heartbeats: int) -> None:
-        self._spooled.inc(heartbeats)
-
-    def replayed(self, heartbeats: int) -> None:
-        self._replayed.inc(heartbeats)
-
-    def spool_holds(self, heartbeats: int) -> None:
-        self._spool.set(heartbeats)
-
-    def storage_failed(self, operation: str) -> None:
-        self._storage_errors.labels(operation).inc()
-
-    def storage_up(self, up: bool) -> None:
-        self._storage_up.set(up)
-        if not up:
-            self._storage_outages.inc()
-
-    def evaluated(self, monitors: int, lag: float) -> None:
-        self._evaluations.inc(monitors)
-        self._lag.observe(lag)
-
-    def evaluation_failed(self) -> None:
-        self._evaluation_failures.inc()
-
-    def thread_failed(self, kind: str) -> None:
-        self._thread_errors.labels(kind).inc()
-
-    def evaluated_until(self, at: float) -> None:
-        self._until.set(at)
-
-    def transition(self, status: str) -> None:
-        self._transitions.labels(status).inc()
-
-    def lease_held(self, held: bool) -> None:
-        self._lease.set(held)
-
-    def config_reloaded(self, successful: bool, at: float) -> None:
-        self._reload_ok.set(successful)
-        if successful:
-            self._reload_at.set(at)
+            self._instruments["notifications_sent"].labels(name)
+            self._instruments["notification_delivery_seconds"].labels(name)

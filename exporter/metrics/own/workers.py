@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from exporter.core.heartbeat import Kind
-from exporter.metrics.heartbeats import HELP as HEARTBEATS_HELP
+from exporter.metrics.own.heartbeats import HELP as HEARTBEATS_HELP
 from exporter.metrics.own.requests import COUNT_HELP, TIME_HELP
 
 _SUMMED = {"process_resident_memory_bytes", "process_virtual_memory_bytes", "process_cpu_seconds", "process_open_fds"}

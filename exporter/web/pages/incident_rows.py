@@ -15,8 +15,7 @@ from exporter.presentation.statuses import IMPACTS, STATES
 
 if TYPE_CHECKING:
     from exporter.storage.repositories.alerts import Alert
-    from exporter.storage.repositories.incidents import Incident, Update
-    from exporter.web.context import Incidents
+    from exporter.storage.repositories.incidents import Incident, Incidents, Update
 
 _WORST_FIRST = tuple(IMPACTS)
 

@@ -1,21 +1,17 @@
-"""Puts together what one replica knows of outages of our own, and of what does not count, for `compose`."""
+"""What one replica knows of outages of our own, and of what does not count."""
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from prometheus_client import CollectorRegistry
-
-from exporter.app.clocks import ClockWatch
 from exporter.core.clock import Clock
 from exporter.core.errors import StorageUnavailable
 from exporter.core.exclusions import Calendar
 from exporter.core.fleet import Fleet
 from exporter.core.maintenance import Window
 from exporter.core.trusted_clock import TrustedClock
+from exporter.evaluation.clock_watch import ClockWatch
 from exporter.fleet.calendars import FleetExclusions
-from exporter.metrics.own.blackouts import BlackoutSeconds
-from exporter.metrics.own.telemetry import PREFIX
 from exporter.presentation.moments import humanize_duration, rfc3339
 from exporter.storage.database import Database
 from exporter.storage.repositories.blackouts import Blackouts
@@ -33,7 +29,6 @@ class OutageTracker:
         database: Database,
         fleet: Fleet,
         clock: Clock,
-        registry: CollectorRegistry,
         taking_since: Callable[[], int | None] = lambda: None,
         replica: str = "",
         synchronised: Callable[[], bool | None] = lambda: None,
@@ -56,7 +51,6 @@ class OutageTracker:
             self._watch = ClockWatch(clock, self._blackouts, server, replica, synchronised, set_back)
         self._maintenances = Maintenances(database, clock)
         self._calendars = FleetExclusions(database, fleet, self._blackouts, self._maintenances)
-        registry.register(BlackoutSeconds(lambda: self._calendars.blackout_total, PREFIX))
 
     def begin(self, after_outage: str, maintenances: Sequence[Window] = ()) -> int | None:
         """Once the database is open, before any monitor is judged: records the outage that ends here.
@@ -98,6 +92,11 @@ class OutageTracker:
                 rfc3339(found.start),
                 rfc3339(found.end),
             )
+
+    @property
+    def total(self) -> int:
+        """Milliseconds in which no process accepted heartbeats, since the database was made."""
+        return self._calendars.blackout_total
 
     def waits(self) -> bool:
         """Whether no monitor can be evaluated yet: the clock is behind the database, or another process is to say first

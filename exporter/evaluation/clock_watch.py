@@ -1,4 +1,4 @@
-"""Decides for one replica whether to believe a wall clock that steps, for `compose_blackouts`."""
+"""Decides for one replica whether to believe a wall clock that steps."""
 
 import logging
 from collections.abc import Callable

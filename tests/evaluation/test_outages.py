@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from exporter.app.outages import OutageTracker
 from exporter.core.alert import AlertState
 from exporter.core.alert_rule import AlertRule
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
@@ -16,6 +14,7 @@ from exporter.core.heartbeat import Kind
 from exporter.core.spans import Span
 from exporter.core.telemetry import Silent
 from exporter.evaluation.evaluator import Evaluator
+from exporter.evaluation.outages import OutageTracker
 from exporter.fleet.calendars import FleetExclusions
 from exporter.storage.database import Database
 from exporter.storage.repositories.blackouts import AHEAD, COURTESY, EVERY, MAX_GAP, Blackouts
@@ -33,7 +32,7 @@ class Living(Replica):
 
     def start(self, after_outage: str = "forgive") -> None:
         """A new process takes the place of the last, which knows nothing that is not in the database."""
-        self.presence = OutageTracker(self.db, self.fleet, self.clock, CollectorRegistry())
+        self.presence = OutageTracker(self.db, self.fleet, self.clock)
         self.lease = Lease(self.db, self.clock, "evaluation", f"{self.name}, {self.clock.steady}")
         self.evaluator = Evaluator(
             self.db,
@@ -270,9 +269,7 @@ class Spooling(Living):
     taking_since: int | None = None
 
     def start(self, after_outage: str = "forgive") -> None:
-        self.presence = OutageTracker(
-            self.db, self.fleet, self.clock, CollectorRegistry(), lambda: self.taking_since, spools=True
-        )
+        self.presence = OutageTracker(self.db, self.fleet, self.clock, lambda: self.taking_since, spools=True)
         self.lease = Lease(self.db, self.clock, "evaluation", f"{self.name}, {self.clock.steady}")
         self.evaluator = Evaluator(
             self.db,

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from exporter.app.outages import OutageTracker
 from exporter.core.alert_rule import AlertRule
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND, ReceiptClock
 from exporter.core.heartbeat import Heartbeat, Kind
@@ -14,6 +12,7 @@ from exporter.core.spans import Span
 from exporter.core.telemetry import Silent
 from exporter.core.trusted_clock import CATCHING_UP, MAX_DOUBT, TrustedClock
 from exporter.evaluation.evaluator import Evaluator, HeldBack
+from exporter.evaluation.outages import OutageTracker
 from exporter.recording.statements import Pending
 from exporter.storage.pruning_clock import PruningClock
 from exporter.storage.repositories.blackouts import Blackouts
@@ -63,7 +62,6 @@ class Machine(Replica):
             self.db,
             self.fleet,
             trusted,
-            CollectorRegistry(),
             replica=self.name,
             synchronised=lambda: self.synchronised,
             set_back=self.receipts.reset,

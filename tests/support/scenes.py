@@ -1,35 +1,49 @@
-"""Collaborators of the web that need no database, and a fleet in every status.
+"""Worlds that the web shows: a container on a real SQLite file, with a fleet in every status.
 
-`app()` is what a gunicorn worker serves in the browser tests; one moment is now, so that pictures of it are alike.
+Each world has a copy of a file that its scene was written into once. `app()` is what a gunicorn worker serves in the
+browser tests; one moment is now, so that pictures of it are alike.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from exporter import __version__
-from exporter.config.settings import WebSettings
+from exporter.app.container import Container
+from exporter.config.settings import Settings, StorageSettings, WebSettings
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
-from exporter.core.errors import Conflict, NotFound, StorageUnavailable
 from exporter.core.exclusions import Calendar
-from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, Kind, Run
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span, merged
 from exporter.core.status import Reason, Status, evaluate
 from exporter.core.timeline import CurrentStatus
-from exporter.core.uptime import StatusChange, past
+from exporter.evaluation.calendars import NoExclusions
+from exporter.fleet.loader import load
+from exporter.metrics.exposition.renderer import Exposition
+from exporter.metrics.scrape import Scrape
+from exporter.storage.database import Database
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.refusals import Refusals
 from exporter.storage.repositories.history import Transition
+from exporter.storage.repositories.monitors import REVISION, _definition
+from exporter.storage.repositories.revisions import next_revision
+from exporter.storage.schema import migrate
 from exporter.web.app import create_app
 from exporter.web.context import WebContext
-from tests.support.alarm_fakes import FakeAlerts, FakeIncidents, FakeNotifications, many, trouble
+from tests.support.troubles import Troubles, many, trouble
 
 NOW = 1_795_532_612_000
 """Tue 24 Nov 2026, 15:03:32 UTC."""
-_EXECUTOR = ThreadPoolExecutor(2)
+FALCONS_HOST = "falconframework.org"
+"""What Falcon's test client calls."""
 
 
 class StoppedClock:
@@ -45,121 +59,80 @@ class StoppedClock:
         return self.moment
 
 
-class FakeHistory:
+class AtOnce(Executor):
+    """Works on the calling thread, which then needs the only connection to the database."""
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*arguments, **named))
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            future.set_exception(error)
+        return future
+
+
+@cache
+def _folder() -> Path:
+    """Of this process's databases; removed when it ends."""
+    folder = tempfile.TemporaryDirectory(prefix="scenes-")
+    weakref.finalize(StoppedClock, folder.cleanup)
+    return Path(folder.name)
+
+
+@cache
+def _migrated() -> Path:
+    file = _folder() / "migrated.db"
+    database = Database(f"sqlite:///{file}")
+    migrate(database)
+    database.close()
+    return file
+
+
+class World:
+    """What a test changes here, the app sees."""
+
     def __init__(
         self,
-        transitions: Mapping[int, Sequence[Transition]] | None = None,
-        heartbeats: Mapping[int, Sequence[Heartbeat]] | None = None,
+        now: int = NOW,
+        *,
+        file: Path | None = None,
+        web: WebSettings | None = None,
+        reason: str | None = None,
+        illness: str | None = None,
     ) -> None:
-        self.kept = dict(transitions or {})
-        self.beats = dict(heartbeats or {})
-        self.broken = False
-
-    def transitions(self, monitor_ids: Sequence[int], since: int) -> Mapping[int, Sequence[Transition]]:
-        if self.broken:
-            raise StorageUnavailable("read transitions: database is locked")
-        found = {}
-        for monitor_id in monitor_ids:
-            kept = self.kept.get(monitor_id, ())
-            earlier = [each for each in kept if each.at <= since][-1:]
-            found[monitor_id] = [*earlier, *(each for each in kept if each.at > since)]
-        return found
-
-    def heartbeats(self, monitor_id: int, limit: int) -> Sequence[Heartbeat]:
-        if self.broken:
-            raise StorageUnavailable("read heartbeats: database is locked")
-        return self.beats.get(monitor_id, ())[:limit]
-
-
-class FakeMonitors:
-    """Writes into the fleet at once, as one replica sees it."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-        self.secrets: dict[str, str] = {}
-        self.broken = False
-
-    def add(self, monitor: Monitor, secret: str) -> None:
-        self._check()
-        if self._fleet.get(monitor.tag) is not None:
-            raise Conflict(f"there is a monitor {monitor.tag!r} already")
-        self.secrets[monitor.tag] = secret
-        current = CurrentStatus(Status.NO_DATA, Reason.NEVER_RECEIVED, NOW)
-        self._fleet.update([FleetMonitor(1000 + len(self._fleet), monitor, b"", current)])
-
-    def set_paused(self, tag: str, paused: bool) -> None:
-        watched = self._found(tag)
-        watched.monitor = watched.monitor.with_paused(paused)
-
-    def remove(self, tag: str) -> None:
-        watched = self._found(tag)
-        if watched.provisioned:
-            raise Conflict(f"{tag!r} comes from the configuration file")
-        self._fleet.update((), [watched.id])
-
-    def _found(self, tag: str) -> FleetMonitor:
-        self._check()
-        watched = self._fleet.get(tag)
-        if watched is None:
-            raise NotFound(f"there is no monitor {tag!r}")
-        return watched
-
-    def _check(self) -> None:
-        if self.broken:
-            raise StorageUnavailable("add monitor: disk full")
-
-
-@dataclass
-class FakeAnswer:
-    content_type: str
-    content_encoding: str | None
-    chunks: Iterator[bytes]
-
-
-class FakeScrape:
-    def __init__(self, chunks: Sequence[bytes] = (b"heartbeat_age_seconds 1\n", b"more 2\n")) -> None:
-        self.chunks: Sequence[bytes] | Callable[[], Iterator[bytes]] = chunks
-        self.asked: list[tuple[str | None, str | None, frozenset[str] | None]] = []
-
-    def answer(self, accept: str | None, accept_encoding: str | None, names: frozenset[str] | None) -> FakeAnswer:
-        self.asked.append((accept, accept_encoding, names))
-        chunks = self.chunks() if callable(self.chunks) else iter(self.chunks)
-        return FakeAnswer("text/plain; version=0.0.4; charset=utf-8", None, chunks)
-
-
-FALCONS_HOST = "falconframework.org"
-"""What Falcon's test client calls."""
-
-
-@dataclass
-class World:
-    """All fakes together; what a test changes here, the app sees."""
-
-    fleet: Fleet = field(default_factory=Fleet)
-    clock: StoppedClock = field(default_factory=StoppedClock)
-    history: FakeHistory = field(default_factory=FakeHistory)
-    scrape: FakeScrape = field(default_factory=FakeScrape)
-    web: WebSettings = field(default_factory=WebSettings)
-    reason: str | None = None
-    illness: str | None = None
-    reload: Callable[[], Any] = lambda: None
-    observed: list[tuple[str, str, int, float]] = field(default_factory=list)
-    executor: Executor = _EXECUTOR
-    version: str = "1.2.3"
-    alerts: FakeAlerts = field(default_factory=FakeAlerts)
-    notifications: FakeNotifications = field(default_factory=FakeNotifications)
-    monitors: FakeMonitors = field(init=False)
-    incidents: FakeIncidents = field(init=False)
-    refusals: Refusals = field(init=False)
-
-    def __post_init__(self) -> None:
+        """`file` is the database to begin with, an empty one when None. `reason`: why it is not ready. `illness`: why
+        it is not healthy.
+        """
+        folder = Path(tempfile.mkdtemp(dir=_folder()))
+        self.file = folder / "web.db"
+        shutil.copy(file or _migrated(), self.file)
+        self.clock = StoppedClock(now)
+        self.web = web or WebSettings()
+        self.reason = reason
+        self.illness = illness
+        self.reload: Callable[[], Any] = lambda: None
+        self.observed: list[tuple[str, str, int, float]] = []
+        self.executor: Executor = AtOnce()
+        self.version = "1.2.3"
+        settings = Settings(storage=StorageSettings(url=f"sqlite:///{self.file}"))
+        parts = self.container = Container(settings, self.clock, replica="scene", exclusions=NoExclusions())
+        parts.recorder.reload = self._read_back  # type: ignore[method-assign] - its thread is not there
+        self.database = parts.database
+        self.fleet = parts.fleet
+        parts.database.peewee.pragma("synchronous", "off", permanent=True)  # no scene outlives its process
+        self.fleet.update(load(parts.database))
+        self.history = parts.repositories.history
+        self.alerts = parts.repositories.alerts
+        self.incidents = parts.repositories.incidents
+        self.notifications = parts.repositories.notifications
         self.refusals = Refusals(self.clock, Guesses(self.clock))
-        self.monitors = FakeMonitors(self.fleet)
-        self.incidents = FakeIncidents(self.clock, self.alerts)
+        self.troubles = Troubles(parts)
+        self.scrape = Scrape(Exposition(self.fleet, self.clock), parts.registry, parts.telemetry)
+        weakref.finalize(self, _discard, parts.database, folder)
 
     def break_storage(self) -> None:
-        for part in (self.history, self.monitors, self.alerts, self.incidents, self.notifications):
-            part.broken = True
+        """Another program takes the database away."""
+        self.file.unlink()
 
     def parts(self) -> WebContext:
         return WebContext(
@@ -168,7 +141,7 @@ class World:
             readiness=lambda: self.reason,
             health=lambda: self.illness,
             history=self.history,
-            monitors=self.monitors,
+            monitors=self.container.managed_monitors,
             alerts=self.alerts,
             incidents=self.incidents,
             notifications=self.notifications,
@@ -184,24 +157,78 @@ class World:
     def app(self) -> Any:
         return create_app(self.parts())
 
+    def put(
+        self,
+        monitor: Monitor,
+        current: CurrentStatus,
+        state: HeartbeatState,
+        history: Sequence[Transition] = (),
+        beats: Sequence[Heartbeat] = (),
+        provisioned: bool = False,
+    ) -> None:
+        """Writes a monitor with its past, as a service would have left it. `beats` are the newest first."""
+        tables = self.database.tables
+        with self.database.write("put a monitor"):
+            definition = {
+                **_definition(monitor, b"", provisioned, next_revision(self.database, REVISION)),
+                "created_at": 0,
+                "paused_by_hand": False,
+            }
+            id = int(tables.monitors.insert(**definition).execute())
+            numbers = {name: getattr(state, name) for name in HeartbeatState._fields if name != "runs"}
+            status = {"status": current.status, "reason": current.reason, "status_since": current.since}
+            moments = {"evaluated_at": self.clock.now(), "next_evaluation_at": None}
+            tables.states.insert(**{"monitor_id": id, **numbers, **status, **moments}).execute()
+            for run in state.runs:
+                tables.runs.insert(**{"monitor_id": id, "rid": run.rid, "started_at": run.started_at}).execute()
+            mine = {"monitor_id": id, "replica": "scene"}
+            for change in history:
+                row = {name: getattr(change, name) for name in Transition.__dataclass_fields__}
+                tables.transitions.insert(**mine, **row).execute()
+            for beat in reversed(beats):
+                row = {name: getattr(beat, name) for name in ("kind", "received_at", "rid", "exit_code", "output")}
+                tables.heartbeats.insert(**mine, **row).execute()
+
+    def _read_back(self, ids: Sequence[int]) -> threading.Event:
+        done = threading.Event()
+        self.container.recorder._serve(ids, done)
+        return done
+
+
+def _discard(database: Database, folder: Path) -> None:
+    database.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def _written(write: Callable[[World], None], now: int) -> Path:
+    """The database of a scene, written once."""
+    world = World(now)
+    write(world)
+    world.database.close()  # the last one to leave moves the log into the file
+    file = _folder() / f"{write.__name__}-{now}.db"
+    shutil.copy(world.file, file)
+    return file
+
 
 def every_status(now: int = NOW) -> World:
     """Eleven monitors as they are in real life, in every status and for every reason."""
-    world = World(clock=StoppedClock(now))
+    return World(now, file=_written(_every_status, now))
+
+
+def _every_status(world: World, *, in_maintenance: bool = True) -> None:
+    now = world.clock.now()
     for number, (monitor, state, history) in enumerate(_jobs(now), start=1):
-        found = evaluate(monitor, state, now)
-        status, reason = found.status, found.reason
+        outcome = evaluate(monitor, state, now)
+        status, reason = outcome.status, outcome.reason
         if monitor.tag == "db-vacuum":
-            status, reason = Status.MAINTENANCE, Reason.ON_TIME
+            history = history if in_maintenance else history[:1]
+            _, status, reason = history[-1]
         transitions = [Transition(now - ago, was, why, now - ago + 40) for ago, was, why in history]
         since = transitions[-1].at if transitions else now - 2 * DAY
         current = CurrentStatus(status, reason, since)
-        watched = FleetMonitor(number, monitor, b"", current, state, provisioned=number % 2 == 1)
-        watched.past = past([StatusChange(one.at, one.status) for one in transitions])
-        world.fleet.update([watched])
-        world.history.kept[number] = transitions
-        world.history.beats[number] = _beats(state)
-    return world
+        world.put(monitor, current, state, transitions, _beats(state), provisioned=number % 2 == 1)
+    world.fleet.update(load(world.database))
 
 
 def _state(now: int, success: int | None, duration: int | None = None, **more: Any) -> HeartbeatState:
@@ -357,20 +384,23 @@ def _jobs(now: int) -> list[tuple[Monitor, HeartbeatState, list[tuple[int, Statu
 
 def as_it_is(now: int = NOW) -> World:
     """`every_status` without what cannot be had yet: for the picture in the README."""
-    world = every_status(now)
+    world = World(now, file=_written(_as_it_is, now))
     world.version = __version__
-    vacuum = world.fleet.get("db-vacuum")
-    assert vacuum is not None
-    vacuum.current = CurrentStatus(Status.UP, Reason.ON_TIME, now - 14 * DAY)
-    world.history.kept[vacuum.id] = world.history.kept[vacuum.id][:1]
-    for watched in world.fleet.all():
-        trouble(world.incidents, watched, now)
     return world
+
+
+def _as_it_is(world: World) -> None:
+    _every_status(world, in_maintenance=False)
+    _trouble(world)
 
 
 def longest_names(now: int = NOW) -> World:
     """Two monitors of which everything that people choose is as long as it may be, and which flap."""
-    world = World(clock=StoppedClock(now))
+    return World(now, file=_written(_longest_names, now))
+
+
+def _longest_names(world: World) -> None:
+    now = world.clock.now()
     cycle = ((Status.UP, Reason.ON_TIME), (Status.DEGRADED, Reason.LATE), (Status.DOWN, Reason.MISSED))
     history = [Transition(now - (360 - n) * 5 * MINUTE, *cycle[n % 3], now) for n in range(360)]
     state = _state(now, 3 * DAY + 5 * HOUR + 17 * MINUTE, DAY + 3 * HOUR + 59 * MINUTE, last_failure_at=now - 3 * DAY)
@@ -384,18 +414,23 @@ def longest_names(now: int = NOW) -> World:
             labels=(("runbook", "https://wiki.example.org/" + "runbooks/" * 10), ("team", "x" * 200)),
         )
         current = CurrentStatus(*cycle[number * 2], now - 5 * MINUTE)
-        world.fleet.update([FleetMonitor(number, monitor, b"", current, state)])
-        world.history.kept[number] = history
-        world.history.beats[number] = [Heartbeat(Kind.FAILURE, now - MINUTE, "r" * 64, -(2**31), "y" * 3000)]
-    return world
+        beats = [Heartbeat(Kind.FAILURE, now - MINUTE, "r" * 64, -(2**31), "y" * 3000)]
+        world.put(monitor, current, state, history, beats)
 
 
 def alarmed(now: int = NOW) -> World:
     """Every status, with what alerting makes of it."""
-    world = every_status(now)
+    return World(now, file=_written(_alarmed, now))
+
+
+def _alarmed(world: World) -> None:
+    _every_status(world)
+    _trouble(world)
+
+
+def _trouble(world: World) -> None:
     for watched in world.fleet.all():
-        trouble(world.incidents, watched, now)
-    return world
+        trouble(world.troubles, watched, world.clock.now())
 
 
 def been_away(forgives: bool = True) -> World:
@@ -410,14 +445,17 @@ def been_away(forgives: bool = True) -> World:
 
 def undelivered() -> World:
     world = alarmed()
-    world.notifications.dead = {"ops": 3, "the-boss@example.org": 1}
+    world.troubles.dead_letters({"ops": 3, "the-boss@example.org": 1})
     return world
 
 
 def much_trouble() -> World:
-    world = every_status()
-    many(world.incidents, world.fleet.all(), NOW)
-    return world
+    return World(file=_written(_much_trouble, NOW))
+
+
+def _much_trouble(world: World) -> None:
+    _every_status(world)
+    many(world.troubles, world.fleet.all(), world.clock.now())
 
 
 def away() -> World:
@@ -441,4 +479,6 @@ WORLDS: dict[str, Callable[[], World]] = {
 
 def app(world: str = "alarmed") -> Any:
     """The application over a world that is named here, so that a gunicorn can be told which."""
-    return WORLDS[world]().app()
+    scene = WORLDS[world]()
+    scene.executor = ThreadPoolExecutor(2)
+    return scene.app()
