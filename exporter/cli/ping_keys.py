@@ -29,26 +29,26 @@ _KEY_FILE = click.option(
 def ping_key() -> None:
     """Adds, lists, rotates and removes ping keys.
 
-    A ping key opens all monitors that its selector matches, wherever a monitor's secret does. With --create, a sender
-    that has it creates monitors by their first heartbeat.
+    A ping key is accepted instead of the secret of every monitor that it matches. With --create, the first heartbeat
+    for an unknown monitor creates that monitor.
     """
 
 
 @ping_key.command()
 @click.argument("name")
 @click.option("--monitors", multiple=True, metavar="GLOB", help="Globs of tags, repeatable. Default: all monitors.")
-@click.option("--groups", multiple=True, metavar="GLOB", help="Globs of groups, repeatable.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=GLOB", help="Repeatable; all of them have to match.")
-@click.option("--create", is_flag=True, help="Let senders create monitors.")
-@click.option("--group", metavar="GROUP", help="Group of the monitors that are created. Default: the key's NAME.")
-@click.option("--degraded-after", metavar="DURATION", help="Of the monitors that are created. Default 5m.")
-@click.option("--down-after", metavar="DURATION", help="Of the monitors that are created. Default 10m.")
+@click.option("--groups", multiple=True, metavar="GLOB", help="Globs of groups, repeatable. Default: all groups.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=GLOB", help="Label and glob of its value, repeatable; all of them must match.")
+@click.option("--create", is_flag=True, help="Allow senders to create monitors.")
+@click.option("--group", metavar="GROUP", help="Group of created monitors. Default: NAME.")
+@click.option("--degraded-after", metavar="DURATION", help="Degraded threshold of created monitors. Default: 5m.")
+@click.option("--down-after", metavar="DURATION", help="Down threshold of created monitors. Default: 10m.")
 @click.option(
     "--max-monitors",
     type=click.IntRange(1, 100_000),
     default=MAX_MONITORS,
     metavar="N",
-    help="How many monitors it may create. Default 1000.",
+    help="Maximum number of monitors created with the key. Default: 1000.",
 )
 @_KEY_FILE
 @storage_options
@@ -64,7 +64,7 @@ def add(
     storage_url: str | None,
     **defaults: Any,
 ) -> None:
-    """Adds the ping key NAME and prints it, once. Only a digest of it is kept.
+    """Adds the ping key NAME and prints it once. Only a digest is stored.
 
     \b
     Examples:
@@ -95,10 +95,10 @@ def add(
 
 
 @ping_key.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def list_keys(config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
-    """Lists all ping keys, and how many monitors each has created. The keys themselves are not stored."""
+    """Lists all ping keys, and how many monitors each has created. The keys are not shown: only digests are stored."""
     with open_storage(config_file, storage_url) as (_, database):
         keys = PingKeys(database, SystemClock())
         found, created = keys.all(), keys.created()
@@ -120,7 +120,7 @@ def list_keys(config_file: Path | None, storage_url: str | None, as_json: bool) 
 @_KEY_FILE
 @storage_options
 def rotate(name: str, key_file: Path | None, config_file: Path | None, storage_url: str | None) -> None:
-    """Replaces the ping key NAME and prints the new one, once. The old one is refused from now on."""
+    """Replaces the ping key NAME and prints the new key once. The old key is refused immediately."""
     with report_errors():
         key = check_key(secret_from(key_file, "--key-file")) if key_file is not None else make_secret()
     with open_storage(config_file, storage_url, writes=True) as (settings, database):
@@ -132,7 +132,7 @@ def rotate(name: str, key_file: Path | None, config_file: Path | None, storage_u
 @click.argument("name")
 @storage_options
 def remove(name: str, config_file: Path | None, storage_url: str | None) -> None:
-    """Removes the ping key NAME. Monitors that it created stay."""
+    """Removes the ping key NAME. The monitors created with it stay."""
     with open_storage(config_file, storage_url, writes=True) as (_, database):
         PingKeys(database, SystemClock()).remove(name)
     click.echo(f"Removed the ping key {name}.")

@@ -68,8 +68,8 @@ def rotate_secret(
 def token(tag: str, config_file: Path | None, storage_url: str | None) -> None:
     """Prints the built-in token of the monitor TAG.
 
-    It names the monitor by itself, for ping protocols whose URLs hold one opaque text. It is not stored: it follows
-    from the secret key, the monitor, and the number of its rotations.
+    The token identifies the monitor without its tag, for ping protocols whose URLs contain one opaque text. It is not
+    stored: it is derived from the secret key, the monitor and its number of rotations.
     """
     with report_errors():
         check_tag(tag)

@@ -36,11 +36,11 @@ Switch = Annotated[
 
 
 class Selection(Model):
-    """Which monitors; all of what is given has to fit."""
+    """A selection of monitors; every given condition must match."""
 
-    monitors: Globs = Field(default_factory=list, description="Globs of tags; all when left out.")
-    groups: Globs = Field(default_factory=list, description="Globs of groups; all when left out.")
-    labels: dict[str, Line] = Field(default_factory=dict, description="Globs of labels' values, all of which must fit.")
+    monitors: Globs = Field(default_factory=list, description="Globs of tags. Default: all.")
+    groups: Globs = Field(default_factory=list, description="Globs of groups. Default: all.")
+    labels: dict[str, Line] = Field(default_factory=dict, description="Globs of label values; all of them must match.")
 
     def selector(self) -> Selector:
         return Selector(tags=tuple(self.monitors), groups=tuple(self.groups), labels=tuple(sorted(self.labels.items())))
@@ -49,17 +49,17 @@ class Selection(Model):
 class PingKeyEntry(Model):
     """One key for many monitors."""
 
-    name: Name = Field(description="What it is called on the command line and in the log.")
-    key: Annotated[StrictStr, AfterValidator(check_key)] = Field(repr=False, description="The key itself.")
+    name: Name = Field(description="Name of the key on the command line and in the log.")
+    key: Annotated[StrictStr, AfterValidator(check_key)] = Field(repr=False, description="The key.")
     monitors: Annotated[Selection, BeforeValidator(_selection)] = Field(
         default_factory=Selection,
-        description="Which monitors it opens: globs of tags, or a selection; all when left out.",
+        description="Monitors that the key is valid for: globs of tags, or a selection. Default: all.",
     )
     create: MonitorDefaults | None = Field(
-        None, description="Lets senders create monitors by their first heartbeat; settings of those monitors."
+        None, description="Allows senders to create monitors with their first heartbeat; default settings of those monitors."
     )
     max_monitors: Annotated[StrictInt, Field(ge=1, le=100_000)] = Field(
-        MAX_MONITORS, description="How many monitors that it created may exist."
+        MAX_MONITORS, description="Maximum number of monitors created with this key."
     )
 
     def settings(self) -> ProvisionedKey:

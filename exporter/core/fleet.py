@@ -32,7 +32,9 @@ class WrongThread(RuntimeError):
 class Writer(Enum):
     """Who may write which parts of a fleet's members."""
 
-    RECORDER = frozenset({"monitor", "digest", "provisioned", "unreadable", "state"})
+    RECORDER = frozenset(
+        {"monitor", "digest", "secrets", "tokens", "generation", "made_by", "provisioned", "unreadable", "state"}
+    )
     """Also adds and removes members, and replaces all parts of one that it has read from the database again."""
     EVALUATOR = frozenset({"current", "past"})
 
@@ -116,7 +118,7 @@ class FleetMonitor:
     def become(self, other: "FleetMonitor") -> None:
         """Takes over all of `other`; parts that are equal stay the same objects, so that they do not look changed."""
         self.preview = self._preview_after(other)
-        for part in self.__slots__:
+        for part in FleetMonitor.__slots__:
             if part in _BEFORE_EVALUATION:
                 continue
             new = getattr(other, part)
@@ -228,13 +230,12 @@ class Fleet:
                 _forget(tokens, member)
                 with self._previews:
                     member.become(watched)
-                continue
-            if self._member is not None:
-                watched.__class__ = self._member
-            by_tag[watched.monitor.tag] = by_id[watched.id] = watched
-            changed = True
-            for digest in watched.tokens:
-                tokens[digest] = by_id[watched.id]
+            else:
+                if self._member is not None:
+                    watched.__class__ = self._member
+                member = by_tag[watched.monitor.tag] = by_id[watched.id] = watched
+                changed = True
+            tokens.update(dict.fromkeys(watched.tokens, member))
         self._by_token = tokens
         if changed:
             self._by_tag, self._by_id = by_tag, by_id
