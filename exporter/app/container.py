@@ -53,8 +53,9 @@ class Container:
         exclusions: ExclusionSource | None = None,
     ) -> None:
         """`registry` gets the collectors that read what is here. `replica` names the process in the database; made up
-        when None. `replaced` is called when the database at the URL is no longer the one that was opened, `on_committed`
-        with each group of heartbeats whose fate is known. `synchronised` returns what the kernel says about the clock.
+        when None. `replaced` is called when the database at the URL is no longer the one that was opened,
+        `on_committed` with each group of heartbeats whose fate is known. `synchronised` returns what the kernel says
+        about the clock.
         `exclusions`: the time that does not count; None is the outages and the maintenance that the database has.
         """
         self.settings = settings

@@ -146,9 +146,7 @@ class Configuration:
 
     def _provision(self, reading: Reading) -> None:
         parts = self._container
-        added, changed, removed = reading.provision(
-            parts.database, parts.repositories.monitors, parts.clock, parts.key
-        )
+        added, changed, removed = reading.provision(parts.database, parts.repositories.monitors, parts.clock, parts.key)
         if added or changed or removed:
             log.info("provisioned monitors: %d added, %d changed, %d removed", added, changed, removed)
         elif reading.unchanged:

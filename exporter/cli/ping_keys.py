@@ -38,7 +38,13 @@ def ping_key() -> None:
 @click.argument("name")
 @click.option("--monitors", multiple=True, metavar="GLOB", help="Globs of tags, repeatable. Default: all monitors.")
 @click.option("--groups", multiple=True, metavar="GLOB", help="Globs of groups, repeatable. Default: all groups.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=GLOB", help="Label and glob of its value, repeatable; all of them must match.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="KEY=GLOB",
+    help="Label and glob of its value, repeatable; all of them must match.",
+)
 @click.option("--create", is_flag=True, help="Allow senders to create monitors.")
 @click.option("--group", metavar="GROUP", help="Group of created monitors. Default: NAME.")
 @click.option("--degraded-after", metavar="DURATION", help="Degraded threshold of created monitors. Default: 5m.")

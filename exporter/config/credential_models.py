@@ -56,7 +56,8 @@ class PingKeyEntry(Model):
         description="Monitors that the key is valid for: globs of tags, or a selection. Default: all.",
     )
     create: MonitorDefaults | None = Field(
-        None, description="Allows senders to create monitors with their first heartbeat; default settings of those monitors."
+        None,
+        description="Allows senders to create monitors with their first heartbeat; default settings of those monitors.",
     )
     max_monitors: Annotated[StrictInt, Field(ge=1, le=100_000)] = Field(
         MAX_MONITORS, description="Maximum number of monitors created with this key."

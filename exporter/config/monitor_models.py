@@ -106,7 +106,10 @@ class MonitorEntry(MonitorOptions):
         default_factory=list, repr=False, max_length=MAX_CREDENTIALS, description="More secrets, while one is rotated."
     )
     tokens: Annotated[list[Annotated[StrictStr, AfterValidator(check_token)]], BeforeValidator(_lines)] = Field(
-        default_factory=list, repr=False, max_length=MAX_CREDENTIALS, description="Tokens; each identifies this monitor without a tag."
+        default_factory=list,
+        repr=False,
+        max_length=MAX_CREDENTIALS,
+        description="Tokens; each identifies this monitor without a tag.",
     )
 
     def settings(self) -> ProvisionedMonitor:

@@ -1,16 +1,16 @@
 """What the web is made of: collaborators, all injected."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from exporter.config.settings import WebSettings
 from exporter.core.clock import Clock
 from exporter.core.fleet import Fleet
+from exporter.ingest.refusals import Refusals
 from exporter.metrics.scrape import Scrape
 from exporter.recording.managed_monitors import ManagedMonitors
-from exporter.ingest.refusals import Refusals
-    from exporter.storage.repositories.alerts import Alerts
+from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.history import History
 from exporter.storage.repositories.incidents import Incidents
 from exporter.storage.repositories.notifications import Notifications
@@ -37,7 +37,7 @@ class WebContext:
     alerts: Alerts
     incidents: Incidents
     notifications: Notifications
-    refusals: "Refusals"
+    refusals: Refusals
     scrape: Scrape
     reload: Reload
     settings: Callable[[], WebSettings]

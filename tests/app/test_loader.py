@@ -141,7 +141,7 @@ def test_dialects_and_ping_keys_are_read_with_and_without_monitors(service: Serv
     service.file.write_text(large(more=f"{keys}dialects: {{alertmanager: off}}\nbuilt_in_tokens: off\n"))
     service.loader.prepare(service.said.append)
     for unchanged in (False, True):
-        reading = service.loader.read(service.url, KEY, "here", Silence())
+        reading = service.loader.read(service.url, KEY, "here", NoProgress())
         reading.close()
         service.read()
         settings = reading.settings

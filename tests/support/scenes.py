@@ -27,11 +27,11 @@ from exporter.core.status import Reason, Status, evaluate
 from exporter.core.timeline import CurrentStatus
 from exporter.evaluation.calendars import NoExclusions
 from exporter.fleet.loader import load
+from exporter.ingest.guesses import Guesses
+from exporter.ingest.refusals import Refusals
 from exporter.metrics.exposition.renderer import Exposition
 from exporter.metrics.scrape import Scrape
 from exporter.storage.database import Database
-from exporter.ingest.guesses import Guesses
-from exporter.ingest.refusals import Refusals
 from exporter.storage.repositories.history import Transition
 from exporter.storage.repositories.monitors import REVISION, _definition
 from exporter.storage.repositories.revisions import next_revision

@@ -14,6 +14,7 @@ from exporter.core.alert import AlertState
 from exporter.core.fleet import Fleet
 from exporter.core.status import Status
 from exporter.core.telemetry import Dropped, Fault, RejectReason, Telemetry
+from exporter.metrics.own.heartbeats import Heartbeats
 from exporter.metrics.own.instruments import PREFIX, Instruments, counter, gauge, histogram
 from exporter.metrics.own.requests import Requests
 
@@ -103,7 +104,9 @@ class ExporterTelemetry(Instruments, Telemetry):
     def request_refused(self, metric: Counter, fault: Fault) -> None:
         metric.labels(fault.value).inc()
 
-    @counter("connections_dropped", "Number of connections closed to protect the server, by reason.", "reason", known=Dropped)
+    @counter(
+        "connections_dropped", "Number of connections closed to protect the server, by reason.", "reason", known=Dropped
+    )
     def connection_dropped(self, metric: Counter, reason: Dropped) -> None:
         metric.labels(reason.value).inc()
 
@@ -145,7 +148,11 @@ class ExporterTelemetry(Instruments, Telemetry):
     # ── evaluation ───────────────────────────────────────────────────────────────────────────────────────────
 
     @counter("evaluations", "Number of monitor evaluations.")
-    @histogram("evaluation_lag_seconds", "Delay between the time at which a status was due to change and its evaluation.", _LAGS)
+    @histogram(
+        "evaluation_lag_seconds",
+        "Delay between the time at which a status was due to change and its evaluation.",
+        _LAGS,
+    )
     def evaluated(self, lags: Histogram, evaluations: Counter, monitors: int, lag: float) -> None:
         evaluations.inc(monitors)
         lags.observe(lag)
@@ -172,12 +179,21 @@ class ExporterTelemetry(Instruments, Telemetry):
 
     # ── the process ──────────────────────────────────────────────────────────────────────────────────────────
 
-    @counter("thread_errors", "Number of unexpected errors in the threads of the process, by thread.", "thread", known=THREADS)
+    @counter(
+        "thread_errors",
+        "Number of unexpected errors in the threads of the process, by thread.",
+        "thread",
+        known=THREADS,
+    )
     def thread_failed(self, metric: Counter, kind: str) -> None:
         metric.labels(kind).inc()
 
     @gauge("config_last_reload_successful", "Whether the last configuration reload succeeded.", "livemin")
-    @gauge("config_last_reload_success_timestamp_seconds", "Time of the last successful configuration reload, in Unix time.", "livemin")
+    @gauge(
+        "config_last_reload_success_timestamp_seconds",
+        "Time of the last successful configuration reload, in Unix time.",
+        "livemin",
+    )
     def config_reloaded(self, last_at: Gauge, last: Gauge, successful: bool, at: float) -> None:
         last.set(successful)
         if successful:
@@ -195,7 +211,12 @@ class ExporterTelemetry(Instruments, Telemetry):
         metric.labels(AlertState.RESOLVED.value).inc(resolved)
 
     @counter("notifications_sent", "Number of notifications delivered.", "notifier")
-    @histogram("notification_delivery_seconds", "Time between the creation of a notification and its delivery.", _DELIVERIES, "notifier")
+    @histogram(
+        "notification_delivery_seconds",
+        "Time between the creation of a notification and its delivery.",
+        _DELIVERIES,
+        "notifier",
+    )
     def notification_delivered(self, delivery: Histogram, sent: Counter, notifier: str, seconds: float) -> None:
         sent.labels(notifier).inc()
         delivery.labels(notifier).observe(seconds)
