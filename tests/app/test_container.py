@@ -90,7 +90,7 @@ def test_its_parts_work_on_one_another(parts: Container, clock: ManualClock) -> 
 
 def test_repositories_are_made_when_they_are_asked_for(parts: Container, clock: ManualClock) -> None:
     repositories = Repositories(parts.database, clock)
-    assert set(vars(repositories)) == {"database", "_clock", "_replica"}
+    assert set(vars(repositories)) == {"database", "events", "_clock", "_replica"}
     assert repositories.history is repositories.history
     assert parts.repositories.monitors is parts.repositories.monitors
 

@@ -58,7 +58,9 @@ def test_the_unexpected_is_logged_and_not_told(accept: str, caplog: pytest.LogCa
     def explode() -> None:
         raise RuntimeError("boom")
 
-    client = testing.TestClient(World(reload=explode).app())
+    world = World()
+    world.reload = explode
+    client = testing.TestClient(world.app())
     with caplog.at_level(logging.DEBUG):
         answer = client.simulate_post(
             "/-/reload",
