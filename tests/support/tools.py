@@ -20,7 +20,7 @@ def need_tool(name: str) -> str:
 def run_tool(name: str, *arguments: str, input: str | None = None) -> str:
     """Runs it and fails the test with what it said if it is not content; returns its output."""
     done = subprocess.run(
-        [need_tool(name), *arguments], input=input, capture_output=True, text=True, timeout=60, check=False
+        [need_tool(name), *arguments], input=input, capture_output=True, text=True, timeout=150, check=False
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
