@@ -46,6 +46,7 @@ def main() -> int:
             print(f"\n{store.name}\n\n{HEAD}", flush=True)
             seconds = 3 if options.quick else 6
             show(heartbeats.throughput(store, 3 if options.quick else 5, seconds))
+            show(heartbeats.throughput(store, 3, seconds, connections=512))
             if not store.bars:
                 show(heartbeats.throughput(store, 3, seconds, workers=2))
             url = store.make("scrapes")
@@ -54,6 +55,7 @@ def main() -> int:
             show(scrapes.serving(url, monitors))
             show(files.fleet(store, folder, monitors))
             show(detection.detection(store, folder, monitors))
+            show(detection.dead_switch(store, folder))
             show(detection.burst(store, monitors))
             show(detection.idle(store))
             show(heartbeats.kill_9(store, 2 if options.quick else 5))

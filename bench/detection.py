@@ -2,6 +2,7 @@
 costs.
 """
 
+import contextlib
 import json
 import threading
 import time
@@ -12,28 +13,34 @@ from pathlib import Path
 from statistics import median
 
 from bench.databases import Store, fill, rows
-from bench.processes import exporter, proportional
+from bench.open_loop import open_loop
+from bench.processes import MONITORS, exporter, proportional
 from bench.row import Row
 
 DEADLINES = 500
+SILENT = 10_000
+GROUP_WAIT = 10
+"""Seconds."""
 LAGS = "SELECT observed_at - at FROM transitions WHERE status = 'DEGRADED' ORDER BY 1"
 
 
 CONFIG = """
 alerts: [{{name: late, when: [DEGRADED], notify: [ops]}}]
-notifiers: [{{name: ops, type: webhook, group_wait: 0s, url: "http://127.0.0.1:{port}/"}}]
+notifiers: [{{name: ops, type: webhook, group_wait: {group_wait}, url: "http://127.0.0.1:{port}/"}}]
 """
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Notes how late each alert of a webhook's message is."""
+    """Notes how late each alert of a webhook's message is, and how many alerts each message holds."""
 
     protocol_version = "HTTP/1.1"
     lags: list[float]
+    sizes: list[int]
 
     def do_POST(self) -> None:
         now = time.time()
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.sizes.append(len(message["alerts"]))
         self.lags += [now - datetime.fromisoformat(alert["triggered_at"]).timestamp() for alert in message["alerts"]]
         self.send_response(200)
         self.send_header("Content-Length", "0")
@@ -43,27 +50,57 @@ class Receiver(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+@contextlib.contextmanager
+def receiver(folder: Path, group_wait: str) -> Iterator[tuple[type[Receiver], Path]]:
+    """A webhook's receiver, and a configuration that sends every alert to it."""
+    handler = type("Noting", (Receiver,), {"lags": [], "sizes": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    config = folder / "alerts.yml"
+    config.write_text(CONFIG.format(port=server.server_address[1], group_wait=group_wait))
+    try:
+        yield handler, config
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def detection(store: Store, folder: Path, monitors: int) -> Iterator[Row]:
     url = store.make("detection")
     fill(url, monitors, DEADLINES)
-    handler = type("Noting", (Receiver,), {"lags": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    config = folder / "detection.yml"
-    config.write_text(CONFIG.format(port=server.server_address[1]))
-    with exporter(url, config):
+    with receiver(folder, "0s") as (handler, config), exporter(url, config):
         until = time.monotonic() + 90
-        while len(handler.lags) < DEADLINES and time.monotonic() < until:  # type: ignore[attr-defined]
+        while len(handler.lags) < DEADLINES and time.monotonic() < until:
             time.sleep(0.5)
         lags = [int(row[0]) for row in rows(url, LAGS)]
-    server.shutdown()
-    told: list[float] = handler.lags  # type: ignore[attr-defined]
-    if len(lags) < DEADLINES or len(told) < DEADLINES:
-        raise RuntimeError(f"of {DEADLINES} deadlines {len(lags)} were noticed and {len(told)} told within 90 s")
+        delivered = handler.lags
+    if len(lags) < DEADLINES or len(delivered) < DEADLINES:
+        raise RuntimeError(f"of {DEADLINES} deadlines {len(lags)} were noticed, {len(delivered)} delivered within 90 s")
     note = f"median {median(lags):.0f} ms over {DEADLINES} deadlines, {monitors:,} monitors"
     yield Row("deadline to written transition, longest", max(lags) / 1000, "s", 2, note=note)
-    note = f"median {median(told) * 1000:.0f} ms"
-    yield Row("… to the webhook that tells it, longest", max(told), "s", 2, note=note)
+    note = f"median {median(delivered) * 1000:.0f} ms"
+    yield Row("… to the notification at the webhook, longest", max(delivered), "s", 2, note=note)
+
+
+def dead_switch(store: Store, folder: Path) -> Iterator[Row]:
+    """Ten thousand monitors miss their deadline in the same moment, while others go on."""
+    url = store.make("switch")
+    fill(url, MONITORS + SILENT, SILENT, 0)
+    with receiver(folder, f"{GROUP_WAIT}s") as (handler, config), exporter(url, config) as service:
+        rate = SILENT / 60
+        meanwhile = open_loop(service.url, rate, 30)  # the deadline is about ten seconds after the start
+        until = time.monotonic() + 60
+        while sum(handler.sizes) < SILENT and time.monotonic() < until:
+            time.sleep(0.1)
+    if sum(handler.sizes) < SILENT:
+        raise RuntimeError(f"of {SILENT:,} alerts {sum(handler.sizes):,} were sent within a minute")
+    note = f"{len(handler.sizes)} message{'s' if len(handler.sizes) > 1 else ''}"
+    bar = 5.0 + GROUP_WAIT
+    yield Row(
+        f"{SILENT:,} monitors miss at once: deadline to the webhook, longest", max(handler.lags), "s", bar, note=note
+    )
+    note = f"{rate:,.0f}/s, {meanwhile.failed} failed"
+    yield Row("… 99th percentile of heartbeats meanwhile", meanwhile.p99, "ms", 100, note=note)
 
 
 def burst(store: Store, monitors: int) -> Iterator[Row]:

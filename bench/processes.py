@@ -17,10 +17,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SECRET = "bench-secret"
-LUA = """
+MONITORS = 1000
+"""How many of the monitors heartbeats are sent for."""
+LUA = f"""
 local n = 0
 request = function()
-  n = (n + 7) % 100
+  n = (n + 7) % {MONITORS}
   return wrk.format("GET", string.format("/ext/heartbeat/job%06d:bench-secret", n))
 end
 """
@@ -125,7 +127,7 @@ class Load:
 
 
 def wrk(url: str, seconds: int, connections: int = 64, threads: int = 1) -> Load:
-    """Heartbeats over the first hundred monitors."""
+    """Heartbeats over the first thousand monitors."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(LUA)
         script.flush()
