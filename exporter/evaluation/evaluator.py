@@ -15,6 +15,7 @@ from exporter.evaluation.arrivals import Arrivals
 from exporter.evaluation.calendars import ExclusionSource, NoExclusions
 from exporter.evaluation.gate import EvaluationGate, HeldBack
 from exporter.evaluation.outcomes import Due, Evaluations, Outcome
+from exporter.evaluation.pace import Pace
 from exporter.evaluation.replay import evaluate_monitor, starts_from
 from exporter.evaluation.windows import MaintenanceWatch
 from exporter.fleet.loader import load
@@ -25,8 +26,6 @@ from exporter.storage.repositories.leases import Lease, LeaseLost
 
 log = logging.getLogger(__name__)
 
-BATCH = 500
-"""Monitors evaluated in one transaction."""
 LOG_READ = 1000
 """Heartbeats of the log read to replay a monitor's history."""
 QUARANTINE = HOUR
@@ -69,6 +68,7 @@ class Evaluator:
         self._minds_clock = minds_clock
         self._events = events or EventLog()
         self._windows = MaintenanceWatch(self._events)
+        self._pace = Pace()
         self._db = database
         self._calendars: ExclusionSource = calendars or NoExclusions()
         self._alarms: AlertSink = alarms or NoAlertSink()
@@ -128,13 +128,14 @@ class Evaluator:
             self._thread.progress()
             now, waiting = self._clock.now(), self.arrivals.waiting()
             # Those with a heartbeat that was received by their deadline and waits are left out until it is committed.
-            candidates = self._evaluations.due(now, BATCH + len(waiting))
-            due = [item for item in candidates if waiting.get(item.monitor_id, now + 1) > item.since][:BATCH]
-            self._behind = self._behind or len(due) < min(len(candidates), BATCH)
+            batch = self._pace.batch
+            candidates = self._evaluations.due(now, batch + len(waiting))
+            due = [item for item in candidates if waiting.get(item.monitor_id, now + 1) > item.since][:batch]
+            self._behind = self._behind or len(due) < min(len(candidates), batch)
             if due:
                 self._evaluate(due, now, waiting)
                 evaluated += len(due)
-            if len(due) < BATCH:
+            if len(due) < batch:
                 self._telemetry.evaluated_until(now / SECOND)
                 break
             if not self._lease.hold():
@@ -189,6 +190,7 @@ class Evaluator:
     def _save(self, outcomes: list[Outcome], until: int, now: int) -> None:
         """Writes outcomes, and the alerts and messages that follow from them, in one transaction."""
         with self._gate.transaction("record evaluations", within=MAX_TRANSACTION_SECONDS, queues=True) as transaction:
+            began = self._clock.monotonic()
             # A heartbeat may have been received by the monitor's deadline and queued since it was evaluated.
             waiting = self.arrivals.waiting()
             current = [
@@ -198,6 +200,7 @@ class Evaluator:
             ]
             saved = self._evaluations.save_outcomes(transaction, current)
             self._alarms.observe(transaction, saved, until)
+        self._pace.took(len(outcomes), self._clock.monotonic() - began)
         self._report(saved, now)
 
     def _put_off(self, due: Due, now: int) -> None:

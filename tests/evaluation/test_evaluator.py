@@ -303,7 +303,8 @@ def test_only_what_is_evaluated_to_the_end_is_said_to_be(
     replica: Replica, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frontier = Frontier()
-    monkeypatch.setattr("exporter.evaluation.evaluator.BATCH", 2)
+    for size in ("FIRST_BATCH", "MAX_BATCH"):
+        monkeypatch.setattr(f"exporter.evaluation.pace.{size}", 2)
     evaluator = Evaluator(replica.db, replica.evaluations, replica.history, replica.lease, clock, frontier)
     for tag in ("a", "b", "c"):
         replica.add(tag)
