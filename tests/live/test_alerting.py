@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -206,13 +207,18 @@ def test_a_dead_switch_of_500_monitors_is_one_message_per_notifier(start: Starte
         config = monitors(*tags, degraded_after="5s", down_after="6s") + rule("down", "ops", "boss")
         config += "notifiers:\n" + notifier("ops", ops, group_wait="8s") + notifier("boss", boss, group_wait="8s")
         service = start(config)
-        # On one connection: their deadlines have to lie within the time that a message waits for more alerts.
-        with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)) as connection:
-            for tag in tags:
-                connection.request("GET", f"/ext/heartbeat/{tag}:{SECRET}")
-                with connection.getresponse() as response:
-                    response.read()
-                    assert response.status == 200
+
+        def send(some: list[str]) -> None:
+            with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)) as connection:
+                for tag in some:
+                    connection.request("GET", f"/ext/heartbeat/{tag}:{SECRET}")
+                    with connection.getresponse() as response:
+                        response.read()
+                        assert response.status == 200
+
+        # Side by side, so that groups are committed: the deadlines have to lie within the time that a message waits.
+        with ThreadPoolExecutor(20) as senders:
+            list(senders.map(send, [tags[start::20] for start in range(20)]))
         for receiver in (ops, boss):
             eventually(lambda receiver=receiver: receiver.received, 90)  # type: ignore[misc]
             assert len(told(receiver)) == len(tags)
