@@ -10,7 +10,7 @@ from exporter.core.incident import IncidentState
 from exporter.core.notification import NotificationState, next_try
 from exporter.core.status import Reason, Status
 from exporter.presentation.moments import rfc3339
-from exporter.web.api.schemas import ResponseModel, clean, seconds, when
+from exporter.web.api.schemas import NextCursor, ResponseModel, clean, seconds, when
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ class AlertsAnswer(ResponseModel):
     """Newest first."""
 
     alerts: list[AlertAnswer]
-    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
+    next_cursor: NextCursor
 
 
 class IncidentAnswer(ResponseModel):
@@ -120,7 +120,7 @@ class IncidentsAnswer(ResponseModel):
     """Newest first."""
 
     incidents: list[IncidentAnswer]
-    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
+    next_cursor: NextCursor
 
 
 class NotificationAnswer(ResponseModel):
@@ -142,23 +142,24 @@ class NotificationAnswer(ResponseModel):
     ended_at: str | None
 
     @classmethod
-    def of(cls, one: "Notification", holds: "Mapping[str, Hold]") -> "NotificationAnswer":
-        pending = one.state is NotificationState.PENDING
-        hold = holds.get(one.notifier) if pending else None
+    def of(cls, notification: "Notification", holds: "Mapping[str, Hold]") -> "NotificationAnswer":
+        pending = notification.state is NotificationState.PENDING
+        hold = holds.get(notification.notifier) if pending else None
         until = None if hold is None else hold.until
+        next_attempt = next_try(notification.next_attempt_at, notification.expires_at, until)
         return cls(
-            id=one.id,
-            idempotency_key=one.key,
-            notifier=clean(one.notifier),
-            event=one.event,
-            state=one.state,
-            created_at=rfc3339(one.created_at),
-            attempts=one.attempts,
-            next_attempt_at=rfc3339(next_try(one.next_attempt_at, one.expires_at, until)) if pending else None,
+            id=notification.id,
+            idempotency_key=notification.key,
+            notifier=clean(notification.notifier),
+            event=notification.event,
+            state=notification.state,
+            created_at=rfc3339(notification.created_at),
+            attempts=notification.attempts,
+            next_attempt_at=when(next_attempt if pending else None),
             held_until=when(until),
-            failure=one.failure,
-            error=None if one.error is None else clean(one.error),
-            ended_at=when(one.ended_at),
+            failure=notification.failure,
+            error=None if notification.error is None else clean(notification.error),
+            ended_at=when(notification.ended_at),
         )
 
 
@@ -166,7 +167,7 @@ class NotificationsAnswer(ResponseModel):
     """Newest first."""
 
     notifications: list[NotificationAnswer]
-    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
+    next_cursor: NextCursor
 
 
 def _facts(incident: "Incident") -> dict[str, object]:

@@ -4,7 +4,7 @@ Moments are RFC 3339 in UTC, durations are seconds, and `null` says that there i
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 class ResponseModel(BaseModel):
     # What checks and writes a model is made when it is first used: who never asks the API pays nothing for it.
     model_config = ConfigDict(frozen=True, use_enum_values=True, defer_build=True)
+
+
+NextCursor = Annotated[str | None, Field(description="Value of `cursor` for the next page; null on the last page.")]
 
 
 class RunAnswer(ResponseModel):
@@ -104,7 +107,7 @@ class MonitorAnswer(ResponseModel):
 
 class MonitorsAnswer(ResponseModel):
     monitors: list[MonitorAnswer]
-    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
+    next_cursor: NextCursor
 
 
 class TransitionAnswer(ResponseModel):
