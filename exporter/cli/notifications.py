@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,7 +12,9 @@ from exporter.config.settings import Settings
 from exporter.core.clock import DAY, SystemClock
 from exporter.core.errors import Conflict
 from exporter.core.notification import Hold, NotificationState, next_try
-from exporter.presentation.moments import humanize_ago, humanize_duration, rfc3339
+from exporter.presentation.moments import humanize_ago, humanize_duration
+from exporter.resources.model import to_python
+from exporter.resources.notifications import NotificationAnswer
 from exporter.storage.attendance import Attendance
 from exporter.storage.repositories.notifications import Notification, Notifications
 from exporter.storage.repositories.outbox import Outbox
@@ -58,7 +59,7 @@ def list_notifications(
         notifications, holds = stored.recent(state=wanted, limit=limit), stored.holds(now)
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
-        click.echo(json.dumps([_as_json(notification, holds) for notification in notifications], indent=2))
+        click.echo(json.dumps([to_python(NotificationAnswer.of(row, holds)) for row in notifications], indent=2))
         return
     for hold in holds.values():
         click.echo(
@@ -177,22 +178,3 @@ def _next_try(notification: Notification, holds: Mapping[str, Hold]) -> int | No
         return None
     hold = holds.get(notification.notifier)
     return next_try(notification.next_attempt_at, notification.expires_at, None if hold is None else hold.until)
-
-
-def _as_json(notification: Notification, holds: Mapping[str, Hold]) -> dict[str, Any]:
-    next_at = _next_try(notification, holds)
-    hold = holds.get(notification.notifier) if next_at is not None else None
-    return {
-        "id": notification.id,
-        "idempotency_key": notification.key,
-        "notifier": notification.notifier,
-        "event": notification.event,
-        "state": notification.state.value,
-        "created_at": rfc3339(notification.created_at),
-        "attempts": notification.attempts,
-        "next_attempt_at": None if next_at is None else rfc3339(next_at),
-        "held_until": None if hold is None else rfc3339(hold.until),
-        "failure": notification.failure,
-        "error": notification.error,
-        "ended_at": None if notification.ended_at is None else rfc3339(notification.ended_at),
-    }

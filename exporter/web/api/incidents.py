@@ -10,16 +10,15 @@ import falcon.asgi
 from exporter.core.alert import AlertState, PublicAlertState
 from exporter.core.incident import IncidentState
 from exporter.core.notification import NotificationState
-from exporter.web.api.bodies import Acknowledgement, NewUpdate, read_body
-from exporter.web.api.incident_schemas import (
+from exporter.resources.incidents import (
     AlertAnswer,
     AlertsAnswer,
     IncidentAnswer,
     IncidentsAnswer,
-    NotificationAnswer,
-    NotificationsAnswer,
     WholeIncidentAnswer,
 )
+from exporter.resources.notifications import NotificationAnswer, NotificationsAnswer
+from exporter.web.api.bodies import Acknowledgement, NewUpdate, read_body
 from exporter.web.api.operation import NUMBER_CURSOR, limit, operation
 from exporter.web.api.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
 from exporter.web.pages.incidents import as_id, incident_id

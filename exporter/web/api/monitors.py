@@ -13,24 +13,23 @@ from exporter.core.maintenance import Window
 from exporter.core.secret import make_secret
 from exporter.core.status import Status
 from exporter.presentation.moments import parse_moment
-from exporter.web.addresses import base_url, ping_url
-from exporter.web.api.bodies import MonitorChange, NewMonitor, read_body
-from exporter.web.api.operation import CURSOR, MOMENT, limit, operation
-from exporter.web.api.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
-from exporter.web.api.schemas import (
+from exporter.resources.maintenances import MaintenanceAnswer, MaintenancesAnswer
+from exporter.resources.monitors import (
     BlackoutAnswer,
     BlackoutsAnswer,
     CreatedAnswer,
     HeartbeatAnswer,
     HeartbeatsAnswer,
-    MaintenanceAnswer,
-    MaintenancesAnswer,
     MonitorAnswer,
     MonitorsAnswer,
     PausedAnswer,
     TransitionAnswer,
     TransitionsAnswer,
 )
+from exporter.web.addresses import base_url, ping_url
+from exporter.web.api.bodies import MonitorChange, NewMonitor, read_body
+from exporter.web.api.operation import CURSOR, MOMENT, limit, operation
+from exporter.web.api.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
 from exporter.web.errors import RETRY_AFTER, log
 from exporter.web.pages.listing import Query, yielding_gil
 from exporter.web.pages.monitor import find

@@ -30,8 +30,8 @@ from exporter.web.api.monitors import (
     TransitionList,
 )
 from exporter.web.api.operation import Operation, operation, operations_of
+from exporter.web.api.problems import ErrorAnswer
 from exporter.web.api.resource import Resource, answer
-from exporter.web.api.schemas import ErrorAnswer
 from exporter.web.errors import JSON
 from exporter.web.pages.refusals import RefusalList
 from exporter.web.requests import WebRequest

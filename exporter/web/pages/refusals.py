@@ -9,9 +9,9 @@ from pydantic import Field
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.refusals import KEPT, Refusal
 from exporter.presentation.moments import Moment, moment, rfc3339
+from exporter.resources.model import ResponseModel
 from exporter.web.api.operation import operation
 from exporter.web.api.resource import Resource, answer, to_json
-from exporter.web.api.schemas import ResponseModel
 from exporter.web.context import WebContext
 from exporter.web.pages.rendering import Pages
 from exporter.web.pages.status import answer_page
