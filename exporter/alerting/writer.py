@@ -14,12 +14,12 @@ from exporter.core.telemetry import Telemetry
 from exporter.presentation.events import EventLog, LogEvent
 from exporter.presentation.moments import humanize_duration
 from exporter.storage.database import Transaction
+from exporter.storage.delivery.notifications import ALARM, REPEAT
+from exporter.storage.delivery.outbox import DeliveryPolicy, Outbox, OutboxItem
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alert, Alerts, NewAlert
 from exporter.storage.repositories.history import History
 from exporter.storage.repositories.incidents import Incident, Incidents, NewIncident
-from exporter.storage.repositories.notifications import ALARM, REPEAT
-from exporter.storage.repositories.outbox import DeliveryPolicy, Outbox, OutboxItem
 
 _ENDED = {
     ResolveReason.RULE_CHANGED: "its rule was changed",

@@ -19,8 +19,8 @@ from exporter.metrics.own.alerts import AlertCollector
 from exporter.metrics.own.instruments import PREFIX
 from exporter.notify.dispatcher import Dispatcher
 from exporter.presentation.message import Site
+from exporter.storage.delivery.outbox import DeliveryPolicy
 from exporter.storage.repositories.alert_board import AlertBoard
-from exporter.storage.repositories.outbox import DeliveryPolicy
 
 log = logging.getLogger(__name__)
 

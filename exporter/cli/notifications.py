@@ -16,8 +16,8 @@ from exporter.presentation.moments import humanize_ago, humanize_duration
 from exporter.resources.model import to_python
 from exporter.resources.notifications import NotificationAnswer
 from exporter.storage.attendance import Attendance
-from exporter.storage.repositories.notifications import Notification, Notifications
-from exporter.storage.repositories.outbox import Outbox
+from exporter.storage.delivery.notifications import Notification, Notifications
+from exporter.storage.delivery.outbox import Outbox
 
 _BATCH = 500
 

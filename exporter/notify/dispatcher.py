@@ -14,9 +14,9 @@ from exporter.notify.patient_clock import UnhurriedClock
 from exporter.notify.worker import DeliveryWorker
 from exporter.presentation.events import EventLog, LogEvent
 from exporter.presentation.message import Site
-from exporter.storage.repositories.deliveries import Deliveries
+from exporter.storage.delivery.deliveries import Deliveries
+from exporter.storage.delivery.notifications import Notifications
 from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.notifications import Notifications
 
 log = logging.getLogger(__name__)
 

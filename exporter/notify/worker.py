@@ -16,9 +16,9 @@ from exporter.notify.patient_clock import UnhurriedClock
 from exporter.presentation.events import EventLog, LogEvent, some
 from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 from exporter.presentation.moments import humanize_duration
-from exporter.storage.repositories.deliveries import Contents, Deliveries
+from exporter.storage.delivery.deliveries import Contents, Deliveries
+from exporter.storage.delivery.notifications import Notification
 from exporter.storage.repositories.leases import Lease, LeaseLost
-from exporter.storage.repositories.notifications import Notification
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.core.notification import Hold
-    from exporter.storage.repositories.notifications import Notification
+    from exporter.storage.delivery.notifications import Notification
 
 
 class NotificationAnswer(ResponseModel):

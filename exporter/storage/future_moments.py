@@ -5,12 +5,12 @@ from typing import Any
 from exporter.core.clock import HOUR
 from exporter.core.trusted_clock import NOTABLE
 from exporter.storage.database import Database
+from exporter.storage.delivery.notifications import PENDING
+from exporter.storage.delivery.outbox import Outbox
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.maintenances import REVISION as MAINTENANCE_REVISION
 from exporter.storage.repositories.monitors import REVISION as MONITOR_REVISION
-from exporter.storage.repositories.notifications import PENDING
-from exporter.storage.repositories.outbox import Outbox
 from exporter.storage.repositories.revisions import hold_revision, next_revision
 
 ROWS = 20_000

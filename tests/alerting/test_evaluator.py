@@ -26,9 +26,9 @@ from exporter.presentation.describe import headline
 from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 from exporter.recording.statements import Pending
 from exporter.storage.database import Transaction
+from exporter.storage.delivery.outbox import MAX_ALERTS
 from exporter.storage.repositories import leases
 from exporter.storage.repositories.leases import LeaseLost
-from exporter.storage.repositories.outbox import MAX_ALERTS
 from exporter.storage.repositories.pruning import Pruner
 from tests.conftest import START, ManualClock
 from tests.support.receivers import Receiver

@@ -19,8 +19,8 @@ from exporter.metrics.own.alerts import AlertCollector
 from exporter.metrics.own.blackouts import BlackoutSeconds
 from exporter.metrics.own.telemetry import PREFIX
 from exporter.notify.notifier import Failure
+from exporter.storage.delivery.notifications import Queue
 from exporter.storage.repositories.alert_board import AlertBoard
-from exporter.storage.repositories.notifications import Queue
 from tests.conftest import ManualClock
 from tests.metrics.test_telemetry import exercised
 from tests.support.tools import run_tool

@@ -26,7 +26,7 @@ from exporter.notify.worker import DeliveryWorker
 from exporter.presentation.message import Site
 from exporter.recording.statements import Pending
 from exporter.storage.database import Database
-from exporter.storage.repositories.outbox import DeliveryPolicy
+from exporter.storage.delivery.outbox import DeliveryPolicy
 from exporter.storage.schema import migrate
 from tests.conftest import ManualClock
 from tests.support.postgres import Postgres, running

@@ -12,8 +12,8 @@ from exporter.core.fleet import FleetMonitor
 from exporter.core.incident import IncidentState
 from exporter.core.notification import Hold, NotificationState
 from exporter.core.status import Reason, Status
+from exporter.storage.delivery.holds import Holds
 from exporter.storage.repositories.alerts import NewAlert
-from exporter.storage.repositories.holds import Holds
 from exporter.storage.repositories.incidents import EXPORTER, Incident, NewIncident, Update
 
 NASTY = (

@@ -62,7 +62,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class ListingPage:
     """One page of a listing, and what there is around it."""
 
     watched: tuple[FleetMonitor, ...]
@@ -98,7 +98,7 @@ class Listing:
         self._fleet = fleet
         self._order = _NOTHING
 
-    def select(self, query: Query) -> Selection:
+    def select(self, query: Query) -> ListingPage:
         """Takes about 50 ms for 100,000 monitors; call it off the event loop."""
         order = self._order
         if self._fleet.all() is not order.snapshot:
@@ -123,7 +123,7 @@ class Listing:
         pages = max(1, -(-len(found) // PER_PAGE))
         page = min(query.page, pages)
         start = (page - 1) * PER_PAGE
-        return Selection(
+        return ListingPage(
             watched=tuple(found[start : start + PER_PAGE]),
             first=start + 1 if found else 0,
             matching=len(found),

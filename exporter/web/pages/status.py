@@ -21,7 +21,7 @@ from exporter.web.errors import log
 from exporter.web.headers import answer_html
 from exporter.web.pages.alerts import AlertSummary, alarms
 from exporter.web.pages.bar import SPAN
-from exporter.web.pages.listing import PER_PAGE, Listing, Query, Selection
+from exporter.web.pages.listing import PER_PAGE, Listing, ListingPage, Query
 from exporter.web.pages.maintenance import window_rows
 from exporter.web.pages.outages import outage
 from exporter.web.pages.rendering import Pages
@@ -121,7 +121,7 @@ async def made(req: WebRequest, resp: falcon.asgi.Response, parts: WebContext, r
     return body
 
 
-def _chips(query: Query, selection: Selection) -> list[dict[str, Any]]:
+def _chips(query: Query, selection: ListingPage) -> list[dict[str, Any]]:
     """All, then every status that some monitor has, or that is asked for."""
     everything = {
         "status": None,

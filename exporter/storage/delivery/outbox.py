@@ -17,8 +17,8 @@ from exporter.core.clock import DAY, SECOND
 from exporter.core.errors import Conflict, NotFound
 from exporter.core.notification import NotificationState
 from exporter.storage.database import Database, Prepared, Transaction, param
-from exporter.storage.repositories.holds import Holds
-from exporter.storage.repositories.notifications import ALARM, PENDING, RECOVERY, REPEAT, select_notifications
+from exporter.storage.delivery.holds import Holds
+from exporter.storage.delivery.notifications import ALARM, PENDING, RECOVERY, REPEAT, select_notifications
 from exporter.storage.rows import chunks
 
 MAX_ALERTS = 1000

@@ -10,7 +10,7 @@ from peewee import fn
 from exporter.core.errors import NotFound
 from exporter.core.notification import Hold, NotificationState
 from exporter.storage.database import Database
-from exporter.storage.repositories.holds import Holds
+from exporter.storage.delivery.holds import Holds
 
 ALARM, REPEAT, RECOVERY = "TRIGGERED", "REPEATED", "RESOLVED"
 """The event that a message reports, as the database keeps it."""

@@ -7,9 +7,9 @@ from peewee import fn
 
 from exporter.core.notification import LONGEST_HOLD, Hold, NotificationState
 from exporter.storage.database import Database
-from exporter.storage.repositories.holds import Holds
+from exporter.storage.delivery.holds import Holds
+from exporter.storage.delivery.notifications import ALARM, PENDING, RECOVERY, Notification, select_notifications
 from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.notifications import ALARM, PENDING, RECOVERY, Notification, select_notifications
 from exporter.storage.rows import chunks
 
 _ENDS_FIRST = 100
