@@ -98,8 +98,8 @@ _CONTAINERS: tuple[tuple[str, ...], ...] = (
 _HIDDEN = frozenset(("secret", "secrets", "tokens", "key", "secret_key", "token", "metrics_token"))
 MONITOR_FILES = ("secret", "secrets", "tokens")
 """Settings of a monitor that have a `_file` twin; lists have one entry a line there."""
-_LONGEST_QUOTE = 60
-_MOST_NAMED = 10
+_MAX_QUOTE = 60
+_MAX_NAMED = 10
 _QUOTE = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*") """)
 """What core's messages begin with: the value, as repr writes it."""
 _EMPTY = "is empty: give it a value or remove the key"
@@ -179,12 +179,12 @@ def _short_secrets(document: IncludedFiles, settings: Settings) -> list[Problem]
     found = [document.problem(("web", "auth", name), message) for name in short_tokens(settings)]
     # Every entry is one monitor: settings were read from all of them, in order.
     short = [index for index, one in enumerate(settings.monitors) if is_short(one.secret)]
-    found += [document.problem(("monitors", index, "secret"), message) for index in short[:_MOST_NAMED]]
+    found += [document.problem(("monitors", index, "secret"), message) for index in short[:_MAX_NAMED]]
     for section, names in (("monitors", ("secrets", "tokens")), ("ping_keys", ("key",))):
         weak = [path for path, text in _texts(document, section, names) if len(text) < MIN_LENGTH]
-        found += [document.problem(path, message) for path in weak[:_MOST_NAMED]]
-    if len(short) > _MOST_NAMED:
-        more = f"{len(short) - _MOST_NAMED:,} more monitors have a secret that {message.partition(':')[0]}"
+        found += [document.problem(path, message) for path in weak[:_MAX_NAMED]]
+    if len(short) > _MAX_NAMED:
+        more = f"{len(short) - _MAX_NAMED:,} more monitors have a secret that {message.partition(':')[0]}"
         found.append(document.problem(("monitors",), more))
     return found
 
@@ -238,7 +238,7 @@ def _unknown_notifiers(document: IncludedFiles) -> list[Problem]:
                 path: Path_ = (
                     ("alerts", index, "notify", place) if isinstance(named, list) else ("alerts", index, "notify")
                 )
-                problems.append(document.problem(path, f"there is no notifier {name[:_LONGEST_QUOTE]!r}{hint}"))
+                problems.append(document.problem(path, f"there is no notifier {name[:_MAX_QUOTE]!r}{hint}"))
     return problems
 
 
@@ -360,9 +360,9 @@ def _explained(document: IncludedFiles, detail: Mapping[str, Any], notifiers: No
     if original is not None and not _HIDDEN.intersection(str(step) for step in path):
         # A value from the environment is quoted as it is written in the file.
         rest = message[quote.end() :] if quote is not None else message
-        message = f"the value of {original[:_LONGEST_QUOTE]!r} is invalid: {rest}"
-    elif quote is not None and len(quote[1]) > _LONGEST_QUOTE:
-        message = f"{quote[1][:_LONGEST_QUOTE]}…' {message[quote.end() :]}"
+        message = f"the value of {original[:_MAX_QUOTE]!r} is invalid: {rest}"
+    elif quote is not None and len(quote[1]) > _MAX_QUOTE:
+        message = f"{quote[1][:_MAX_QUOTE]}…' {message[quote.end() :]}"
     return document.problem(path, message)
 
 

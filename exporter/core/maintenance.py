@@ -9,7 +9,7 @@ from exporter.core.clock import DAY
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span, covering, merged
 
-LONGEST = 31 * DAY
+MAX_RECURRING = 31 * DAY
 """Of one window that recurs."""
 
 

@@ -25,12 +25,12 @@ from exporter.notify.samples import nasty_samples, sample, samples
 from exporter.presentation.describe import marked
 from exporter.presentation.message import Event, Message
 
-LARGEST_SOURCE = 64 * 1024
-LARGEST_RESULT, LARGEST_PER_ALERT = 1024 * 1024, 16 * 1024
+MAX_SOURCE = 64 * 1024
+MAX_RESULT, MAX_PER_ALERT = 1024 * 1024, 16 * 1024
 """Characters: of a result with no alert in it, and what each adds."""
-LONGEST_VALUE = 1_000_000
+MAX_VALUE = 1_000_000
 """Characters or items that an operator may make."""
-LONGEST_RANGE = 1_000
+MAX_RANGE = 1_000
 _MUSTACHE = re.compile(r"\{\{\{|\{\{\s*(?P<sigil>[#/^>&!])\s*(?P<name>[\w.]*)")
 _FILE = "<template>"
 _OF_TEXTS = frozenset(
@@ -65,7 +65,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         if operator == "*":
             size = max(len(one) if isinstance(one, str | list | tuple) else 0 for one in (left, right))
             times = max(one if isinstance(one, int) else 0 for one in (left, right))
-            if size * times > LONGEST_VALUE or (size == 0 and _is_huge(left) and _is_huge(right)):
+            if size * times > MAX_VALUE or (size == 0 and _is_huge(left) and _is_huge(right)):
                 raise SecurityError("the result would be too large")
         elif operator == "**" and (_is_huge(left) or not isinstance(right, int | float) or abs(right) > 64):
             raise SecurityError("the result would be too large")
@@ -113,7 +113,7 @@ class Template:
         return failure
 
     def _render(self, message: Message) -> str:
-        limit = LARGEST_RESULT + LARGEST_PER_ALERT * len(message.alerts)
+        limit = MAX_RESULT + MAX_PER_ALERT * len(message.alerts)
         parts, size = [], 0
         try:
             for part in self._compiled.generate(variables(message)):
@@ -147,8 +147,8 @@ def _messages_to_try() -> list[Message]:
 
 
 def _compile(source: str, kind: Kind | Escape) -> Any:
-    if len(source) > LARGEST_SOURCE:
-        raise InvalidValue(f"the template is longer than {LARGEST_SOURCE:,} characters")
+    if len(source) > MAX_SOURCE:
+        raise InvalidValue(f"the template is longer than {MAX_SOURCE:,} characters")
     hint = _mustache(source)
     if hint is not None:
         raise InvalidValue(hint)
@@ -185,8 +185,8 @@ def _environment(kind: Kind | Escape) -> _Environment:
 
 def _range(*limits: int) -> range:
     found = range(*limits)
-    if len(found) > LONGEST_RANGE:
-        raise SecurityError(f"range is limited to {LONGEST_RANGE:,} items")
+    if len(found) > MAX_RANGE:
+        raise SecurityError(f"range is limited to {MAX_RANGE:,} items")
     return found
 
 
@@ -320,7 +320,7 @@ def worded(template: Template | None, message: Message, otherwise: str) -> str:
 
 TEMPLATE = (
     PlainSerializer(repr, return_type=str),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LARGEST_SOURCE}),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_SOURCE}),
 )
 TemplateText = Annotated[Template, read_template(), *TEMPLATE]
 """In an options model: a template of plain text."""

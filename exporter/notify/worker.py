@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 RESOLVED_SHOWN = 5 * MINUTE
 """How long a service that is told everything again is told what is over."""
-_LONGEST_WAIT = 0.5
+_MAX_WAIT = 0.5
 """Seconds between two looks at the outbox: other processes do not wake us."""
-LONGEST_ATTEMPT = 10 * MINUTE
+MAX_ATTEMPT = 10 * MINUTE
 """A notifier that has not come back by then hangs: each of its requests ends far sooner."""
 _SEVERITIES = tuple(Severity)
 
@@ -74,7 +74,7 @@ class DeliveryWorker:
             self._turn,
             threads or Threads(),
             end=self._end,
-            hanging_after=LONGEST_ATTEMPT,
+            hanging_after=MAX_ATTEMPT,
             discreet=True,
         )
 
@@ -250,10 +250,10 @@ class DeliveryWorker:
             self.work()
             return self._until_next()
         except LeaseLost:
-            return _LONGEST_WAIT
+            return _MAX_WAIT
         except StorageUnavailable as error:
             log.debug("notifier %s waits for the database: %s", self.name, error)
-            return _LONGEST_WAIT
+            return _MAX_WAIT
         except Exception:
             self._telemetry.notification_failed(self.name, Failure.INTERNAL.value)
             raise
@@ -271,11 +271,11 @@ class DeliveryWorker:
 
     def _until_next(self) -> float:
         if not self._lease.held or self._held() or self._before:
-            return _LONGEST_WAIT
+            return _MAX_WAIT
         due = self._deliveries.next_due(self.name)
         if due is None:
-            return _LONGEST_WAIT
-        return min(_LONGEST_WAIT, max(0.0, (due - self._clock.now()) / SECOND))
+            return _MAX_WAIT
+        return min(_MAX_WAIT, max(0.0, (due - self._clock.now()) / SECOND))
 
 
 def _fields(notification: Notification, message: Message | None, attempts: int) -> Mapping[str, object]:

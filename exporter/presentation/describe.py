@@ -22,9 +22,9 @@ DETAILED = 3
 """Alerts of which a message tells everything; when there are more, each gets a line."""
 LISTED = 20
 """Alerts that get a line; of more than these the number is told."""
-LONGEST_NAME = 200
-LONGEST_DESCRIPTION = 2_000
-LONGEST_OUTPUT, HIGHEST_OUTPUT = 1_500, 15
+MAX_NAME = 200
+MAX_DESCRIPTION = 2_000
+MAX_OUTPUT, MAX_OUTPUT_LINES = 1_500, 15
 """Characters and lines of a job's output."""
 UNANNOUNCED = "the alert resolved before its first notification could be delivered"
 
@@ -89,7 +89,7 @@ def _recovered(facts: AlertSnapshot) -> bool:
 
 def name_of(facts: AlertSnapshot) -> str:
     """The monitor's, for people."""
-    return shorten(one_line(facts.name), LONGEST_NAME) or facts.tag
+    return shorten(one_line(facts.name), MAX_NAME) or facts.tag
 
 
 def why(facts: AlertSnapshot) -> str:
@@ -147,27 +147,25 @@ def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
     if not message.is_resolved:
         last = exact(facts.last_success_at, zone) if facts.last_success_at is not None else "never"
         found.append(Line("Last success", last))
-    name, group = name_of(facts), shorten(one_line(facts.group), LONGEST_NAME)
+    name, group = name_of(facts), shorten(one_line(facts.group), MAX_NAME)
     found.append(Line("Monitor", facts.tag if name == facts.tag else f"{name} ({facts.tag})"))
     if group and not message.is_resolved:
         found.append(Line("Group", group))
     if facts.labels and not message.is_resolved:
         labels = ", ".join(f"{key}={one_line(value)}" for key, value in facts.labels.items())
-        found.append(Line("Labels", shorten(labels, LONGEST_NAME)))
-    found.append(Line("Alert", f"{shorten(one_line(facts.rule), LONGEST_NAME)} ({facts.severity.value})"))
+        found.append(Line("Labels", shorten(labels, MAX_NAME)))
+    found.append(Line("Alert", f"{shorten(one_line(facts.rule), MAX_NAME)} ({facts.severity.value})"))
     return found
 
 
 def description_of(facts: AlertSnapshot, message: Message) -> str:
     """What the rule's author wants whoever is woken to know; may have several lines. A recovery wakes nobody."""
-    return (
-        shorten(readable(facts.description).strip(), LONGEST_DESCRIPTION) if _tells_of_trouble(facts, message) else ""
-    )
+    return shorten(readable(facts.description).strip(), MAX_DESCRIPTION) if _tells_of_trouble(facts, message) else ""
 
 
-def output_of(facts: AlertSnapshot, message: Message, longest: int = LONGEST_OUTPUT) -> str:
+def output_of(facts: AlertSnapshot, message: Message, longest: int = MAX_OUTPUT) -> str:
     """The end of the job's last output. A recovery has none: nobody has to look for a reason any more."""
-    return tail(readable(facts.output), longest, lines=HIGHEST_OUTPUT) if _tells_of_trouble(facts, message) else ""
+    return tail(readable(facts.output), longest, lines=MAX_OUTPUT_LINES) if _tells_of_trouble(facts, message) else ""
 
 
 def _tells_of_trouble(facts: AlertSnapshot, message: Message) -> bool:

@@ -16,7 +16,7 @@ from exporter.core.reloads import hold_reloads, release_reloads
 from exporter.core.telemetry import Telemetry
 from exporter.server import systemd
 from exporter.server.borrowed import Arbiter, BaseApplication, BaseWorker
-from exporter.server.limits import GRACE, MOST
+from exporter.server.limits import GRACE, MAX_CONNECTIONS
 from exporter.server.logging import PlainLogger
 from exporter.server.scratch import scratch_folder
 from exporter.server.sockets import (
@@ -159,7 +159,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "keepalive": math.ceil(self.keepalive),  # of gunicorn's own protocol class
             "graceful_timeout": GRACE,
             "timeout": 60,
-            "worker_connections": MOST,
+            "worker_connections": MAX_CONNECTIONS,
             "backlog": 4096,
             "forwarded_allow_ips": self._trusted_proxies,
             # The default one logs every request's path at debug level.

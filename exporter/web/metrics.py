@@ -10,7 +10,7 @@ from exporter.metrics.scrape import Scrape
 from exporter.web.errors import log
 from exporter.web.requests import WebRequest
 
-MOST_NAMES = 1_000
+MAX_NAMES = 1_000
 
 
 class ScrapeBroken(Exception):
@@ -26,7 +26,7 @@ class MetricsResource:
 
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         given = req.get_param_as_list("name[]", default=None)
-        names = frozenset(given[:MOST_NAMES]) if given else None
+        names = frozenset(given[:MAX_NAMES]) if given else None
         accept, encoding = req.get_header("Accept"), req.get_header("Accept-Encoding")
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._executor, self._scrape.answer, accept, encoding, names)

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-MOST_HOPS = 32
+MAX_HOPS = 32
 """Hops looked at, from the right; nobody has more proxies, and a client may send any number."""
 
 
@@ -19,7 +19,7 @@ def client_address(peer: str, x_forwarded_for: str | None, trusted: Sequence[Net
     if not x_forwarded_for or not trusted or not is_trusted(peer, trusted):
         return peer
     believed = peer
-    for hop in reversed(x_forwarded_for.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
+    for hop in reversed(x_forwarded_for.rsplit(",", MAX_HOPS)[-MAX_HOPS:]):
         address = _address(hop)
         if address is None:
             return believed

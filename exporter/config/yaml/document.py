@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from exporter.config.files import PIPE_PATIENCE, read_bounded
-from exporter.config.yaml.bounds import LONGEST_SCALAR, TOO_DEEP, TOO_LONG, OutOfBounds
+from exporter.config.yaml.bounds import MAX_SCALAR, TOO_DEEP, TOO_LONG, OutOfBounds
 from exporter.config.yaml.lines import Lines, Path_
 from exporter.core.errors import ConfigError, Problem
 
-LARGEST_FILE = 64 * 1024 * 1024
+MAX_FILE = 64 * 1024 * 1024
 _KEY = re.compile(r"[\w.-]{1,60}")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _HARMLESS = re.compile(r"'(.|\\.|<[a-z ]+>)'")
@@ -74,13 +74,13 @@ def read_document(path: Path) -> YamlDocument:
 
 
 def read_text(path: Path) -> bytes:
-    """What is in a configuration file, not larger than LARGEST_FILE. Raises ConfigError."""
+    """What is in a configuration file, not larger than MAX_FILE. Raises ConfigError."""
     file = str(path)
     try:
-        raw = read_bounded(path, LARGEST_FILE, pipe_patience=PIPE_PATIENCE)
+        raw = read_bounded(path, MAX_FILE, pipe_patience=PIPE_PATIENCE)
     except OSError as error:
         raise ConfigError([Problem(f"cannot be read: {(error.strerror or 'error').lower()}", "", file)]) from None
-    if len(raw) > LARGEST_FILE:
+    if len(raw) > MAX_FILE:
         raise ConfigError([Problem("the file is larger than 64 MB", "", file)])
     return raw
 
@@ -147,7 +147,7 @@ def _syntax_problem(error: Any, text: str, file: str) -> Problem:
     line = min(mark.line + 1 if mark is not None else 1, len(lines))
     if error.problem == "exceeded maximum nesting depth":  # of libyaml, which reads ahead of the events
         return Problem(TOO_DEEP, "", file, line)
-    if len(lines[line - 1]) > LONGEST_SCALAR:
+    if len(lines[line - 1]) > MAX_SCALAR:
         return Problem(TOO_LONG, "", file, line)
     return Problem(f"not YAML: {_trouble(error)}", "", file, line)
 

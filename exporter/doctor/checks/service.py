@@ -16,8 +16,8 @@ from exporter.presentation.moments import parse_moment
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
 _MAX_SHOWN = 200
-_LONGEST_LIST = 1 << 20
-_MOST_REFUSALS = 3
+_MAX_LIST = 1 << 20
+_MAX_REFUSALS = 3
 _START = "Start the service, or give its address with --url. Its log contains the reason if it stopped."
 
 
@@ -43,7 +43,7 @@ def refusals(patient: DoctorContext) -> Iterator[Finding]:
     headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
     url = _url(patient)
     try:
-        status, text = _get(f"{url}/api/v1/refusals", headers, _LONGEST_LIST)
+        status, text = _get(f"{url}/api/v1/refusals", headers, _MAX_LIST)
         found = json.loads(text)["refusals"] if status == 200 else None
         counts = Counter(
             (one["reason"], one["tag"], one["address"])
@@ -63,7 +63,7 @@ def refusals(patient: DoctorContext) -> Iterator[Finding]:
     else:
         shown = [
             f"{reason.replace('_', ' ')}{f' {tag!r}' if tag else ''} from {address or 'a local socket'} ({count})"
-            for (reason, tag, address), count in counts.most_common(_MOST_REFUSALS)
+            for (reason, tag, address), count in counts.most_common(_MAX_REFUSALS)
         ]
         more = f" and {len(counts) - len(shown)} more kinds" if len(counts) > len(shown) else ""
         text = f"{counted(counts.total(), 'heartbeat')} refused in the last day: {', '.join(shown)}{more}"

@@ -29,7 +29,7 @@ _HOLDS = 5 * MINUTE
 """For how long a firing alert goes on by itself: when we are slow it does not end, when we are gone it does."""
 _BATCH = 500
 """Alerts in one request."""
-_LONGEST_LABEL = 1000
+_MAX_LABEL = 1000
 _Labels = dict[str, str]
 
 
@@ -161,7 +161,7 @@ def labels_of(facts: AlertSnapshot) -> _Labels:
         "status": facts.status.value,
         **{f"label_{key}": value for key, value in facts.labels.items()},
     }
-    told = {key: shorten(one_line(value), _LONGEST_LABEL) for key, value in labels.items()}
+    told = {key: shorten(one_line(value), _MAX_LABEL) for key, value in labels.items()}
     return {key: value for key, value in told.items() if value}
 
 

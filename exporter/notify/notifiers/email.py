@@ -46,8 +46,8 @@ from exporter.presentation.message import Message
 from exporter.presentation.text import one_line, shorten
 
 TEMPLATES = Path(__file__).parent
-_LONGEST_SUBJECT = 250
-_MOST_RECIPIENTS = 100
+_MAX_SUBJECT = 250
+_MAX_RECIPIENTS = 100
 # Everything goes out in seven bits: no server has to offer anything.
 _POLICY = SMTP.clone(cte_type="7bit")
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
@@ -137,8 +137,8 @@ class EmailOptions(NotifierOptions):
     def _consistent(self) -> Self:
         if not self.to:
             raise InvalidValue("to needs at least one address")
-        if len(self.to) + len(self.cc) > _MOST_RECIPIENTS:
-            raise InvalidValue(f"to and cc may have {_MOST_RECIPIENTS} addresses together: use a mailing list")
+        if len(self.to) + len(self.cc) > _MAX_RECIPIENTS:
+            raise InvalidValue(f"to and cc may have {_MAX_RECIPIENTS} addresses together: use a mailing list")
         if (self.username is None) != (self.password is None):
             raise InvalidValue("give username and password, or neither")
         if self.username is not None and not self.username.isascii():
@@ -221,7 +221,7 @@ class EmailNotifier(Notifier):
 
     def _subject(self, message: Message) -> str:
         subject = worded(self.options.subject, message, f"{self.options.subject_prefix} {headline(message)}")
-        return shorten(one_line(subject), _LONGEST_SUBJECT)
+        return shorten(one_line(subject), _MAX_SUBJECT)
 
     def _id(self, key: str) -> str:
         return f"<{_NOT_IN_AN_ID.sub('-', key)}@{self._sender.domain}>"

@@ -22,11 +22,11 @@ from exporter.presentation.describe import LISTED, brief, description_of, headli
 from exporter.presentation.message import Message
 from exporter.presentation.text import one_line, readable, shorten, tail, utf8
 
-_LONGEST_TITLE = 190
+_MAX_TITLE = 190
 """Bytes; a server takes 200 unless it is told otherwise."""
-_LONGEST_MESSAGE = 4000
+_MAX_MESSAGE = 4000
 """Bytes: with 4096 a message turns into an attachment, which many servers refuse."""
-_LONGEST_BODY = 8000
+_MAX_BODY = 8000
 """Bytes of the whole JSON, of which a server reads twice the length of a message."""
 _PRIORITIES = {Severity.CRITICAL: 5, Severity.WARNING: 4, Severity.INFO: 3}
 _PRIORITY_RESOLVED = 3
@@ -98,7 +98,7 @@ def push_of(message: Message, title: Template | None = None, text: Template | No
     named = links(facts, site) if alone else []
     click = named[0].value if alone else f"{site.url}/"
     push: dict[str, Any] = {
-        "title": shorten(one_line(worded(title, message, headline(message))), _LONGEST_TITLE, utf8),
+        "title": shorten(one_line(worded(title, message, headline(message))), _MAX_TITLE, utf8),
         "message": "",
         "priority": _PRIORITY_RESOLVED if message.is_resolved else _PRIORITIES[message.severity],
         "tags": ["green_circle" if message.is_resolved else _TAGS.get(facts.status, "white_circle")],
@@ -106,9 +106,9 @@ def push_of(message: Message, title: Template | None = None, text: Template | No
         "actions": [{"action": "view", "label": link.label, "url": link.value} for link in named],
     }
     # The escapes of JSON count as well: should they be too many, the message gets shorter.
-    for room in (_LONGEST_MESSAGE, _LONGEST_MESSAGE // 2, _LONGEST_MESSAGE // 4):
+    for room in (_MAX_MESSAGE, _MAX_MESSAGE // 2, _MAX_MESSAGE // 4):
         push["message"] = shorten(readable(worded(text, message, _text(message, room))), room, utf8)
-        if utf8(json.dumps(push, ensure_ascii=False)) <= _LONGEST_BODY:
+        if utf8(json.dumps(push, ensure_ascii=False)) <= _MAX_BODY:
             break
     return push
 

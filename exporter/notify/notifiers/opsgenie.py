@@ -16,11 +16,11 @@ from exporter.presentation.describe import headline, lines, plain_text
 from exporter.presentation.message import AlertSnapshot, Message
 from exporter.presentation.text import one_line, shorten
 
-_LONGEST_MESSAGE = 130
-_LONGEST_DESCRIPTION = 15_000
-_LONGEST_DETAIL = 400
-_LONGEST_TAG = 50
-_LONGEST_SOURCE = 100
+_MAX_MESSAGE = 130
+_MAX_DESCRIPTION = 15_000
+_MAX_DETAIL = 400
+_MAX_TAG = 50
+_MAX_SOURCE = 100
 _PRIORITIES = {Severity.CRITICAL: "P1", Severity.WARNING: "P3", Severity.INFO: "P5"}
 
 
@@ -74,20 +74,20 @@ class OpsgenieNotifier(Notifier):
         return f"{answer.status} {answer.text}".strip()
 
     def _source(self, message: Message) -> str:
-        return shorten(message.site.name, _LONGEST_SOURCE)
+        return shorten(message.site.name, _MAX_SOURCE)
 
     def _alert(self, facts: AlertSnapshot, message: Message) -> dict[str, Any]:
         alone = replace(message, alerts=(facts,))
-        tags = [shorten(one_line(tag), _LONGEST_TAG) for tag in (facts.rule, facts.severity.value, facts.group)]
+        tags = [shorten(one_line(tag), _MAX_TAG) for tag in (facts.rule, facts.severity.value, facts.group)]
         alert: dict[str, Any] = {
-            "message": shorten(headline(alone), _LONGEST_MESSAGE),
+            "message": shorten(headline(alone), _MAX_MESSAGE),
             "alias": facts.alert_id,
-            "description": shorten(plain_text(alone), _LONGEST_DESCRIPTION),
+            "description": shorten(plain_text(alone), _MAX_DESCRIPTION),
             "entity": facts.tag,
             "source": self._source(message),
             "priority": _PRIORITIES[facts.severity],
             "tags": [tag for tag in tags if tag],
-            "details": {line.label: shorten(line.value, _LONGEST_DETAIL) for line in lines(facts, message)},
+            "details": {line.label: shorten(line.value, _MAX_DETAIL) for line in lines(facts, message)},
         }
         if self.options.teams:
             alert["responders"] = [{"type": "team", "name": team} for team in self.options.teams]

@@ -26,7 +26,7 @@ from exporter.presentation.message import Message
 SIGNATURE = "X-Heartbeat-Signature"
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OURS = {SIGNATURE.lower(), IDEMPOTENCY_KEY.lower()} | {"content-type", "content-length", "transfer-encoding"}
-MOST_HEADERS = 32
+MAX_HEADERS = 32
 
 
 def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
@@ -68,7 +68,7 @@ def _content_type(text: str) -> str:
 class WebhookOptions(NotifierOptions):
     url: SecretUrl = Field(description="URL to send the notification to.")
     method: Literal["POST", "PUT", "PATCH"] = Field("POST", description="HTTP method.")
-    headers: Annotated[dict[str, SecretText], Field(max_length=MOST_HEADERS), AfterValidator(_headers)] = Field(
+    headers: Annotated[dict[str, SecretText], Field(max_length=MAX_HEADERS), AfterValidator(_headers)] = Field(
         default_factory=dict, description="Additional headers; their values are secret."
     )
     authorization: Annotated[SecretText, AfterValidator(_header_value)] | None = Field(

@@ -28,16 +28,16 @@ from urllib3.exceptions import (
 
 from exporter import __version__
 from exporter.core.clock import SECOND
-from exporter.core.notification import LONGEST_HOLD
+from exporter.core.notification import MAX_HOLD
 from exporter.notify.notifier import DeliveryFailed, Failure
 from exporter.notify.transport.connections import AddressPolicy, PrivateAddressRefused, check_by_name, manager_for
 from exporter.notify.transport.proxies import UnusableProxy, proxy_for
 from exporter.notify.transport.redaction import Redaction, basic_credentials
 
-LONGEST_CONNECT = 5.0
+MAX_CONNECT = 5.0
 """Seconds, or the notifier's timeout if that is shorter."""
-LARGEST_ANSWER = 64 * 1024
-_LONGEST_WAIT = LONGEST_HOLD / SECOND
+MAX_ANSWER = 64 * 1024
+_MAX_WAIT = MAX_HOLD / SECOND
 """Seconds that an answer may ask for."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _COME_AGAIN = {
@@ -90,7 +90,7 @@ class HttpClient:
         """`secrets` are taken out of whatever is shown; of a URL among them every part is."""
         self._public_only = not options.allow_private_addresses
         self._seconds = options.timeout / SECOND
-        self._connect = min(LONGEST_CONNECT, self._seconds)
+        self._connect = min(MAX_CONNECT, self._seconds)
         self.shown = Redaction(secrets).shown
         self._tls = ssl.create_default_context(cafile=ca_file)
 
@@ -203,7 +203,7 @@ def _beginning(response: Any) -> str:
     """As much of the body as comes in time: what it is about has been said by the status already."""
     found = b""
     try:
-        while len(found) < LARGEST_ANSWER and (chunk := response.read1(4096)):
+        while len(found) < MAX_ANSWER and (chunk := response.read1(4096)):
             found += chunk
     except (HTTPError, OSError):
         pass
@@ -255,7 +255,7 @@ def _seconds_of(retry_after: str) -> float | None:
         wait = float(text) if _NUMBER.fullmatch(text) else parsedate_to_datetime(text).timestamp() - time.time()
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(0.0, wait), _LONGEST_WAIT)
+    return min(max(0.0, wait), _MAX_WAIT)
 
 
 def _wait_in(text: str) -> float | None:
@@ -267,5 +267,5 @@ def _wait_in(text: str) -> float | None:
     for place in (found, found.get("parameters") if isinstance(found, dict) else None):
         wait = place.get("retry_after") if isinstance(place, dict) else None
         if isinstance(wait, int | float) and not isinstance(wait, bool) and wait >= 0:
-            return float(min(wait, _LONGEST_WAIT))
+            return float(min(wait, _MAX_WAIT))
     return None

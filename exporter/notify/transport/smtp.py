@@ -17,13 +17,13 @@ from typing import Any
 from exporter.notify.notifier import DeliveryFailed, Failure
 from exporter.notify.transport.address_policy import PrivateAddress, connect_public
 from exporter.notify.transport.greeting import address_literal, greeting
-from exporter.notify.transport.http import LONGEST_CONNECT
+from exporter.notify.transport.http import MAX_CONNECT
 from exporter.notify.transport.redaction import Redaction
 
 STARTTLS, TLS, NONE = "starttls", "tls", "none"
 PORTS = {STARTTLS: 587, TLS: 465, NONE: 25}
 _NO_AUTH = "takes no user name and password"
-_LONGEST_ANSWER = 64 * 1024
+_MAX_ANSWER = 64 * 1024
 """Bytes of one answer, all its lines together."""
 _UNKNOWN_COMMAND = (500, 501, 502, 504)
 """How a server from before EHLO answers it."""
@@ -78,7 +78,7 @@ class _Answers:
         self.deadline = 0.0
 
     def readline(self, most: int) -> bytes:
-        if self._size > _LONGEST_ANSWER:
+        if self._size > _MAX_ANSWER:
             raise _NotSmtp("an answer without end")
         while b"\n" not in self._waiting and len(self._waiting) < most:
             left = self.deadline - time.monotonic()
@@ -118,7 +118,7 @@ class _Client(smtplib.SMTP):
         self._host = server.host
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        within = min(LONGEST_CONNECT, timeout)
+        within = min(MAX_CONNECT, timeout)
         if self._server.public_only:
             made = connect_public(host, port, within)
         else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from peewee import fn
 
-from exporter.core.notification import LONGEST_HOLD, Hold, NotificationState
+from exporter.core.notification import MAX_HOLD, Hold, NotificationState
 from exporter.storage.database import Database
 from exporter.storage.delivery.holds import Holds
 from exporter.storage.delivery.notifications import ALARM, PENDING, RECOVERY, Notification, select_notifications
@@ -42,7 +42,7 @@ class Deliveries:
         """The message to this notifier whose turn it is; with `expired_by`, only one that has no later turn."""
         table = self._db.tables.notifications
         # What lies further ahead than any wait was put there by a clock that was ahead.
-        far = now + LONGEST_HOLD
+        far = now + MAX_HOLD
         adrift = (table.next_attempt_at > far) & ((table.created_at > far) | (table.attempts > 0))
         turn = (table.next_attempt_at <= now) | adrift
         condition = (table.notifier == notifier) & (table.state == PENDING) & turn

@@ -20,7 +20,7 @@ from exporter.resources.incidents import (
 from exporter.resources.notifications import NotificationAnswer, NotificationsAnswer
 from exporter.web.api.bodies import Acknowledgement, NewUpdate, read_body
 from exporter.web.api.operation import NUMBER_CURSOR, limit, operation
-from exporter.web.api.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
+from exporter.web.api.resource import MAX_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
 from exporter.web.pages.incidents import as_id, incident_id
 from exporter.web.requests import WebRequest
 
@@ -86,7 +86,7 @@ class _WithIncident(Resource):
     def _whole(self, id: int) -> bytes:
         incidents = self._parts.incidents
         one = incidents.find(id)
-        alerts = self._parts.alerts.recent(incident_id=id, limit=MOST_PER_ANSWER)
+        alerts = self._parts.alerts.recent(incident_id=id, limit=MAX_PER_ANSWER)
         return to_json(WholeIncidentAnswer.whole(one, incidents.updates([id])[id], alerts))
 
 
@@ -177,7 +177,7 @@ def _page_of(req: WebRequest) -> tuple[int, int | None]:
     before = as_id(cursor)
     if cursor and before is None:
         raise bad("cursor", "must be the next_cursor of a previous response")
-    return number(req, "limit", PER_ANSWER, MOST_PER_ANSWER), before
+    return number(req, "limit", PER_ANSWER, MAX_PER_ANSWER), before
 
 
 def _one_of(req: WebRequest, name: str, kind: type[_E]) -> _E | None:

@@ -29,7 +29,7 @@ from exporter.resources.monitors import (
 from exporter.web.addresses import base_url, ping_url
 from exporter.web.api.bodies import MonitorChange, NewMonitor, read_body
 from exporter.web.api.operation import CURSOR, MOMENT, limit, operation
-from exporter.web.api.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
+from exporter.web.api.resource import MAX_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
 from exporter.web.errors import RETRY_AFTER, log
 from exporter.web.pages.listing import Query, yielding_gil
 from exporter.web.pages.monitor import find
@@ -59,7 +59,7 @@ class MonitorList(Resource):
         if status and status not in Status.__members__:
             raise bad("status", f"must be one of {', '.join(Status)}")
         query = Query.parse(req.get_param("q"), status, req.get_param("group"))
-        limit = number(req, "limit", PER_ANSWER, MOST_PER_ANSWER)
+        limit = number(req, "limit", PER_ANSWER, MAX_PER_ANSWER)
         cursor = req.get_param("cursor", default="")
         if not len(self._parts.fleet):
             reason = self._parts.readiness()
@@ -174,7 +174,7 @@ class HeartbeatList(Resource):
     )
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
         watched = find(self._parts, tag)
-        limit = number(req, "limit", HEARTBEATS_PER_ANSWER, MOST_PER_ANSWER)
+        limit = number(req, "limit", HEARTBEATS_PER_ANSWER, MAX_PER_ANSWER)
         answer(resp, await self._off_loop(self._page, watched, limit))
 
     on_head = on_get

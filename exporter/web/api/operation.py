@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from exporter.web.api.resource import MOST_PER_ANSWER
+from exporter.web.api.resource import MAX_PER_ANSWER
 
 _ATTRIBUTE = "operation"
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -40,7 +40,7 @@ class Operation:
 
 def limit(default: int) -> tuple[str, dict[str, Any]]:
     """The query parameter `limit`."""
-    schema = {"type": "integer", "minimum": 1, "maximum": MOST_PER_ANSWER, "default": default}
+    schema = {"type": "integer", "minimum": 1, "maximum": MAX_PER_ANSWER, "default": default}
     return ("Maximum number of items.", schema)
 
 

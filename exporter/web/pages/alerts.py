@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Incidents shown there; the others are a click away."""
-MOST_READ = 500
+MAX_READ = 500
 REMEMBERED = 7 * DAY
 """For so long the page tells of dead letters; `notification list` knows older ones."""
 
@@ -35,10 +35,10 @@ class AlertSummary:
 
 def alarms(parts: WebContext, watched: Sequence[FleetMonitor], now: int) -> AlertSummary:
     """Raises StorageUnavailable."""
-    found = worst_first(parts.incidents.recent(open=True, limit=MOST_READ))
+    found = worst_first(parts.incidents.recent(open=True, limit=MAX_READ))
     return AlertSummary(
         incidents=incident_rows(found[:SHOWN], parts.incidents, parts.fleet, now),
-        open_count=len(found) if len(found) < MOST_READ else parts.incidents.count_open(),
+        open_count=len(found) if len(found) < MAX_READ else parts.incidents.count_open(),
         firing=parts.alerts.firing([each.id for each in watched]),
         undelivered=undelivered(parts.notifications.dead_since(now - REMEMBERED)),
         held=held(parts.notifications.holds(now), now),

@@ -19,7 +19,7 @@ from exporter.web.requests import WebRequest
 if TYPE_CHECKING:
     from exporter.storage.repositories.incidents import Incident
 
-MOST_ENTRIES = 50
+MAX_ENTRIES = 50
 ATOM = "application/atom+xml; charset=utf-8"
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no way to write, not even as a reference."""
@@ -49,7 +49,7 @@ class Feed:
 
     def _render(self, base: str) -> bytes:
         incidents = self._parts.incidents
-        found = incidents.recent(limit=MOST_ENTRIES)
+        found = incidents.recent(limit=MAX_ENTRIES)
         # Nothing in it depends on the moment at which it is asked for, or its ETag would.
         rows = incident_rows(found, incidents, self._parts.fleet, 0)
         text = self._pages.render(

@@ -18,8 +18,8 @@ from exporter.core.status_attributes import statuses_where
 from exporter.presentation.statuses import URGENCY
 
 PER_PAGE = 100
-LONGEST_TEXT = 200
-MOST_GROUPS = 500
+MAX_TEXT = 200
+MAX_GROUPS = 500
 """Groups offered in the form; who has more finds them by text."""
 _YIELD_EVERY = 1_000
 _RUN = 4_000
@@ -149,7 +149,7 @@ def _sorted(snapshot: Sequence[FleetMonitor]) -> _Order:
         snapshot,
         [snapshot[place] for place in places],
         [monitors[place] for place in places],
-        tuple(groups[:MOST_GROUPS]),
+        tuple(groups[:MAX_GROUPS]),
     )
 
 
@@ -171,4 +171,4 @@ def yielding_gil(items: Iterable[_T], breath: int = _YIELD_EVERY) -> Iterator[_T
 
 def _text(value: str | None) -> str:
     """Bounded and printable: what a form would send."""
-    return "".join(c for c in (value or "")[:LONGEST_TEXT] if c.isprintable()).strip()
+    return "".join(c for c in (value or "")[:MAX_TEXT] if c.isprintable()).strip()
