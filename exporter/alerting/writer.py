@@ -63,13 +63,13 @@ class AlertWriter:
         self._progress.drop(transaction, changes.dropped)
         lines: list[_Line] = []
         ids = self._begin(transaction, changes.begun, now, lines)
-        self._progress.keep(transaction, (one.tracked(ids) for one in changes.kept))
+        self._progress.keep(transaction, (alert.tracked(ids) for alert in changes.kept))
         over = [
             *changes.ended,
             *(
-                AlertEnded(ids[one.uid], one.watched.id, one.ended_at, ResolveReason.RECOVERED)
-                for one in changes.begun
-                if one.ended_at is not None
+                AlertEnded(ids[alert.uid], alert.watched.id, alert.ended_at, ResolveReason.RECOVERED)
+                for alert in changes.begun
+                if alert.ended_at is not None
             ),
         ]
         self._end(transaction, over, rules, now, lines)

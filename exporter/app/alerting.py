@@ -81,11 +81,12 @@ class Alerting:
 
         def apply() -> None:
             change_notifiers()
-            names = [one.name for one in settings.notifiers]
+            names = [notifier.name for notifier in settings.notifiers]
             self._telemetry.expect_notifiers(names)
             self._alarms.notifiers = tuple(names)
             self.writer.terms = {
-                one.name: DeliveryPolicy(one.group_wait, one.give_up_after) for one in settings.notifiers
+                notifier.name: DeliveryPolicy(notifier.group_wait, notifier.give_up_after)
+                for notifier in settings.notifiers
             }
             self.engine.use(rules)
 
@@ -109,14 +110,14 @@ class Alerting:
 
     def periodics(self, settings: Settings, worked_at: Callable[[], int | None]) -> list[Periodic]:
         """`worked_at` tells when the evaluator went through all its work last, by the steady clock."""
-        found = [Periodic(self._threads, "board", POLL_EVERY, self._board.poll)]
+        periodics = [Periodic(self._threads, "board", POLL_EVERY, self._board.poll)]
         if settings.self_heartbeat is not None:
             # Imported only when asked for: it brings an HTTP library along.
             from exporter.notify.self_heartbeat import SelfHeartbeat
 
-            one = SelfHeartbeat(settings.self_heartbeat, lambda: self._trouble(worked_at()))
-            found.append(Periodic(self._threads, "self-heartbeat", one.seconds, one.beat))
-        return found
+            heartbeat = SelfHeartbeat(settings.self_heartbeat, lambda: self._trouble(worked_at()))
+            periodics.append(Periodic(self._threads, "self-heartbeat", heartbeat.seconds, heartbeat.beat))
+        return periodics
 
     def _trouble(self, worked_at: int | None) -> str | None:
         """Which of the threads that alarms depend on does not work; None when they all do."""

@@ -169,14 +169,14 @@ class _Conversation:
     def receive(self, kind: str) -> Any:
         """The next message of that kind. Raises what the other process raised."""
         while True:
-            found, content = self._message()
-            if found == kind:
+            received, content = self._message()
+            if received == kind:
                 return content
-            if found == "error":
+            if received == "error":
                 raise content
-            if found == "stage":
+            if received == "stage":
                 self._stage = content
-            elif found == "say":
+            elif received == "say":
                 self._say(content)
 
     def close(self) -> None:
@@ -202,10 +202,10 @@ class _Conversation:
             self._progress.tell(self._stage)
         self._progress.tell(self._stage)
         try:
-            found, content = pickle.load(self._process.stdout)  # noqa: S301 - of our own process
+            kind, content = pickle.load(self._process.stdout)  # noqa: S301 - of our own process
         except EOFError:
             self._fail()
-        return found, content
+        return kind, content
 
     def _fail(self) -> None:
         code = self._process.wait()

@@ -81,8 +81,8 @@ def prepare(request: Request, answers: Answers) -> None:
     loaded, complete = _first_look(file)
     settings = with_cli_overrides(loaded.settings, **request["options"])
     set_up_logging(settings.log.level, settings.log.format)
-    for one in bind_or_explain(settings.web.listen_address):  # before anything else is done
-        one.close()
+    for listening in bind_or_explain(settings.web.listen_address):  # before anything else is done
+        listening.close()
     migrated = _check_storage(settings, request["workers"], file, answers)
     answers.give(
         "prepared",

@@ -52,11 +52,11 @@ def list_notifications(
       heartbeat-exporter notification list
       heartbeat-exporter notification list --state dead
     """
-    wanted = NotificationState(state) if state is not None else None
+    only = NotificationState(state) if state is not None else None
     now = SystemClock().now()
     with open_storage(config_file, storage_url) as (_, database):
         stored = repositories(database).notifications
-        notifications, holds = stored.recent(state=wanted, limit=limit), stored.holds(now)
+        notifications, holds = stored.recent(state=only, limit=limit), stored.holds(now)
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
         click.echo(json.dumps([to_python(NotificationAnswer.of(row, holds)) for row in notifications], indent=2))
@@ -67,7 +67,7 @@ def list_notifications(
             f"at the request of its receiver: {hold.error}"
         )
     if not notifications:
-        click.echo("No notifications." if wanted is None else f"No {wanted} notifications.")
+        click.echo("No notifications." if only is None else f"No {only} notifications.")
         return
     if any(notification.state is NotificationState.PENDING for notification in notifications):
         note_absence(since, now)

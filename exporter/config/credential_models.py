@@ -18,10 +18,10 @@ _SWITCHES = {"on": True, "off": False}
 
 def _switch(value: object) -> object:
     """`on` and `off` are texts in YAML 1.2."""
-    known = _SWITCHES.get(value, value) if isinstance(value, str) else value
-    if not isinstance(known, bool):
+    switch = _SWITCHES.get(value, value) if isinstance(value, str) else value
+    if not isinstance(switch, bool):
         raise InvalidValue("must be on or off")
-    return known
+    return switch
 
 
 def _selection(value: object) -> object:

@@ -56,20 +56,22 @@ class Dispatcher:
         """Makes the channels that are new or changed, and returns what puts them in force; those whose settings stay
         are left alone. Raises ConfigError when one cannot be made.
         """
-        wanted = {one.name: one for one in notifiers}
-        made = {name: self._channel(one) for name, one in wanted.items() if self._settings.get(name) != one}
+        chosen = {notifier.name: notifier for notifier in notifiers}
+        made = {
+            name: self._channel(notifier) for name, notifier in chosen.items() if self._settings.get(name) != notifier
+        }
 
         def apply() -> None:
-            for name in [name for name, settings in self._settings.items() if wanted.get(name) != settings]:
+            for name in [name for name, settings in self._settings.items() if chosen.get(name) != settings]:
                 channel = self._channels.pop(name)
                 channel.stop()
                 self._leaving.append(channel)
             self._leaving = [channel for channel in self._leaving if channel.alive]
-            self._settings = wanted
+            self._settings = chosen
             self._channels = {**self._channels, **made}
             if self._started:
                 for name, channel in made.items():
-                    channel.start([one for one in self._leaving if one.name == name])
+                    channel.start([leaving for leaving in self._leaving if leaving.name == name])
 
         return apply
 

@@ -63,8 +63,8 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "*":
-            size = max(len(one) if isinstance(one, str | list | tuple) else 0 for one in (left, right))
-            times = max(one if isinstance(one, int) else 0 for one in (left, right))
+            size = max(len(operand) if isinstance(operand, str | list | tuple) else 0 for operand in (left, right))
+            times = max(operand if isinstance(operand, int) else 0 for operand in (left, right))
             if size * times > MAX_VALUE or (size == 0 and _is_huge(left) and _is_huge(right)):
                 raise SecurityError("the result would be too large")
         elif operator == "**" and (_is_huge(left) or not isinstance(right, int | float) or abs(right) > 64):
@@ -184,10 +184,10 @@ def _environment(kind: Kind | Escape) -> _Environment:
 
 
 def _range(*limits: int) -> range:
-    found = range(*limits)
-    if len(found) > MAX_RANGE:
+    numbers = range(*limits)
+    if len(numbers) > MAX_RANGE:
         raise SecurityError(f"range is limited to {MAX_RANGE:,} items")
-    return found
+    return numbers
 
 
 def _to_json(value: Any) -> Markup:
@@ -242,11 +242,11 @@ def _occasion(message: Message) -> str:
 def _check_names(tree: nodes.Template, environment: _Environment) -> None:
     """Names that can never be there, also where the samples don't come by."""
     ours = {*variables(sample(Event.TRIGGERED)), *environment.globals}
-    known = ours | {"loop", "caller", "varargs", "kwargs", "self"}
-    known |= {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
-    known |= {node.name for node in tree.find_all(nodes.Macro)}
+    names = ours | {"loop", "caller", "varargs", "kwargs", "self"}
+    names |= {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
+    names |= {node.name for node in tree.find_all(nodes.Macro)}
     for node in tree.find_all(nodes.Name):
-        if node.ctx == "load" and node.name not in known:
+        if node.ctx == "load" and node.name not in names:
             near = get_close_matches(node.name, sorted(ours), n=1)
             hint = f"did you mean {near[0]}?" if near else "docs/notifications.md lists the names"
             raise InvalidValue(f"line {node.lineno} of the template: there is no {node.name[:60]!r}: {hint}")

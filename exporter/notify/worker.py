@@ -113,9 +113,9 @@ class DeliveryWorker:
         while self._works() and (notification := self._next(unhurried)) is not None:
             last = notification.expires_at <= unhurried
             # Whoever reads an earlier alert's end last believes that all is well.
-            for one in (*self._deliveries.ends_before(notification), notification):
+            for pending in (*self._deliveries.ends_before(notification), notification):
                 if self._works() and (last or not self._held()):
-                    self._attempt(one)
+                    self._attempt(pending)
         if self._works():
             self._refresh()
 
@@ -160,7 +160,7 @@ class DeliveryWorker:
         message: Message | None = None
         try:
             message = read_message(notification, contents, self._site())
-            said = self._notifier.deliver(message)
+            answer = self._notifier.deliver(message)
         except DeliveryFailed as error:
             self._failed(notification, message, error)
         except Exception as error:  # noqa: BLE001 - a defect of one notifier is that notifier's alone
@@ -169,7 +169,7 @@ class DeliveryWorker:
             now = self._clock.now()
             self._telemetry.notification_delivered(self.name, max(0, now - notification.created_at) / SECOND)
             fields = _fields(notification, message, notification.attempts + 1)
-            self._events.record(LogEvent.NOTIFICATION_DELIVERED, **fields, answer=said)
+            self._events.record(LogEvent.NOTIFICATION_DELIVERED, **fields, answer=answer)
             self._taken = (notification.id, contents.alert_ids, now)
             self._note()
             if self._held():
@@ -230,8 +230,8 @@ class DeliveryWorker:
             return
         try:
             self._notifier.refresh(
-                [AlertSnapshot.model_validate_json(one) for one in firing],
-                [AlertSnapshot.model_validate_json(one) for one in resolved],
+                [AlertSnapshot.model_validate_json(text) for text in firing],
+                [AlertSnapshot.model_validate_json(text) for text in resolved],
                 self._site(),
             )
         except DeliveryFailed as error:
@@ -287,9 +287,9 @@ def _fields(notification: Notification, message: Message | None, attempts: int) 
         "notification": notification.id,
         "attempts": attempts,
         "alerts": len(alerts),
-        "monitor": some([one.tag for one in alerts]),
-        "alert": some([one.alert_id for one in alerts]),
-        "rule": some([one.rule for one in alerts]),
+        "monitor": some([alert.tag for alert in alerts]),
+        "alert": some([alert.alert_id for alert in alerts]),
+        "rule": some([alert.rule for alert in alerts]),
     }
 
 
@@ -302,9 +302,9 @@ def read_message(notification: Notification, contents: Contents, site: Site) -> 
     """What the outbox kept, as the notifier takes it; the most severe alert first."""
     facts = [AlertSnapshot.model_validate_json(text) for text in contents.facts]
     unannounced = {
-        one.alert_id for id, one in zip(contents.alert_ids, facts, strict=True) if id in contents.unannounced
+        alert.alert_id for id, alert in zip(contents.alert_ids, facts, strict=True) if id in contents.unannounced
     }
-    facts.sort(key=lambda one: _SEVERITIES.index(one.severity))
+    facts.sort(key=lambda alert: _SEVERITIES.index(alert.severity))
     return Message(
         key=notification.key,
         event=Event(notification.event),

@@ -133,29 +133,29 @@ def _lasted(facts: AlertSnapshot, word: str) -> str:
 def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
     """All that is worth telling of one alert, but for its description, output and links."""
     zone = facts.timezone
-    found = [Line("Was" if message.is_resolved else "Status", f"{_say(facts.status)}, {why(facts)}")]
+    rows = [Line("Was" if message.is_resolved else "Status", f"{_say(facts.status)}, {why(facts)}")]
     if message.is_resolved and facts.alert_id in message.unannounced:
-        found.append(Line("Note", UNANNOUNCED))
+        rows.append(Line("Note", UNANNOUNCED))
     span = facts.at - _since(facts)
     going_on = f" ({humanize_duration(span)})" if span >= MINUTE and not message.is_resolved else ""
-    found.append(Line("Since", f"{exact(_since(facts), zone)}{going_on}"))
+    rows.append(Line("Since", f"{exact(_since(facts), zone)}{going_on}"))
     if facts.resolved_at is not None:
         ended, because = ("Recovered", "") if _recovered(facts) else ("Ended", f", {ending_text(facts)}")
-        found.append(Line(ended, f"{exact(facts.resolved_at, zone)}{_lasted(facts, ', after ')}{because}"))
+        rows.append(Line(ended, f"{exact(facts.resolved_at, zone)}{_lasted(facts, ', after ')}{because}"))
     if not message.is_resolved and facts.due_at is not None and facts.schedule is not None:
-        found.append(Line("Due", exact(facts.due_at, zone)))
+        rows.append(Line("Due", exact(facts.due_at, zone)))
     if not message.is_resolved:
         last = exact(facts.last_success_at, zone) if facts.last_success_at is not None else "never"
-        found.append(Line("Last success", last))
+        rows.append(Line("Last success", last))
     name, group = name_of(facts), shorten(one_line(facts.group), MAX_NAME)
-    found.append(Line("Monitor", facts.tag if name == facts.tag else f"{name} ({facts.tag})"))
+    rows.append(Line("Monitor", facts.tag if name == facts.tag else f"{name} ({facts.tag})"))
     if group and not message.is_resolved:
-        found.append(Line("Group", group))
+        rows.append(Line("Group", group))
     if facts.labels and not message.is_resolved:
         labels = ", ".join(f"{key}={one_line(value)}" for key, value in facts.labels.items())
-        found.append(Line("Labels", shorten(labels, MAX_NAME)))
-    found.append(Line("Alert", f"{shorten(one_line(facts.rule), MAX_NAME)} ({facts.severity.value})"))
-    return found
+        rows.append(Line("Labels", shorten(labels, MAX_NAME)))
+    rows.append(Line("Alert", f"{shorten(one_line(facts.rule), MAX_NAME)} ({facts.severity.value})"))
+    return rows
 
 
 def description_of(facts: AlertSnapshot, message: Message) -> str:
@@ -178,10 +178,10 @@ def particulars(facts: AlertSnapshot, message: Message) -> list[Line]:
 
 
 def links(facts: AlertSnapshot, site: Site) -> list[Line]:
-    found = [Line("Monitor", site.monitor_url(facts.tag))]
+    pages = [Line("Monitor", site.monitor_url(facts.tag))]
     if facts.incident_id is not None:
-        found.append(Line("Incident", site.incident_url(facts.incident_id)))
-    return found
+        pages.append(Line("Incident", site.incident_url(facts.incident_id)))
+    return pages
 
 
 def is_detailed(message: Message) -> bool:
@@ -193,15 +193,15 @@ def listing(
     message: Message, write: Callable[[AlertSnapshot], str], room: int, measure: Measure = len, most: int = LISTED
 ) -> list[str]:
     """A line for each alert, as `write` puts it, as far as there is room; the last tells how many more there are."""
-    found: list[str] = []
+    rows: list[str] = []
     for facts in message.alerts[:most]:
         line = write(facts)
         room -= measure(line) + 1
         if room < 0:
             break
-        found.append(line)
-    beyond = more(message, len(found))
-    return [*found, beyond] if beyond else found
+        rows.append(line)
+    beyond = more(message, len(rows))
+    return [*rows, beyond] if beyond else rows
 
 
 def more(message: Message, listed: int = LISTED) -> str:
@@ -231,21 +231,21 @@ def plain_text(message: Message) -> str:
     """The whole message but for its headline, for a place that shows text and nothing else."""
     if is_detailed(message):
         return "\n\n".join(_in_full(facts, message) for facts in message.alerts)
-    told = listing(message, lambda facts: f"{icon(message, facts)} {brief(facts, message)}", room=LISTED * 500)
-    return "\n".join([*told, "", f"All monitors: {message.site.url}/"])
+    rows = listing(message, lambda facts: f"{icon(message, facts)} {brief(facts, message)}", room=LISTED * 500)
+    return "\n".join([*rows, "", f"All monitors: {message.site.url}/"])
 
 
 def _in_full(facts: AlertSnapshot, message: Message) -> str:
-    told = [f"{line.label}: {line.value}" for line in lines(facts, message)]
+    rows = [f"{line.label}: {line.value}" for line in lines(facts, message)]
     if len(message.alerts) > 1:
-        told.insert(0, f"— {name_of(facts)}")
+        rows.insert(0, f"— {name_of(facts)}")
     description, output = description_of(facts, message), output_of(facts, message)
     if description:
-        told.insert(1 if len(message.alerts) > 1 else 0, description)
-    told += [f"{link.label} page: {link.value}" for link in links(facts, message.site)]
+        rows.insert(1 if len(message.alerts) > 1 else 0, description)
+    rows += [f"{link.label} page: {link.value}" for link in links(facts, message.site)]
     if output:
-        told += ["Last output:", output]
-    return "\n".join(told)
+        rows += ["Last output:", output]
+    return "\n".join(rows)
 
 
 def _say(status: Status) -> str:

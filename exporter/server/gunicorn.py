@@ -180,7 +180,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         raise_descriptor_limit()
         # gunicorn's own heartbeat file, which must not wait for a disk.
         self.cfg.set("worker_tmp_dir", scratch_folder())
-        self.cfg.set("bind", [f"fd://{one.detach()}" for one in bind_or_explain(self._listen_address)])
+        self.cfg.set("bind", [f"fd://{listening.detach()}" for listening in bind_or_explain(self._listen_address)])
         # The collector would write to every page that the workers share with us, and each would get a copy of its own.
         gc.collect()
         gc.freeze()

@@ -32,9 +32,9 @@ def client_address(peer: str, x_forwarded_for: str | None, trusted: Sequence[Net
 def client_scheme(peer: str, scheme: str, x_forwarded_proto: str | None, trusted: Sequence[Network]) -> str:
     """`https` or `http` as the client used it; a proxy's word counts only when it is trusted."""
     if x_forwarded_proto and trusted and is_trusted(peer, trusted):
-        said = x_forwarded_proto.rsplit(",", 1)[-1].strip().lower()
-        if said in ("http", "https"):
-            return said
+        forwarded = x_forwarded_proto.rsplit(",", 1)[-1].strip().lower()
+        if forwarded in ("http", "https"):
+            return forwarded
     return scheme
 
 

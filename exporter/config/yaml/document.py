@@ -64,8 +64,8 @@ def show_path(path: Path_) -> str:
 def plain_key(key: str) -> str:
     """As much of `key` as looks like a key."""
     match = _KEY.match(key)
-    found = match.group() if match is not None else ""
-    return found if found == key and key else f"{found}…"
+    name = match.group() if match is not None else ""
+    return name if name == key and key else f"{name}…"
 
 
 def read_document(path: Path) -> YamlDocument:

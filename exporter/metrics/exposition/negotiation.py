@@ -29,10 +29,10 @@ def negotiate(accept: str | None) -> Format:
     best, best_quality = Format.TEXT, 0.0
     for item in (accept or "")[:MAX_HEADER].split(","):
         kind, parameters, quality = _parsed(item)
-        known = _ACCEPTED.get(kind)
-        if known is None or quality <= 0:
+        accepted = _ACCEPTED.get(kind)
+        if accepted is None or quality <= 0:
             continue
-        format, versions = known
+        format, versions = accepted
         if parameters.get("version", "") not in versions:
             continue
         if quality > best_quality or (quality == best_quality and format is Format.OPENMETRICS):

@@ -98,8 +98,8 @@ class _Block:
         # Each block's minute begins at another moment, so that no scrape has to make them all.
         minute = (now + self._phase) // UPTIMES_KEPT
         made_of = (histories, statuses, blackouts)
-        made_in, known, lines = self._uptimes
-        if made_in != minute or known != made_of:
+        made_in, made_from, lines = self._uptimes
+        if made_in != minute or made_from != made_of:
             both = zip(histories, statuses, strict=True)
             lines = family.render([uptime(past, status, now, blackouts) for past, status in both], self.tags)
             self._uptimes = (minute, made_of, lines)
@@ -118,8 +118,8 @@ class Exposition:
 
     def render(self, format: Format, names: frozenset[str] | None = None) -> Iterator[bytes]:
         """The families named, or all, in chunks of some hundred lines."""
-        wanted = [one for one in FAMILIES if names is None or names & {one.name, one.sample_name}]
-        if not wanted:
+        families = [family for family in FAMILIES if names is None or names & {family.name, family.sample_name}]
+        if not families:
             return
         pause = _Pause()
         with self._lock:
@@ -129,7 +129,7 @@ class Exposition:
                 pause.when_due()
         kept = [block.lines for block in blocks]
         now = self._clock.now()
-        for family in wanted:
+        for family in families:
             yield _header(family, format)
             if family.part is Part.CLOCK:
                 for block in blocks:

@@ -42,7 +42,7 @@ class AlertCollector:
 
     def collect(self) -> Iterator[Metric]:
         firing, incidents, pending, dead, oldest, hold = self.describe()
-        for alert in sorted(self._board.firing.values(), key=lambda one: (one.tag, one.rule)):
+        for alert in sorted(self._board.firing.values(), key=lambda alert: (alert.tag, alert.rule)):
             firing.add_metric([alert.tag, alert.rule, alert.severity.value], 1)  # type: ignore[attr-defined]
         incidents.add_metric([], self._board.incidents_open)  # type: ignore[attr-defined]
         now = self._clock.now()

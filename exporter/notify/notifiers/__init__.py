@@ -38,8 +38,8 @@ def notifier_class(name: str) -> type[Notifier]:
     where = NOTIFIERS.get(name)
     if where is not None:
         module, _, attribute = where.partition(":")
-        found: type[Notifier] = getattr(import_module(module), attribute)
-        return found
+        built_in: type[Notifier] = getattr(import_module(module), attribute)
+        return built_in
     for point in entry_points(group=ENTRY_POINT, name=name):
         loaded: type[Notifier] = point.load()
         return loaded

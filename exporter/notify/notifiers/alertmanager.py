@@ -91,8 +91,8 @@ class AlertmanagerNotifier(Notifier):
         return [endpoint_of(url, self.options.ca_file) for url in self.options.urls]
 
     def refresh(self, firing: Sequence[AlertSnapshot], resolved: Sequence[AlertSnapshot], site: Site) -> None:
-        known = {facts.alert_id for facts in (*firing, *resolved)}
-        self._labels = {id: labels for id, labels in self._labels.items() if id in known}
+        current = {facts.alert_id for facts in (*firing, *resolved)}
+        self._labels = {id: labels for id, labels in self._labels.items() if id in current}
         self._firing = {facts.alert_id: self._labels_of(facts) for facts in firing}
         alerts = [*self._told(resolved, Event.RESOLVED, site), *self._told(firing, Event.TRIGGERED, site)]
         if alerts:
@@ -104,7 +104,7 @@ class AlertmanagerNotifier(Notifier):
     def _told(self, alerts: Sequence[AlertSnapshot], event: Event, site: Site) -> list[dict[str, Any]]:
         """As the API wants them. Where the next episode has begun, the end of the last one would end that."""
         lives_on = list(self._firing.values()) if event is Event.RESOLVED else []
-        found = []
+        entries = []
         for facts in alerts:
             labels = self._labels_of(facts)
             if labels in lives_on:
@@ -112,7 +112,7 @@ class AlertmanagerNotifier(Notifier):
             ends = self._clock.now() + _HOLDS
             if event is Event.RESOLVED:
                 ends = max(facts.triggered_at, facts.resolved_at or facts.at)
-            found.append(
+            entries.append(
                 {
                     "labels": labels,
                     "annotations": annotations_of(facts, event, site),
@@ -121,7 +121,7 @@ class AlertmanagerNotifier(Notifier):
                     "generatorURL": site.monitor_url(facts.tag),
                 }
             )
-        return found
+        return entries
 
     def _send(self, alerts: Sequence[dict[str, Any]], key: str) -> str:
         """To all members at once: one that hangs delays no other."""
@@ -161,16 +161,16 @@ def labels_of(facts: AlertSnapshot) -> _Labels:
         "status": facts.status.value,
         **{f"label_{key}": value for key, value in facts.labels.items()},
     }
-    told = {key: shorten(one_line(value), _MAX_LABEL) for key, value in labels.items()}
-    return {key: value for key, value in told.items() if value}
+    texts = {key: shorten(one_line(value), _MAX_LABEL) for key, value in labels.items()}
+    return {key: value for key, value in texts.items() if value}
 
 
 def annotations_of(facts: AlertSnapshot, event: Event, site: Site) -> dict[str, str]:
     message = Message(facts.alert_id, event, (facts,), site, facts.at)
-    told = [f"{line.label}: {line.value}" for line in lines(facts, message)]
+    rows = [f"{line.label}: {line.value}" for line in lines(facts, message)]
     annotations = {
         "summary": headline(message),
-        "description": "\n".join([description_of(facts, message), *told]).strip(),
+        "description": "\n".join([description_of(facts, message), *rows]).strip(),
         "name": name_of(facts),
         "output": output_of(facts, message),
         "incident": site.incident_url(facts.incident_id) if facts.incident_id is not None else "",

@@ -72,10 +72,10 @@ def _greeting(name: str) -> str:
 def parse_address(text: str) -> Address:
     """Raises InvalidValue unless `text` is one address, with or without a name before it."""
     try:
-        found: Any = _POLICY.header_factory("to", text)
-        if found.defects or len(found.addresses) != 1 or found.groups[0].display_name is not None:
+        header: Any = _POLICY.header_factory("to", text)
+        if header.defects or len(header.addresses) != 1 or header.groups[0].display_name is not None:
             raise ValueError(text)
-        address = found.addresses[0]
+        address = header.addresses[0]
         domain = ascii_name(address.domain)
         plain = f"{address.username}@{domain}"
         if not _ADDRESS.fullmatch(plain):
@@ -182,7 +182,7 @@ class EmailNotifier(Notifier):
     def deliver(self, message: Message) -> str:
         if message.key != self._key:
             self._key, self._taken = message.key, set()
-        missing = [one for one in self._recipients if one not in self._taken]
+        missing = [recipient for recipient in self._recipients if recipient not in self._taken]
         mail = self.mail(message).as_bytes(policy=_POLICY)
         try:
             refused = self._server.send(self._sender.addr_spec, missing, mail)
@@ -190,8 +190,8 @@ class EmailNotifier(Notifier):
             if self._taken and not error.retry:
                 return f"accepted for {', '.join(sorted(self._taken))}; {error}"
             raise
-        self._taken |= {one for one in missing if one not in refused}
-        taken = f"accepted for {', '.join(one for one in self._recipients if one in self._taken)}"
+        self._taken |= {recipient for recipient in missing if recipient not in refused}
+        taken = f"accepted for {', '.join(recipient for recipient in self._recipients if recipient in self._taken)}"
         if not refused:
             return taken
         text = f"{taken}; refused {told(refused)}"

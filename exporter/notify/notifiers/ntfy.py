@@ -115,10 +115,10 @@ def push_of(message: Message, title: Template | None = None, text: Template | No
 
 def _text(message: Message, room: int) -> str:
     if len(message.alerts) > 1:
-        told = [brief(facts, message) for facts in message.alerts[:LISTED]]
-        return shorten("\n".join([*told, more(message)]).strip(), room, utf8)
+        rows = [brief(facts, message) for facts in message.alerts[:LISTED]]
+        return shorten("\n".join([*rows, more(message)]).strip(), room, utf8)
     facts = message.first
-    told = [f"{line.label}: {line.value}" for line in lines(facts, message)]
-    text = shorten("\n".join([description_of(facts, message), *told]).strip(), room, utf8)
+    rows = [f"{line.label}: {line.value}" for line in lines(facts, message)]
+    text = shorten("\n".join([description_of(facts, message), *rows]).strip(), room, utf8)
     output = tail(output_of(facts, message), max(0, room - utf8(f"{text}\n\n")), utf8)
     return f"{text}\n\n{output}" if output else text

@@ -58,14 +58,14 @@ class OpsgenieNotifier(Notifier):
         return self._alerts.deliver(message, lambda facts: self._send(facts, message))
 
     def _send(self, facts: AlertSnapshot, message: Message) -> str:
-        said = ""
+        response = ""
         if not message.is_resolved or facts.alert_id in message.unannounced:
-            said = self._post("", self._alert(facts, message), f"{message.key}-{facts.alert_id}-create")
+            response = self._post("", self._alert(facts, message), f"{message.key}-{facts.alert_id}-create")
         if message.is_resolved:
             note = {"source": self._source(message), "note": headline(replace(message, alerts=(facts,)))}
             path = f"/{quote(facts.alert_id, safe='')}/close?identifierType=alias"
-            said = self._post(path, note, f"{message.key}-{facts.alert_id}-close")
-        return said
+            response = self._post(path, note, f"{message.key}-{facts.alert_id}-close")
+        return response
 
     def _post(self, path: str, body: dict[str, Any], key: str) -> str:
         """`key` is of one request: under the message's alone, all but the first would be repetitions."""

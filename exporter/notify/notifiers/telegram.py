@@ -124,11 +124,11 @@ def _several(message: Message, room: int) -> str:
     left = room - _MAX_REST
     parts = []
     for facts in message.alerts[:LISTED]:
-        told = shorten(f"{icon(message, facts)} {brief(facts, message)}", _MAX_LINE, utf16)
-        left -= utf16(told) + 1
+        row = shorten(f"{icon(message, facts)} {brief(facts, message)}", _MAX_LINE, utf16)
+        left -= utf16(row) + 1
         if left < 0:
             break
-        parts.append(_link(told, site.monitor_url(facts.tag)))
+        parts.append(_link(row, site.monitor_url(facts.tag)))
     beyond = more(message, len(parts))
     if beyond:
         parts.append(_link(beyond, f"{site.url}/"))

@@ -188,26 +188,26 @@ class HttpClient:
         if 200 <= status < 300:
             return
         shown = self.shown(text)
-        said = f": {shown}" if shown else ""
+        detail = f": {shown}" if shown else ""
         if status in _COME_AGAIN or status >= 500:
             asked = [seconds for each in reply.retry_after if (seconds := _seconds_of(each)) is not None]
             wait = max(asked) if asked else _wait_in(text)
             failure = _COME_AGAIN.get(status, Failure.SERVER_ERROR)
-            raise DeliveryFailed(failure, f"{host} answered {status}{said}", retry=True, retry_after=wait)
+            raise DeliveryFailed(failure, f"{host} answered {status}{detail}", retry=True, retry_after=wait)
         if 300 <= status < 400:
-            said = ": it redirects to another URL; configure that URL instead"
-        raise DeliveryFailed(Failure.REJECTED, f"{host} answered {status}{said}", retry=False)
+            detail = ": it redirects to another URL; configure that URL instead"
+        raise DeliveryFailed(Failure.REJECTED, f"{host} answered {status}{detail}", retry=False)
 
 
 def _beginning(response: Any) -> str:
     """As much of the body as comes in time: what it is about has been said by the status already."""
-    found = b""
+    content = b""
     try:
-        while len(found) < MAX_ANSWER and (chunk := response.read1(4096)):
-            found += chunk
+        while len(content) < MAX_ANSWER and (chunk := response.read1(4096)):
+            content += chunk
     except (HTTPError, OSError):
         pass
-    return found.decode("utf-8", "replace")
+    return content.decode("utf-8", "replace")
 
 
 def _unusable() -> DeliveryFailed:
@@ -241,7 +241,7 @@ def _unreachable(error: Exception, host: str, expired: bool) -> DeliveryFailed:
 def _reason(error: BaseException) -> BaseException:
     """What lies below the library's own errors."""
     while isinstance(error, HTTPError):
-        inner = [one for one in (error.__cause__, *error.args) if isinstance(one, BaseException)]
+        inner = [cause for cause in (error.__cause__, *error.args) if isinstance(cause, BaseException)]
         if not inner:
             break
         error = inner[0]
@@ -261,10 +261,10 @@ def _seconds_of(retry_after: str) -> float | None:
 def _wait_in(text: str) -> float | None:
     """Discord and Telegram say it in the answer: `retry_after`, in seconds."""
     try:
-        found = json_format.loads(text)
+        body = json_format.loads(text)
     except (ValueError, RecursionError):
         return None
-    for place in (found, found.get("parameters") if isinstance(found, dict) else None):
+    for place in (body, body.get("parameters") if isinstance(body, dict) else None):
         wait = place.get("retry_after") if isinstance(place, dict) else None
         if isinstance(wait, int | float) and not isinstance(wait, bool) and wait >= 0:
             return float(min(wait, _MAX_WAIT))

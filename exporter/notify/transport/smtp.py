@@ -85,11 +85,11 @@ class _Answers:
             if left <= 0:
                 raise TimeoutError("timed out")
             self._sock.settimeout(left)
-            found = self._sock.recv(4096)
+            data = self._sock.recv(4096)
             self._sock.settimeout(self._seconds)
-            if not found:
+            if not data:
                 break
-            self._waiting += found
+            self._waiting += data
         end = self._waiting.find(b"\n") + 1 or len(self._waiting)
         line, self._waiting = self._waiting[: min(end, most)], self._waiting[min(end, most) :]
         self._size += len(line)
@@ -257,12 +257,12 @@ class SmtpSession:
         if isinstance(cause, TimeoutError):
             return DeliveryFailed(Failure.TIMEOUT, f"{host} did not answer in time", retry=True)
         if isinstance(cause, smtplib.SMTPResponseException):
-            said = f"{host} answered {cause.smtp_code} {self._shown(cause.smtp_error)}".rstrip()
+            answer = f"{host} answered {cause.smtp_code} {self._shown(cause.smtp_error)}".rstrip()
             if isinstance(cause, _Refused):
-                said += f" to {cause.command}"
+                answer += f" to {cause.command}"
             if cause.smtp_code >= 500:
-                return DeliveryFailed(Failure.REJECTED, said, retry=False)
-            return DeliveryFailed(Failure.SERVER_ERROR, said, retry=True)
+                return DeliveryFailed(Failure.REJECTED, answer, retry=False)
+            return DeliveryFailed(Failure.SERVER_ERROR, answer, retry=True)
         if isinstance(cause, socket.gaierror | UnicodeError):
             return DeliveryFailed(Failure.CONNECT, f"the host name {host} cannot be resolved", retry=True)
         if isinstance(cause, ssl.SSLError):
@@ -272,8 +272,8 @@ class SmtpSession:
         if isinstance(cause, _NotSmtp):
             return DeliveryFailed(Failure.CONNECT, f"{host} does not answer with SMTP", retry=True)
         if gone and complaint is not None:
-            said = f"{host} answered {complaint[0]} {self._shown(complaint[1])}".rstrip()
-            return DeliveryFailed(Failure.SERVER_ERROR, f"{said} and closed the connection", retry=True)
+            answer = f"{host} answered {complaint[0]} {self._shown(complaint[1])}".rstrip()
+            return DeliveryFailed(Failure.SERVER_ERROR, f"{answer} and closed the connection", retry=True)
         return DeliveryFailed(Failure.CONNECT, f"the connection to {host} was lost", retry=True)
 
     def _no_tls(self, why: str) -> DeliveryFailed:

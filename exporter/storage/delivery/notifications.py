@@ -106,8 +106,8 @@ class Notifications:
         """Raises NotFound."""
         table = self._db.tables.notifications
         with self._db.read("read notification"):
-            for one in select_notifications(self._db, table.id == id, table.id, 1):
-                return one
+            for notification in select_notifications(self._db, table.id == id, table.id, 1):
+                return notification
         raise NotFound(f"there is no notification {id}")
 
     def owed_to(self, notifiers: Sequence[str]) -> Sequence[str]:

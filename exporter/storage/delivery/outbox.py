@@ -71,9 +71,9 @@ class Outbox:
                 self._add_item,
                 [
                     self._add_item.row(
-                        {"notification_id": joined, "alert_id": one.alert_id, "facts": one.facts, "replaced": False}
+                        {"notification_id": joined, "alert_id": item.alert_id, "facts": item.facts, "replaced": False}
                     )
-                    for one in left[:room]
+                    for item in left[:room]
                 ],
             )
             del left[:room]

@@ -114,10 +114,10 @@ class SqliteEngine(Engine):
 
     def reason(self, error: BaseException) -> str:
         """With the path and the cure: SQLite names neither."""
-        said = super().reason(error)
-        if "unable to open" in said or "readonly" in said or "not a database" in said:
-            return f"{said}: {_cause(Path(self.name), said)}"
-        return f"{said} ({self.name})" if "disk" in said else said
+        text = super().reason(error)
+        if "unable to open" in text or "readonly" in text or "not a database" in text:
+            return f"{text}: {_cause(Path(self.name), text)}"
+        return f"{text} ({self.name})" if "disk" in text else text
 
     def copy_to(self, file: Path) -> None:
         from exporter.storage.engines.sqlite_copy import copy_sqlite
@@ -129,15 +129,15 @@ class SqliteEngine(Engine):
         return sum(part.stat().st_size for part in parts if part.exists())
 
     def damage(self) -> Sequence[str]:
-        found = [str(row[0]) for row in self.database.execute_sql("PRAGMA quick_check(3)").fetchall()]
-        return () if found == ["ok"] else found
+        lines = [str(row[0]) for row in self.database.execute_sql("PRAGMA quick_check(3)").fetchall()]
+        return () if lines == ["ok"] else lines
 
 
-def _cause(file: Path, said: str) -> str:
+def _cause(file: Path, text: str) -> str:
     """What is wrong with the place of a database, and what to do."""
     folder = file.parent
     user = f"uid {os.geteuid()}"
-    if "not a database" in said:
+    if "not a database" in text:
         return f"{file} is another kind of file; move it away, or change storage.url"
     if not folder.is_dir():
         return f"the folder {folder} does not exist; create it for {user}, or change storage.url"

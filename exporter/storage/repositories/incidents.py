@@ -127,13 +127,13 @@ class Incidents:
         Returns the incidents by monitor; `opened` is called with each that was opened.
         """
         table = self._db.tables.incidents
-        wanted = list(new)
+        requested = list(new)
         open_ones = {
             item.monitor_id: item
-            for chunk in chunks([item.monitor_id for item in wanted])
+            for chunk in chunks([item.monitor_id for item in requested])
             for item in self._select(table.monitor_id.in_(chunk) & table.resolved_at.is_null(), None)
         }
-        for item in wanted:
+        for item in requested:
             incident = open_ones.get(item.monitor_id)
             if incident is None:
                 incident = open_ones[item.monitor_id] = self._open(item)

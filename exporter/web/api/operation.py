@@ -65,8 +65,8 @@ def operation(
 
 def operations_of(resource: type) -> dict[str, Operation]:
     """Method in lower case → what it does, for all that the resource declares."""
-    found = {name: getattr(getattr(resource, f"on_{name}", None), _ATTRIBUTE, None) for name in _METHODS}
-    return {name: one for name, one in found.items() if one is not None}
+    declared = {name: getattr(getattr(resource, f"on_{name}", None), _ATTRIBUTE, None) for name in _METHODS}
+    return {name: operation for name, operation in declared.items() if operation is not None}
 
 
 _METHODS = ("get", "post", "put", "patch", "delete")

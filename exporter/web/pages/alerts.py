@@ -35,10 +35,10 @@ class AlertSummary:
 
 def alarms(parts: WebContext, watched: Sequence[FleetMonitor], now: int) -> AlertSummary:
     """Raises StorageUnavailable."""
-    found = worst_first(parts.incidents.recent(open=True, limit=MAX_READ))
+    incidents = worst_first(parts.incidents.recent(open=True, limit=MAX_READ))
     return AlertSummary(
-        incidents=incident_rows(found[:SHOWN], parts.incidents, parts.fleet, now),
-        open_count=len(found) if len(found) < MAX_READ else parts.incidents.count_open(),
+        incidents=incident_rows(incidents[:SHOWN], parts.incidents, parts.fleet, now),
+        open_count=len(incidents) if len(incidents) < MAX_READ else parts.incidents.count_open(),
         firing=parts.alerts.firing([each.id for each in watched]),
         undelivered=undelivered(parts.notifications.dead_since(now - REMEMBERED)),
         held=held(parts.notifications.holds(now), now),

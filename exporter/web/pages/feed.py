@@ -49,17 +49,17 @@ class Feed:
 
     def _render(self, base: str) -> bytes:
         incidents = self._parts.incidents
-        found = incidents.recent(limit=MAX_ENTRIES)
+        newest = incidents.recent(limit=MAX_ENTRIES)
         # Nothing in it depends on the moment at which it is asked for, or its ETag would.
-        rows = incident_rows(found, incidents, self._parts.fleet, 0)
+        rows = incident_rows(newest, incidents, self._parts.fleet, 0)
         text = self._pages.render(
             "incidents.atom",
             {
                 "base": base,
-                "updated": rfc3339(max((one.updated_at for one in found), default=0)),
+                "updated": rfc3339(max((incident.updated_at for incident in newest), default=0)),
                 "entries": [
-                    FeedEntry(urn(one), title_of(row), rfc3339(one.updated_at), row)
-                    for one, row in zip(found, rows, strict=True)
+                    FeedEntry(urn(incident), title_of(row), rfc3339(incident.updated_at), row)
+                    for incident, row in zip(newest, rows, strict=True)
                 ],
             },
         )

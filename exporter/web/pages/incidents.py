@@ -69,8 +69,8 @@ class IncidentsPage:
             },
         )
 
-    def _rows(self, found: Sequence["Incident"], now: int) -> tuple[IncidentRow, ...]:
-        return incident_rows(found, self._parts.incidents, self._parts.fleet, now)
+    def _rows(self, shown: Sequence["Incident"], now: int) -> tuple[IncidentRow, ...]:
+        return incident_rows(shown, self._parts.incidents, self._parts.fleet, now)
 
 
 class IncidentPage:
@@ -87,9 +87,9 @@ class IncidentPage:
 
     def _render(self, id: int) -> bytes:
         now, incidents = self._parts.clock.now(), self._parts.incidents
-        one = incidents.find(id)
-        row = incident_row(one, incidents.updates([id])[id], self._parts.fleet, now)
-        watched = self._parts.fleet.get(one.tag)
+        incident = incidents.find(id)
+        row = incident_row(incident, incidents.updates([id])[id], self._parts.fleet, now)
+        watched = self._parts.fleet.get(incident.tag)
         alerts = self._parts.alerts.recent(incident_id=id, limit=MAX_ALERTS)
         return self._pages.render(
             "incident.html",

@@ -41,11 +41,11 @@ class Query:
     def parse(
         cls, q: str | None = None, status: str | None = None, group: str | None = None, page: str | None = None
     ) -> "Query":
-        wanted = (status or "").strip().upper()
+        name = (status or "").strip().upper()
         number = (page or "").strip()
         return cls(
             q=_text(q),
-            status=Status(wanted) if wanted in Status.__members__ else None,
+            status=Status(name) if name in Status.__members__ else None,
             group=_text(group),
             page=max(1, int(number)) if number.isascii() and number.isdigit() and len(number) <= 9 else 1,
         )
@@ -57,8 +57,8 @@ class Query:
             return False
         if not self.q:
             return True
-        wanted = self.q.casefold()
-        return wanted in f"{monitor.tag}\n{monitor.name}\n{monitor.group}".casefold()
+        needle = self.q.casefold()
+        return needle in f"{monitor.tag}\n{monitor.name}\n{monitor.group}".casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +119,14 @@ class Listing:
                 counts[status] += 1
             if query.status is None or status is query.status:
                 urgent.get(status, quiet).append(watched)
-        found = [watched for status in _URGENT for watched in urgent[status]] + quiet
-        pages = max(1, -(-len(found) // PER_PAGE))
+        ordered = [watched for status in _URGENT for watched in urgent[status]] + quiet
+        pages = max(1, -(-len(ordered) // PER_PAGE))
         page = min(query.page, pages)
         start = (page - 1) * PER_PAGE
         return ListingPage(
-            watched=tuple(found[start : start + PER_PAGE]),
-            first=start + 1 if found else 0,
-            matching=len(found),
+            watched=tuple(ordered[start : start + PER_PAGE]),
+            first=start + 1 if ordered else 0,
+            matching=len(ordered),
             page=page,
             pages=pages,
             counts=counts,

@@ -37,4 +37,4 @@ def window_rows(windows: Sequence[Maintenance], now: int, timezone: str = "UTC",
         elif begins is not None and begins - now <= soon:
             row = WindowRow(window.name, window.description, False, moment(begins, now, timezone))
             shown.append((True, begins, row))
-    return [row for *_, row in sorted(shown, key=lambda one: one[:2])[:MAX_WINDOWS]]
+    return [row for *_, row in sorted(shown, key=lambda entry: entry[:2])[:MAX_WINDOWS]]

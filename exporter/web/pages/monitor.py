@@ -86,8 +86,8 @@ class MonitorPage:
         alerts: Any = ()
         incidents: tuple[IncidentRow, ...] = ()
         try:
-            found = self._parts.history.transitions([watched.id], now - TRANSITIONS_SPAN)
-            transitions = found.get(watched.id, ())
+            history = self._parts.history.transitions([watched.id], now - TRANSITIONS_SPAN)
+            transitions = history.get(watched.id, ())
             heartbeats = self._parts.history.heartbeats(watched.id, MAX_HEARTBEATS)
             alerts = self._parts.alerts.of_monitor(watched.id, MAX_ALERTS)
             past = self._parts.incidents.of_monitor(watched.id, MAX_INCIDENTS)

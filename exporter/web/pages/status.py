@@ -54,10 +54,10 @@ class StatusPage:
         now = self._parts.clock.now()
         selection = self._listing.select(query)
         not_ready = self._parts.readiness()
-        transitions, told, trouble = self._read(selection.watched, now)
+        transitions, details, trouble = self._read(selection.watched, now)
         calendar = self._parts.fleet.calendar
         rows = [
-            row(watched, transitions.get(watched.id, ()), now, told.firing.get(watched.id, ()), calendar.blackouts)
+            row(watched, transitions.get(watched.id, ()), now, details.firing.get(watched.id, ()), calendar.blackouts)
             for watched in selection.watched
         ]
         return self._pages.render(
@@ -79,7 +79,7 @@ class StatusPage:
                 "trouble": trouble,
                 "outage": outage(calendar, now),
                 "windows": window_rows(calendar.maintenances, now),
-                "alarms": told,
+                "alarms": details,
                 "whole": query == Query(),
                 "rendered": moment(now, now, "UTC"),
                 "ping_url": ping_url(base, "nightly-backup", PLACEHOLDER),
