@@ -79,7 +79,7 @@ class AlertEvaluator:
             self._changed = False
             try:
                 self._reconcile(now, gate)
-            except BaseException:
+            except BaseException:  # re-raised; the next attempt must reconcile
                 self._changed = True
                 raise
         while True:

@@ -105,11 +105,11 @@ class Alerting:
         self._sender.stop()
 
     def expire_orphaned(self) -> None:
-        """Called every so often: gives up what nobody can deliver any more."""
+        """Called every so often: gives up messages that can no longer be delivered."""
         self._sender.expire_orphaned()
 
     def periodics(self, settings: Settings, worked_at: Callable[[], int | None]) -> list[Periodic]:
-        """`worked_at` tells when the evaluator went through all its work last, by the steady clock."""
+        """`worked_at` returns when the evaluator last completed all its work, by the steady clock."""
         periodics = [Periodic(self._threads, "board", POLL_EVERY, self._board.poll)]
         if settings.self_heartbeat is not None:
             # Imported only when asked for: it brings an HTTP library along.

@@ -140,7 +140,7 @@ class Configuration:
             self.reload()
         except HeartbeatExporterError:
             return  # logged where it happened
-        except Exception:
+        except Exception:  # a signal handler has no caller; the old configuration stays in force
             log.exception("the configuration was not reloaded")
             self._report(False)
 

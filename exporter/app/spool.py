@@ -33,7 +33,7 @@ class Spool:
         replica: str,
         key: Callable[[], bytes],
     ) -> None:
-        """`key` is the database's secret key, once it has been open: it tells one database from another."""
+        """`key` is the database's secret key, once it has been open: it identifies the database."""
         self.spooler: Spooler | None = None
         if settings.spool is not None:
             from exporter.recording.spool import backlog, spooler

@@ -142,7 +142,7 @@ def _first_look(path: Path | None) -> tuple[Loaded, bool]:
 
 
 def _excerpt(path: Path | None, sources: Sources) -> Loaded | None:
-    """What can be read without monitors; None when something is wrong with it, which a whole reading will tell."""
+    """What can be read without monitors; None if something is wrong with it, which the complete reading will report."""
     try:
         return _load(path, sources, excerpt=True)
     except ConfigError:

@@ -17,7 +17,7 @@ LISTS = ("monitors", "maintenances", "alerts", "notifiers")
 
 
 class IncludedFiles:
-    """One document that is made of several; everything in it is told of in the file where it stands."""
+    """One document that is made of several; problems name the file that contains them."""
 
     def __init__(self, main: YamlDocument) -> None:
         self.main = main

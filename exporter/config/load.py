@@ -428,7 +428,7 @@ def _unknown_dialects(document: IncludedFiles, dialects: Callable[[], Collection
 
 def _clashes(document: IncludedFiles) -> list[Problem]:
     """A token or a ping key must open one thing only. What else it opens is not said. Secrets may be shared: their
-    monitors are told apart by tags.
+    monitors differ by their tags.
     """
     secrets = {text for _, text in _texts(document, "monitors", ("secret", "secrets"))}
     seen: set[str] = set()

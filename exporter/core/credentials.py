@@ -68,7 +68,7 @@ class BuiltInTokens:
 
     Its 122 free bits are a message authentication code of the monitor's number and generation (80 bits), and the number
     itself (42 bits), masked by the code. So a token is verified without an index and without being stored, and can be
-    shown at any time to those who may see it.
+    shown at any time to authorized users.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -81,7 +81,7 @@ class BuiltInTokens:
         return _uuid(((number ^ self._mask(code)) << _MAC_BITS) | int.from_bytes(code))
 
     def claimed(self, token: str) -> int | None:
-        """The number of the monitor that `token` may be of; None if it is of none. Only `is_of` tells whether it is."""
+        """The number of the monitor that `token` may be of; None if it is of none. Only `is_of` verifies it."""
         if not _BUILT_IN.fullmatch(token):
             return None
         payload = _payload(token)

@@ -31,7 +31,7 @@ class WrongThread(RuntimeError):
 
 
 class Writer(Enum):
-    """Who may write which parts of a fleet's members."""
+    """The threads that may write parts of a fleet's members."""
 
     RECORDER = frozenset(
         {"monitor", "digest", "secrets", "tokens", "generation", "made_by", "provisioned", "unreadable", "state"}
@@ -171,7 +171,7 @@ class Fleet:
     """Every monitor that is watched now, in the order of tags."""
 
     checked: ClassVar[bool] = False
-    """Whether fleets that are made from now on check who writes."""
+    """Whether fleets that are created from now on check which thread writes."""
 
     def __init__(self) -> None:
         self._by_tag: dict[str, FleetMonitor] = {}

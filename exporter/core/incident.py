@@ -31,7 +31,7 @@ def clean_text(text: str) -> str:
 
 
 def clean_author(name: str) -> str:
-    """The same for who writes it, on one line."""
+    """The same for the author, on one line."""
     return _bounded(name, " ".join(_printable(name.replace("\n", " ")).split()), MAX_AUTHOR, "the author")
 
 

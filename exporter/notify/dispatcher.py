@@ -107,7 +107,7 @@ class Dispatcher:
             channel.join(max(0, deadline - self._clock.monotonic()) / SECOND)
 
     def wake(self) -> None:
-        """Something new is owed. Called from any thread."""
+        """A new message was enqueued. Called from any thread."""
         for channel in list(self._channels.values()):
             channel.wake()
 
@@ -117,7 +117,7 @@ class Dispatcher:
         return all(channel.alive for channel in list(self._channels.values()))
 
     def expire_orphaned(self) -> None:
-        """Gives up what is owed to notifiers that are configured no longer, once its time is over."""
+        """Gives up the expired messages for notifiers that are no longer configured."""
         if not self._lease.held:
             return
         now, unhurried = self._clock.now(), self._unhurried.now()

@@ -1,4 +1,4 @@
-"""For services that keep each alert by itself: a message is delivered alert by alert."""
+"""For services that keep each alert separately: a message is delivered alert by alert."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
 """Messages to try notifiers and templates with: what `notify test` sends, and what is as nasty as it may get.
 
-Made anew at each call, from a moment that is given: nothing here looks at a clock.
+They are built at each call, from a moment that is passed in: nothing here reads a clock.
 """
 
 from typing import Any

@@ -85,7 +85,7 @@ class Template:
         """`json`: values come out as the inside of a JSON string, and the result is JSON. `html`: escaped for HTML.
 
         `escape` is for other markups: every value goes through it, the template's own text does not.
-        Raises InvalidValue, which tells the line in the template and quotes no values.
+        Raises InvalidValue, which names the line in the template and quotes no values.
         """
         self._source = source
         self._kind = escape or kind

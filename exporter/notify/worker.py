@@ -1,4 +1,4 @@
-"""One notifier's queue, on a thread of its own: whoever is slow or down holds up nobody else."""
+"""One notifier's queue, on a thread of its own: a slow or unreachable service does not delay the others."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ from exporter.storage.repositories.leases import Lease, LeaseLost
 log = logging.getLogger(__name__)
 
 RESOLVED_SHOWN = 5 * MINUTE
-"""How long a service that is told everything again is told what is over."""
+"""How long resolved alerts are included when a service's alerts are refreshed."""
 _MAX_WAIT = 0.5
 """Seconds between two looks at the outbox: other processes do not wake us."""
 MAX_ATTEMPT = 10 * MINUTE
@@ -86,7 +86,7 @@ class DeliveryWorker:
         self._thread.start()
 
     def wake(self) -> None:
-        """Something new is owed. Called from any thread."""
+        """A new message was enqueued. Called from any thread."""
         self._thread.wake()
 
     def stop(self) -> None:
@@ -112,7 +112,7 @@ class DeliveryWorker:
         self._led = self._lease.held
         while self._works() and (notification := self._next(unhurried)) is not None:
             last = notification.expires_at <= unhurried
-            # Whoever reads an earlier alert's end last believes that all is well.
+            # The reader of an earlier alert's end would believe that all is well if it came last.
             for pending in (*self._deliveries.ends_before(notification), notification):
                 if self._works() and (last or not self._held()):
                     self._attempt(pending)
@@ -236,7 +236,7 @@ class DeliveryWorker:
             )
         except DeliveryFailed as error:
             self._not_refreshed(error)
-        except Exception as error:  # noqa: BLE001 - as with `deliver`; what is owed goes out all the same
+        except Exception as error:  # noqa: BLE001 - as with `deliver`; pending messages are still sent
             self._not_refreshed(_broke(error))
 
     def _not_refreshed(self, error: DeliveryFailed) -> None:
@@ -254,7 +254,7 @@ class DeliveryWorker:
         except StorageUnavailable as error:
             log.debug("notifier %s waits for the database: %s", self.name, error)
             return _MAX_WAIT
-        except Exception:
+        except Exception:  # counted for this notifier; the supervised thread logs it and goes on
             self._telemetry.notification_failed(self.name, Failure.INTERNAL.value)
             raise
 

@@ -19,9 +19,9 @@ from exporter.presentation.text import Measure, one_line, readable, shorten, tai
 NAMED = 3
 """Monitors named in a headline."""
 DETAILED = 3
-"""Alerts of which a message tells everything; when there are more, each gets a line."""
+"""Most alerts that a message shows in full; of more, each gets a line."""
 LISTED = 20
-"""Alerts that get a line; of more than these the number is told."""
+"""Alerts that get a line; of the others only the number is shown."""
 MAX_NAME = 200
 MAX_DESCRIPTION = 2_000
 MAX_OUTPUT, MAX_OUTPUT_LINES = 1_500, 15
@@ -62,7 +62,7 @@ def _headline(message: Message) -> str:
     statuses = Counter(facts.status for facts in message.alerts)
     if len(statuses) == 1:
         return f"{len(names):,} monitors {again}{_say(message.first.status)}: {shown}"
-    # Alerts are counted, not monitors: two rules may tell of one.
+    # Alerts are counted, not monitors: two rules may alert on the same monitor.
     counts = ", ".join(f"{count:,} {_say(status)}" for status, count in statuses.most_common())
     return f"{len(names):,} monitors {again}in trouble ({counts}): {shown}"
 
@@ -83,7 +83,7 @@ def _resolution(message: Message) -> str:
 
 
 def _recovered(facts: AlertSnapshot) -> bool:
-    """An alert may also end because nobody watches any more: then nothing is known to be well again."""
+    """Whether the alert ended by a recovery: it also ends when its rule or monitor is removed."""
     return facts.ending in (None, ResolveReason.RECOVERED)
 
 
@@ -159,12 +159,12 @@ def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
 
 
 def description_of(facts: AlertSnapshot, message: Message) -> str:
-    """What the rule's author wants whoever is woken to know; may have several lines. A recovery wakes nobody."""
+    """The rule's description, for the reader of an alarm; may have several lines. Empty for a recovery."""
     return shorten(readable(facts.description).strip(), MAX_DESCRIPTION) if _tells_of_trouble(facts, message) else ""
 
 
 def output_of(facts: AlertSnapshot, message: Message, longest: int = MAX_OUTPUT) -> str:
-    """The end of the job's last output. A recovery has none: nobody has to look for a reason any more."""
+    """The end of the job's last output. A recovery has none."""
     return tail(readable(facts.output), longest, lines=MAX_OUTPUT_LINES) if _tells_of_trouble(facts, message) else ""
 
 
@@ -185,14 +185,14 @@ def links(facts: AlertSnapshot, site: Site) -> list[Line]:
 
 
 def is_detailed(message: Message) -> bool:
-    """Whether each alert is told of in full."""
+    """Whether each alert is shown in full."""
     return len(message.alerts) <= DETAILED
 
 
 def listing(
     message: Message, write: Callable[[AlertSnapshot], str], room: int, measure: Measure = len, most: int = LISTED
 ) -> list[str]:
-    """A line for each alert, as `write` puts it, as far as there is room; the last tells how many more there are."""
+    """A line for each alert, as `write` puts it, as far as there is room; the last says how many more there are."""
     rows: list[str] = []
     for facts in message.alerts[:most]:
         line = write(facts)

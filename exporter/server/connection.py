@@ -363,7 +363,7 @@ class HttpConnection(asyncio.Protocol):
         response = self._response = ResponseWriter(self, head)
         try:
             await self._owner.app(scope, self._body.receive, response.send)
-        except Exception:
+        except Exception:  # a defect of the application ends one request, not the worker
             log.exception("unexpected error while answering a request")
             if not response.started:
                 self._closing = True

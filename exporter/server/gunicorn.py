@@ -1,4 +1,4 @@
-"""gunicorn, told to run one ASGI worker: one process is one replica."""
+"""gunicorn, configured to run one ASGI worker: one process is one replica."""
 
 import gc
 import math
@@ -26,7 +26,7 @@ from exporter.server.sockets import (
 
 _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _METRICS_ROOM = 4 * 1024 * 1024
-"""Bytes of shared metrics for each worker. A file in memory that has no room kills whoever writes to it."""
+"""Bytes of shared metrics for each worker. A write to a file in memory that has no room kills the writing process."""
 
 MakeApp = Callable[["Life"], tuple[Any, Telemetry]]
 """Makes the ASGI application of a worker, and what counts for it."""

@@ -198,7 +198,7 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """For those who look after the database."""
+        """For the operators of the database."""
         return self._engine
 
     def prepared(self, query: Any) -> tuple[str, list[Any]]:

@@ -114,7 +114,7 @@ class FutureMoments:
         self._alerts.set_back(by, now)
         self._outbox.set_back(by, now)
         messages = tables.notifications
-        # Who began to wait while the clock was ahead has all its time yet.
+        # A message that began to wait while the clock was ahead has all its time left.
         begun_ahead = (messages.state == PENDING) & (messages.created_at > now)
         messages.update(**{"expires_at": messages.expires_at - by}).where(begun_ahead).execute()
         too_far = (messages.state == PENDING) & (messages.next_attempt_at > now + MAX_PAUSE)

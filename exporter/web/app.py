@@ -1,4 +1,4 @@
-"""The web application: every route, and who may use it."""
+"""The web application: every route, and the access that it requires."""
 
 import re
 from collections.abc import Callable

@@ -14,7 +14,7 @@ MAX_NAMES = 1_000
 
 
 class ScrapeBroken(Exception):
-    """The answer had begun. Breaking the connection off is all that tells Prometheus that it is not whole."""
+    """The answer had begun. Only a broken connection shows Prometheus that it is not whole."""
 
 
 class MetricsResource:
@@ -49,6 +49,6 @@ class MetricsResource:
             yield chunk
             try:
                 chunk = await self._next(chunks)
-            except Exception as error:
+            except Exception as error:  # whatever it is, the client must not take half a scrape for a whole one
                 log.exception("a scrape broke off halfway")
                 raise ScrapeBroken from error

@@ -35,7 +35,7 @@ _NO_ROUTE = WebRoute("", None, "other", Access.OPEN)
 
 
 class RequestMiddleware:
-    """Asks for the token, adds the headers, and tells how long it took."""
+    """Requires the token, adds the headers, and reports how long the request took."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A YAML file as plain values, with the line of everything in it, so that every problem can be told where it is."""
+"""A YAML file as plain values, with the line of everything in it, so that every problem can name its place."""
 
 import gc
 import re
@@ -153,7 +153,7 @@ def _syntax_problem(error: Any, text: str, file: str) -> Problem:
 
 
 def _trouble(error: Any) -> str:
-    """What is wrong, in YAML's words but for what they quote: that may be a secret which nobody put in quotes."""
+    """What is wrong, in YAML's words but for what they quote: that may be a secret without quotes."""
     text = str(error.problem or error.context)
     if text == "found invalid Unicode character escape code":
         return "an escape such as \\ud800 stands for half of a surrogate pair, or for no character at all"

@@ -155,7 +155,7 @@ class Recurrence:
 
 @lru_cache(maxsize=4096)
 def recurrence(rule: str, first: int, timezone: str) -> Recurrence:
-    """Shared by all who ask for the same. Raises InvalidValue."""
+    """Shared by all callers with the same arguments. Raises InvalidValue."""
     return Recurrence(rule, first, timezone)
 
 

@@ -26,9 +26,9 @@ class Part(Enum):
     DUE = "monitor, state and what does not count"
     """As a triple."""
     CLOCK = "clock"
-    """The state, made anew at every scrape."""
+    """The state, rendered at every scrape."""
     PAST = "past and standing"
-    """Made anew every so often, where anything happened."""
+    """Rendered once a minute, where anything happened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def accepts_gzip(accept_encoding: str | None) -> bool:
 
 
 def _parsed(item: str) -> tuple[str, dict[str, str], float]:
-    """(what, its parameters, q). A q that is no number is 0: nobody meant it."""
+    """(what, its parameters, q). A q that is no number is 0."""
     kind, *rest = item.split(";")
     parameters = {}
     for part in rest:

@@ -22,7 +22,7 @@ from exporter.metrics.exposition.format import escape_label
 from exporter.metrics.exposition.negotiation import Format
 
 BLOCK = 128
-"""Monitors in a block, on average: what is rendered anew when one of them changes."""
+"""Monitors in a block, on average: all are rendered again when one of them changes."""
 UPTIMES_KEPT = MINUTE
 """Milliseconds that an uptime may be old, of a monitor that was DOWN in the last 90 days: a minute of the shortest
 window is 0.07 %.
@@ -155,7 +155,7 @@ class Exposition:
 
 
 class _Pause:
-    """Lets other threads run every so often; the interpreter by itself would not for five milliseconds."""
+    """Lets other threads run every so often; the interpreter alone would not for five milliseconds."""
 
     __slots__ = ("_since",)
 

@@ -1,4 +1,4 @@
-"""Series of alerts, incidents and what is owed to notifiers, worked out when they are scraped."""
+"""Series of alerts, incidents and pending messages, computed when they are scraped."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ class AlertCollector:
         self._clock = clock
         self._prefix = prefix
         self.notifiers: tuple[str, ...] = ()
-        """Those that are configured: what they are owed is shown even when it is nothing."""
+        """Configured notifiers: their numbers of pending messages are shown even when they are 0."""
 
     def describe(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(

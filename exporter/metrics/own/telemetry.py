@@ -47,8 +47,8 @@ class ExporterTelemetry(Instruments, Telemetry):
     """Reports as metrics on a registry. All methods may be called from any thread."""
 
     def __init__(self, registry: CollectorRegistry, fleet: Fleet, version: str, workers: int = 1) -> None:
-        """`registry` is what is scraped. One of several workers tells of all."""
-        # A creation time beside each counter doubles the series and tells nothing that process_start_time does not.
+        """`registry` is what is scraped. One of several workers reports all of them."""
+        # A creation time beside each counter doubles the series and adds nothing to process_start_time.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         registry.register(MonitorCollector(fleet))
         if workers > 1:

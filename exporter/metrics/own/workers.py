@@ -1,4 +1,4 @@
-"""The metrics of several workers of one machine, which answer scrapes as one: whichever is asked tells of all.
+"""The metrics of several workers of one machine, which answer scrapes as one: each of them reports all.
 
 prometheus_client keeps the values in files that the workers share; it decides for that when it is imported, by an
 environment variable that the supervisor sets (`server`). What it has no such mode for is here.
@@ -19,7 +19,7 @@ _SUMMED = {"process_resident_memory_bytes", "process_virtual_memory_bytes", "pro
 
 
 def collect_from_all(registry: CollectorRegistry) -> CollectorRegistry:
-    """Has `registry` tell of all workers; returns the registry on which instruments are to be made."""
+    """Makes `registry` report all workers; returns the registry on which instruments are to be made."""
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return CollectorRegistry()
 

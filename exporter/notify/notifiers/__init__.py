@@ -1,6 +1,6 @@
 """The notifiers. A new one is a module here and a line in NOTIFIERS; others' come in by entry point.
 
-They are imported when a configuration first names them: what nobody uses costs no memory.
+They are imported when a configuration first names them: unused ones cost no memory.
 """
 
 from collections.abc import Iterator, Mapping

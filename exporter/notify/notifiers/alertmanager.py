@@ -1,6 +1,6 @@
-"""Alertmanager: alerts go to every member, are told again while they fire, and so are their ends for a while.
+"""Alertmanager: alerts go to every member, are sent again while they fire, and their ends for a while.
 
-An alert is known there by its labels, and by nothing else. So they stay what they were when it was first told, even
+An alert is known there by its labels, and by nothing else. So they stay as they were when it was first sent, even
 if the monitor is renamed meanwhile.
 """
 
@@ -26,7 +26,7 @@ from exporter.presentation.moments import rfc3339
 from exporter.presentation.text import one_line, shorten
 
 _HOLDS = 5 * MINUTE
-"""For how long a firing alert goes on by itself: when we are slow it does not end, when we are gone it does."""
+"""How long a firing alert lasts in Alertmanager without being sent again: longer than any delay of the exporter."""
 _BATCH = 500
 """Alerts in one request."""
 _MAX_LABEL = 1000
@@ -54,7 +54,7 @@ class AlertmanagerOptions(NotifierOptions):
 
 
 class AlertmanagerNotifier(Notifier):
-    """Delivered when one member took it: they tell each other what they notified."""
+    """Delivered when one member accepted it: members share what they notified."""
 
     Options = AlertmanagerOptions
     refresh_every: ClassVar[float | None] = 60.0
@@ -73,12 +73,12 @@ class AlertmanagerNotifier(Notifier):
             self._headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
         self._members = {url: HttpClient(options, secrets, options.ca_file) for url in options.urls}
         self._labels: dict[str, _Labels] = {}
-        """Of alerts by their ids, as they were first told."""
+        """Labels of alerts by their ids, as they were first sent."""
         self._firing: dict[str, _Labels] = {}
         """The part of those that fires."""
 
     def deliver(self, message: Message) -> str:
-        # A reminder is what Alertmanager makes for itself; told as one, the alert's summary would change under it.
+        # Alertmanager makes its own reminders; a REPEATED event would change the summary of the alert.
         event = Event.RESOLVED if message.is_resolved else Event.TRIGGERED
         if message.is_resolved:
             for facts in message.alerts:

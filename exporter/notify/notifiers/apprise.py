@@ -28,7 +28,7 @@ _LOGGER = "apprise"
 
 @dataclass(frozen=True, slots=True)
 class _Service:
-    """One URL, by what may be told of it."""
+    """One URL, by its parts that are not secret."""
 
     place: int
     """From 1, in the configuration."""

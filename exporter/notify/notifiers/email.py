@@ -149,7 +149,7 @@ class EmailOptions(NotifierOptions):
 
 
 class EmailNotifier(Notifier):
-    """One mail to all recipients. Those who have it are left out when it is tried again for the others."""
+    """One mail to all recipients. A retry leaves out recipients whose server accepted it."""
 
     Options = EmailOptions
 

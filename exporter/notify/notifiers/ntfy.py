@@ -23,7 +23,7 @@ from exporter.presentation.message import Message
 from exporter.presentation.text import one_line, readable, shorten, tail, utf8
 
 _MAX_TITLE = 190
-"""Bytes; a server takes 200 unless it is told otherwise."""
+"""Bytes; a server accepts 200 by default."""
 _MAX_MESSAGE = 4000
 """Bytes: with 4096 a message turns into an attachment, which many servers refuse."""
 _MAX_BODY = 8000

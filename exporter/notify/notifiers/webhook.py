@@ -1,7 +1,7 @@
 """Any URL: a flat JSON object of all that templates may use, or what a template makes of it; signed if wished.
 
 The signature is `X-Heartbeat-Signature: t=<Unix seconds>,v1=<hex>`, where v1 is HMAC-SHA256 with the signing secret
-over `t`, a dot and the body: a request that somebody recorded is known by its age.
+over `t`, a dot and the body: the age shows that a recorded request is replayed.
 """
 
 import hmac
@@ -49,7 +49,7 @@ def _header_value(value: Secret) -> Secret:
 
 
 def _body(value: object, info: ValidationInfo) -> Template:
-    """JSON if the content type says so; of anything else nobody knows how to escape it."""
+    """JSON if the content type says so; for any other, the escaping is unknown."""
     content_type = str(info.data.get("content_type", "application/json"))
     return made_template(value, "json" if is_json(content_type) else "text")
 

@@ -1,6 +1,6 @@
 """Which IP addresses belong to the public internet, and where a name leads, before any connection is made.
 
-Who may write a configuration but not look into the network must not learn from it which ports are open there. So the
+A person who may write a configuration but not use the network must not learn which of its ports are open. So the
 addresses of a name are judged first, and a connection goes to one of those that were judged: the name is not looked up
 a second time, when it could lead elsewhere.
 """

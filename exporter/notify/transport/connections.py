@@ -24,7 +24,7 @@ class PrivateAddressRefused(HTTPError):
 class AddressPolicy:
     """Looks after one request's connections: none to a forbidden address, and none that outlives the deadline.
 
-    A timeout of a socket begins anew with every byte; somebody who sends one now and then would hold us up for ever.
+    A timeout of a socket restarts with every byte; a server that sends one now and then would block us forever.
     """
 
     def __init__(self, seconds: float, public_only: bool) -> None:

@@ -1,6 +1,6 @@
 """HTTP for notifiers: one request, bounded in time and size, whose failure says whether trying again helps.
 
-Redirects are not followed: a webhook's URL is a secret, and who answers with another place gets it no further.
+Redirects are not followed: a webhook's URL is a secret, and must not be sent to another server.
 No error here holds the URL or what the notifier declared secret, whatever the other side echoes.
 """
 

@@ -100,7 +100,7 @@ class _Answers:
         self.deadline = time.monotonic() + self._seconds
 
     def close(self) -> None:
-        """The socket is closed by who opened it."""
+        """The code that opened the socket closes it."""
 
 
 class _Client(smtplib.SMTP):
@@ -126,7 +126,7 @@ class _Client(smtplib.SMTP):
         try:
             made.settimeout(timeout)
             return self._tls.wrap_socket(made, server_hostname=host) if self._server.security == TLS else made
-        except BaseException:
+        except BaseException:  # re-raised; without this the socket would leak
             made.close()
             raise
 
@@ -248,7 +248,7 @@ class SmtpSession:
 
     def _failure(self, error: Exception, complaint: tuple[int, bytes] | None) -> DeliveryFailed:
         host = self._server.host
-        # The library wraps what broke a connection, and tells of it in the text alone.
+        # The library wraps the error that broke a connection, and only its text shows which.
         gone = isinstance(error, smtplib.SMTPServerDisconnected)
         cause = error.__context__ if gone else error
         if isinstance(cause, PrivateAddress):

@@ -51,7 +51,7 @@ _ABOUT = (
 _UNPREPARED = (psycopg.errors.DuplicatePreparedStatement, psycopg.errors.InvalidSqlStatementName)
 """Of statements that were prepared in another session than the one they are run in."""
 _MIGRATION_LOCK = 0x68656172746265
-"""The number by which everybody who migrates knows the others."""
+"""Number of the advisory lock that all migrating processes share."""
 
 
 class PostgresqlEngine(Engine):
@@ -170,7 +170,7 @@ class PostgresqlEngine(Engine):
         try:
             connection.adapters.register_dumper(int, _Integer)
             connection.prepare_session()
-        except BaseException:
+        except BaseException:  # re-raised; without this the connection would leak
             connection.close()
             raise
         if connection.pooled and not self._may_prepare:

@@ -11,7 +11,7 @@ TAKEN = "is in use elsewhere already: make another one, with `openssl rand -hex 
 def check_unused(database: Database, digests: Iterable[bytes], what: str, *, beside_secrets: bool = False) -> None:
     """Inside a transaction: raises Conflict when one of these opens something already. What it is is not said.
 
-    `beside_secrets`: it may be the secret of other monitors, since those are told apart by their tags.
+    `beside_secrets`: it may be the secret of other monitors, since those are identified by their tags.
     """
     tables = database.tables
     searched = [tables.monitor_tokens, tables.ping_keys]

@@ -105,7 +105,7 @@ class Monitors:
         return max((row[1] for row in rows), default=revision), [row[0] for row in rows]
 
     def provisioned(self) -> str:
-        """What the last `provision` was told to remember; empty before the first."""
+        """The text that the last `provision` stored; empty before the first."""
         with self._db.read("read what is provisioned"):
             return self._setting(_PROVISIONED) or ""
 
@@ -115,7 +115,7 @@ class Monitors:
         """Raises Conflict when the tag is taken. A tag that was removed comes back with its history."""
         monitors = self._db.tables.monitors
         with self._db.write("add monitor") as transaction:
-            hold_revision(self._db, REVISION)  # of two who add the same tag, the second finds it taken
+            hold_revision(self._db, REVISION)  # of two that add the same tag, the second finds it taken
             check_unused(self._db, [digest], "this secret", beside_secrets=True)
             rows = list(monitors.select(monitors.id, monitors.removed_at).where(monitors.tag == monitor.tag).tuples())
             if not rows:

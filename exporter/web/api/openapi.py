@@ -1,6 +1,6 @@
 """The API's own description, made from what its resources declare. A new resource is a line in RESOURCES.
 
-`make openapi` writes docs/openapi.json anew; a test compares.
+`make openapi` rewrites docs/openapi.json; a test compares.
 """
 
 import json

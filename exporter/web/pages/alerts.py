@@ -1,4 +1,4 @@
-"""What the status page tells of alerting: open incidents, alerts that are on, and what could not be delivered."""
+"""Alerting on the status page: open incidents, firing alerts, and messages that could not be delivered."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ SHOWN = 5
 """Incidents shown there; the others are a click away."""
 MAX_READ = 500
 REMEMBERED = 7 * DAY
-"""For so long the page tells of dead letters; `notification list` knows older ones."""
+"""How long the page shows dead messages; `notification list` shows older ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ _HEIGHTS = {
     Status.PAUSED: 4,
     Status.NO_DATA: 2,
 }
-"""Trouble stands out by its height too, for those to whom red and green are one colour."""
+"""Trouble stands out by its height too, for colour-blind readers."""
 _NARROWEST = 7.0
 """Trouble is drawn at least this wide: a pixel or two on the page, for three seconds of it must be seen too."""
 _NARROWEST_GAP = 4.0
@@ -45,7 +45,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Nobody was there to look."""
+    """The exporter did not evaluate then."""
 
     x: str
     width: str
@@ -57,7 +57,7 @@ class Bar:
     segments: tuple[Segment, ...]
     gaps: tuple[Gap, ...]
     description: str
-    """For who cannot see it."""
+    """For screen readers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,5 +67,5 @@ class Feed:
 
 
 def urn(incident: "Incident") -> str:
-    """For ever the same, under whatever URL this service is reached, and another one in another service."""
+    """Never changes, whatever the URL of this service is, and differs between services."""
     return uuid.uuid5(uuid.NAMESPACE_OID, f"{incident.tag} {incident.started_at} {incident.id}").urn

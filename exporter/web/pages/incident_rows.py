@@ -131,7 +131,7 @@ def alert_rows(alerts: Sequence["Alert"], timezone: str, now: int) -> tuple[Aler
 
 
 def worst_first(shown: Sequence["Incident"]) -> list["Incident"]:
-    """By impact; of each those that nobody looks after, then the newest."""
+    """By impact; of each first those that are not acknowledged, then the newest."""
     return sorted(
         shown,
         key=lambda incident: (

@@ -1,4 +1,4 @@
-"""`/incidents` and `/incidents/{id}`: what is wrong, what was, and who looks after it."""
+"""`/incidents` and `/incidents/{id}`: open and past incidents, and their acknowledgements."""
 
 import re
 from collections.abc import Sequence

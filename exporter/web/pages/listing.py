@@ -20,7 +20,7 @@ from exporter.presentation.statuses import URGENCY
 PER_PAGE = 100
 MAX_TEXT = 200
 MAX_GROUPS = 500
-"""Groups offered in the form; who has more finds them by text."""
+"""Groups offered in the form; more than these can be found by text."""
 _YIELD_EVERY = 1_000
 _RUN = 4_000
 _URGENT = statuses_where(lambda attributes: attributes.alerts)
@@ -110,7 +110,7 @@ class Listing:
         quiet: list[FleetMonitor] = []
         for watched, monitor in yielding_gil(zip(order.watched, order.monitors, strict=True)):
             if watched.monitor is not monitor:
-                self._order = _NOTHING  # it has another name or group: the next page is sorted anew
+                self._order = _NOTHING  # it has another name or group: the next page is sorted again
             status = watched.shown.status
             fleet_counts[status] += 1
             if not everything:

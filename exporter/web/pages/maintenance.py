@@ -9,7 +9,7 @@ from exporter.core.maintenance import Window
 from exporter.presentation.moments import Moment, moment
 
 SOON = DAY
-"""Windows that begin within this are told of."""
+"""Windows that begin within this time are shown."""
 MAX_WINDOWS = 10
 
 

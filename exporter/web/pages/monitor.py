@@ -118,7 +118,7 @@ class MonitorPage:
 
 
 def find(parts: WebContext, tag: str) -> FleetMonitor:
-    """The monitor, or 404; 503 while the fleet may not be known yet, for then nobody can tell that it is not there."""
+    """The monitor, or 404; 503 while the fleet may not be loaded yet, for it may still appear."""
     watched = parts.fleet.get(tag) if _TAG.fullmatch(tag) else None
     if watched is not None:
         return watched
@@ -174,7 +174,7 @@ def _run(rid: str, running: int) -> str:
 
 
 def _changes(transitions: Any, calendar: Calendar, now: int, zone: str) -> list[HistoryLine]:
-    """The newest first, with outages of our own among them: there nobody looked."""
+    """The newest first, with outages of the exporter among them, in which it evaluated nothing."""
     shown: list[tuple[int, HistoryLine]] = []
     end = now
     for transition in reversed(transitions[-MAX_TRANSITIONS:]):

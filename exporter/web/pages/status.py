@@ -105,13 +105,13 @@ async def answer_page(
 
 
 async def made(req: WebRequest, resp: falcon.asgi.Response, parts: WebContext, render: Any, *arguments: Any) -> bytes:
-    """Renders, and compresses for whoever can read that, in the executor."""
+    """Renders, and compresses for clients that accept it, in the executor."""
     accepted = req.get_header("Accept-Encoding") or ""
     gzip = "gzip" in accepted and not _REFUSES_GZIP.search(accepted)
 
     def work() -> bytes:
         body: bytes = render(*arguments)
-        # Nothing secret is on a page, so its length may tell what it likes.
+        # A page contains no secret, so the length of its compressed form reveals none.
         return zlib.compress(body, 1, wbits=31) if gzip else body
 
     body = await asyncio.get_running_loop().run_in_executor(parts.executor, work)
