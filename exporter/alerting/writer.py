@@ -54,7 +54,7 @@ class AlertWriter:
         self._telemetry = telemetry
         self._on_enqueued = on_enqueued
         """Called when new messages were enqueued, once that is durable."""
-        self.terms: Mapping[str, DeliveryPolicy] = {}
+        self.policies: Mapping[str, DeliveryPolicy] = {}
         """By notifier; the defaults hold for a notifier that is not configured any more."""
 
     def write(self, transaction: Transaction, changes: AlertChanges, rules: RuleSet, now: int) -> None:
@@ -93,7 +93,7 @@ class AlertWriter:
         )
         for notifier in self._outbox.told_of(alert.id):
             items = [OutboxItem(alert.id, facts.model_dump_json())]
-            self._outbox.enqueue(transaction, notifier, REPEAT, items, self._terms(notifier), now)
+            self._outbox.enqueue(transaction, notifier, REPEAT, items, self._policy(notifier), now)
         transaction.after_commit.append(self._on_enqueued)
 
     def set_back(self, by: int, now: int) -> None:
@@ -153,7 +153,7 @@ class AlertWriter:
             for notifier in started.rule.notify:
                 items[notifier].append(OutboxItem(ids[started.uid], facts[started.uid].model_dump_json()))
         for notifier, outbox_items in items.items():
-            self._outbox.enqueue(transaction, notifier, ALARM, outbox_items, self._terms(notifier), now)
+            self._outbox.enqueue(transaction, notifier, ALARM, outbox_items, self._policy(notifier), now)
         return ids
 
     # ── alerts that end ──────────────────────────────────────────────────────────────────────────────────────
@@ -174,7 +174,7 @@ class AlertWriter:
             since = self._history.began(alert.monitor_id, alert.status, alert.triggered_at) if alert.notify else None
             snapshot = snapshot_of_end(alert, rules.get(alert.rule), watched, since, ended.at, ended.ending, outputs)
             facts[ended.alert_id] = snapshot.model_dump_json()
-        self._outbox.recover(transaction, facts, self._terms, now)
+        self._outbox.recover(transaction, facts, self._policy, now)
         self._close_incidents([(alerts[ended.alert_id], ended) for ended in over], lines)
 
     def _close_incidents(self, over: Iterable[tuple[Alert, AlertEnded]], lines: "list[_Line]") -> None:
@@ -203,8 +203,8 @@ class AlertWriter:
                         (LogEvent.INCIDENT_RESOLVED, {"monitor": closed.tag, "incident": closed.id, "at": last})
                     )
 
-    def _terms(self, notifier: str) -> DeliveryPolicy:
-        return self.terms.get(notifier, DeliveryPolicy())
+    def _policy(self, notifier: str) -> DeliveryPolicy:
+        return self.policies.get(notifier, DeliveryPolicy())
 
     def _tell(self, begun: int, ended: int, lines: "Sequence[_Line]") -> None:
         for event, fields in lines:

@@ -84,7 +84,7 @@ class Alerting:
             names = [notifier.name for notifier in settings.notifiers]
             self._telemetry.expect_notifiers(names)
             self._alarms.notifiers = tuple(names)
-            self.writer.terms = {
+            self.writer.policies = {
                 notifier.name: DeliveryPolicy(notifier.group_wait, notifier.give_up_after)
                 for notifier in settings.notifiers
             }

@@ -241,7 +241,7 @@ class Service:
         parts.follower.start_here()
         gc.disable()  # all of it stays
         parts.fleet.update(
-            load(parts.database, progress=lambda count: progress.tell(f"{count:,} monitors are in memory"))
+            load(parts.database, progress=lambda count: progress.report(f"{count:,} monitors are in memory"))
         )
         parts.recorder.start()
         credentials = Credentials(parts.fleet, parts.key)

@@ -98,18 +98,18 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
         raise click.UsageError("give either the ID of a notification or --dead")
     with open_storage(config_file, storage_url, writes=True) as (settings, database):
         outbox, notifications = repositories(database).outbox, repositories(database).notifications
-        now, terms = SystemClock().now(), _terms(settings)
+        now, retry_times = SystemClock().now(), _retry_times(settings)
         if id is not None:
-            _retry_one(outbox, notifications.find(id), now, terms, config_file, notifications.holds(now))
+            _retry_one(outbox, notifications.find(id), now, retry_times, config_file, notifications.holds(now))
             return
         outcomes: Counter[str] = Counter()
         orphaned: Counter[str] = Counter()
         for notification in list(_all_dead(notifications)):
-            if config_file is not None and notification.notifier not in terms:
+            if config_file is not None and notification.notifier not in retry_times:
                 orphaned[notification.notifier] += 1
                 continue
             try:
-                sent = outbox.retry(notification.id, now, terms.get(notification.notifier, DAY))
+                sent = outbox.retry(notification.id, now, retry_times.get(notification.notifier, DAY))
             except Conflict:
                 continue  # another command retried it meanwhile
             outcomes["sent" if sent else "over"] += 1
@@ -124,16 +124,16 @@ def _retry_one(
     outbox: Outbox,
     notification: Notification,
     now: int,
-    terms: Mapping[str, int],
+    retry_times: Mapping[str, int],
     config_file: Path | None,
     holds: Mapping[str, Hold],
 ) -> None:
-    if config_file is not None and notification.notifier not in terms:
+    if config_file is not None and notification.notifier not in retry_times:
         raise Conflict(
             f"notification {notification.id} is for {notification.notifier!r}, but the configuration has no notifier "
             "of that name"
         )
-    if outbox.retry(notification.id, now, terms.get(notification.notifier, DAY)):
+    if outbox.retry(notification.id, now, retry_times.get(notification.notifier, DAY)):
         hold = holds.get(notification.notifier)
         when = (
             f", to be sent in {humanize_duration(hold.left(now))} at the request of the receiver"
@@ -155,7 +155,7 @@ def _all_dead(notifications: Notifications) -> Iterator[Notification]:
         before = page[-1].id
 
 
-def _terms(settings: Settings) -> Mapping[str, int]:
+def _retry_times(settings: Settings) -> Mapping[str, int]:
     """Returns how long the messages of each notifier are retried, in milliseconds."""
     return {notifier.name: notifier.give_up_after for notifier in settings.notifiers}
 

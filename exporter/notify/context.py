@@ -54,7 +54,7 @@ def of_message(message: Message) -> dict[str, Any]:
         "is_resolved": resolved,
         "is_triggered": not resolved,
         "is_repeated": message.event is Event.REPEATED,
-        "sent_for": rfc3339(message.owed_at),
+        "sent_for": rfc3339(message.enqueued_at),
         "site_url": message.site.url,
         "site_name": readable(message.site.name),
         "site_logo_url": "",

@@ -84,7 +84,7 @@ def samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT, most: int = 500) -> l
     messages = [sample(event, site, at, count) for event in Event for count in (1, 3, most)]
     told_late = sample(Event.RESOLVED, site, at, key="late")
     unannounced = frozenset(facts.alert_id for facts in told_late.alerts)
-    messages.append(Message("late", Event.RESOLVED, told_late.alerts, site, told_late.owed_at, unannounced))
+    messages.append(Message("late", Event.RESOLVED, told_late.alerts, site, told_late.enqueued_at, unannounced))
     for ending in ResolveReason:
         facts = sample(Event.RESOLVED, site, at).first.model_copy(update={"ending": ending})
         messages.append(Message(f"ended-{ending}", Event.RESOLVED, (facts,), site, facts.at))

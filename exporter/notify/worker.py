@@ -310,7 +310,7 @@ def read_message(notification: Notification, contents: Contents, site: Site) -> 
         event=Event(notification.event),
         alerts=tuple(facts),
         site=site,
-        owed_at=notification.created_at,
+        enqueued_at=notification.created_at,
         unannounced=frozenset(unannounced),
         answers=tuple(contents.answers),
     )

@@ -96,7 +96,7 @@ class Message:
     alerts: tuple[AlertSnapshot, ...]
     """At least one; the most severe first."""
     site: Site
-    owed_at: int
+    enqueued_at: int
     """Unix time in milliseconds."""
     unannounced: frozenset[str] = frozenset()
     """Ids of alerts that are resolved before their alarm could be delivered: this message reports both."""

@@ -244,7 +244,7 @@ def test_progress_is_logged_every_few_seconds(caplog: pytest.LogCaptureFixture) 
     clock = ManualClock()
     progress = LoadProgress(clock)
     for _ in range(100):
-        progress.tell("reading files")
+        progress.report("reading files")
         clock.advance(100)
     said = [record.getMessage() for record in caplog.records]
     assert said == [f"loading configuration for {seconds} s: reading files" for seconds in (3, 6, 9)]

@@ -41,7 +41,7 @@ def test_each_service_gets_the_message(service: Receiver) -> None:
 )
 def test_how_bad_it_is(service: Receiver, event: Event, index: int, kind: str) -> None:
     message = sample(event, count=4)
-    one = type(message)("k", event, (message.alerts[index],), message.site, message.owed_at)
+    one = type(message)("k", event, (message.alerts[index],), message.site, message.enqueued_at)
     notifier(url(service, "a")).deliver(one)
     assert service.bodies[0]["type"] == kind
 

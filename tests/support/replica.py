@@ -142,7 +142,7 @@ class Replica:
         """Has these rules in force, and no others."""
         notifiers = {name for rule in rules for name in rule.notify}
         terms = {name: DeliveryPolicy(group_wait, give_up_after) for name in notifiers}
-        self.writer.terms = {**self.writer.terms, **terms}
+        self.writer.policies = {**self.writer.policies, **terms}
         self.engine.use(RuleSet(rules))
 
     def channel(

@@ -85,7 +85,7 @@ class AlertmanagerNotifier(Notifier):
                 self._firing.pop(facts.alert_id, None)
         else:
             self._firing |= {facts.alert_id: self._labels_of(facts) for facts in message.alerts}
-        return self._send(self._told(message.alerts, event, message.site), message.key)
+        return self._send(self._payloads(message.alerts, event, message.site), message.key)
 
     def endpoints(self) -> Sequence[Endpoint]:
         return [endpoint_of(url, self.options.ca_file) for url in self.options.urls]
@@ -94,14 +94,14 @@ class AlertmanagerNotifier(Notifier):
         current = {facts.alert_id for facts in (*firing, *resolved)}
         self._labels = {id: labels for id, labels in self._labels.items() if id in current}
         self._firing = {facts.alert_id: self._labels_of(facts) for facts in firing}
-        alerts = [*self._told(resolved, Event.RESOLVED, site), *self._told(firing, Event.TRIGGERED, site)]
+        alerts = [*self._payloads(resolved, Event.RESOLVED, site), *self._payloads(firing, Event.TRIGGERED, site)]
         if alerts:
             self._send(alerts, f"refresh-{self._clock.now()}")
 
     def _labels_of(self, facts: AlertSnapshot) -> _Labels:
         return self._labels.setdefault(facts.alert_id, labels_of(facts))
 
-    def _told(self, alerts: Sequence[AlertSnapshot], event: Event, site: Site) -> list[dict[str, Any]]:
+    def _payloads(self, alerts: Sequence[AlertSnapshot], event: Event, site: Site) -> list[dict[str, Any]]:
         """As the API wants them. Where the next episode has begun, the end of the last one would end that."""
         lives_on = list(self._firing.values()) if event is Event.RESOLVED else []
         entries = []

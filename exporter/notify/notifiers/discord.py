@@ -106,7 +106,7 @@ class DiscordNotifier(ChatNotifier):
 
 def _embed(message: Message, alert: AlertSnapshot | None, description: str) -> Section:
     bar = int(color(message, alert).removeprefix("#"), 16)
-    return {"color": bar, "description": description, "timestamp": rfc3339(message.owed_at)}
+    return {"color": bar, "description": description, "timestamp": rfc3339(message.enqueued_at)}
 
 
 def address(url: str) -> str:

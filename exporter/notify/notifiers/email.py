@@ -26,7 +26,7 @@ from exporter.notify.options import CaFile, Port
 from exporter.notify.templates import HtmlTemplateText, TemplateText, worded
 from exporter.notify.transport.endpoints import Endpoint
 from exporter.notify.transport.greeting import is_greeting
-from exporter.notify.transport.smtp import NONE, PORTS, TLS, SmtpServer, SmtpSession, told
+from exporter.notify.transport.smtp import NONE, PORTS, TLS, SmtpServer, SmtpSession, refusal_texts
 from exporter.presentation.describe import (
     LISTED,
     brief,
@@ -194,7 +194,7 @@ class EmailNotifier(Notifier):
         taken = f"accepted for {', '.join(recipient for recipient in self._recipients if recipient in self._taken)}"
         if not refused:
             return taken
-        text = f"{taken}; refused {told(refused)}"
+        text = f"{taken}; refused {refusal_texts(refused)}"
         if any(refusal.temporary for refusal in refused.values()):
             raise DeliveryFailed(Failure.SERVER_ERROR, text, retry=True)
         return text
@@ -208,7 +208,7 @@ class EmailNotifier(Notifier):
         mail["To"] = [parse_address(text) for text in options.to]
         if options.cc:
             mail["Cc"] = [parse_address(text) for text in options.cc]
-        mail["Date"] = format_datetime(datetime.fromtimestamp(message.owed_at / SECOND, UTC))
+        mail["Date"] = format_datetime(datetime.fromtimestamp(message.enqueued_at / SECOND, UTC))
         mail["Message-ID"] = self._id(message.key)
         if message.answers:
             mail["In-Reply-To"] = self._id(message.answers[-1])
@@ -248,13 +248,13 @@ def html_of(message: Message) -> str:
             color=color(message),
             preview=" · ".join(f"{line.label}: {line.value}" for line in lines(message.first, message)[1:3]),
             detailed=is_detailed(message),
-            alerts=[_told(facts, message) for facts in message.alerts[:LISTED]],
+            alerts=[_alert_values(facts, message) for facts in message.alerts[:LISTED]],
             more=more(message),
         )
     )
 
 
-def _told(facts: Any, message: Message) -> dict[str, Any]:
+def _alert_values(facts: Any, message: Message) -> dict[str, Any]:
     return {
         "name": name_of(facts),
         "brief": brief(facts, message),

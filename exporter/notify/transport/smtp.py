@@ -244,7 +244,7 @@ class SmtpSession:
     def _all_refused(self, refused: Mapping[str, RecipientRefusal]) -> DeliveryFailed:
         temporary = any(refusal.temporary for refusal in refused.values())
         failure = Failure.SERVER_ERROR if temporary else Failure.REJECTED
-        return DeliveryFailed(failure, f"{self._server.host} refused {told(refused)}", retry=temporary)
+        return DeliveryFailed(failure, f"{self._server.host} refused {refusal_texts(refused)}", retry=temporary)
 
     def _failure(self, error: Exception, complaint: tuple[int, bytes] | None) -> DeliveryFailed:
         host = self._server.host
@@ -283,7 +283,7 @@ class SmtpSession:
         return self._redaction.shown(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
 
 
-def told(refused: Mapping[str, RecipientRefusal]) -> str:
+def refusal_texts(refused: Mapping[str, RecipientRefusal]) -> str:
     """`ops@example.org (550 no such user)`."""
     return ", ".join(f"{who} ({refusal.code} {refusal.text})" for who, refusal in refused.items())
 
