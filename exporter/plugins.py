@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from exporter.config.alert_models import NotifierOptions
     from exporter.config.fields import SecretText, SecretUrl, Url
     from exporter.config.settings import Secret
-    from exporter.core.alert_rule import Severity
+    from exporter.core.alerts.alert_rule import Severity
     from exporter.notify.chat import AlertDetails, ChatNotifier, ChatOptions
     from exporter.notify.notifier import DeliveryFailed, Failure, Notifier
     from exporter.notify.templates import JsonTemplateText, TemplateText, worded
@@ -49,7 +49,7 @@ _OF_NOTIFIERS = {
     "Secret": "exporter.config.settings",
     "SecretText": "exporter.config.fields",
     "SecretUrl": "exporter.config.fields",
-    "Severity": "exporter.core.alert_rule",
+    "Severity": "exporter.core.alerts.alert_rule",
     "Site": "exporter.presentation.message",
     "TemplateText": "exporter.notify.templates",
     "Url": "exporter.config.fields",

@@ -4,8 +4,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from exporter.core.alert import AlertChange, AlertState, ResolveReason, RuleState, next_change_at
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert import AlertChange, AlertState, ResolveReason, RuleState, next_change_at
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.fleet import FleetMonitor
 from exporter.storage.repositories.alert_progress import Tracked
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 from exporter.alerting.changes import AlertChanges
 from exporter.alerting.ruleset import RuleSet
 from exporter.alerting.writer import AlertWriter
-from exporter.core.alert import AlertChange, Observation, ResolveReason, RuleState, advance, count
-from exporter.core.alert_rule import FROZEN, WATCHABLE, AlertRule
+from exporter.core.alerts.alert import AlertChange, Observation, ResolveReason, RuleState, advance, count
+from exporter.core.alerts.alert_rule import FROZEN, WATCHABLE, AlertRule
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.timeline import CurrentStatus
 from exporter.evaluation.gate import EvaluationGate

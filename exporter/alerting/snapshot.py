@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.fleet import FleetMonitor
 from exporter.core.status import Reason, Status
 from exporter.presentation.message import AlertSnapshot

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from exporter.alerting.changes import AlertChanges, AlertEnded, AlertStarted
 from exporter.alerting.ruleset import RuleSet
 from exporter.alerting.snapshot import snapshot_of, snapshot_of_end
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Telemetry

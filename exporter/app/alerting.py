@@ -13,8 +13,8 @@ from exporter.app.repositories import Repositories
 from exporter.config.settings import Settings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.fleet import Fleet
+from exporter.core.process.threads import Threads
 from exporter.core.telemetry import Telemetry
-from exporter.core.threads import Threads
 from exporter.metrics.own.alerts import AlertCollector
 from exporter.metrics.own.instruments import PREFIX
 from exporter.notify.dispatcher import Dispatcher

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from exporter.app.periodic import Periodic
 from exporter.config.settings import StorageSettings
 from exporter.core.clock import Clock
+from exporter.core.process.threads import Threads
 from exporter.core.secret import digest
 from exporter.core.telemetry import Telemetry
-from exporter.core.threads import Threads
 from exporter.storage.database import Database
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from exporter.cli._console import (
     storage_options,
 )
 from exporter.cli._person import person
-from exporter.core.alert import AlertState
+from exporter.core.alerts.alert import AlertState
+from exporter.core.alerts.incident import IncidentState, clean_author, clean_text
 from exporter.core.clock import SystemClock
-from exporter.core.incident import IncidentState, clean_author, clean_text
 from exporter.presentation.moments import humanize_ago, humanize_duration, rfc3339
 from exporter.resources.incidents import IncidentAnswer, WholeIncidentAnswer
 from exporter.resources.model import to_python

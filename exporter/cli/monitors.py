@@ -23,7 +23,7 @@ from exporter.cli._console import (
 from exporter.cli.secrets import rotate_secret, secret_from, token
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.clock import SystemClock
 from exporter.core.durations import describe_duration, format_duration, parse_duration
 from exporter.core.errors import InvalidValue, NotFound

@@ -9,9 +9,9 @@ import click
 
 from exporter.cli._console import MAX_ID, Group, note_absence, open_storage, repositories, storage_options
 from exporter.config.settings import Settings
+from exporter.core.alerts.notification import Hold, NotificationState, next_try
 from exporter.core.clock import DAY, SystemClock
 from exporter.core.errors import Conflict
-from exporter.core.notification import Hold, NotificationState, next_try
 from exporter.presentation.moments import humanize_ago, humanize_duration
 from exporter.resources.model import to_python
 from exporter.resources.notifications import NotificationAnswer

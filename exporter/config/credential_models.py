@@ -9,7 +9,7 @@ from exporter.config.fields import Line
 from exporter.config.model import Model
 from exporter.config.monitor_models import MonitorDefaults
 from exporter.config.settings import ProvisionedKey, Secret
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.credentials import MAX_MONITORS, check_key
 from exporter.core.errors import InvalidValue
 

@@ -7,7 +7,7 @@ from pydantic import Field, StrictStr, ValidationError, model_validator
 from exporter.config.alert_models import Globs, Name
 from exporter.config.fields import Line, PositiveDuration
 from exporter.config.model import Model, details, message_of
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.calendar.recurrence import check_rule
 from exporter.core.calendar.schedule import check_timezone
 from exporter.core.durations import format_duration

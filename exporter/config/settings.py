@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from exporter.core.alert_rule import AlertRule, Selector
+from exporter.core.alerts.alert_rule import AlertRule, Selector
 from exporter.core.clock import DAY, SECOND
 from exporter.core.maintenance import Window
 from exporter.core.monitor import Monitor

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from hmac import compare_digest
 from typing import Any
 
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.errors import InvalidValue
 from exporter.core.secret import MAX_LENGTH, check_secret
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.calendar.recurrence import recurrence, trouble_of
 from exporter.core.clock import DAY
 from exporter.core.monitor import Monitor

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from exporter.config.settings import NotifierSettings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import ConfigError, InvalidValue, Problem
+from exporter.core.process.threads import Threads
 from exporter.core.telemetry import Telemetry
-from exporter.core.threads import Threads
 from exporter.notify.notifier import Failure
 from exporter.notify.notifiers import notifier_class
 from exporter.notify.patient_clock import UnhurriedClock

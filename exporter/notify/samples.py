@@ -5,8 +5,8 @@ They are built at each call, from a moment that is passed in: nothing here reads
 
 from typing import Any
 
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.status import Reason, Status
 from exporter.presentation.message import AlertSnapshot, Event, Message, Site

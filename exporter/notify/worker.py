@@ -4,13 +4,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.notification import Backoff, Hold, hold_of
 from exporter.core.clock import MINUTE, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
-from exporter.core.notification import Backoff, Hold, hold_of
-from exporter.core.repeats import Repeats
+from exporter.core.process.repeats import Repeats
+from exporter.core.process.threads import SupervisedThread, Threads
 from exporter.core.telemetry import Telemetry
-from exporter.core.threads import SupervisedThread, Threads
 from exporter.notify.notifier import DeliveryFailed, Failure, Notifier
 from exporter.notify.patient_clock import UnhurriedClock
 from exporter.presentation.events import EventLog, LogEvent, some

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from exporter.core.alert import ResolveReason
+from exporter.core.alerts.alert import ResolveReason
 from exporter.core.clock import MINUTE
 from exporter.core.status import Status
 from exporter.core.status_attributes import STATUS_ATTRIBUTES

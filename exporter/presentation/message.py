@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.status import Reason, Status
 
 

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from exporter.core.alert import PublicAlertState, ResolveReason
-from exporter.core.alert_rule import Severity
-from exporter.core.incident import IncidentState
+from exporter.core.alerts.alert import PublicAlertState, ResolveReason
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.incident import IncidentState
 from exporter.core.status import Reason, Status
 from exporter.presentation.moments import rfc3339
 from exporter.resources.model import NextCursor, ResponseModel, clean, seconds, when

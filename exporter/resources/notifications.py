@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from exporter.core.notification import NotificationState, next_try
+from exporter.core.alerts.notification import NotificationState, next_try
 from exporter.presentation.moments import rfc3339
 from exporter.resources.model import NextCursor, ResponseModel, clean, when
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.core.notification import Hold
+    from exporter.core.alerts.notification import Hold
     from exporter.storage.delivery.notifications import Notification
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from exporter.core.memory import give_back
-from exporter.core.reloads import hold_reloads, release_reloads
+from exporter.core.process.memory import give_back
+from exporter.core.process.reloads import hold_reloads, release_reloads
 from exporter.core.telemetry import Telemetry
 from exporter.server import systemd
 from exporter.server.borrowed import Arbiter, BaseApplication, BaseWorker

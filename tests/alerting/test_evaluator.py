@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from exporter.config.alert_models import NotifierOptions
-from exporter.core.alert import AlertState, ResolveReason
-from exporter.core.alert_rule import AlertRule, Selector, Severity
+from exporter.core.alerts.alert import AlertState, ResolveReason
+from exporter.core.alerts.alert_rule import AlertRule, Selector, Severity
+from exporter.core.alerts.incident import IncidentState
+from exporter.core.alerts.notification import MAX_HOLD, MAX_WAIT, NotificationState
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, Kind
-from exporter.core.incident import IncidentState
-from exporter.core.notification import MAX_HOLD, MAX_WAIT, NotificationState
+from exporter.core.process.threads import Threads
 from exporter.core.status import Status
 from exporter.core.telemetry import Silent
-from exporter.core.threads import Threads
 from exporter.notify.notifier import DeliveryFailed, Failure, Notifier
 from exporter.notify.notifiers.webhook import WebhookNotifier, WebhookOptions
 from exporter.presentation.describe import headline

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.app.loader import Loader, LoadProgress, NoProgress
 from exporter.cli._loading import LARGE
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.credentials import PingKey
 from exporter.core.errors import ConfigError, HeartbeatExporterError, InvalidValue
 from exporter.core.secret import digest

@@ -12,10 +12,10 @@ from click.testing import Result
 from exporter.cli._person import person
 from exporter.cli.incidents import GOES_ON
 from exporter.cli.main import main
-from exporter.core.alert import AlertState, ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import AlertState, ResolveReason
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.notification import Hold
 from exporter.core.clock import HOUR, MINUTE, SystemClock
-from exporter.core.notification import Hold
 from exporter.core.status import Reason, Status
 from exporter.presentation.moments import rfc3339
 from exporter.storage.database import Database

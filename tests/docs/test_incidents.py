@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from exporter.cli.main import main
+from exporter.core.alerts.incident import MAX_TEXT, IncidentState
 from exporter.core.clock import DAY
-from exporter.core.incident import MAX_TEXT, IncidentState
 from exporter.web.app import routes
 from exporter.web.pages.alerts import REMEMBERED
 from exporter.web.pages.feed import MAX_ENTRIES

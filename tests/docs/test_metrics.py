@@ -9,8 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.config.models import StorageSection
-from exporter.core.alert_rule import Severity
-from exporter.core.notification import Hold
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.notification import Hold
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Dropped, Fault, RejectReason
 from exporter.ingest.dialects.alertmanager import TAG_LABEL

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND, ReceiptClock
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.spans import Span

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.clock import DAY, HOUR, MINUTE
 from exporter.core.status import Reason, Status
 from exporter.core.status_attributes import STATUS_ATTRIBUTES

@@ -2,10 +2,10 @@
 
 import pytest
 
-from exporter.core.alert import ResolveReason
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.notification import Hold, NotificationState
 from exporter.core.clock import DAY, SECOND
 from exporter.core.errors import Conflict, NotFound
-from exporter.core.notification import Hold, NotificationState
 from exporter.storage.delivery.deliveries import Contents, Deliveries
 from exporter.storage.delivery.notifications import ALARM, RECOVERY, REPEAT, Notification, Notifications
 from exporter.storage.delivery.outbox import MAX_ALERTS, DeliveryPolicy, Outbox, OutboxItem

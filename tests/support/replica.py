@@ -12,13 +12,13 @@ import pytest
 from exporter.alerting.ruleset import RuleSet
 from exporter.app.container import Container
 from exporter.config.settings import Settings, StorageSettings
-from exporter.core.alert import AlertState
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert import AlertState
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.clock import DAY
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.monitor import Monitor
+from exporter.core.process.threads import Threads
 from exporter.core.telemetry import Silent, Telemetry
-from exporter.core.threads import Threads
 from exporter.evaluation.calendars import NoExclusions
 from exporter.fleet.loader import load
 from exporter.notify.notifier import Notifier

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exporter import __version__
 from exporter.config.settings import AuthSettings, Secret, WebSettings
-from exporter.core.notification import Hold, NotificationState
+from exporter.core.alerts.notification import Hold, NotificationState
 from exporter.core.secret import digest
 from exporter.presentation.moments import rfc3339
 from exporter.resources.incidents import AlertsAnswer

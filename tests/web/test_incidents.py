@@ -6,12 +6,12 @@ import pytest
 from falcon import testing
 from pydantic import ValidationError
 
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.incident import MAX_AUTHOR, MAX_TEXT, IncidentState, clean_author, clean_text
+from exporter.core.alerts.notification import Hold
 from exporter.core.clock import MINUTE
 from exporter.core.errors import InvalidValue
 from exporter.core.fleet import FleetMonitor
-from exporter.core.incident import MAX_AUTHOR, MAX_TEXT, IncidentState, clean_author, clean_text
-from exporter.core.notification import Hold
 from exporter.presentation.statuses import held, undelivered
 from exporter.storage.repositories.incidents import Incidents
 from tests.support.scenes import NOW, World, alarmed, every_status, much_trouble

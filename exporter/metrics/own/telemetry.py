@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from exporter.core.alert import AlertState
+from exporter.core.alerts.alert import AlertState
 from exporter.core.fleet import Fleet
 from exporter.core.status import Status
 from exporter.core.telemetry import Dropped, Fault, RejectReason, Telemetry

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from exporter.config.alert_models import NotifierOptions
 from exporter.config.fields import Line, SecretText, Url
 from exporter.config.settings import Secret
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.errors import InvalidValue
 from exporter.core.status import Status
 from exporter.notify.notifier import Notifier

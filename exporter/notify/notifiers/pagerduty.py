@@ -7,7 +7,7 @@ from pydantic import Field
 
 from exporter.config.alert_models import NotifierOptions
 from exporter.config.fields import SecretText, Url
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
 from exporter.notify.notifier import Notifier
 from exporter.notify.one_by_one import OneByOne
 from exporter.notify.transport.http import HttpClient

@@ -27,8 +27,8 @@ from urllib3.exceptions import (
 )
 
 from exporter import __version__
+from exporter.core.alerts.notification import MAX_HOLD
 from exporter.core.clock import SECOND
-from exporter.core.notification import MAX_HOLD
 from exporter.notify.notifier import DeliveryFailed, Failure
 from exporter.notify.transport.connections import AddressPolicy, PrivateAddressRefused, check_by_name, manager_for
 from exporter.notify.transport.proxies import UnusableProxy, proxy_for

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from peewee import fn
 
-from exporter.core.notification import MAX_HOLD, Hold, NotificationState
+from exporter.core.alerts.notification import MAX_HOLD, Hold, NotificationState
 from exporter.storage.database import Database
 from exporter.storage.delivery.holds import Holds
 from exporter.storage.delivery.notifications import ALARM, PENDING, RECOVERY, Notification, select_notifications

@@ -7,8 +7,8 @@ from typing import Any
 
 from peewee import fn
 
+from exporter.core.alerts.notification import Hold, NotificationState
 from exporter.core.errors import NotFound
-from exporter.core.notification import Hold, NotificationState
 from exporter.storage.database import Database
 from exporter.storage.delivery.holds import Holds
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from peewee import fn
 
-from exporter.core.alert import AlertState
+from exporter.core.alerts.alert import AlertState
+from exporter.core.alerts.notification import NotificationState
 from exporter.core.clock import DAY, SECOND
 from exporter.core.errors import Conflict, NotFound
-from exporter.core.notification import NotificationState
 from exporter.storage.database import Database, Prepared, Transaction, param
 from exporter.storage.delivery.holds import Holds
 from exporter.storage.delivery.notifications import ALARM, PENDING, RECOVERY, REPEAT, select_notifications

@@ -6,7 +6,7 @@ from typing import Any
 
 from peewee import EXCLUDED, fn
 
-from exporter.core.alert import Observation, RuleState
+from exporter.core.alerts.alert import Observation, RuleState
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
 from exporter.storage.rows import chunks

@@ -6,8 +6,8 @@ from typing import Any
 
 from peewee import fn
 
-from exporter.core.alert import AlertState, ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import AlertState, ResolveReason
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
 from exporter.storage.repositories.revisions import next_revision

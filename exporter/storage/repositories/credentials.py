@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.clock import Clock
 from exporter.core.credentials import PingKey
 from exporter.core.errors import Conflict, NotFound

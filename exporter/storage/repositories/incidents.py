@@ -6,10 +6,10 @@ from typing import Any
 
 from peewee import fn
 
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.incident import IncidentState
 from exporter.core.clock import Clock
 from exporter.core.errors import Conflict, NotFound
-from exporter.core.incident import IncidentState
 from exporter.presentation.events import EventLog, LogEvent
 from exporter.storage.database import Database
 from exporter.storage.repositories.alerts import Alerts

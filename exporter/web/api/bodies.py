@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr, StrictBool, StrictStr, Va
 
 from exporter.config.model import Model, details, message_of
 from exporter.config.models import MonitorOptions
-from exporter.core.incident import MAX_AUTHOR, MAX_TEXT, IncidentState, clean_author, clean_text
+from exporter.core.alerts.incident import MAX_AUTHOR, MAX_TEXT, IncidentState, clean_author, clean_text
 from exporter.core.secret import MAX_LENGTH as MAX_SECRET
 from exporter.core.secret import check_secret
 from exporter.web.errors import JSON, Refused

@@ -7,9 +7,9 @@ from typing import TypeVar
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import AlertState, PublicAlertState
-from exporter.core.incident import IncidentState
-from exporter.core.notification import NotificationState
+from exporter.core.alerts.alert import AlertState, PublicAlertState
+from exporter.core.alerts.incident import IncidentState
+from exporter.core.alerts.notification import NotificationState
 from exporter.resources.incidents import (
     AlertAnswer,
     AlertsAnswer,

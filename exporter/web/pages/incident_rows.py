@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.incident import IncidentState
 from exporter.core.fleet import Fleet
-from exporter.core.incident import IncidentState
 from exporter.core.status import Status
 from exporter.presentation.moments import Moment, humanize_duration, moment
 from exporter.presentation.reasons import RESOLVE_REASONS

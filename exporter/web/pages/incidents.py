@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import AlertState
+from exporter.core.alerts.alert import AlertState
 from exporter.core.errors import StorageUnavailable
 from exporter.presentation.moments import moment
 from exporter.web.context import WebContext

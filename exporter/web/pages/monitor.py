@@ -8,7 +8,7 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import AlertState
+from exporter.core.alerts.alert import AlertState
 from exporter.core.clock import DAY
 from exporter.core.durations import format_duration
 from exporter.core.errors import StorageUnavailable

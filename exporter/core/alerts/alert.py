@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from exporter.core.alert_rule import FROZEN, AlertRule
+from exporter.core.alerts.alert_rule import FROZEN, AlertRule
 from exporter.core.spans import Span, moment_after, overlap
 from exporter.core.status import Reason, Status
 
