@@ -57,13 +57,15 @@ def detection(store: Store, folder: Path, monitors: int) -> Iterator[Row]:
             time.sleep(0.5)
         lags = [int(row[0]) for row in rows(url, LAGS)]
     server.shutdown()
-    told: list[float] = handler.lags  # type: ignore[attr-defined]
-    if len(lags) < DEADLINES or len(told) < DEADLINES:
-        raise RuntimeError(f"of {DEADLINES} deadlines {len(lags)} were noticed and {len(told)} told within 90 s")
+    reported: list[float] = handler.lags  # type: ignore[attr-defined]
+    if len(lags) < DEADLINES or len(reported) < DEADLINES:
+        raise RuntimeError(
+            f"of {DEADLINES} deadlines {len(lags)} were noticed and {len(reported)} reported within 90 s"
+        )
     note = f"median {median(lags):.0f} ms over {DEADLINES} deadlines, {monitors:,} monitors"
     yield Row("deadline to written transition, longest", max(lags) / 1000, "s", 2, note=note)
-    note = f"median {median(told) * 1000:.0f} ms"
-    yield Row("… to the webhook that tells it, longest", max(told), "s", 2, note=note)
+    note = f"median {median(reported) * 1000:.0f} ms"
+    yield Row("… to the webhook that tells it, longest", max(reported), "s", 2, note=note)
 
 
 def burst(store: Store, monitors: int) -> Iterator[Row]:

@@ -1,6 +1,6 @@
 """What a message says to a person woken at night: what, since when, how late, last output, link.
 
-Whatever others wrote comes out readable (see `text`), and short enough to be read; it is escaped nowhere here.
+Texts of users and jobs become readable (see `text`) and short; they are not escaped here.
 """
 
 from collections import Counter
@@ -131,7 +131,7 @@ def _lasted(facts: AlertSnapshot, word: str) -> str:
 
 
 def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
-    """All that is worth telling of one alert, but for its description, output and links."""
+    """The facts about one alert, without its description, output and links."""
     zone = facts.timezone
     rows = [Line("Was" if message.is_resolved else "Status", f"{_say(facts.status)}, {why(facts)}")]
     if message.is_resolved and facts.alert_id in message.unannounced:

@@ -115,7 +115,7 @@ class Life:
         systemd.notify(self._systemd, systemd.READY)
 
     def reloading(self) -> None:
-        """To be followed by `ready`, whatever comes of it."""
+        """Followed by `ready`, also after a failure."""
         systemd.notify(self._systemd, systemd.reloading())
 
     def end(self) -> None:
@@ -189,7 +189,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             Supervisor(self).run()
         folder = tempfile.mkdtemp(prefix="heartbeat-exporter-", dir=scratch_folder(self._workers * _METRICS_ROOM))
         supervisor = os.getpid()
-        # Before anybody imports prometheus_client, which decides by it how it keeps its values.
+        # Before prometheus_client is imported, which decides by it how it keeps its values.
         os.environ[_SHARED_METRICS] = folder
         try:
             Supervisor(self).run()

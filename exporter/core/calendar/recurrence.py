@@ -137,7 +137,7 @@ class Recurrence:
         return local.year * 12 + local.month - 1
 
     def _end_of_count(self) -> datetime | None:
-        """The last that COUNT allows; None when it is more than anybody lives to see."""
+        """The last that COUNT allows; None when it is too far in the future to matter."""
         left = self.rule.count or 0
         start = self._start.year * 12 + self._start.month - 1
         days = 0

@@ -102,7 +102,7 @@ class AlertmanagerNotifier(Notifier):
         return self._labels.setdefault(facts.alert_id, labels_of(facts))
 
     def _payloads(self, alerts: Sequence[AlertSnapshot], event: Event, site: Site) -> list[dict[str, Any]]:
-        """As the API wants them. Where the next episode has begun, the end of the last one would end that."""
+        """The alerts in the form of the API. An end is left out if its next episode fires, which it would end."""
         lives_on = list(self._firing.values()) if event is Event.RESOLVED else []
         entries = []
         for facts in alerts:

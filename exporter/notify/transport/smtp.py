@@ -239,7 +239,7 @@ class SmtpSession:
             raise DeliveryFailed(Failure.REJECTED, text, retry=False) from None
 
     def _refusals(self, refused: Mapping[str, tuple[int, bytes]]) -> dict[str, RecipientRefusal]:
-        return {who: RecipientRefusal(code, self._shown(text)) for who, (code, text) in refused.items()}
+        return {to: RecipientRefusal(code, self._shown(text)) for to, (code, text) in refused.items()}
 
     def _all_refused(self, refused: Mapping[str, RecipientRefusal]) -> DeliveryFailed:
         temporary = any(refusal.temporary for refusal in refused.values())
@@ -285,11 +285,11 @@ class SmtpSession:
 
 def refusal_texts(refused: Mapping[str, RecipientRefusal]) -> str:
     """`ops@example.org (550 no such user)`."""
-    return ", ".join(f"{who} ({refusal.code} {refusal.text})" for who, refusal in refused.items())
+    return ", ".join(f"{to} ({refusal.code} {refusal.text})" for to, refusal in refused.items())
 
 
 def _leave(client: _Client) -> None:
-    """Whatever the server says to QUIT, it has or has not taken the mail by now."""
+    """The answer to QUIT does not matter: the server has accepted or refused the mail before."""
     try:
         if client.sock is not None:
             client.quit()

@@ -62,7 +62,7 @@ class Deliveries:
             .join(alerts, on=(alerts.id == items.alert_id))
             .where((items.notification_id == notification.id) & (items.replaced == False))  # noqa: E712
         )
-        announced, ended = items.alias("told"), alerts.alias("ended")
+        announced, ended = items.alias("announced"), alerts.alias("ended")
         theirs = (
             announced.select(announced.id)
             .join(ended, on=(ended.id == announced.alert_id))

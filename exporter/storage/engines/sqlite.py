@@ -160,9 +160,9 @@ class _SqliteConnection(sqlite3.Connection):
 def keep_private(file: Path) -> None:
     """Has the database readable by its owner alone, whatever the umask is.
 
-    A new one is made so, and SQLite gives its log and its index the mode of the database. One that everybody may read
+    A new one is made so, and SQLite gives its log and its index the mode of the database. One that all users may read
     was made by an earlier version, and is closed. One that a group may read and others may not was opened to that group
-    by somebody, and stays.
+    by an administrator, and stays.
     """
     with suppress(FileExistsError, OSError):  # an error is reported when the file is opened
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
