@@ -2,7 +2,7 @@
 
 import sys
 
-from exporter.core.reloads import hold_reloads
+from exporter.core.process.reloads import hold_reloads
 
 
 def run() -> None:

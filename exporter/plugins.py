@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from exporter.config.alert_models import NotifierOptions
     from exporter.config.fields import SecretText, SecretUrl, Url
     from exporter.config.settings import Secret
-    from exporter.core.alert_rule import Severity
+    from exporter.core.alerts.alert_rule import Severity
+    from exporter.notify.chat import AlertDetails, ChatNotifier, ChatOptions
     from exporter.notify.notifier import DeliveryFailed, Failure, Notifier
     from exporter.notify.templates import JsonTemplateText, TemplateText, worded
     from exporter.notify.transport.http import HttpClient
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from exporter.presentation.text import shorten, tail
 
 _OF_NOTIFIERS = {
+    "AlertDetails": "exporter.notify.chat",
     "AlertSnapshot": "exporter.presentation.message",
+    "ChatNotifier": "exporter.notify.chat",
+    "ChatOptions": "exporter.notify.chat",
     "DeliveryFailed": "exporter.notify.notifier",
     "Failure": "exporter.notify.notifier",
     "HttpClient": "exporter.notify.transport.http",
@@ -45,7 +49,7 @@ _OF_NOTIFIERS = {
     "Secret": "exporter.config.settings",
     "SecretText": "exporter.config.fields",
     "SecretUrl": "exporter.config.fields",
-    "Severity": "exporter.core.alert_rule",
+    "Severity": "exporter.core.alerts.alert_rule",
     "Site": "exporter.presentation.message",
     "TemplateText": "exporter.notify.templates",
     "Url": "exporter.config.fields",
@@ -61,10 +65,13 @@ _OF_NOTIFIERS = {
 __all__ = [
     "JSON",
     "TEXT",
+    "AlertDetails",
     "AlertSnapshot",
     "Basic",
     "Beat",
     "Body",
+    "ChatNotifier",
+    "ChatOptions",
     "Conflict",
     "DeliveryFailed",
     "Denied",

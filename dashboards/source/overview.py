@@ -40,8 +40,8 @@ from dashboards.source.statuses import (
 from exporter.core.status import Status
 
 NO_MONITORS = "No monitors: is the exporter scraped?"
-MOST_BARS = 12
-MOST_LINES = 10
+MAX_BARS = 12
+MAX_LINES = 10
 PAGE = 20
 """Rows of the state timeline on one page."""
 
@@ -187,8 +187,8 @@ def way_field(most: float | None = None) -> Field:
 def lateness() -> Panel:
     return lines(
         "Age against the thresholds",
-        f"The {MOST_LINES} monitors closest to DOWN at each time, by lateness. {WAY}",
-        Query(f"topk({MOST_LINES}, {FLEET.chosen(FLEET.way())})", "{{tag}}"),
+        f"The {MAX_LINES} monitors closest to DOWN at each time, by lateness. {WAY}",
+        Query(f"topk({MAX_LINES}, {FLEET.chosen(FLEET.way())})", "{{tag}}"),
         field=replace(way_field(1.05), palette=True),
         zones=True,
         beside=True,
@@ -198,8 +198,8 @@ def lateness() -> Panel:
 def closest() -> Panel:
     return bars(
         "Closest to DOWN now",
-        f"The {MOST_BARS} monitors that are closest to DOWN now. {WAY}",
-        now(f"topk({MOST_BARS}, {FLEET.chosen(FLEET.way())})", "{{tag}}"),
+        f"The {MAX_BARS} monitors that are closest to DOWN now. {WAY}",
+        now(f"topk({MAX_BARS}, {FLEET.chosen(FLEET.way())})", "{{tag}}"),
         field=way_field(1),
     )
 
@@ -207,9 +207,9 @@ def closest() -> Panel:
 def least_uptime() -> Panel:
     return bars(
         "Lowest uptime",
-        f"The {MOST_BARS} monitors with the lowest uptime over the time range: the share of the time in which they "
+        f"The {MAX_BARS} monitors with the lowest uptime over the time range: the share of the time in which they "
         "were not DOWN. DEGRADED counts as up; NO_DATA, PAUSED and MAINTENANCE are excluded.",
-        now(f"bottomk({MOST_BARS}, {FLEET.chosen(FLEET.uptime())})", "{{tag}}"),
+        now(f"bottomk({MAX_BARS}, {FLEET.chosen(FLEET.uptime())})", "{{tag}}"),
         field=Field(
             "percentunit",
             "No evaluated time in this range",
@@ -265,9 +265,9 @@ def most_failures() -> Panel:
     failures = FLEET.chosen(FLEET.in_range("heartbeat_failures_total"))
     return bars(
         "Failures",
-        f"The {MOST_BARS} monitors with the most failures over the time range: `/fail` or a non-zero exit code. One "
+        f"The {MAX_BARS} monitors with the most failures over the time range: `/fail` or a non-zero exit code. One "
         "failure sets a monitor to DOWN until its next success.",
-        now(f"topk({MOST_BARS}, ({failures}) > 0)", "{{tag}}"),
+        now(f"topk({MAX_BARS}, ({failures}) > 0)", "{{tag}}"),
         field=Field("short", "No failures in this range", steps(WARNING), decimals=0, min=0, links=(links.SERIES,)),
     )
 

@@ -1,6 +1,6 @@
 """PromQL for the dashboards: selectors that every query has, and what is asked of monitors more than once.
 
-Replicas of one exporter differ only in `instance`, so whatever is told of a monitor is brought to one series for each
+Replicas of one exporter differ only in `instance`, so every query about a monitor yields one series for each
 (job, tag). The job stays, because two exporters of their own may watch monitors of the same tag.
 """
 
@@ -27,7 +27,7 @@ def own(metric: str, *matchers: str) -> str:
 
 
 def or_zero(query: str, *labels: str) -> str:
-    """The query, or 0 as long as any replica answers: no series is good news only if somebody would have told.
+    """The query, or 0 as long as any replica answers: no series is good news only if the exporter is scraped.
 
     The zero has the query's labels too, for the legend.
     """
@@ -118,7 +118,7 @@ class Monitors:
         return f"{self.time_in(UP_OR_LATE)} / ({self.time_in(COUNTED)} > 0)"
 
     def uptimes(self) -> str:
-        """Of the windows that the exporter knows, exact. All replicas tell the same, but for a minute."""
+        """Of the windows that the exporter knows, exact. All replicas report the same, except for a minute."""
         return f"min by ({MONITOR}, window) ({self.select('heartbeat_uptime_ratio')})"
 
     def fleet_uptime(self) -> str:

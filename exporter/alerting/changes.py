@@ -4,8 +4,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from exporter.core.alert import AlertChange, AlertState, ResolveReason, RuleState, next_change_at
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert import AlertChange, AlertState, ResolveReason, RuleState, next_change_at
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.fleet import FleetMonitor
 from exporter.storage.repositories.alert_progress import Tracked
 
@@ -40,10 +40,10 @@ class PendingRule:
     counted: bool
     """Whether it counts evaluations, so that time alone changes nothing."""
     alert_id: int | None = None
-    begun: AlertStarted | None = None
+    started: AlertStarted | None = None
 
     def tracked(self, alert_ids: Mapping[str, int]) -> Tracked:
-        alert_id = self.alert_id if self.begun is None else alert_ids[self.begun.uid]
+        alert_id = self.alert_id if self.started is None else alert_ids[self.started.uid]
         next_at = None if self.counted else next_change_at(self.rule, self.progress)
         return Tracked(self.monitor_id, self.rule.name, self.fingerprint, self.progress, next_at, alert_id)
 
@@ -52,7 +52,7 @@ class AlertChanges:
     """Collects changes, which AlertWriter writes at once."""
 
     def __init__(self) -> None:
-        self.begun: list[AlertStarted] = []
+        self.started: list[AlertStarted] = []
         self.ended: list[AlertEnded] = []
         self.kept: list[PendingRule] = []
         self.dropped: list[tuple[int, str]] = []
@@ -69,19 +69,19 @@ class AlertChanges:
     ) -> None:
         """Adds what changed between one rule and one monitor."""
         alert_id = before.alert_id if before is not None else None
-        begun: AlertStarted | None = None
+        started: AlertStarted | None = None
         for change in changes:
             if change.step is AlertState.TRIGGERED:
-                begun = AlertStarted(rule, watched, change)
-                self.begun.append(begun)
-            elif begun is not None:
-                begun.ended_at, begun = change.at, None
+                started = AlertStarted(rule, watched, change)
+                self.started.append(started)
+            elif started is not None:
+                started.ended_at, started = change.at, None
             elif alert_id is not None:
                 self.ended.append(AlertEnded(alert_id, watched.id, change.at, ResolveReason.RECOVERED))
                 alert_id = None
         if after is not None:
             counted = watched.monitor.evaluation_cron is not None
-            self.kept.append(PendingRule(watched.id, rule, fingerprint, after, counted, alert_id, begun))
+            self.kept.append(PendingRule(watched.id, rule, fingerprint, after, counted, alert_id, started))
         elif before is not None:
             self.dropped.append((before.monitor_id, before.rule))
 
@@ -92,4 +92,4 @@ class AlertChanges:
             self.ended.append(AlertEnded(tracked.alert_id, tracked.monitor_id, at, ending))
 
     def __bool__(self) -> bool:
-        return bool(self.begun or self.ended or self.kept or self.dropped)
+        return bool(self.started or self.ended or self.kept or self.dropped)

@@ -8,8 +8,8 @@ from typing import TypeVar
 from exporter.alerting.changes import AlertChanges
 from exporter.alerting.ruleset import RuleSet
 from exporter.alerting.writer import AlertWriter
-from exporter.core.alert import AlertChange, Observation, ResolveReason, RuleState, advance, count
-from exporter.core.alert_rule import FROZEN, WATCHABLE, AlertRule
+from exporter.core.alerts.alert import AlertChange, Observation, ResolveReason, RuleState, advance, count
+from exporter.core.alerts.alert_rule import FROZEN, WATCHABLE, AlertRule
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.timeline import CurrentStatus
 from exporter.evaluation.gate import EvaluationGate
@@ -79,7 +79,7 @@ class AlertEvaluator:
             self._changed = False
             try:
                 self._reconcile(now, gate)
-            except BaseException:
+            except BaseException:  # re-raised; the next attempt must reconcile
                 self._changed = True
                 raise
         while True:
@@ -163,7 +163,7 @@ class AlertEvaluator:
                 ids = sorted({watched.id for watched, _, _ in candidates})
                 statuses = load_statuses(self._db, ids)
                 tracked_now = {(tracked.monitor_id, tracked.rule) for tracked in self._progress.tracked(ids)}
-                begun = AlertChanges()
+                starts = AlertChanges()
                 for watched, rule, fingerprint in candidates:
                     current = statuses.get(watched.id)
                     if current is None or (watched.id, rule.name) in tracked_now:
@@ -171,8 +171,8 @@ class AlertEvaluator:
                     progress = _begin(rule, current, (), now)
                     after, steps = _count(rule, watched, progress, (), now)
                     if after is not None or steps:
-                        begun.take(rule, fingerprint, watched, None, after, steps)
-                self._writer.write(transaction, begun, rules, now)
+                        starts.take(rule, fingerprint, watched, None, after, steps)
+                self._writer.write(transaction, starts, rules, now)
 
     def _newly_watched(
         self, rules: RuleSet, going_on: set[tuple[int, str]]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.monitor import Monitor
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import AlertRule
-from exporter.core.errors import InvalidValue
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.fleet import FleetMonitor
-from exporter.core.status import Reason, Status, due_at
+from exporter.core.status import Reason, Status
 from exporter.presentation.message import AlertSnapshot
 from exporter.storage.repositories.alerts import Alert
 
@@ -33,10 +32,6 @@ def snapshot_of(
 ) -> AlertSnapshot:
     """Of an alert that is on."""
     monitor, state = watched.monitor, watched.state
-    try:
-        due = due_at(monitor, state, watched.exclusions)
-    except InvalidValue:
-        due = None  # a schedule that cannot be read any more; the alarm is sent all the same
     return AlertSnapshot(
         alert_id=uid,
         rule=rule.name,
@@ -55,7 +50,7 @@ def snapshot_of(
         at=at,
         triggered_at=triggered_at,
         last_success_at=state.last_success_at,
-        due_at=due,
+        due_at=watched.due_at,
         since=watched.current.since if watched.current.status is status else triggered_at,
         exit_code=state.last_exit_code if reason is Reason.FAILED else None,
         output=tail(output),

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from exporter.alerting.changes import AlertChanges, AlertEnded, AlertStarted
 from exporter.alerting.ruleset import RuleSet
 from exporter.alerting.snapshot import snapshot_of, snapshot_of_end
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Telemetry
 from exporter.presentation.events import EventLog, LogEvent
 from exporter.presentation.moments import humanize_duration
 from exporter.storage.database import Transaction
+from exporter.storage.delivery.notifications import ALARM, REPEAT
+from exporter.storage.delivery.outbox import DeliveryPolicy, Outbox, OutboxItem
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alert, Alerts, NewAlert
 from exporter.storage.repositories.history import History
 from exporter.storage.repositories.incidents import Incident, Incidents, NewIncident
-from exporter.storage.repositories.notifications import ALARM, REPEAT
-from exporter.storage.repositories.outbox import DeliveryPolicy, Outbox, OutboxItem
 
 _ENDED = {
     ResolveReason.RULE_CHANGED: "its rule was changed",
@@ -54,7 +54,7 @@ class AlertWriter:
         self._telemetry = telemetry
         self._on_enqueued = on_enqueued
         """Called when new messages were enqueued, once that is durable."""
-        self.terms: Mapping[str, DeliveryPolicy] = {}
+        self.policies: Mapping[str, DeliveryPolicy] = {}
         """By notifier; the defaults hold for a notifier that is not configured any more."""
 
     def write(self, transaction: Transaction, changes: AlertChanges, rules: RuleSet, now: int) -> None:
@@ -62,20 +62,20 @@ class AlertWriter:
             return
         self._progress.drop(transaction, changes.dropped)
         lines: list[_Line] = []
-        ids = self._begin(transaction, changes.begun, now, lines)
-        self._progress.keep(transaction, (one.tracked(ids) for one in changes.kept))
+        ids = self._begin(transaction, changes.started, now, lines)
+        self._progress.keep(transaction, (alert.tracked(ids) for alert in changes.kept))
         over = [
             *changes.ended,
             *(
-                AlertEnded(ids[one.uid], one.watched.id, one.ended_at, ResolveReason.RECOVERED)
-                for one in changes.begun
-                if one.ended_at is not None
+                AlertEnded(ids[alert.uid], alert.watched.id, alert.ended_at, ResolveReason.RECOVERED)
+                for alert in changes.started
+                if alert.ended_at is not None
             ),
         ]
         self._end(transaction, over, rules, now, lines)
-        begun, ended = len(changes.begun), len(over)
-        if begun or ended:
-            transaction.after_commit.append(lambda: self._tell(begun, ended, lines))
+        started, ended = len(changes.started), len(over)
+        if started or ended:
+            transaction.after_commit.append(lambda: self._report(started, ended, lines))
 
     def repeat(self, transaction: Transaction, alert: Alert, rule: AlertRule, watched: FleetMonitor, now: int) -> None:
         """Enqueues a reminder to the notifiers that delivered the alarm."""
@@ -93,7 +93,7 @@ class AlertWriter:
         )
         for notifier in self._outbox.told_of(alert.id):
             items = [OutboxItem(alert.id, facts.model_dump_json())]
-            self._outbox.enqueue(transaction, notifier, REPEAT, items, self._terms(notifier), now)
+            self._outbox.enqueue(transaction, notifier, REPEAT, items, self._policy(notifier), now)
         transaction.after_commit.append(self._on_enqueued)
 
     def set_back(self, by: int, now: int) -> None:
@@ -103,17 +103,17 @@ class AlertWriter:
     # ── alerts that begin ────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(
-        self, transaction: Transaction, begun: Sequence[AlertStarted], now: int, lines: "list[_Line]"
+        self, transaction: Transaction, new_alerts: Sequence[AlertStarted], now: int, lines: "list[_Line]"
     ) -> Mapping[str, int]:
-        if not begun:
+        if not new_alerts:
             return {}
         incidents = self._incidents.join(
-            (_incident(started) for started in begun if started.rule.create_incident),
+            (_incident(started) for started in new_alerts if started.rule.create_incident),
             opened=lambda incident: lines.append(_opened(incident)),
         )
-        outputs = self._history.last_outputs(sorted({started.watched.id for started in begun}))
+        outputs = self._history.last_outputs(sorted({started.watched.id for started in new_alerts}))
         new, facts = [], {}
-        for started in begun:
+        for started in new_alerts:
             rule, change, monitor = started.rule, started.change, started.watched.monitor
             incident = incidents[started.watched.id] if rule.create_incident else None
             incident_id = incident.id if incident is not None else None
@@ -149,11 +149,11 @@ class AlertWriter:
             )
         ids = self._alerts.open(transaction, new)
         items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
-        for started in begun:
+        for started in new_alerts:
             for notifier in started.rule.notify:
                 items[notifier].append(OutboxItem(ids[started.uid], facts[started.uid].model_dump_json()))
         for notifier, outbox_items in items.items():
-            self._outbox.enqueue(transaction, notifier, ALARM, outbox_items, self._terms(notifier), now)
+            self._outbox.enqueue(transaction, notifier, ALARM, outbox_items, self._policy(notifier), now)
         return ids
 
     # ── alerts that end ──────────────────────────────────────────────────────────────────────────────────────
@@ -174,7 +174,7 @@ class AlertWriter:
             since = self._history.began(alert.monitor_id, alert.status, alert.triggered_at) if alert.notify else None
             snapshot = snapshot_of_end(alert, rules.get(alert.rule), watched, since, ended.at, ended.ending, outputs)
             facts[ended.alert_id] = snapshot.model_dump_json()
-        self._outbox.recover(transaction, facts, self._terms, now)
+        self._outbox.recover(transaction, facts, self._policy, now)
         self._close_incidents([(alerts[ended.alert_id], ended) for ended in over], lines)
 
     def _close_incidents(self, over: Iterable[tuple[Alert, AlertEnded]], lines: "list[_Line]") -> None:
@@ -203,13 +203,13 @@ class AlertWriter:
                         (LogEvent.INCIDENT_RESOLVED, {"monitor": closed.tag, "incident": closed.id, "at": last})
                     )
 
-    def _terms(self, notifier: str) -> DeliveryPolicy:
-        return self.terms.get(notifier, DeliveryPolicy())
+    def _policy(self, notifier: str) -> DeliveryPolicy:
+        return self.policies.get(notifier, DeliveryPolicy())
 
-    def _tell(self, begun: int, ended: int, lines: "Sequence[_Line]") -> None:
+    def _report(self, started: int, ended: int, lines: "Sequence[_Line]") -> None:
         for event, fields in lines:
             self._events.record(event, **fields)
-        self._telemetry.alerts_changed(begun, ended)
+        self._telemetry.alerts_changed(started, ended)
         self._on_enqueued()
 
 
@@ -255,12 +255,12 @@ def _opened(incident: Incident) -> _Line:
     return LogEvent.INCIDENT_OPENED, fields
 
 
-def _incident(begun: AlertStarted) -> NewIncident:
-    monitor, change = begun.watched.monitor, begun.change
+def _incident(started: AlertStarted) -> NewIncident:
+    monitor, change = started.watched.monitor, started.change
     name = monitor.name or monitor.tag
     title = f"{name} never reported" if change.status is Status.NO_DATA else f"{name} is {change.status.value}"
     why = "" if change.reason is Reason.NEVER_RECEIVED else f", {change.reason.value.replace('_', ' ')}"
-    text = f"Alert {begun.rule.name} ({begun.rule.severity.value}): {change.status.value.replace('_', ' ')}{why}."
-    if begun.rule.description:
-        text += f" {begun.rule.description}"
-    return NewIncident(begun.watched.id, monitor.tag, title, begun.rule.severity, change.at, text)
+    text = f"Alert {started.rule.name} ({started.rule.severity.value}): {change.status.value.replace('_', ' ')}{why}."
+    if started.rule.description:
+        text += f" {started.rule.description}"
+    return NewIncident(started.watched.id, monitor.tag, title, started.rule.severity, change.at, text)

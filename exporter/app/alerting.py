@@ -13,14 +13,14 @@ from exporter.app.repositories import Repositories
 from exporter.config.settings import Settings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.fleet import Fleet
+from exporter.core.process.threads import Threads
 from exporter.core.telemetry import Telemetry
-from exporter.core.threads import Threads
 from exporter.metrics.own.alerts import AlertCollector
 from exporter.metrics.own.instruments import PREFIX
 from exporter.notify.dispatcher import Dispatcher
 from exporter.presentation.message import Site
+from exporter.storage.delivery.outbox import DeliveryPolicy
 from exporter.storage.repositories.alert_board import AlertBoard
-from exporter.storage.repositories.outbox import DeliveryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +81,12 @@ class Alerting:
 
         def apply() -> None:
             change_notifiers()
-            names = [one.name for one in settings.notifiers]
+            names = [notifier.name for notifier in settings.notifiers]
             self._telemetry.expect_notifiers(names)
             self._alarms.notifiers = tuple(names)
-            self.writer.terms = {
-                one.name: DeliveryPolicy(one.group_wait, one.give_up_after) for one in settings.notifiers
+            self.writer.policies = {
+                notifier.name: DeliveryPolicy(notifier.group_wait, notifier.give_up_after)
+                for notifier in settings.notifiers
             }
             self.engine.use(rules)
 
@@ -104,19 +105,19 @@ class Alerting:
         self._sender.stop()
 
     def expire_orphaned(self) -> None:
-        """Called every so often: gives up what nobody can deliver any more."""
+        """Called every so often: gives up messages that can no longer be delivered."""
         self._sender.expire_orphaned()
 
     def periodics(self, settings: Settings, worked_at: Callable[[], int | None]) -> list[Periodic]:
-        """`worked_at` tells when the evaluator went through all its work last, by the steady clock."""
-        found = [Periodic(self._threads, "board", POLL_EVERY, self._board.poll)]
+        """`worked_at` returns when the evaluator last completed all its work, by the steady clock."""
+        periodics = [Periodic(self._threads, "board", POLL_EVERY, self._board.poll)]
         if settings.self_heartbeat is not None:
             # Imported only when asked for: it brings an HTTP library along.
             from exporter.notify.self_heartbeat import SelfHeartbeat
 
-            one = SelfHeartbeat(settings.self_heartbeat, lambda: self._trouble(worked_at()))
-            found.append(Periodic(self._threads, "self-heartbeat", one.seconds, one.beat))
-        return found
+            heartbeat = SelfHeartbeat(settings.self_heartbeat, lambda: self._trouble(worked_at()))
+            periodics.append(Periodic(self._threads, "self-heartbeat", heartbeat.seconds, heartbeat.beat))
+        return periodics
 
     def _trouble(self, worked_at: int | None) -> str | None:
         """Which of the threads that alarms depend on does not work; None when they all do."""

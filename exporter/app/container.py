@@ -16,8 +16,8 @@ from exporter.app.spool import Spool
 from exporter.config.settings import Settings
 from exporter.core.clock import Clock, ReceiptClock, SystemClock
 from exporter.core.fleet import Fleet
+from exporter.core.process.threads import Threads
 from exporter.core.telemetry import Silent, Telemetry
-from exporter.core.threads import Threads
 from exporter.evaluation.calendars import ExclusionSource
 from exporter.evaluation.evaluator import Evaluator
 from exporter.evaluation.outages import OutageTracker

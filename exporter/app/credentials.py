@@ -38,14 +38,14 @@ class KeyRing:
         """Puts the ping keys of the configuration file into the database, as digests. Raises ConfigError."""
         keys = [
             PingKey(
-                name=one.name,
-                digest=digest(one.key.reveal(), key),
-                selector=one.selector,
-                defaults=one.defaults,
-                max_monitors=one.max_monitors,
+                name=ping_key.name,
+                digest=digest(ping_key.key.reveal(), key),
+                selector=ping_key.selector,
+                defaults=ping_key.defaults,
+                max_monitors=ping_key.max_monitors,
                 provisioned=True,
             )
-            for one in settings.ping_keys
+            for ping_key in settings.ping_keys
         ]
         try:
             changed = self._keys.provision(keys)

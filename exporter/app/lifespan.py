@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from exporter.core.threads import Threads
+from exporter.core.process.threads import Threads
 
 log = logging.getLogger(__name__)
 

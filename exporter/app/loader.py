@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TELL_EVERY = 3 * SECOND
+REPORT_EVERY = 3 * SECOND
 """How often the log says that the configuration is still being loaded."""
 _LEAVE = 2.0
 """Seconds that the process has to end, once it has been asked for all."""
@@ -37,17 +37,17 @@ Say = Callable[[str], None]
 
 
 class LoadProgress:
-    """Logs what takes long, every `TELL_EVERY`. Lives on one thread."""
+    """Logs what takes long, every `REPORT_EVERY`. Lives on one thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._began = self._told = clock.monotonic()
+        self._began = self._reported = clock.monotonic()
 
-    def tell(self, stage: str) -> None:
+    def report(self, stage: str) -> None:
         """Called as often as one likes."""
         now = self._clock.monotonic()
-        if now - self._told >= TELL_EVERY:
-            self._told = now
+        if now - self._reported >= REPORT_EVERY:
+            self._reported = now
             log.info("loading configuration for %d s: %s", (now - self._began) // SECOND, stage)
 
 
@@ -57,7 +57,7 @@ class NoProgress(LoadProgress):
     def __init__(self) -> None:
         """Needs no clock."""
 
-    def tell(self, stage: str) -> None:
+    def report(self, stage: str) -> None:
         return
 
 
@@ -169,14 +169,14 @@ class _Conversation:
     def receive(self, kind: str) -> Any:
         """The next message of that kind. Raises what the other process raised."""
         while True:
-            found, content = self._message()
-            if found == kind:
+            received, content = self._message()
+            if received == kind:
                 return content
-            if found == "error":
+            if received == "error":
                 raise content
-            if found == "stage":
+            if received == "stage":
                 self._stage = content
-            elif found == "say":
+            elif received == "say":
                 self._say(content)
 
     def close(self) -> None:
@@ -199,13 +199,13 @@ class _Conversation:
     def _message(self) -> tuple[str, Any]:
         assert self._process.stdout is not None
         while not select.select([self._process.stdout], [], [], 1.0)[0]:
-            self._progress.tell(self._stage)
-        self._progress.tell(self._stage)
+            self._progress.report(self._stage)
+        self._progress.report(self._stage)
         try:
-            found, content = pickle.load(self._process.stdout)  # noqa: S301 - of our own process
+            kind, content = pickle.load(self._process.stdout)  # noqa: S301 - of our own process
         except EOFError:
             self._fail()
-        return found, content
+        return kind, content
 
     def _fail(self) -> None:
         code = self._process.wait()

@@ -46,7 +46,7 @@ class Redactor:
         routes = list(routes)
         names = {name for route in routes for name in route.secret}
         self._urls = [
-            re.compile(f"(?i){_BEGINS}{pattern}") for pattern in dict.fromkeys(one.url_pattern() for one in routes)
+            re.compile(f"(?i){_BEGINS}{pattern}") for pattern in dict.fromkeys(route.url_pattern() for route in routes)
         ]
         self._named = None
         if names:

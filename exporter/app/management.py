@@ -39,8 +39,8 @@ class ApiForDialects:
         configured = self._settings().web.auth.token
         if token is None or configured is None:
             return False
-        given, wanted = (text.encode("utf-8", "surrogatepass") for text in (token, configured.reveal()))
-        return hmac.compare_digest(given, wanted)
+        given, expected = (text.encode("utf-8", "surrogatepass") for text in (token, configured.reveal()))
+        return hmac.compare_digest(given, expected)
 
     def monitors(self) -> Iterable[FleetMonitor]:
         return self._fleet.all()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from exporter.core.errors import StorageUnavailable
-from exporter.core.threads import SupervisedThread, Threads
+from exporter.core.process.threads import SupervisedThread, Threads
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ def provision(
     database: Database,
     monitors: Monitors,
     clock: Clock,
-    wanted: Sequence[ProvisionedMonitor],
+    entries: Sequence[ProvisionedMonitor],
     key: bytes,
     remember: str = "",
 ) -> tuple[int, int, int]:
@@ -30,14 +30,14 @@ def provision(
         return tuple(digest(comparable(secret.reveal()), key) for secret in secrets)
 
     of_monitors = {
-        one.monitor.tag: Digests(tuple(digest(each.reveal(), key) for each in one.secrets), digests(one.tokens))
-        for one in wanted
-        if one.secrets or one.tokens
+        entry.monitor.tag: Digests(tuple(digest(each.reveal(), key) for each in entry.secrets), digests(entry.tokens))
+        for entry in entries
+        if entry.secrets or entry.tokens
     }
     further = FileCredentials(MonitorCredentials(database, clock), of_monitors)
     try:
         return monitors.provision(
-            [(one.monitor, digest(one.secret.reveal(), key)) for one in wanted], remember, further
+            [(entry.monitor, digest(entry.secret.reveal(), key)) for entry in entries], remember, further
         )
     except Conflict as error:
         raise ConfigError([Problem(str(error))]) from None

@@ -11,7 +11,7 @@ from exporter.app.container import Container
 from exporter.app.lifespan import SingleProcess
 from exporter.app.loader import LoadProgress, Reading, RetainedSettings
 from exporter.app.log_setup import set_level
-from exporter.config.settings import Settings
+from exporter.config.settings import Settings, needs_restart
 from exporter.config.strength import warnings_of
 from exporter.core.clock import SECOND
 from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
@@ -140,7 +140,7 @@ class Configuration:
             self.reload()
         except HeartbeatExporterError:
             return  # logged where it happened
-        except Exception:
+        except Exception:  # a signal handler has no caller; the old configuration stays in force
             log.exception("the configuration was not reloaded")
             self._report(False)
 
@@ -161,28 +161,3 @@ class Configuration:
 
     def _report(self, successful: bool) -> None:
         self._container.telemetry.config_reloaded(successful, self._container.clock.now() / SECOND)
-
-
-def needs_restart(old: Settings, new: Settings) -> list[str]:
-    """The settings that differ and take effect only at a start."""
-    pairs = {
-        "storage.url": (old.storage.url, new.storage.url),
-        "storage.spool": (old.storage.spool, new.storage.spool),
-        "storage.spool_megabytes": (old.storage.spool_megabytes, new.storage.spool_megabytes),
-        "web.listen_address": (old.web.listen_address, new.web.listen_address),
-        "web.telemetry_path": (old.web.telemetry_path, new.web.telemetry_path),
-        "web.keepalive": (old.web.keepalive, new.web.keepalive),
-        "log.format": (old.log.format, new.log.format),
-        "self_heartbeat": (_self_heartbeat(old), _self_heartbeat(new)),
-        "secret_key": (_revealed(old), _revealed(new)),
-    }
-    return [name for name, (before, after) in pairs.items() if before != after]
-
-
-def _self_heartbeat(settings: Settings) -> tuple[str, int] | None:
-    heartbeat = settings.self_heartbeat
-    return (heartbeat.url.reveal(), heartbeat.interval) if heartbeat is not None else None
-
-
-def _revealed(settings: Settings) -> str | None:
-    return settings.secret_key.reveal() if settings.secret_key is not None else None

@@ -5,17 +5,17 @@ from functools import cached_property
 from exporter.core.clock import Clock
 from exporter.presentation.events import EventLog
 from exporter.storage.database import Database
+from exporter.storage.delivery.deliveries import Deliveries
+from exporter.storage.delivery.notifications import Notifications
+from exporter.storage.delivery.outbox import Outbox
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.blackouts import Blackouts
-from exporter.storage.repositories.deliveries import Deliveries
 from exporter.storage.repositories.history import History
 from exporter.storage.repositories.incidents import Incidents
 from exporter.storage.repositories.leases import Lease
 from exporter.storage.repositories.maintenances import Maintenances
 from exporter.storage.repositories.monitors import Monitors
-from exporter.storage.repositories.notifications import Notifications
-from exporter.storage.repositories.outbox import Outbox
 
 
 class Repositories:

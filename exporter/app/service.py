@@ -23,10 +23,10 @@ from exporter.config.settings import Settings
 from exporter.core.clock import Clock
 from exporter.core.errors import ConfigError, HeartbeatExporterError, StorageUnavailable
 from exporter.core.fleet import Fleet
-from exporter.core.memory import give_back
-from exporter.core.reloads import release_reloads
-from exporter.core.repeats import Repeats
-from exporter.core.threads import SupervisedThread
+from exporter.core.process.memory import give_back
+from exporter.core.process.reloads import release_reloads
+from exporter.core.process.repeats import Repeats
+from exporter.core.process.threads import SupervisedThread
 from exporter.core.trusted_clock import TrustedClock
 from exporter.fleet.loader import load
 from exporter.ingest.app import IngestApplication
@@ -241,7 +241,7 @@ class Service:
         parts.follower.start_here()
         gc.disable()  # all of it stays
         parts.fleet.update(
-            load(parts.database, progress=lambda count: progress.tell(f"{count:,} monitors are in memory"))
+            load(parts.database, progress=lambda count: progress.report(f"{count:,} monitors are in memory"))
         )
         parts.recorder.start()
         credentials = Credentials(parts.fleet, parts.key)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from exporter.app.periodic import Periodic
 from exporter.config.settings import StorageSettings
 from exporter.core.clock import Clock
+from exporter.core.process.threads import Threads
 from exporter.core.secret import digest
 from exporter.core.telemetry import Telemetry
-from exporter.core.threads import Threads
 from exporter.storage.database import Database
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Spool:
         replica: str,
         key: Callable[[], bytes],
     ) -> None:
-        """`key` is the database's secret key, once it has been open: it tells one database from another."""
+        """`key` is the database's secret key, once it has been open: it identifies the database."""
         self.spooler: Spooler | None = None
         if settings.spool is not None:
             from exporter.recording.spool import backlog, spooler

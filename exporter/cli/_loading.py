@@ -81,8 +81,8 @@ def prepare(request: Request, answers: Answers) -> None:
     loaded, complete = _first_look(file)
     settings = with_cli_overrides(loaded.settings, **request["options"])
     set_up_logging(settings.log.level, settings.log.format)
-    for one in bind_or_explain(settings.web.listen_address):  # before anything else is done
-        one.close()
+    for listening in bind_or_explain(settings.web.listen_address):  # before anything else is done
+        listening.close()
     migrated = _check_storage(settings, request["workers"], file, answers)
     answers.give(
         "prepared",
@@ -142,7 +142,7 @@ def _first_look(path: Path | None) -> tuple[Loaded, bool]:
 
 
 def _excerpt(path: Path | None, sources: Sources) -> Loaded | None:
-    """What can be read without monitors; None when something is wrong with it, which a whole reading will tell."""
+    """What can be read without monitors; None if something is wrong with it, which the complete reading will report."""
     try:
         return _load(path, sources, excerpt=True)
     except ConfigError:

@@ -106,8 +106,8 @@ def _runbooks(external_url: str | None, copy: str | None, config_file: Path | No
 
 
 def _export(folder: Path, runbooks: Runbooks | None, force: bool) -> None:
-    wanted = {folder / path: content for path, content in shipped(runbooks).items()}
-    new = {path: content for path, content in wanted.items() if not path.exists() or path.read_bytes() != content}
+    contents = {folder / path: content for path, content in shipped(runbooks).items()}
+    new = {path: content for path, content in contents.items() if not path.exists() or path.read_bytes() != content}
     in_the_way = [path for path in new if path.exists()]
     if in_the_way and not force:
         for path in in_the_way:
@@ -118,7 +118,7 @@ def _export(folder: Path, runbooks: Runbooks | None, force: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         click.echo(click.format_filename(path))
-    same = len(wanted) - len(new)
+    same = len(contents) - len(new)
     click.echo(f"{len(new)} written{f', {same} unchanged' if same else ''}.")
 
 

@@ -18,14 +18,16 @@ from exporter.cli._console import (
     storage_options,
 )
 from exporter.cli._person import person
-from exporter.core.alert import AlertState
+from exporter.core.alerts.alert import AlertState
+from exporter.core.alerts.incident import IncidentState, clean_author, clean_text
 from exporter.core.clock import SystemClock
-from exporter.core.incident import IncidentState, clean_author, clean_text
 from exporter.presentation.moments import humanize_ago, humanize_duration, rfc3339
+from exporter.resources.incidents import IncidentAnswer, WholeIncidentAnswer
+from exporter.resources.model import to_python
 from exporter.storage.attendance import Attendance
 from exporter.storage.database import Database
 from exporter.storage.repositories.alerts import Alert
-from exporter.storage.repositories.incidents import Incident, Incidents, Update
+from exporter.storage.repositories.incidents import Incident, Incidents
 
 F = TypeVar("F", bound=Callable[..., Any])
 BY_HAND = "Resolved by hand."
@@ -71,12 +73,8 @@ def list_incidents(
         incidents = _incidents(database).recent(open=None if everything else True, limit=limit)
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
-        click.echo(
-            json.dumps(
-                [{**_incident_json(incident), "not_evaluated_since": absence(since)} for incident in incidents],
-                indent=2,
-            )
-        )
+        answers = [to_python(IncidentAnswer.of(incident)) for incident in incidents]
+        click.echo(json.dumps([{**answer, "not_evaluated_since": absence(since)} for answer in answers], indent=2))
         return
     now = SystemClock().now()
     note_absence(since, now)
@@ -108,12 +106,8 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
         alerts = repositories(database).alerts.recent(incident_id=id)
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
-        more: dict[str, Any] = {
-            "updates": [_update_json(update) for update in updates],
-            "alerts": [_alert_json(alert) for alert in alerts],
-        }
-        more["not_evaluated_since"] = absence(since)
-        click.echo(json.dumps({**_incident_json(incident), **more}, indent=2))
+        whole = to_python(WholeIncidentAnswer.whole(incident, updates, alerts))
+        click.echo(json.dumps({**whole, "not_evaluated_since": absence(since)}, indent=2))
         return
     now = SystemClock().now()
     click.echo(f"Incident {incident.id}: {incident.title}")
@@ -239,42 +233,3 @@ def _aside(incident: Incident, now: int) -> str:
         return f"({humanize_ago(incident.started_at, now)}, lasted {lasted})"
     taken = f", acknowledged by {incident.acknowledged_by}" if incident.acknowledged_by is not None else ""
     return f"(open for {humanize_duration(now - incident.started_at)}{taken})"
-
-
-def _incident_json(incident: Incident) -> dict[str, Any]:
-    ended = incident.resolved_at
-    return {
-        "id": incident.id,
-        "tag": incident.tag,
-        "title": incident.title,
-        "impact": incident.impact.value,
-        "state": incident.state.value,
-        "started_at": rfc3339(incident.started_at),
-        "resolved_at": _moment(ended),
-        "duration_seconds": None if ended is None else max(0, ended - incident.started_at) / 1000,
-        "acknowledged_at": _moment(incident.acknowledged_at),
-        "acknowledged_by": incident.acknowledged_by,
-        "updated_at": rfc3339(incident.updated_at),
-    }
-
-
-def _update_json(update: Update) -> dict[str, Any]:
-    return {"at": rfc3339(update.at), "state": update.state.value, "text": update.text, "author": update.author}
-
-
-def _alert_json(alert: Alert) -> dict[str, Any]:
-    return {
-        "id": alert.uid,
-        "rule": alert.rule,
-        "severity": alert.severity.value,
-        "state": alert.step.public.value,
-        "status": alert.status.value,
-        "reason": alert.reason.value,
-        "triggered_at": rfc3339(alert.triggered_at),
-        "resolved_at": _moment(alert.resolved_at),
-        "ending": alert.ending.value if alert.ending is not None else None,
-    }
-
-
-def _moment(at: int | None) -> str | None:
-    return None if at is None else rfc3339(at)

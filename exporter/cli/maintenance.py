@@ -15,8 +15,9 @@ from exporter.core.clock import SECOND, SystemClock
 from exporter.core.durations import format_duration
 from exporter.core.errors import InvalidValue
 from exporter.core.maintenance import Window
-from exporter.core.spans import covering
 from exporter.presentation.moments import exact, humanize_duration, rfc3339
+from exporter.resources.maintenances import MaintenanceAnswer
+from exporter.resources.model import to_python
 from exporter.storage.repositories.maintenances import StoredWindow
 
 
@@ -129,7 +130,7 @@ def _when(window: Window, now: int) -> str:
         return f"never starts, because its rule is invalid: {window.trouble}"
     if over is not None and over <= now:
         return f"ended {exact(over, window.timezone)}"
-    running = covering(window.spans(now, now + 1), now)
+    running = window.running(now)
     if running is not None:
         return f"active for another {humanize_duration(running.end - now)}, until {exact(running.end, window.timezone)}"
     begins = window.next_start(now)
@@ -147,21 +148,10 @@ def _selected(window: Window) -> str:
     return " and ".join(parts) or "every monitor"
 
 
-def _as_json(kept: StoredWindow, now: int) -> dict[str, Any]:
-    window, running = kept.window, covering(kept.window.spans(now, now + 1), now)
-    begins, over = window.next_start(now), window.over_at()
+def _as_json(kept: StoredWindow, now: int) -> dict[str, object]:
+    over = kept.window.over_at()
     return {
-        "name": window.name,
-        "monitors": list(window.selector.tags),
-        "groups": list(window.selector.groups),
-        "labels": dict(window.selector.labels),
-        "starts_at": rfc3339(window.starts_at),
-        "duration_seconds": window.duration / SECOND,
-        "rrule": window.rule,
-        "timezone": window.timezone,
-        "description": window.description,
+        **to_python(MaintenanceAnswer.of(kept.window, now)),
         "provisioned": kept.provisioned,
-        "running_until": rfc3339(running.end) if running is not None else None,
-        "next_start_at": rfc3339(begins) if begins is not None else None,
         "over_at": rfc3339(over) if over is not None else None,
     }

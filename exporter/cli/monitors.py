@@ -23,7 +23,7 @@ from exporter.cli._console import (
 from exporter.cli.secrets import rotate_secret, secret_from, token
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.clock import SystemClock
 from exporter.core.durations import describe_duration, format_duration, parse_duration
 from exporter.core.errors import InvalidValue, NotFound
@@ -33,9 +33,11 @@ from exporter.core.heartbeat import Heartbeat
 from exporter.core.maintenance import Window
 from exporter.core.monitor import check_tag
 from exporter.core.secret import digest, make_secret
-from exporter.core.status import Status, due_at
+from exporter.core.status import Status
 from exporter.fleet.loader import load
 from exporter.presentation.moments import humanize_duration
+from exporter.resources.model import to_python
+from exporter.resources.monitors import MonitorAnswer
 from exporter.storage.attendance import Attendance
 from exporter.storage.database import Database
 from exporter.storage.repositories.keys import secret_key
@@ -111,16 +113,16 @@ def add(
 def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bool) -> None:
     """Lists all monitors with their status."""
     with open_storage(config_file, storage_url) as (settings, database):
-        members = sorted(_load(settings, database), key=lambda member: member.monitor.tag)
+        loaded, calendar = _load(settings, database)
         since = Attendance(database, SystemClock()).absent_since()
+    members, now = sorted(loaded, key=lambda member: member.monitor.tag), SystemClock().now()
     if as_json:
-        click.echo(json.dumps([_as_json(member, since) for member in members], indent=2))
+        click.echo(json.dumps([_as_json(member, calendar, now, since) for member in members], indent=2))
         return
     if not members:
         click.echo(f"No monitors in {database.engine.name}. To add one: heartbeat-exporter monitor add nightly-backup")
         return
     width = max(len(member.monitor.tag) for member in members)
-    now = SystemClock().now()
     for member in members:
         last = member.state.last_success_at
         age = f"{describe_duration(now - last)} ago" if last is not None else "never"
@@ -139,24 +141,21 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
     """Shows the monitor TAG and its last heartbeats."""
     _check(tag)
     with open_storage(config_file, storage_url) as (settings, database):
-        members = _load(settings, database, [_monitors(database).find(tag)])
+        members, calendar = _load(settings, database, [_monitors(database).find(tag)])
         if not members:
             raise NotFound(f"there is no monitor {tag!r}")
         recent = repositories(database).history.heartbeats(members[0].id, 5)
         since = Attendance(database, SystemClock()).absent_since()
-    facts = _as_json(members[0], since)
+    now = SystemClock().now()
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        click.echo(json.dumps(_as_json(members[0], calendar, now, since), indent=2))
         return
-    for name, value in facts.items():
-        label = name.replace("_", " ")
-        if name == "due" and members[0].monitor.schedule is None:
-            label, value = _expected(members[0], SystemClock().now())
-        if value not in (None, "", {}):
-            click.echo(f"{label:<22}{_shown(value)}")
+    for label, text in _rows(members[0], now, since):
+        if text:
+            click.echo(f"{label:<22}{text}")
     for beat in recent:
         click.echo(f"{'heartbeat':<22}{_moment(beat.received_at)}  {_describe(beat)}")
-    note_absence(since, SystemClock().now())
+    note_absence(since, now)
 
 
 @monitor.command()
@@ -238,17 +237,10 @@ def _check(tag: str) -> None:
         check_tag(tag)
 
 
-def _shown(value: Any) -> str:
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case dict():
-            return ", ".join(f"{key}={text}" for key, text in value.items())
-    return str(value)
-
-
-def _load(settings: Settings, database: Database, ids: Sequence[int] | None = None) -> list[FleetMonitor]:
-    """Loads these monitors or all, with the same exclusions as the service."""
+def _load(
+    settings: Settings, database: Database, ids: Sequence[int] | None = None
+) -> tuple[list[FleetMonitor], Calendar]:
+    """Loads these monitors or all, with the same exclusions as the service, and the calendar of those."""
     forgives = settings.after_outage == "forgive"
     windows = tuple(kept.window for kept in repositories(database).maintenances.all())
     blackouts = repositories(database).blackouts
@@ -256,40 +248,46 @@ def _load(settings: Settings, database: Database, ids: Sequence[int] | None = No
     members = load(database, ids)
     for member in members:
         member.exclusions = calendar.of(member.monitor)
-    return members
+    return members, calendar
 
 
-def _as_json(member: FleetMonitor, absent_since: int | None) -> dict[str, Any]:
-    monitor, state = member.monitor, member.state
-    return {
-        "tag": monitor.tag,
-        "name": monitor.name,
-        "group": monitor.group,
-        "status": member.current.status.value,
-        "reason": member.current.reason.value,
-        "since": _moment(member.current.since),
-        "not_evaluated_since": absence(absent_since),
-        "last_success": _moment(state.last_success_at),
-        "last_failure": _moment(state.last_failure_at),
-        "due": _moment(due_at(monitor, state, member.exclusions)),
-        "last_duration_seconds": state.last_duration / 1000 if state.last_duration is not None else None,
-        "last_exit_code": state.last_exit_code,
-        "received": state.received,
-        "failures": state.failures,
-        "schedule": monitor.schedule,
-        "timezone": monitor.timezone,
-        "degraded_after": format_duration(monitor.degraded_after),
-        "down_after": format_duration(monitor.down_after),
-        "max_runtime": format_duration(monitor.max_runtime) if monitor.max_runtime is not None else None,
-        "evaluation_cron": monitor.evaluation_cron,
-        "labels": dict(monitor.labels),
-        "provisioned": member.provisioned,
-    }
+def _as_json(member: FleetMonitor, calendar: Calendar, now: int, absent_since: int | None) -> dict[str, object]:
+    answer = MonitorAnswer.of(member, now, calendar.blackouts)
+    return {**to_python(answer), "not_evaluated_since": absence(absent_since)}
+
+
+def _rows(member: FleetMonitor, now: int, absent_since: int | None) -> list[tuple[str, str | None]]:
+    """Returns the label and the text of each line of `monitor show`; an empty text has no line."""
+    monitor, state, current = member.monitor, member.state, member.current
+    return [
+        ("tag", monitor.tag),
+        ("name", monitor.name),
+        ("group", monitor.group),
+        ("status", current.status),
+        ("reason", current.reason),
+        ("since", _moment(current.since)),
+        ("not evaluated since", absence(absent_since)),
+        ("last success", _moment(state.last_success_at)),
+        ("last failure", _moment(state.last_failure_at)),
+        _expected(member, now) if monitor.schedule is None else ("due", _moment(member.due_at)),
+        ("last duration", None if state.last_duration is None else format_duration(state.last_duration)),
+        ("last exit code", None if state.last_exit_code is None else str(state.last_exit_code)),
+        ("received", str(state.received)),
+        ("failures", str(state.failures)),
+        ("schedule", monitor.schedule),
+        ("timezone", monitor.timezone),
+        ("degraded after", format_duration(monitor.degraded_after)),
+        ("down after", format_duration(monitor.down_after)),
+        ("max runtime", None if monitor.max_runtime is None else format_duration(monitor.max_runtime)),
+        ("evaluation cron", monitor.evaluation_cron),
+        ("labels", ", ".join(f"{key}={value}" for key, value in monitor.labels)),
+        ("provisioned", "yes" if member.provisioned else "no"),
+    ]
 
 
 def _expected(member: FleetMonitor, now: int) -> tuple[str, str | None]:
     """Returns a label and the time by which the next success must arrive, for a monitor without a schedule."""
-    due = due_at(member.monitor, member.state, member.exclusions)
+    due = member.due_at
     if due is None:
         return "expected by", None
     at = member.exclusions.deadline(due, member.monitor.degraded_after, now)

@@ -4,19 +4,20 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
 from exporter.cli._console import MAX_ID, Group, note_absence, open_storage, repositories, storage_options
 from exporter.config.settings import Settings
+from exporter.core.alerts.notification import Hold, NotificationState, next_try
 from exporter.core.clock import DAY, SystemClock
 from exporter.core.errors import Conflict
-from exporter.core.notification import Hold, NotificationState, next_try
-from exporter.presentation.moments import humanize_ago, humanize_duration, rfc3339
+from exporter.presentation.moments import humanize_ago, humanize_duration
+from exporter.resources.model import to_python
+from exporter.resources.notifications import NotificationAnswer
 from exporter.storage.attendance import Attendance
-from exporter.storage.repositories.notifications import Notification, Notifications
-from exporter.storage.repositories.outbox import Outbox
+from exporter.storage.delivery.notifications import Notification, Notifications
+from exporter.storage.delivery.outbox import Outbox
 
 _BATCH = 500
 
@@ -51,14 +52,14 @@ def list_notifications(
       heartbeat-exporter notification list
       heartbeat-exporter notification list --state dead
     """
-    wanted = NotificationState(state) if state is not None else None
+    only = NotificationState(state) if state is not None else None
     now = SystemClock().now()
     with open_storage(config_file, storage_url) as (_, database):
         stored = repositories(database).notifications
-        notifications, holds = stored.recent(state=wanted, limit=limit), stored.holds(now)
+        notifications, holds = stored.recent(state=only, limit=limit), stored.holds(now)
         since = Attendance(database, SystemClock()).absent_since()
     if as_json:
-        click.echo(json.dumps([_as_json(notification, holds) for notification in notifications], indent=2))
+        click.echo(json.dumps([to_python(NotificationAnswer.of(row, holds)) for row in notifications], indent=2))
         return
     for hold in holds.values():
         click.echo(
@@ -66,7 +67,7 @@ def list_notifications(
             f"at the request of its receiver: {hold.error}"
         )
     if not notifications:
-        click.echo("No notifications." if wanted is None else f"No {wanted} notifications.")
+        click.echo("No notifications." if only is None else f"No {only} notifications.")
         return
     if any(notification.state is NotificationState.PENDING for notification in notifications):
         note_absence(since, now)
@@ -97,18 +98,18 @@ def retry(id: int | None, dead: bool, config_file: Path | None, storage_url: str
         raise click.UsageError("give either the ID of a notification or --dead")
     with open_storage(config_file, storage_url, writes=True) as (settings, database):
         outbox, notifications = repositories(database).outbox, repositories(database).notifications
-        now, terms = SystemClock().now(), _terms(settings)
+        now, retry_times = SystemClock().now(), _retry_times(settings)
         if id is not None:
-            _retry_one(outbox, notifications.find(id), now, terms, config_file, notifications.holds(now))
+            _retry_one(outbox, notifications.find(id), now, retry_times, config_file, notifications.holds(now))
             return
         outcomes: Counter[str] = Counter()
         orphaned: Counter[str] = Counter()
         for notification in list(_all_dead(notifications)):
-            if config_file is not None and notification.notifier not in terms:
+            if config_file is not None and notification.notifier not in retry_times:
                 orphaned[notification.notifier] += 1
                 continue
             try:
-                sent = outbox.retry(notification.id, now, terms.get(notification.notifier, DAY))
+                sent = outbox.retry(notification.id, now, retry_times.get(notification.notifier, DAY))
             except Conflict:
                 continue  # another command retried it meanwhile
             outcomes["sent" if sent else "over"] += 1
@@ -123,16 +124,16 @@ def _retry_one(
     outbox: Outbox,
     notification: Notification,
     now: int,
-    terms: Mapping[str, int],
+    retry_times: Mapping[str, int],
     config_file: Path | None,
     holds: Mapping[str, Hold],
 ) -> None:
-    if config_file is not None and notification.notifier not in terms:
+    if config_file is not None and notification.notifier not in retry_times:
         raise Conflict(
             f"notification {notification.id} is for {notification.notifier!r}, but the configuration has no notifier "
             "of that name"
         )
-    if outbox.retry(notification.id, now, terms.get(notification.notifier, DAY)):
+    if outbox.retry(notification.id, now, retry_times.get(notification.notifier, DAY)):
         hold = holds.get(notification.notifier)
         when = (
             f", to be sent in {humanize_duration(hold.left(now))} at the request of the receiver"
@@ -154,7 +155,7 @@ def _all_dead(notifications: Notifications) -> Iterator[Notification]:
         before = page[-1].id
 
 
-def _terms(settings: Settings) -> Mapping[str, int]:
+def _retry_times(settings: Settings) -> Mapping[str, int]:
     """Returns how long the messages of each notifier are retried, in milliseconds."""
     return {notifier.name: notifier.give_up_after for notifier in settings.notifiers}
 
@@ -177,22 +178,3 @@ def _next_try(notification: Notification, holds: Mapping[str, Hold]) -> int | No
         return None
     hold = holds.get(notification.notifier)
     return next_try(notification.next_attempt_at, notification.expires_at, None if hold is None else hold.until)
-
-
-def _as_json(notification: Notification, holds: Mapping[str, Hold]) -> dict[str, Any]:
-    next_at = _next_try(notification, holds)
-    hold = holds.get(notification.notifier) if next_at is not None else None
-    return {
-        "id": notification.id,
-        "idempotency_key": notification.key,
-        "notifier": notification.notifier,
-        "event": notification.event,
-        "state": notification.state.value,
-        "created_at": rfc3339(notification.created_at),
-        "attempts": notification.attempts,
-        "next_attempt_at": None if next_at is None else rfc3339(next_at),
-        "held_until": None if hold is None else rfc3339(hold.until),
-        "failure": notification.failure,
-        "error": notification.error,
-        "ended_at": None if notification.ended_at is None else rfc3339(notification.ended_at),
-    }

@@ -74,8 +74,8 @@ def _find(settings: Settings, name: str) -> NotifierSettings:
 
 def _message(event: "Event", settings: Settings, key: str, began: int) -> "Message":
     """Returns a message that is marked as a test, so that its reader repairs nothing. Its links lead to the page."""
-    from exporter.core.alert import ResolveReason
-    from exporter.core.alert_rule import Severity
+    from exporter.core.alerts.alert import ResolveReason
+    from exporter.core.alerts.alert_rule import Severity
     from exporter.core.status import Reason, Status
     from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 

@@ -107,15 +107,15 @@ def list_keys(config_file: Path | None, storage_url: str | None, as_json: bool) 
     """Lists all ping keys, and how many monitors each has created. The keys are not shown: only digests are stored."""
     with open_storage(config_file, storage_url) as (_, database):
         keys = PingKeys(database, SystemClock())
-        found, created = keys.all(), keys.created()
+        ping_keys, created = keys.all(), keys.created()
     if as_json:
-        click.echo(json.dumps([_facts(key, created[key.name]) for key in found], indent=2))
+        click.echo(json.dumps([_facts(key, created[key.name]) for key in ping_keys], indent=2))
         return
-    if not found:
+    if not ping_keys:
         click.echo("No ping keys yet. Add one: heartbeat-exporter ping-key add NAME")
         return
-    width = max(len(key.name) for key in found)
-    for key in found:
+    width = max(len(key.name) for key in ping_keys)
+    for key in ping_keys:
         origin = "file" if key.provisioned else "added"
         creates = f"created {created[key.name]} of {key.max_monitors}" if key.defaults is not None else "creates none"
         click.echo(f"{key.name:<{width}}  {origin:<5}  {creates:<20}  {_selection(key)}")
@@ -149,7 +149,7 @@ def _read(values: dict[str, Any]) -> ProvisionedKey:
     try:
         return PingKeyEntry.model_validate(values).settings()
     except ValidationError as error:
-        raise InvalidValue("; ".join(f"{path_of(one)}: {message_of(one)}" for one in details(error))) from None
+        raise InvalidValue("; ".join(f"{path_of(detail)}: {message_of(detail)}" for detail in details(error))) from None
 
 
 def _facts(key: PingKey, created: int) -> dict[str, Any]:

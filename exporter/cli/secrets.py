@@ -77,10 +77,10 @@ def token(tag: str, config_file: Path | None, storage_url: str | None) -> None:
         if not settings.built_in_tokens:
             raise InvalidValue("built_in_tokens is off in the configuration")
         number = Monitors(database, SystemClock(), uuid.uuid4().hex[:12]).find(tag)
-        found = load(database, [number], histories=False)
-        if not found:
+        members = load(database, [number], histories=False)
+        if not members:
             raise NotFound(f"there is no monitor {tag!r}")
-        click.echo(BuiltInTokens(key_of(settings, database)).of(number, found[0].generation))
+        click.echo(BuiltInTokens(key_of(settings, database)).of(number, members[0].generation))
 
 
 def key_of(settings: Settings, database: Database) -> bytes:

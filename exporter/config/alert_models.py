@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 from exporter.config.fields import Duration, Line, PositiveDuration, SecretUrl, printable
 from exporter.config.model import Model
 from exporter.config.settings import SelfHeartbeatSettings
-from exporter.core.alert_rule import WATCHABLE, AlertRule, Selector, Severity
+from exporter.core.alerts.alert_rule import WATCHABLE, AlertRule, Selector, Severity
 from exporter.core.clock import DAY, MINUTE, SECOND
 from exporter.core.errors import InvalidValue
 from exporter.core.status import Status

@@ -9,7 +9,7 @@ from exporter.config.fields import Line
 from exporter.config.model import Model
 from exporter.config.monitor_models import MonitorDefaults
 from exporter.config.settings import ProvisionedKey, Secret
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.credentials import MAX_MONITORS, check_key
 from exporter.core.errors import InvalidValue
 
@@ -18,10 +18,10 @@ _SWITCHES = {"on": True, "off": False}
 
 def _switch(value: object) -> object:
     """`on` and `off` are texts in YAML 1.2."""
-    known = _SWITCHES.get(value, value) if isinstance(value, str) else value
-    if not isinstance(known, bool):
+    switch = _SWITCHES.get(value, value) if isinstance(value, str) else value
+    if not isinstance(switch, bool):
         raise InvalidValue("must be on or off")
-    return known
+    return switch
 
 
 def _selection(value: object) -> object:

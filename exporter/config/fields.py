@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, StrictStr, WithJsonSchema
 
-from exporter.config.model import MOST_LABELS
+from exporter.config.model import MAX_LABELS
 from exporter.config.settings import Secret
 from exporter.core.calendar.schedule import check_cron
 from exporter.core.clock import HOUR, SECOND
@@ -189,7 +189,7 @@ Keepalive = Annotated[int, BeforeValidator(_duration), AfterValidator(_keepalive
 Line = Annotated[StrictStr, Field(max_length=MAX_TEXT), AfterValidator(printable)]
 Cron = Annotated[StrictStr, AfterValidator(_cron)]
 Token = Annotated[StrictStr, Field(min_length=1, max_length=4096)]
-Labels = Annotated[dict[str, Line], AfterValidator(_labels), Field(max_length=MOST_LABELS)]
+Labels = Annotated[dict[str, Line], AfterValidator(_labels), Field(max_length=MAX_LABELS)]
 ListenAddress = Annotated[StrictStr, AfterValidator(_address)]
 TelemetryPath = Annotated[StrictStr, AfterValidator(_telemetry_path)]
 Url = Annotated[StrictStr, AfterValidator(_url)]

@@ -17,7 +17,7 @@ LISTS = ("monitors", "maintenances", "alerts", "notifiers")
 
 
 class IncludedFiles:
-    """One document that is made of several; everything in it is told of in the file where it stands."""
+    """One document that is made of several; problems name the file that contains them."""
 
     def __init__(self, main: YamlDocument) -> None:
         self.main = main
@@ -36,8 +36,8 @@ class IncludedFiles:
             if name == "include" or entries is None:
                 continue
             if name not in LISTS:
-                known = ", ".join((*LISTS[:-1], f"{LISTS[-1]} and include"))
-                message = f"stands in an included file, which may hold {known}: put it into {self.main.file}"
+                allowed = ", ".join((*LISTS[:-1], f"{LISTS[-1]} and include"))
+                message = f"stands in an included file, which may hold {allowed}: put it into {self.main.file}"
                 problems.append(document.problem((name,), message))
                 continue
             here = self.values.get(name)
@@ -131,15 +131,15 @@ class Includes:
         folder = Path(document.file).parent
         if not glob.has_magic(pattern):
             return [folder / pattern]
-        found = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
-        if not found:
+        names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
+        if not names:
             self.warnings.append(document.problem(at, f"no file fits {pattern[:60]!r}"))
-        return [folder / name for name in found]
+        return [folder / name for name in names]
 
     def _take(self, documents: IncludedFiles, document: YamlDocument, at: Path_, path: Path, chain: list[Path]) -> None:
         real = os.path.realpath(path)
-        if real in {os.path.realpath(one) for one in chain}:
-            way = " → ".join(one.name for one in (*chain, path))
+        if real in {os.path.realpath(file) for file in chain}:
+            way = " → ".join(file.name for file in (*chain, path))
             self.problems.append(document.problem(at, f"{path.name} includes itself: {way}"))
             return
         if real in self._seen:  # two patterns may fit it

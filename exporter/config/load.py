@@ -98,8 +98,8 @@ _CONTAINERS: tuple[tuple[str, ...], ...] = (
 _HIDDEN = frozenset(("secret", "secrets", "tokens", "key", "secret_key", "token", "metrics_token"))
 MONITOR_FILES = ("secret", "secrets", "tokens")
 """Settings of a monitor that have a `_file` twin; lists have one entry a line there."""
-_LONGEST_QUOTE = 60
-_MOST_NAMED = 10
+_MAX_QUOTE = 60
+_MAX_NAMED = 10
 _QUOTE = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*") """)
 """What core's messages begin with: the value, as repr writes it."""
 _EMPTY = "is empty: give it a value or remove the key"
@@ -147,9 +147,9 @@ def load_config(
     except ValidationError as error:
         errors += details(error)
     channels = _read_notifiers(document, notifiers, errors)
-    told = {(problem.file, problem.path) for problem in problems}
-    explained = [_explained(document, one, notifiers) for one in errors if not _is_thresholds(one)]
-    problems += [problem for problem in explained if (problem.file, problem.path) not in told]
+    reported = {(problem.file, problem.path) for problem in problems}
+    explained = [_explained(document, error, notifiers) for error in errors if not _is_thresholds(error)]
+    problems += [problem for problem in explained if (problem.file, problem.path) not in reported]
     problems += _duplicates(document, "monitors", "tag", "this tag is already used by the monitor")
     problems += _duplicates(document, "maintenances", "name", "this name is already used by the maintenance window")
     problems += _duplicates(document, "ping_keys", "name", "this name is taken by the ping key")
@@ -160,7 +160,9 @@ def load_config(
     problems += _thresholds(document)
     problems += _unknown_notifiers(document)
     if problems or settings is None:
-        raise ConfigError(sorted(set(problems), key=lambda one: (includes.order[one.file], one.line, one.path)))
+        raise ConfigError(
+            sorted(set(problems), key=lambda problem: (includes.order[problem.file], problem.line, problem.path))
+        )
     settings = replace(settings, storage=_placed(settings.storage, document), notifiers=tuple(channels))
     if excerpt:
         return Loaded(settings, tuple(includes.warnings))
@@ -176,17 +178,17 @@ def _from_outside(document: YamlDocument, environ: Mapping[str, str], notifiers:
 def _short_secrets(document: IncludedFiles, settings: Settings) -> list[Problem]:
     """Returns a warning for each short secret with its place, up to a readable number."""
     message = f"has fewer than {MIN_LENGTH} characters and can be guessed: generate one with `openssl rand -hex 24`"
-    found = [document.problem(("web", "auth", name), message) for name in short_tokens(settings)]
+    warnings = [document.problem(("web", "auth", name), message) for name in short_tokens(settings)]
     # Every entry is one monitor: settings were read from all of them, in order.
-    short = [index for index, one in enumerate(settings.monitors) if is_short(one.secret)]
-    found += [document.problem(("monitors", index, "secret"), message) for index in short[:_MOST_NAMED]]
+    short = [index for index, entry in enumerate(settings.monitors) if is_short(entry.secret)]
+    warnings += [document.problem(("monitors", index, "secret"), message) for index in short[:_MAX_NAMED]]
     for section, names in (("monitors", ("secrets", "tokens")), ("ping_keys", ("key",))):
         weak = [path for path, text in _texts(document, section, names) if len(text) < MIN_LENGTH]
-        found += [document.problem(path, message) for path in weak[:_MOST_NAMED]]
-    if len(short) > _MOST_NAMED:
-        more = f"{len(short) - _MOST_NAMED:,} more monitors have a secret that {message.partition(':')[0]}"
-        found.append(document.problem(("monitors",), more))
-    return found
+        warnings += [document.problem(path, message) for path in weak[:_MAX_NAMED]]
+    if len(short) > _MAX_NAMED:
+        more = f"{len(short) - _MAX_NAMED:,} more monitors have a secret that {message.partition(':')[0]}"
+        warnings.append(document.problem(("monitors",), more))
+    return warnings
 
 
 def _placed(storage: StorageSettings, document: IncludedFiles) -> StorageSettings:
@@ -203,7 +205,7 @@ def _read_notifiers(
     document: IncludedFiles, models: NotifierModels, errors: list[Mapping[str, Any]]
 ) -> list[NotifierSettings]:
     """Reads each notifier with the model of its type. Appends problems to `errors`, with their place in the file."""
-    found = []
+    channels = []
     for index, entry in _entries(document, "notifiers"):
         type = entry.get("type")
         model = models.get(type) if isinstance(type, str) else None
@@ -218,39 +220,41 @@ def _read_notifiers(
         try:
             options = model.model_validate(entry)
         except ValidationError as error:
-            errors += [{**one, "loc": ("notifiers", index, *one["loc"])} for one in details(error)]
+            errors += [{**detail, "loc": ("notifiers", index, *detail["loc"])} for detail in details(error)]
         else:
-            found.append(
+            channels.append(
                 NotifierSettings(options.name, options.type, options, options.group_wait, options.give_up_after)
             )
-    return found
+    return channels
 
 
 def _unknown_notifiers(document: IncludedFiles) -> list[Problem]:
-    known = [entry.get("name") for _, entry in _entries(document, "notifiers")]
+    defined = [entry.get("name") for _, entry in _entries(document, "notifiers")]
     problems = []
     for index, entry in _entries(document, "alerts"):
         named = entry.get("notify")
         for place, name in enumerate(named if isinstance(named, list) else [named] if named else []):
-            if isinstance(name, str) and name not in known:
-                near = get_close_matches(name, [str(one) for one in known], n=1)
+            if isinstance(name, str) and name not in defined:
+                near = get_close_matches(name, [str(other) for other in defined], n=1)
                 hint = f": did you mean {near[0]!r}?" if near else ": define it under notifiers"
                 path: Path_ = (
                     ("alerts", index, "notify", place) if isinstance(named, list) else ("alerts", index, "notify")
                 )
-                problems.append(document.problem(path, f"there is no notifier {name[:_LONGEST_QUOTE]!r}{hint}"))
+                problems.append(document.problem(path, f"there is no notifier {name[:_MAX_QUOTE]!r}{hint}"))
     return problems
 
 
 def _idle_rules(document: IncludedFiles, settings: Settings) -> list[Problem]:
     """Returns a warning for each rule that selects no monitor of the file: its monitors may be added by hand."""
     rules = {rule.name: rule for rule in settings.alerts}
-    found = []
+    warnings = []
     for index, entry in _entries(document, "alerts"):
         rule = rules.get(entry["name"])
-        if rule is not None and not any(rule.selector.matches(one.monitor) for one in settings.monitors):
-            found.append(document.problem(("alerts", index), f"the rule {rule.name!r} matches no monitor of this file"))
-    return found
+        if rule is not None and not any(rule.selector.matches(member.monitor) for member in settings.monitors):
+            warnings.append(
+                document.problem(("alerts", index), f"the rule {rule.name!r} matches no monitor of this file")
+            )
+    return warnings
 
 
 def _resolve(document: YamlDocument, notifiers: NotifierModels) -> list[Problem]:
@@ -320,8 +324,8 @@ def _drop_heading(section: Any, key: str) -> None:
 
 def _entries(document: YamlDocument | IncludedFiles, section: str) -> list[tuple[int, dict[str, Any]]]:
     entries = document.values.get(section)
-    found = enumerate(entries if isinstance(entries, list) else ())
-    return [(index, entry) for index, entry in found if isinstance(entry, dict)]
+    numbered = enumerate(entries if isinstance(entries, list) else ())
+    return [(index, entry) for index, entry in numbered if isinstance(entry, dict)]
 
 
 def _rename(document: YamlDocument, entry: dict[str, Any], path: Path_, aliases: Mapping[str, str]) -> list[Problem]:
@@ -360,9 +364,9 @@ def _explained(document: IncludedFiles, detail: Mapping[str, Any], notifiers: No
     if original is not None and not _HIDDEN.intersection(str(step) for step in path):
         # A value from the environment is quoted as it is written in the file.
         rest = message[quote.end() :] if quote is not None else message
-        message = f"the value of {original[:_LONGEST_QUOTE]!r} is invalid: {rest}"
-    elif quote is not None and len(quote[1]) > _LONGEST_QUOTE:
-        message = f"{quote[1][:_LONGEST_QUOTE]}…' {message[quote.end() :]}"
+        message = f"the value of {original[:_MAX_QUOTE]!r} is invalid: {rest}"
+    elif quote is not None and len(quote[1]) > _MAX_QUOTE:
+        message = f"{quote[1][:_MAX_QUOTE]}…' {message[quote.end() :]}"
     return document.problem(path, message)
 
 
@@ -408,11 +412,11 @@ def _known_keys(document: IncludedFiles, path: Path_, notifiers: NotifierModels)
     return [*(field.alias or name for name, field in model.model_fields.items()), *extra]
 
 
-def _unknown_dialects(document: IncludedFiles, known: Callable[[], Collection[str]] | None) -> list[Problem]:
+def _unknown_dialects(document: IncludedFiles, dialects: Callable[[], Collection[str]] | None) -> list[Problem]:
     named = document.values.get("dialects")
-    if not isinstance(named, dict) or not named or known is None:
+    if not isinstance(named, dict) or not named or dialects is None:
         return []
-    names = sorted(known())
+    names = sorted(dialects())
     problems = []
     for name in named:
         if name not in names:
@@ -424,16 +428,16 @@ def _unknown_dialects(document: IncludedFiles, known: Callable[[], Collection[st
 
 def _clashes(document: IncludedFiles) -> list[Problem]:
     """A token or a ping key must open one thing only. What else it opens is not said. Secrets may be shared: their
-    monitors are told apart by tags.
+    monitors differ by their tags.
     """
     secrets = {text for _, text in _texts(document, "monitors", ("secret", "secrets"))}
-    found: set[str] = set()
+    seen: set[str] = set()
     problems = []
     for section, names in (("monitors", ("tokens",)), ("ping_keys", ("key",))):
         for path, text in _texts(document, section, names):
-            if comparable(text) in found or text in secrets:
+            if comparable(text) in seen or text in secrets:
                 problems.append(document.problem(path, "is used more than once in this file: make another one"))
-            found.add(comparable(text))
+            seen.add(comparable(text))
     return problems
 
 

@@ -7,12 +7,12 @@ from pydantic import Field, StrictStr, ValidationError, model_validator
 from exporter.config.alert_models import Globs, Name
 from exporter.config.fields import Line, PositiveDuration
 from exporter.config.model import Model, details, message_of
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.calendar.recurrence import check_rule
 from exporter.core.calendar.schedule import check_timezone
 from exporter.core.durations import format_duration
 from exporter.core.errors import InvalidValue
-from exporter.core.maintenance import LONGEST, Window
+from exporter.core.maintenance import MAX_RECURRING, Window
 from exporter.presentation.moments import parse_local
 
 
@@ -50,8 +50,8 @@ class MaintenanceEntry(Model):
         if duration <= 0:
             raise InvalidValue("ends_at must come after starts_at")
         if self.rrule is not None:
-            if duration > LONGEST:
-                raise InvalidValue(f"a recurring window may last {format_duration(LONGEST)} at most")
+            if duration > MAX_RECURRING:
+                raise InvalidValue(f"a recurring window may last {format_duration(MAX_RECURRING)} at most")
             check_rule(self.rrule, start, self.timezone)
         return Window(
             name=self.name,

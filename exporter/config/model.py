@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-MOST_LABELS = 32
+MAX_LABELS = 32
 
 
 class Model(BaseModel):
@@ -30,7 +30,7 @@ def message_of(detail: Mapping[str, Any]) -> str:
         case "string_unicode":
             return "must be valid Unicode: it contains an unpaired surrogate"
         case "too_long":
-            return f"has more than {MOST_LABELS} entries"  # only labels have a limit
+            return f"has more than {MAX_LABELS} entries"  # only labels have a limit
         case "string_too_short":
             return "is empty"  # every minimum length is 1
         case "int_type":

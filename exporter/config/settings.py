@@ -1,14 +1,17 @@
 """The settings that result from a configuration file: plain values for the rest of the program."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from exporter.core.alert_rule import AlertRule, Selector
+from exporter.core.alerts.alert_rule import AlertRule, Selector
 from exporter.core.clock import DAY, SECOND
 from exporter.core.maintenance import Window
 from exporter.core.monitor import Monitor
+
+AT_START = {"at_start": True}
+"""Metadata of a setting that takes effect only at a start, so that a reload reports a change of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +32,15 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    url: str = field(default="sqlite:///heartbeats.db", repr=False)
+    url: str = field(default="sqlite:///heartbeats.db", repr=False, metadata=AT_START)
     """Database URL; may contain a password."""
     heartbeat_log_size: int = 100
     """Number of recent heartbeats to keep for each monitor."""
     history_retention: int = 90 * DAY
     """How long to keep transitions, in milliseconds."""
-    spool: str | None = None
+    spool: str | None = field(default=None, metadata=AT_START)
     """Directory that stores heartbeats while the database is unavailable; None disables it."""
-    spool_megabytes: int = 256
+    spool_megabytes: int = field(default=256, metadata=AT_START)
     """Maximum size of the spool of each process, in MiB."""
 
 
@@ -51,8 +54,8 @@ class AuthSettings:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    listen_address: str = "127.0.0.1:10105"
-    telemetry_path: str = "/metrics"
+    listen_address: str = field(default="127.0.0.1:10105", metadata=AT_START)
+    telemetry_path: str = field(default="/metrics", metadata=AT_START)
     external_url: str | None = None
     """URL at which users reach the service, without a trailing slash; None: derived from the listen address."""
     auth: AuthSettings = AuthSettings()
@@ -60,7 +63,7 @@ class WebSettings:
     """Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
     allowed_hosts: tuple[str, ...] = ()
     """Additional host names for which pages and API respond while no token is set."""
-    keepalive: int = 5 * SECOND
+    keepalive: int = field(default=5 * SECOND, metadata=AT_START)
     """How long the server keeps an idle connection open, in milliseconds."""
 
     @property
@@ -74,7 +77,7 @@ class WebSettings:
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     level: str = "info"
-    format: str = "text"
+    format: str = field(default="text", metadata=AT_START)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class Settings:
     storage: StorageSettings = StorageSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
-    secret_key: Secret | None = None
+    secret_key: Secret | None = field(default=None, metadata=AT_START)
     """Key of the digests of secrets; None: the service generates one and stores it in the database."""
     after_outage: str = "forgive"
     """Whether outages of the exporter itself count against monitors: `forgive` or `strict`."""
@@ -135,4 +138,16 @@ class Settings:
     maintenances: tuple[Window, ...] = ()
     alerts: tuple[AlertRule, ...] = ()
     notifiers: tuple[NotifierSettings, ...] = ()
-    self_heartbeat: SelfHeartbeatSettings | None = None
+    self_heartbeat: SelfHeartbeatSettings | None = field(default=None, metadata=AT_START)
+
+
+def needs_restart(old: Any, new: Any, section: str = "") -> list[str]:
+    """The settings, such as `web.keepalive`, that differ between two Settings and take effect only at a start."""
+    names: list[str] = []
+    for setting in fields(old):
+        name, before, after = f"{section}{setting.name}", getattr(old, setting.name), getattr(new, setting.name)
+        if setting.metadata.get("at_start"):
+            names += [name] if before != after else []
+        elif is_dataclass(before):
+            names += needs_restart(before, after, f"{name}.")
+    return names

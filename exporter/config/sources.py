@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from exporter.config.yaml.document import LARGEST_FILE, YamlDocument, document_of, read_text
+from exporter.config.yaml.document import MAX_FILE, YamlDocument, document_of, read_text
 from exporter.core.errors import ConfigError, Problem
 
-MOST_FILES = 10_000
+MAX_FILES = 10_000
 _HEADING = re.compile(rb"^monitors:[ \t]*(?:#[^\n]*)?\r?\n", re.MULTILINE)
 _ANY_HEADING = re.compile(rb"^['\"]?monitors\b", re.MULTILINE)
 _NEXT = re.compile(rb"^(?:[^\s#-]|---)", re.MULTILINE)
@@ -32,9 +32,9 @@ class Sources:
         """The file's document; as an `excerpt` without its monitors, where they can be cut out. Raises ConfigError."""
         if path not in self._raw:
             raw = read_text(path)
-            if len(self._raw) >= MOST_FILES:
-                raise ConfigError([Problem(f"more than {MOST_FILES:,} files are included", "", str(path))])
-            if self.size + len(raw) > LARGEST_FILE:
+            if len(self._raw) >= MAX_FILES:
+                raise ConfigError([Problem(f"more than {MAX_FILES:,} files are included", "", str(path))])
+            if self.size + len(raw) > MAX_FILE:
                 raise ConfigError([Problem("the configuration's files are larger than 64 MB in all", "", str(path))])
             self._raw[path] = raw
         raw = self._raw[path]

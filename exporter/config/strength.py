@@ -36,7 +36,7 @@ def warnings_of(settings: Settings) -> list[str]:
             f"{MIN_LENGTH} characters, which can be guessed: {', '.join(tags[:_MAX_NAMED])}{more}; "
             "generate new ones with `openssl rand -hex 24`"
         )
-    weak = [one.monitor.tag for one in settings.monitors if any(map(is_short, (*one.secrets, *one.tokens)))]
+    weak = [entry.monitor.tag for entry in settings.monitors if any(map(is_short, (*entry.secrets, *entry.tokens)))]
     if weak:
         warnings.append(
             f"{len(weak):,} monitor{'' if len(weak) == 1 else 's'} with secrets or tokens of fewer than {MIN_LENGTH} "

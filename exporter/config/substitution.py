@@ -11,7 +11,7 @@ from exporter.config.yaml.lines import Path_
 from exporter.core.errors import Problem
 
 _VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|\{([^}]*)\}?)")
-LARGEST_SECRET = 64 * 1024
+MAX_SECRET = 64 * 1024
 
 
 def substitute_environment(document: YamlDocument, environ: Mapping[str, str]) -> list[Problem]:
@@ -87,8 +87,8 @@ def secret_in(file: Path, *, pipe_patience: float | None = None) -> tuple[str, s
     only for a command that reads it once.
     """
     try:
-        raw = read_bounded(file, LARGEST_SECRET, pipe_patience=pipe_patience)
-        if len(raw) > LARGEST_SECRET:
+        raw = read_bounded(file, MAX_SECRET, pipe_patience=pipe_patience)
+        if len(raw) > MAX_SECRET:
             return "", "is too large for a secret: at most 64 kB are allowed"
         text = raw.decode("utf-8").rstrip("\r\n")
     except OSError as error:

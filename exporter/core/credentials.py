@@ -9,11 +9,11 @@ from hashlib import blake2b
 from hmac import compare_digest
 from typing import Any
 
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.errors import InvalidValue
-from exporter.core.secret import LONGEST, check_secret
+from exporter.core.secret import MAX_LENGTH, check_secret
 
-SHORTEST_TOKEN = 10
+MIN_TOKEN = 10
 """Characters. A token needs more of them than a secret does: no tag has to be guessed with it."""
 MAX_MONITORS = 1000
 """Monitors that a ping key may create unless it says otherwise."""
@@ -42,10 +42,10 @@ class PingKey:
 
 def check_token(token: str) -> str:
     """`token` as it is compared: a UUID in lower case. Raises InvalidValue, which does not quote it."""
-    if len(token) < SHORTEST_TOKEN:
-        raise InvalidValue(f"a token needs {SHORTEST_TOKEN} characters: make one with `uuidgen`")
-    if len(token) > LONGEST:
-        raise InvalidValue(f"a token has at most {LONGEST} characters")
+    if len(token) < MIN_TOKEN:
+        raise InvalidValue(f"a token needs {MIN_TOKEN} characters: make one with `uuidgen`")
+    if len(token) > MAX_LENGTH:
+        raise InvalidValue(f"a token has at most {MAX_LENGTH} characters")
     if not all("!" <= character <= "~" and character != "/" for character in token):
         raise InvalidValue("a token may hold printable ASCII characters only, without spaces and '/'")
     return comparable(token)
@@ -53,8 +53,8 @@ def check_token(token: str) -> str:
 
 def check_key(key: str) -> str:
     """`key` itself; raises InvalidValue, which does not quote it, when it cannot be a ping key."""
-    if len(key) < SHORTEST_TOKEN:
-        raise InvalidValue(f"a ping key needs {SHORTEST_TOKEN} characters: make one with `openssl rand -hex 24`")
+    if len(key) < MIN_TOKEN:
+        raise InvalidValue(f"a ping key needs {MIN_TOKEN} characters: make one with `openssl rand -hex 24`")
     return check_secret(key)
 
 
@@ -68,7 +68,7 @@ class BuiltInTokens:
 
     Its 122 free bits are a message authentication code of the monitor's number and generation (80 bits), and the number
     itself (42 bits), masked by the code. So a token is verified without an index and without being stored, and can be
-    shown at any time to those who may see it.
+    shown at any time to authorized users.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -81,7 +81,7 @@ class BuiltInTokens:
         return _uuid(((number ^ self._mask(code)) << _MAC_BITS) | int.from_bytes(code))
 
     def claimed(self, token: str) -> int | None:
-        """The number of the monitor that `token` may be of; None if it is of none. Only `is_of` tells whether it is."""
+        """The number of the monitor that `token` may be of; None if it is of none. Only `is_of` verifies it."""
         if not _BUILT_IN.fullmatch(token):
             return None
         payload = _payload(token)

@@ -43,16 +43,16 @@ class Exclusions:
         """The window in which the moment `at` lies, with whatever windows join on at its end."""
         if not self.maintenances:
             return None
-        found, end = None, at
+        current, end = None, at
         while True:
             longer = covering(self._windows(at, end + 1), at)
-            if longer is None or longer == found or longer.length > _MAX_SPAN:
+            if longer is None or longer == current or longer.length > _MAX_SPAN:
                 return longer
-            found, end = longer, longer.end
+            current, end = longer, longer.end
 
     def next_maintenance(self, after: int) -> int | None:
         """When the next window begins after that moment."""
-        starts = (one.next_start(after) for one in self.maintenances)
+        starts = (window.next_start(after) for window in self.maintenances)
         return min((start for start in starts if start is not None), default=None)
 
     def exclusion_at(self, at: int) -> Span | None:
@@ -69,7 +69,7 @@ class Exclusions:
         return moment_after(start, length, spans)
 
     def _windows(self, start: int, end: int) -> tuple[Span, ...]:
-        return merged(span for one in self.maintenances for span in one.spans(start, end))
+        return merged(span for window in self.maintenances for span in window.spans(start, end))
 
 
 EVERYTHING_COUNTS = Exclusions()
@@ -95,7 +95,7 @@ class Calendar:
         named, others = self._by_tag
         # Pauses of single monitors pile up, and are looked at for every monitor whenever one is added.
         asked = (*others, *named.get(monitor.tag, ()))
-        chosen = tuple(one for one in asked if one.applies_to(monitor))
+        chosen = tuple(window for window in asked if window.applies_to(monitor))
         if not chosen:
             return self._plain
         return self._made.setdefault(chosen, Exclusions(self._plain.blackouts, chosen))
@@ -105,12 +105,12 @@ class Calendar:
         """By the only tags that they may apply to, and those that every monitor is asked for."""
         named: dict[str, list[Maintenance]] = {}
         others: list[Maintenance] = []
-        for one in self.maintenances:
-            tags = one.tags()
+        for window in self.maintenances:
+            tags = window.tags()
             if tags is None:
-                others.append(one)
+                others.append(window)
             for tag in tags or ():
-                named.setdefault(tag, []).append(one)
+                named.setdefault(tag, []).append(window)
         return named, others
 
     @cached_property

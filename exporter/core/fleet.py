@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import ClassVar
 
+from exporter.core.errors import InvalidValue
 from exporter.core.exclusions import EVERYTHING_COUNTS, Calendar
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState
 from exporter.core.monitor import Monitor
 from exporter.core.preview import Preview
-from exporter.core.status import Status
+from exporter.core.status import Status, due_at
 from exporter.core.timeline import CurrentStatus
 from exporter.core.uptime import COUNTS_AS_UP, NOTHING_HAPPENED, StatusHistory
 
@@ -30,7 +31,7 @@ class WrongThread(RuntimeError):
 
 
 class Writer(Enum):
-    """Who may write which parts of a fleet's members."""
+    """The threads that may write parts of a fleet's members."""
 
     RECORDER = frozenset(
         {"monitor", "digest", "secrets", "tokens", "generation", "made_by", "provisioned", "unreadable", "state"}
@@ -115,6 +116,16 @@ class FleetMonitor:
         """
         return self.current.status if self.current.status in COUNTS_AS_UP else self.shown.status
 
+    @property
+    def due_at(self) -> int | None:
+        """The moment from which lateness counts; None before the first success, and for a schedule that cannot be read
+        or never fires.
+        """
+        try:
+            return due_at(self.monitor, self.state, self.exclusions)
+        except InvalidValue:
+            return None
+
     def become(self, other: "FleetMonitor") -> None:
         """Takes over all of `other`; parts that are equal stay the same objects, so that they do not look changed."""
         self.preview = self._preview_after(other)
@@ -160,7 +171,7 @@ class Fleet:
     """Every monitor that is watched now, in the order of tags."""
 
     checked: ClassVar[bool] = False
-    """Whether fleets that are made from now on check who writes."""
+    """Whether fleets that are created from now on check which thread writes."""
 
     def __init__(self) -> None:
         self._by_tag: dict[str, FleetMonitor] = {}

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.calendar.recurrence import recurrence, trouble_of
 from exporter.core.clock import DAY
 from exporter.core.monitor import Monitor
-from exporter.core.spans import Span, merged
+from exporter.core.spans import Span, covering, merged
 
-LONGEST = 31 * DAY
+MAX_RECURRING = 31 * DAY
 """Of one window that recurs."""
 
 
@@ -55,15 +55,19 @@ class Window:
         whole = (Span(begin, self._until(begin)) for begin in begins)
         return merged(span for span in whole if span.start < end and span.end > start)
 
+    def running(self, now: int) -> Span | None:
+        """The occurrence that is in progress at `now`, if there is one."""
+        return covering(self.spans(now, now + 1), now)
+
     def next_start(self, after: int) -> int | None:
-        found: int | None
+        start: int | None
         if self.trouble is not None:
             return None
         if self.rule is None:
-            found = self.starts_at if self.starts_at > after else None
+            start = self.starts_at if self.starts_at > after else None
         else:
-            found = recurrence(self.rule, self.starts_at, self.timezone).after(after)
-        return None if found is None or (self.ended_at is not None and found >= self.ended_at) else found
+            start = recurrence(self.rule, self.starts_at, self.timezone).after(after)
+        return None if start is None or (self.ended_at is not None and start >= self.ended_at) else start
 
     def over_at(self) -> int | None:
         """The moment from which it has no effect any more; None while that is unknown."""

@@ -73,15 +73,15 @@ def include(
     if not after.starts and all(beat.duration is None for beat in (*beats, *log.beats)):
         return after._replace(runs=(), last_duration=state.last_duration)
     base = started_before(state.runs, log.beats)
-    known = apply(HeartbeatState(runs=base), log.beats, max_runtime)
-    explained = known.runs == state.runs and known.last_duration in (None, state.last_duration)
+    folded = apply(HeartbeatState(runs=base), log.beats, max_runtime)
+    explained = folded.runs == state.runs and folded.last_duration in (None, state.last_duration)
     reach = log.since if explained else None
     within = [beat for beat in beats if reach is not None and beat.received_at >= reach]
     runs, duration = state.runs, state.last_duration
     if within:
-        found = apply(HeartbeatState(runs=base), in_order([*log.beats, *within]), max_runtime)
-        runs, duration = found.runs, found.last_duration
-        if duration is None and known.last_duration is None:
+        refolded = apply(HeartbeatState(runs=base), in_order([*log.beats, *within]), max_runtime)
+        runs, duration = refolded.runs, refolded.last_duration
+        if duration is None and folded.last_duration is None:
             duration = state.last_duration
     overtaken_by = outcome_at(merge(state, apply(NO_HEARTBEATS, within)))
     for beat in beats[: len(beats) - len(within)]:
@@ -103,9 +103,9 @@ def _unexplained(
     """
     earlier = tuple(run for run in runs if run.started_at <= beat.received_at)
     later = tuple(run for run in runs if run.started_at > beat.received_at)
-    found = apply(HeartbeatState(runs=earlier, last_duration=duration), (beat,), max_runtime)
+    folded = apply(HeartbeatState(runs=earlier, last_duration=duration), (beat,), max_runtime)
     overtaken = overtaken_by > beat.received_at
-    remaining = earlier if overtaken and beat.kind is Kind.START else found.runs
+    remaining = earlier if overtaken and beat.kind is Kind.START else folded.runs
     reused = {run.rid for run in later}
     runs = (*(run for run in remaining if run.rid not in reused), *later)[-MAX_OPEN_RUNS:]
-    return runs, duration if overtaken else found.last_duration
+    return runs, duration if overtaken else folded.last_duration

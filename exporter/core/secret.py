@@ -7,7 +7,7 @@ from hashlib import blake2b
 from exporter.core.errors import InvalidValue
 
 DIGEST_BYTES = 32
-LONGEST = 128
+MAX_LENGTH = 128
 
 
 def make_secret() -> str:
@@ -19,8 +19,8 @@ def check_secret(secret: str) -> str:
     """`secret` itself; raises InvalidValue, which does not quote it, when it cannot stand in a URL's path."""
     if not secret:
         raise InvalidValue("the secret is empty: make one with `openssl rand -hex 24`")
-    if len(secret) > LONGEST:
-        raise InvalidValue(f"the secret is longer than {LONGEST} characters")
+    if len(secret) > MAX_LENGTH:
+        raise InvalidValue(f"the secret is longer than {MAX_LENGTH} characters")
     if not all("!" <= c <= "~" and c != "/" for c in secret):
         raise InvalidValue("the secret may hold printable ASCII characters only, without spaces and '/'")
     return secret

@@ -25,13 +25,13 @@ _START = attrgetter("start")
 
 def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
     """The same time, as few spans as possible in order."""
-    found: list[Span] = []
+    joined: list[Span] = []
     for span in sorted(span for span in spans if span.end > span.start):
-        if found and span.start <= found[-1].end:
-            found[-1] = Span(found[-1].start, max(found[-1].end, span.end))
+        if joined and span.start <= joined[-1].end:
+            joined[-1] = Span(joined[-1].start, max(joined[-1].end, span.end))
         else:
-            found.append(span)
-    return tuple(found)
+            joined.append(span)
+    return tuple(joined)
 
 
 def covering(spans: Sequence[Span], at: int) -> Span | None:

@@ -48,11 +48,11 @@ def _undisturbed(
     """The changes from `at` to `until` while nothing arrives."""
     moment: int | None = at
     while moment is not None and moment <= max(at, until):
-        found = evaluate(monitor, state, moment, exclusions)
-        if found.status is not current.status:
-            current = CurrentStatus(found.status, found.reason, moment)
+        evaluation = evaluate(monitor, state, moment, exclusions)
+        if evaluation.status is not current.status:
+            current = CurrentStatus(evaluation.status, evaluation.reason, moment)
             yield current
-        elif found.reason is not current.reason:
-            current = CurrentStatus(found.status, found.reason, current.since)
+        elif evaluation.reason is not current.reason:
+            current = CurrentStatus(evaluation.status, evaluation.reason, current.since)
             yield current
-        moment = found.next_change_at
+        moment = evaluation.next_change_at

@@ -41,7 +41,7 @@ def past(changes: Sequence[StatusChange]) -> StatusHistory:
     horizon = changes[-1].at - MAX_WINDOW if changes else 0
     first = max((index for index, change in enumerate(changes) if change.at <= horizon), default=0)
     kept = changes[first:]
-    if not kept or (kept[-1].status not in _OUT_OF_COUNT and all(one.status is not Status.DOWN for one in kept)):
+    if not kept or (kept[-1].status not in _OUT_OF_COUNT and all(change.status is not Status.DOWN for change in kept)):
         return NOTHING_HAPPENED
     return tuple(kept)
 
@@ -55,14 +55,14 @@ def uptime(past: StatusHistory, status: Status, now: int, blackouts: Sequence[Sp
     up = counted = 0
     end = now
     ahead = list(WINDOWS.values())[::-1]  # the shortest is the last
-    found: list[float | None] = []
+    shares: list[float | None] = []
     for change in reversed(past):
         start = min(change.at, end)
         counts = change.status in _COUNTED
         while ahead and now - ahead[-1] >= start:
             begin = min(now - ahead.pop(), end)
             part = end - begin - overlap(blackouts, begin, end) if counts else 0
-            found.append(_ratio(up + (part if change.status in _UP else 0), counted + part))
+            shares.append(_ratio(up + (part if change.status in _UP else 0), counted + part))
         if not ahead:
             break
         if counts:
@@ -70,7 +70,7 @@ def uptime(past: StatusHistory, status: Status, now: int, blackouts: Sequence[Sp
             counted += length
             up += length if change.status in _UP else 0
         end = start
-    return (*found, *(_ratio(up, counted) for _ in ahead))
+    return (*shares, *(_ratio(up, counted) for _ in ahead))
 
 
 def percent(ratio: float | None) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from exporter.core.clock import HOUR, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
 from exporter.core.fleet import FleetMonitor
-from exporter.core.repeats import Repeats
+from exporter.core.process.repeats import Repeats
+from exporter.core.process.threads import SupervisedThread, Threads
 from exporter.core.telemetry import Telemetry
-from exporter.core.threads import SupervisedThread, Threads
 from exporter.evaluation.alarms import AlertSink, NoAlertSink
 from exporter.evaluation.arrivals import Arrivals
 from exporter.evaluation.calendars import ExclusionSource, NoExclusions

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.core.alert import Observation
+from exporter.core.alerts.alert import Observation
 from exporter.core.fleet import Fleet, FleetMonitor, Writer
 from exporter.core.timeline import CurrentStatus
 from exporter.core.uptime import StatusHistory

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 
-from exporter.core.alert import Observation
+from exporter.core.alerts.alert import Observation
 from exporter.core.calendar.schedule import next_tick
 from exporter.core.clock import SECOND
 from exporter.core.fleet import FleetMonitor

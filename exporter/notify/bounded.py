@@ -113,7 +113,7 @@ def _read(reading: int) -> bytes | None:
 
 
 def _end(child: int, killed: bool) -> int:
-    """The signal that ended the child, 0 for none. A child that closed its pipe ends by itself."""
+    """The signal that ended the child, 0 for none. A child that closed its pipe ends without a signal."""
     try:
         if killed:
             os.kill(child, signal.SIGKILL)

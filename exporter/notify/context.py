@@ -9,8 +9,8 @@ from exporter.core.clock import SECOND
 from exporter.core.status import Status
 from exporter.core.status_attributes import STATUS_ATTRIBUTES
 from exporter.presentation.describe import (
-    LONGEST_DESCRIPTION,
-    LONGEST_NAME,
+    MAX_DESCRIPTION,
+    MAX_NAME,
     UNANNOUNCED,
     color,
     ending_text,
@@ -25,7 +25,7 @@ from exporter.presentation.message import AlertSnapshot, Event, Message
 from exporter.presentation.moments import humanize_duration, rfc3339
 from exporter.presentation.text import one_line, readable, shorten, tail
 
-LARGEST_OUTPUTS, SMALLEST_OUTPUT = 100_000, 200
+MAX_OUTPUTS, MIN_OUTPUT = 100_000, 200
 """Characters of all jobs' outputs in a message together, and of each at least: what a group grows to is bounded."""
 
 
@@ -54,7 +54,7 @@ def of_message(message: Message) -> dict[str, Any]:
         "is_resolved": resolved,
         "is_triggered": not resolved,
         "is_repeated": message.event is Event.REPEATED,
-        "sent_for": rfc3339(message.owed_at),
+        "sent_for": rfc3339(message.enqueued_at),
         "site_url": message.site.url,
         "site_name": readable(message.site.name),
         "site_logo_url": "",
@@ -71,12 +71,12 @@ def alerts_of(message: Message) -> list[dict[str, Any]]:
 
 def of_alert(facts: AlertSnapshot, message: Message) -> dict[str, Any]:
     """Moments are RFC 3339 in UTC, durations in seconds and in words."""
-    rule, name = shorten(one_line(facts.rule), LONGEST_NAME), marked(name_of(facts), message)
-    description = shorten(readable(facts.description).strip(), LONGEST_DESCRIPTION)
+    rule, name = shorten(one_line(facts.rule), MAX_NAME), marked(name_of(facts), message)
+    description = shorten(readable(facts.description).strip(), MAX_DESCRIPTION)
     incident = facts.incident_id
     lasted = max(0, (facts.resolved_at if facts.resolved_at is not None else facts.at) - facts.triggered_at)
     unannounced = facts.alert_id in message.unannounced
-    room = max(SMALLEST_OUTPUT, LARGEST_OUTPUTS // len(message.alerts))
+    room = max(MIN_OUTPUT, MAX_OUTPUTS // len(message.alerts))
     return {
         "alert_id": facts.alert_id,
         "alert_name": f"{rule}: {name}",
@@ -98,8 +98,8 @@ def of_alert(facts: AlertSnapshot, message: Message) -> dict[str, Any]:
         "description": description,
         "monitor_tag": facts.tag,
         "monitor_name": name,
-        "monitor_group": shorten(one_line(facts.group), LONGEST_NAME),
-        "monitor_labels": Labels({key: shorten(one_line(value), LONGEST_NAME) for key, value in facts.labels.items()}),
+        "monitor_group": shorten(one_line(facts.group), MAX_NAME),
+        "monitor_labels": Labels({key: shorten(one_line(value), MAX_NAME) for key, value in facts.labels.items()}),
         "monitor_schedule": facts.schedule or "",
         "monitor_timezone": facts.timezone,
         "monitor_url": message.site.monitor_url(facts.tag),

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from exporter.config.settings import NotifierSettings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.errors import ConfigError, InvalidValue, Problem
+from exporter.core.process.threads import Threads
 from exporter.core.telemetry import Telemetry
-from exporter.core.threads import Threads
 from exporter.notify.notifier import Failure
 from exporter.notify.notifiers import notifier_class
 from exporter.notify.patient_clock import UnhurriedClock
 from exporter.notify.worker import DeliveryWorker
 from exporter.presentation.events import EventLog, LogEvent
 from exporter.presentation.message import Site
-from exporter.storage.repositories.deliveries import Deliveries
+from exporter.storage.delivery.deliveries import Deliveries
+from exporter.storage.delivery.notifications import Notifications
 from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.notifications import Notifications
 
 log = logging.getLogger(__name__)
 
@@ -56,20 +56,22 @@ class Dispatcher:
         """Makes the channels that are new or changed, and returns what puts them in force; those whose settings stay
         are left alone. Raises ConfigError when one cannot be made.
         """
-        wanted = {one.name: one for one in notifiers}
-        made = {name: self._channel(one) for name, one in wanted.items() if self._settings.get(name) != one}
+        chosen = {notifier.name: notifier for notifier in notifiers}
+        made = {
+            name: self._channel(notifier) for name, notifier in chosen.items() if self._settings.get(name) != notifier
+        }
 
         def apply() -> None:
-            for name in [name for name, settings in self._settings.items() if wanted.get(name) != settings]:
+            for name in [name for name, settings in self._settings.items() if chosen.get(name) != settings]:
                 channel = self._channels.pop(name)
                 channel.stop()
                 self._leaving.append(channel)
             self._leaving = [channel for channel in self._leaving if channel.alive]
-            self._settings = wanted
+            self._settings = chosen
             self._channels = {**self._channels, **made}
             if self._started:
                 for name, channel in made.items():
-                    channel.start([one for one in self._leaving if one.name == name])
+                    channel.start([leaving for leaving in self._leaving if leaving.name == name])
 
         return apply
 
@@ -105,7 +107,7 @@ class Dispatcher:
             channel.join(max(0, deadline - self._clock.monotonic()) / SECOND)
 
     def wake(self) -> None:
-        """Something new is owed. Called from any thread."""
+        """A new message was enqueued. Called from any thread."""
         for channel in list(self._channels.values()):
             channel.wake()
 
@@ -115,7 +117,7 @@ class Dispatcher:
         return all(channel.alive for channel in list(self._channels.values()))
 
     def expire_orphaned(self) -> None:
-        """Gives up what is owed to notifiers that are configured no longer, once its time is over."""
+        """Gives up the expired messages for notifiers that are no longer configured."""
         if not self._lease.held:
             return
         now, unhurried = self._clock.now(), self._unhurried.now()

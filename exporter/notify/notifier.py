@@ -24,7 +24,7 @@ class Failure(StrEnum):
     TIMEOUT = "timeout"
     """No answer in time."""
     RATE_LIMITED = "rate_limited"
-    """Told to come later."""
+    """The service asked for a later attempt."""
     SERVER_ERROR = "server_error"
     """The other side has trouble of its own."""
     REJECTED = "rejected"
@@ -60,7 +60,7 @@ class MayFail(Protocol):
 
 
 class Notifier(ABC):
-    """Base of all notifiers. Made anew whenever its options change; used by one thread at a time."""
+    """Base of all notifiers. Created again whenever its options change; used by one thread at a time."""
 
     Options: ClassVar[type[NotifierOptions]]
     """A pydantic model of its settings. Fields of type `SecretText` may be given as `…_file` and never print."""
@@ -93,7 +93,7 @@ class Notifier(ABC):
         return (endpoint_of(text, getattr(self.options, "ca_file", None)),)
 
     def refresh(self, firing: Sequence[AlertSnapshot], resolved: Sequence[AlertSnapshot], site: Site) -> None:  # noqa: B027
-        """Tells a service that forgets what it is not told again. `resolved` are those of the last few minutes.
+        """Sends the alerts again to a service that forgets them. `resolved` are those of the last few minutes.
 
         Raises DeliveryFailed; it is called again after `refresh_every` anyway.
         """

@@ -1,4 +1,4 @@
-"""For services that keep each alert by itself: a message is delivered alert by alert."""
+"""For services that keep each alert separately: a message is delivered alert by alert."""
 
 from collections.abc import Callable
 
@@ -32,12 +32,16 @@ class OneByOne:
         """
         if message.key != self._key:
             self._key, self._taken, self._refused, self._failures = message.key, set(), {}, {}
-        left = [one for one in message.alerts if one.alert_id not in self._taken and one.alert_id not in self._refused]
-        left.sort(key=lambda one: self._failures.get(one.alert_id, 0))
-        said, delayed, failed = "", None, 0
+        left = [
+            alert
+            for alert in message.alerts
+            if alert.alert_id not in self._taken and alert.alert_id not in self._refused
+        ]
+        left.sort(key=lambda alert: self._failures.get(alert.alert_id, 0))
+        result, delayed, failed = "", None, 0
         for facts in left:
             try:
-                said = send(facts)
+                result = send(facts)
             except DeliveryFailed as error:
                 if error.failure not in _OF_NONE:
                     self._failures[facts.alert_id] = self._failures.get(facts.alert_id, 0) + 1
@@ -54,7 +58,7 @@ class OneByOne:
             self._taken.add(facts.alert_id)
         self._raise(len(message.alerts), delayed)
         count = len(message.alerts)
-        return said if count == 1 else f"{count:,} alerts, the last: {said}"
+        return result if count == 1 else f"{count:,} alerts, the last: {result}"
 
     def _raise(self, count: int, delayed: DeliveryFailed | None) -> None:
         """The failure of the whole message, if there is one."""

@@ -1,12 +1,12 @@
 """Messages to try notifiers and templates with: what `notify test` sends, and what is as nasty as it may get.
 
-Made anew at each call, from a moment that is given: nothing here looks at a clock.
+They are built at each call, from a moment that is passed in: nothing here reads a clock.
 """
 
 from typing import Any
 
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.status import Reason, Status
 from exporter.presentation.message import AlertSnapshot, Event, Message, Site
@@ -81,13 +81,13 @@ def _facts(index: int, event: Event, began: int, moment: int, key: str) -> Alert
 
 def samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT, most: int = 500) -> list[Message]:
     """What happens: alone and in groups of up to `most`, at its beginning, in its course, at its end, and late."""
-    found = [sample(event, site, at, count) for event in Event for count in (1, 3, most)]
+    messages = [sample(event, site, at, count) for event in Event for count in (1, 3, most)]
     told_late = sample(Event.RESOLVED, site, at, key="late")
     unannounced = frozenset(facts.alert_id for facts in told_late.alerts)
-    found.append(Message("late", Event.RESOLVED, told_late.alerts, site, told_late.owed_at, unannounced))
+    messages.append(Message("late", Event.RESOLVED, told_late.alerts, site, told_late.enqueued_at, unannounced))
     for ending in ResolveReason:
         facts = sample(Event.RESOLVED, site, at).first.model_copy(update={"ending": ending})
-        found.append(Message(f"ended-{ending}", Event.RESOLVED, (facts,), site, facts.at))
+        messages.append(Message(f"ended-{ending}", Event.RESOLVED, (facts,), site, facts.at))
     bare = AlertSnapshot(
         alert_id="bare",
         rule="r",
@@ -99,25 +99,25 @@ def samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT, most: int = 500) -> l
         at=at,
         triggered_at=at,
     )
-    found.append(Message("bare", Event.TRIGGERED, (bare,), site, at))
-    return found
+    messages.append(Message("bare", Event.TRIGGERED, (bare,), site, at))
+    return messages
 
 
 def nasty_samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT) -> list[Message]:
     """Each nasty text in every place that takes one, alone; then all of them in one message."""
-    found = []
+    messages = []
     everything = []
     for index, text in enumerate(NASTY_TEXTS):
         for event in Event:
             facts = sample(event, site, at, key=f"nasty-{index}").first.model_copy(update=_spoiled(text))
-            found.append(Message(f"nasty-{index}-{event.lower()}", event, (facts,), site, facts.at))
+            messages.append(Message(f"nasty-{index}-{event.lower()}", event, (facts,), site, facts.at))
             if event is Event.TRIGGERED:
                 everything.append(facts)
-    found.append(Message("nasty", Event.TRIGGERED, tuple(everything), site, at))
+    messages.append(Message("nasty", Event.TRIGGERED, tuple(everything), site, at))
     extreme = {"at": 2**62, "triggered_at": 0, "due_at": 0, "exit_code": -(2**31), "since": 2**62}
     facts = sample(Event.TRIGGERED, site, at).first.model_copy(update=extreme)
-    found.append(Message("extreme", Event.TRIGGERED, (facts,), site, at))
-    return found
+    messages.append(Message("extreme", Event.TRIGGERED, (facts,), site, at))
+    return messages
 
 
 def _spoiled(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A heartbeat of our own: pings whoever watches us, only while the evaluator and the sender do their work."""
+"""Heartbeats of the exporter: pings another monitoring service while the evaluator and the notifiers' threads work."""
 
 import logging
 from collections.abc import Callable

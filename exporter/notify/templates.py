@@ -25,12 +25,12 @@ from exporter.notify.samples import nasty_samples, sample, samples
 from exporter.presentation.describe import marked
 from exporter.presentation.message import Event, Message
 
-LARGEST_SOURCE = 64 * 1024
-LARGEST_RESULT, LARGEST_PER_ALERT = 1024 * 1024, 16 * 1024
+MAX_SOURCE = 64 * 1024
+MAX_RESULT, MAX_PER_ALERT = 1024 * 1024, 16 * 1024
 """Characters: of a result with no alert in it, and what each adds."""
-LONGEST_VALUE = 1_000_000
+MAX_VALUE = 1_000_000
 """Characters or items that an operator may make."""
-LONGEST_RANGE = 1_000
+MAX_RANGE = 1_000
 _MUSTACHE = re.compile(r"\{\{\{|\{\{\s*(?P<sigil>[#/^>&!])\s*(?P<name>[\w.]*)")
 _FILE = "<template>"
 _OF_TEXTS = frozenset(
@@ -63,9 +63,9 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "*":
-            size = max(len(one) if isinstance(one, str | list | tuple) else 0 for one in (left, right))
-            times = max(one if isinstance(one, int) else 0 for one in (left, right))
-            if size * times > LONGEST_VALUE or (size == 0 and _is_huge(left) and _is_huge(right)):
+            size = max(len(operand) if isinstance(operand, str | list | tuple) else 0 for operand in (left, right))
+            times = max(operand if isinstance(operand, int) else 0 for operand in (left, right))
+            if size * times > MAX_VALUE or (size == 0 and _is_huge(left) and _is_huge(right)):
                 raise SecurityError("the result would be too large")
         elif operator == "**" and (_is_huge(left) or not isinstance(right, int | float) or abs(right) > 64):
             raise SecurityError("the result would be too large")
@@ -85,7 +85,7 @@ class Template:
         """`json`: values come out as the inside of a JSON string, and the result is JSON. `html`: escaped for HTML.
 
         `escape` is for other markups: every value goes through it, the template's own text does not.
-        Raises InvalidValue, which tells the line in the template and quotes no values.
+        Raises InvalidValue, which names the line in the template and quotes no values.
         """
         self._source = source
         self._kind = escape or kind
@@ -113,7 +113,7 @@ class Template:
         return failure
 
     def _render(self, message: Message) -> str:
-        limit = LARGEST_RESULT + LARGEST_PER_ALERT * len(message.alerts)
+        limit = MAX_RESULT + MAX_PER_ALERT * len(message.alerts)
         parts, size = [], 0
         try:
             for part in self._compiled.generate(variables(message)):
@@ -147,8 +147,8 @@ def _messages_to_try() -> list[Message]:
 
 
 def _compile(source: str, kind: Kind | Escape) -> Any:
-    if len(source) > LARGEST_SOURCE:
-        raise InvalidValue(f"the template is longer than {LARGEST_SOURCE:,} characters")
+    if len(source) > MAX_SOURCE:
+        raise InvalidValue(f"the template is longer than {MAX_SOURCE:,} characters")
     hint = _mustache(source)
     if hint is not None:
         raise InvalidValue(hint)
@@ -184,10 +184,10 @@ def _environment(kind: Kind | Escape) -> _Environment:
 
 
 def _range(*limits: int) -> range:
-    found = range(*limits)
-    if len(found) > LONGEST_RANGE:
-        raise SecurityError(f"range is limited to {LONGEST_RANGE:,} items")
-    return found
+    numbers = range(*limits)
+    if len(numbers) > MAX_RANGE:
+        raise SecurityError(f"range is limited to {MAX_RANGE:,} items")
+    return numbers
 
 
 def _to_json(value: Any) -> Markup:
@@ -242,11 +242,11 @@ def _occasion(message: Message) -> str:
 def _check_names(tree: nodes.Template, environment: _Environment) -> None:
     """Names that can never be there, also where the samples don't come by."""
     ours = {*variables(sample(Event.TRIGGERED)), *environment.globals}
-    known = ours | {"loop", "caller", "varargs", "kwargs", "self"}
-    known |= {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
-    known |= {node.name for node in tree.find_all(nodes.Macro)}
+    names = ours | {"loop", "caller", "varargs", "kwargs", "self"}
+    names |= {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
+    names |= {node.name for node in tree.find_all(nodes.Macro)}
     for node in tree.find_all(nodes.Name):
-        if node.ctx == "load" and node.name not in known:
+        if node.ctx == "load" and node.name not in names:
             near = get_close_matches(node.name, sorted(ours), n=1)
             hint = f"did you mean {near[0]}?" if near else "docs/notifications.md lists the names"
             raise InvalidValue(f"line {node.lineno} of the template: there is no {node.name[:60]!r}: {hint}")
@@ -320,7 +320,7 @@ def worded(template: Template | None, message: Message, otherwise: str) -> str:
 
 TEMPLATE = (
     PlainSerializer(repr, return_type=str),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LARGEST_SOURCE}),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_SOURCE}),
 )
 TemplateText = Annotated[Template, read_template(), *TEMPLATE]
 """In an options model: a template of plain text."""

@@ -1,32 +1,32 @@
-"""One notifier's queue, on a thread of its own: whoever is slow or down holds up nobody else."""
+"""One notifier's queue, on a thread of its own: a slow or unreachable service does not delay the others."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.notification import Backoff, Hold, hold_of
 from exporter.core.clock import MINUTE, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
-from exporter.core.notification import Backoff, Hold, hold_of
-from exporter.core.repeats import Repeats
+from exporter.core.process.repeats import Repeats
+from exporter.core.process.threads import SupervisedThread, Threads
 from exporter.core.telemetry import Telemetry
-from exporter.core.threads import SupervisedThread, Threads
 from exporter.notify.notifier import DeliveryFailed, Failure, Notifier
 from exporter.notify.patient_clock import UnhurriedClock
 from exporter.presentation.events import EventLog, LogEvent, some
 from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 from exporter.presentation.moments import humanize_duration
-from exporter.storage.repositories.deliveries import Contents, Deliveries
+from exporter.storage.delivery.deliveries import Contents, Deliveries
+from exporter.storage.delivery.notifications import Notification
 from exporter.storage.repositories.leases import Lease, LeaseLost
-from exporter.storage.repositories.notifications import Notification
 
 log = logging.getLogger(__name__)
 
 RESOLVED_SHOWN = 5 * MINUTE
-"""How long a service that is told everything again is told what is over."""
-_LONGEST_WAIT = 0.5
+"""How long resolved alerts are included when a service's alerts are refreshed."""
+_MAX_WAIT = 0.5
 """Seconds between two looks at the outbox: other processes do not wake us."""
-LONGEST_ATTEMPT = 10 * MINUTE
+MAX_ATTEMPT = 10 * MINUTE
 """A notifier that has not come back by then hangs: each of its requests ends far sooner."""
 _SEVERITIES = tuple(Severity)
 
@@ -74,7 +74,7 @@ class DeliveryWorker:
             self._turn,
             threads or Threads(),
             end=self._end,
-            hanging_after=LONGEST_ATTEMPT,
+            hanging_after=MAX_ATTEMPT,
             discreet=True,
         )
 
@@ -86,7 +86,7 @@ class DeliveryWorker:
         self._thread.start()
 
     def wake(self) -> None:
-        """Something new is owed. Called from any thread."""
+        """A new message was enqueued. Called from any thread."""
         self._thread.wake()
 
     def stop(self) -> None:
@@ -112,10 +112,10 @@ class DeliveryWorker:
         self._led = self._lease.held
         while self._works() and (notification := self._next(unhurried)) is not None:
             last = notification.expires_at <= unhurried
-            # Whoever reads an earlier alert's end last believes that all is well.
-            for one in (*self._deliveries.ends_before(notification), notification):
+            # The reader of an earlier alert's end would believe that all is well if it came last.
+            for pending in (*self._deliveries.ends_before(notification), notification):
                 if self._works() and (last or not self._held()):
-                    self._attempt(one)
+                    self._attempt(pending)
         if self._works():
             self._refresh()
 
@@ -160,7 +160,7 @@ class DeliveryWorker:
         message: Message | None = None
         try:
             message = read_message(notification, contents, self._site())
-            said = self._notifier.deliver(message)
+            answer = self._notifier.deliver(message)
         except DeliveryFailed as error:
             self._failed(notification, message, error)
         except Exception as error:  # noqa: BLE001 - a defect of one notifier is that notifier's alone
@@ -169,7 +169,7 @@ class DeliveryWorker:
             now = self._clock.now()
             self._telemetry.notification_delivered(self.name, max(0, now - notification.created_at) / SECOND)
             fields = _fields(notification, message, notification.attempts + 1)
-            self._events.record(LogEvent.NOTIFICATION_DELIVERED, **fields, answer=said)
+            self._events.record(LogEvent.NOTIFICATION_DELIVERED, **fields, answer=answer)
             self._taken = (notification.id, contents.alert_ids, now)
             self._note()
             if self._held():
@@ -230,13 +230,13 @@ class DeliveryWorker:
             return
         try:
             self._notifier.refresh(
-                [AlertSnapshot.model_validate_json(one) for one in firing],
-                [AlertSnapshot.model_validate_json(one) for one in resolved],
+                [AlertSnapshot.model_validate_json(text) for text in firing],
+                [AlertSnapshot.model_validate_json(text) for text in resolved],
                 self._site(),
             )
         except DeliveryFailed as error:
             self._not_refreshed(error)
-        except Exception as error:  # noqa: BLE001 - as with `deliver`; what is owed goes out all the same
+        except Exception as error:  # noqa: BLE001 - as with `deliver`; pending messages are still sent
             self._not_refreshed(_broke(error))
 
     def _not_refreshed(self, error: DeliveryFailed) -> None:
@@ -250,11 +250,11 @@ class DeliveryWorker:
             self.work()
             return self._until_next()
         except LeaseLost:
-            return _LONGEST_WAIT
+            return _MAX_WAIT
         except StorageUnavailable as error:
             log.debug("notifier %s waits for the database: %s", self.name, error)
-            return _LONGEST_WAIT
-        except Exception:
+            return _MAX_WAIT
+        except Exception:  # counted for this notifier; the supervised thread logs it and goes on
             self._telemetry.notification_failed(self.name, Failure.INTERNAL.value)
             raise
 
@@ -271,11 +271,11 @@ class DeliveryWorker:
 
     def _until_next(self) -> float:
         if not self._lease.held or self._held() or self._before:
-            return _LONGEST_WAIT
+            return _MAX_WAIT
         due = self._deliveries.next_due(self.name)
         if due is None:
-            return _LONGEST_WAIT
-        return min(_LONGEST_WAIT, max(0.0, (due - self._clock.now()) / SECOND))
+            return _MAX_WAIT
+        return min(_MAX_WAIT, max(0.0, (due - self._clock.now()) / SECOND))
 
 
 def _fields(notification: Notification, message: Message | None, attempts: int) -> Mapping[str, object]:
@@ -287,9 +287,9 @@ def _fields(notification: Notification, message: Message | None, attempts: int) 
         "notification": notification.id,
         "attempts": attempts,
         "alerts": len(alerts),
-        "monitor": some([one.tag for one in alerts]),
-        "alert": some([one.alert_id for one in alerts]),
-        "rule": some([one.rule for one in alerts]),
+        "monitor": some([alert.tag for alert in alerts]),
+        "alert": some([alert.alert_id for alert in alerts]),
+        "rule": some([alert.rule for alert in alerts]),
     }
 
 
@@ -302,15 +302,15 @@ def read_message(notification: Notification, contents: Contents, site: Site) -> 
     """What the outbox kept, as the notifier takes it; the most severe alert first."""
     facts = [AlertSnapshot.model_validate_json(text) for text in contents.facts]
     unannounced = {
-        one.alert_id for id, one in zip(contents.alert_ids, facts, strict=True) if id in contents.unannounced
+        alert.alert_id for id, alert in zip(contents.alert_ids, facts, strict=True) if id in contents.unannounced
     }
-    facts.sort(key=lambda one: _SEVERITIES.index(one.severity))
+    facts.sort(key=lambda alert: _SEVERITIES.index(alert.severity))
     return Message(
         key=notification.key,
         event=Event(notification.event),
         alerts=tuple(facts),
         site=site,
-        owed_at=notification.created_at,
+        enqueued_at=notification.created_at,
         unannounced=frozenset(unannounced),
         answers=tuple(contents.answers),
     )

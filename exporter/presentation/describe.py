@@ -1,13 +1,13 @@
 """What a message says to a person woken at night: what, since when, how late, last output, link.
 
-Whatever others wrote comes out readable (see `text`), and short enough to be read; it is escaped nowhere here.
+Texts of users and jobs become readable (see `text`) and short; they are not escaped here.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from exporter.core.alert import ResolveReason
+from exporter.core.alerts.alert import ResolveReason
 from exporter.core.clock import MINUTE
 from exporter.core.status import Status
 from exporter.core.status_attributes import STATUS_ATTRIBUTES
@@ -19,12 +19,12 @@ from exporter.presentation.text import Measure, one_line, readable, shorten, tai
 NAMED = 3
 """Monitors named in a headline."""
 DETAILED = 3
-"""Alerts of which a message tells everything; when there are more, each gets a line."""
+"""Most alerts that a message shows in full; of more, each gets a line."""
 LISTED = 20
-"""Alerts that get a line; of more than these the number is told."""
-LONGEST_NAME = 200
-LONGEST_DESCRIPTION = 2_000
-LONGEST_OUTPUT, HIGHEST_OUTPUT = 1_500, 15
+"""Alerts that get a line; of the others only the number is shown."""
+MAX_NAME = 200
+MAX_DESCRIPTION = 2_000
+MAX_OUTPUT, MAX_OUTPUT_LINES = 1_500, 15
 """Characters and lines of a job's output."""
 UNANNOUNCED = "the alert resolved before its first notification could be delivered"
 
@@ -62,7 +62,7 @@ def _headline(message: Message) -> str:
     statuses = Counter(facts.status for facts in message.alerts)
     if len(statuses) == 1:
         return f"{len(names):,} monitors {again}{_say(message.first.status)}: {shown}"
-    # Alerts are counted, not monitors: two rules may tell of one.
+    # Alerts are counted, not monitors: two rules may alert on the same monitor.
     counts = ", ".join(f"{count:,} {_say(status)}" for status, count in statuses.most_common())
     return f"{len(names):,} monitors {again}in trouble ({counts}): {shown}"
 
@@ -83,13 +83,13 @@ def _resolution(message: Message) -> str:
 
 
 def _recovered(facts: AlertSnapshot) -> bool:
-    """An alert may also end because nobody watches any more: then nothing is known to be well again."""
+    """Whether the alert ended by a recovery: it also ends when its rule or monitor is removed."""
     return facts.ending in (None, ResolveReason.RECOVERED)
 
 
 def name_of(facts: AlertSnapshot) -> str:
     """The monitor's, for people."""
-    return shorten(one_line(facts.name), LONGEST_NAME) or facts.tag
+    return shorten(one_line(facts.name), MAX_NAME) or facts.tag
 
 
 def why(facts: AlertSnapshot) -> str:
@@ -131,43 +131,41 @@ def _lasted(facts: AlertSnapshot, word: str) -> str:
 
 
 def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
-    """All that is worth telling of one alert, but for its description, output and links."""
+    """The facts about one alert, without its description, output and links."""
     zone = facts.timezone
-    found = [Line("Was" if message.is_resolved else "Status", f"{_say(facts.status)}, {why(facts)}")]
+    rows = [Line("Was" if message.is_resolved else "Status", f"{_say(facts.status)}, {why(facts)}")]
     if message.is_resolved and facts.alert_id in message.unannounced:
-        found.append(Line("Note", UNANNOUNCED))
+        rows.append(Line("Note", UNANNOUNCED))
     span = facts.at - _since(facts)
     going_on = f" ({humanize_duration(span)})" if span >= MINUTE and not message.is_resolved else ""
-    found.append(Line("Since", f"{exact(_since(facts), zone)}{going_on}"))
+    rows.append(Line("Since", f"{exact(_since(facts), zone)}{going_on}"))
     if facts.resolved_at is not None:
         ended, because = ("Recovered", "") if _recovered(facts) else ("Ended", f", {ending_text(facts)}")
-        found.append(Line(ended, f"{exact(facts.resolved_at, zone)}{_lasted(facts, ', after ')}{because}"))
+        rows.append(Line(ended, f"{exact(facts.resolved_at, zone)}{_lasted(facts, ', after ')}{because}"))
     if not message.is_resolved and facts.due_at is not None and facts.schedule is not None:
-        found.append(Line("Due", exact(facts.due_at, zone)))
+        rows.append(Line("Due", exact(facts.due_at, zone)))
     if not message.is_resolved:
         last = exact(facts.last_success_at, zone) if facts.last_success_at is not None else "never"
-        found.append(Line("Last success", last))
-    name, group = name_of(facts), shorten(one_line(facts.group), LONGEST_NAME)
-    found.append(Line("Monitor", facts.tag if name == facts.tag else f"{name} ({facts.tag})"))
+        rows.append(Line("Last success", last))
+    name, group = name_of(facts), shorten(one_line(facts.group), MAX_NAME)
+    rows.append(Line("Monitor", facts.tag if name == facts.tag else f"{name} ({facts.tag})"))
     if group and not message.is_resolved:
-        found.append(Line("Group", group))
+        rows.append(Line("Group", group))
     if facts.labels and not message.is_resolved:
         labels = ", ".join(f"{key}={one_line(value)}" for key, value in facts.labels.items())
-        found.append(Line("Labels", shorten(labels, LONGEST_NAME)))
-    found.append(Line("Alert", f"{shorten(one_line(facts.rule), LONGEST_NAME)} ({facts.severity.value})"))
-    return found
+        rows.append(Line("Labels", shorten(labels, MAX_NAME)))
+    rows.append(Line("Alert", f"{shorten(one_line(facts.rule), MAX_NAME)} ({facts.severity.value})"))
+    return rows
 
 
 def description_of(facts: AlertSnapshot, message: Message) -> str:
-    """What the rule's author wants whoever is woken to know; may have several lines. A recovery wakes nobody."""
-    return (
-        shorten(readable(facts.description).strip(), LONGEST_DESCRIPTION) if _tells_of_trouble(facts, message) else ""
-    )
+    """The rule's description, for the reader of an alarm; may have several lines. Empty for a recovery."""
+    return shorten(readable(facts.description).strip(), MAX_DESCRIPTION) if _tells_of_trouble(facts, message) else ""
 
 
-def output_of(facts: AlertSnapshot, message: Message, longest: int = LONGEST_OUTPUT) -> str:
-    """The end of the job's last output. A recovery has none: nobody has to look for a reason any more."""
-    return tail(readable(facts.output), longest, lines=HIGHEST_OUTPUT) if _tells_of_trouble(facts, message) else ""
+def output_of(facts: AlertSnapshot, message: Message, longest: int = MAX_OUTPUT) -> str:
+    """The end of the job's last output. A recovery has none."""
+    return tail(readable(facts.output), longest, lines=MAX_OUTPUT_LINES) if _tells_of_trouble(facts, message) else ""
 
 
 def _tells_of_trouble(facts: AlertSnapshot, message: Message) -> bool:
@@ -180,30 +178,30 @@ def particulars(facts: AlertSnapshot, message: Message) -> list[Line]:
 
 
 def links(facts: AlertSnapshot, site: Site) -> list[Line]:
-    found = [Line("Monitor", site.monitor_url(facts.tag))]
+    pages = [Line("Monitor", site.monitor_url(facts.tag))]
     if facts.incident_id is not None:
-        found.append(Line("Incident", site.incident_url(facts.incident_id)))
-    return found
+        pages.append(Line("Incident", site.incident_url(facts.incident_id)))
+    return pages
 
 
 def is_detailed(message: Message) -> bool:
-    """Whether each alert is told of in full."""
+    """Whether each alert is shown in full."""
     return len(message.alerts) <= DETAILED
 
 
 def listing(
     message: Message, write: Callable[[AlertSnapshot], str], room: int, measure: Measure = len, most: int = LISTED
 ) -> list[str]:
-    """A line for each alert, as `write` puts it, as far as there is room; the last tells how many more there are."""
-    found: list[str] = []
+    """A line for each alert, as `write` puts it, as far as there is room; the last says how many more there are."""
+    rows: list[str] = []
     for facts in message.alerts[:most]:
         line = write(facts)
         room -= measure(line) + 1
         if room < 0:
             break
-        found.append(line)
-    beyond = more(message, len(found))
-    return [*found, beyond] if beyond else found
+        rows.append(line)
+    beyond = more(message, len(rows))
+    return [*rows, beyond] if beyond else rows
 
 
 def more(message: Message, listed: int = LISTED) -> str:
@@ -233,21 +231,21 @@ def plain_text(message: Message) -> str:
     """The whole message but for its headline, for a place that shows text and nothing else."""
     if is_detailed(message):
         return "\n\n".join(_in_full(facts, message) for facts in message.alerts)
-    told = listing(message, lambda facts: f"{icon(message, facts)} {brief(facts, message)}", room=LISTED * 500)
-    return "\n".join([*told, "", f"All monitors: {message.site.url}/"])
+    rows = listing(message, lambda facts: f"{icon(message, facts)} {brief(facts, message)}", room=LISTED * 500)
+    return "\n".join([*rows, "", f"All monitors: {message.site.url}/"])
 
 
 def _in_full(facts: AlertSnapshot, message: Message) -> str:
-    told = [f"{line.label}: {line.value}" for line in lines(facts, message)]
+    rows = [f"{line.label}: {line.value}" for line in lines(facts, message)]
     if len(message.alerts) > 1:
-        told.insert(0, f"— {name_of(facts)}")
+        rows.insert(0, f"— {name_of(facts)}")
     description, output = description_of(facts, message), output_of(facts, message)
     if description:
-        told.insert(1 if len(message.alerts) > 1 else 0, description)
-    told += [f"{link.label} page: {link.value}" for link in links(facts, message.site)]
+        rows.insert(1 if len(message.alerts) > 1 else 0, description)
+    rows += [f"{link.label} page: {link.value}" for link in links(facts, message.site)]
     if output:
-        told += ["Last output:", output]
-    return "\n".join(told)
+        rows += ["Last output:", output]
+    return "\n".join(rows)
 
 
 def _say(status: Status) -> str:

@@ -1,6 +1,6 @@
 """What a notifier is given: one message about one or more alerts, complete in itself.
 
-The facts of each alert are those of the moment at which the message became owed, kept with it in the outbox: whenever
+The facts of each alert are those of the moment at which the message was enqueued, kept with it in the outbox: whenever
 it is delivered, and however often it is tried, it says the same.
 """
 
@@ -9,13 +9,13 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.status import Reason, Status
 
 
 class Event(StrEnum):
-    """What a message tells."""
+    """What a message reports."""
 
     TRIGGERED = "TRIGGERED"
     REPEATED = "REPEATED"
@@ -88,7 +88,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Owed to one notifier; delivered at least once, always under the same key."""
+    """A message for one notifier; delivered at least once, always under the same key."""
 
     key: str
     """Idempotency key."""
@@ -96,10 +96,10 @@ class Message:
     alerts: tuple[AlertSnapshot, ...]
     """At least one; the most severe first."""
     site: Site
-    owed_at: int
+    enqueued_at: int
     """Unix time in milliseconds."""
     unannounced: frozenset[str] = frozenset()
-    """Ids of alerts that are resolved before their alarm could be delivered: this message has to tell both."""
+    """Ids of alerts that are resolved before their alarm could be delivered: this message reports both."""
     answers: tuple[str, ...] = ()
     """Keys of the alarms that this one continues, so that mails thread; empty for an alarm."""
     is_test: bool = False

@@ -40,7 +40,7 @@ def rfc3339(at: int) -> str:
 
 def parse_moment(text: str) -> int:
     """Reads RFC 3339 (with an offset or `Z`) or Unix seconds, as Prometheus's API does; raises InvalidValue."""
-    # A `+` in a query that nobody escaped arrives as a space.
+    # An unescaped `+` in a query arrives as a space.
     text = text.strip().replace(" ", "+") if "T" in text.upper() else text.strip()
     try:
         if _UNIX.fullmatch(text):

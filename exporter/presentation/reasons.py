@@ -1,6 +1,6 @@
 """Why a monitor has its status and why an alert resolved: texts that pages, messages and the command line share."""
 
-from exporter.core.alert import ResolveReason
+from exporter.core.alerts.alert import ResolveReason
 from exporter.core.status import Reason
 from exporter.presentation.moments import humanize_duration
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.incident import IncidentState
+from exporter.core.alerts.notification import Hold
 from exporter.core.heartbeat import HeartbeatState
-from exporter.core.incident import IncidentState
 from exporter.core.monitor import Monitor
-from exporter.core.notification import Hold
 from exporter.core.status import Status
 from exporter.core.status_attributes import STATUS_ATTRIBUTES, statuses_where
 from exporter.core.timeline import CurrentStatus

@@ -23,7 +23,7 @@ def utf8(text: str) -> int:
 
 
 def readable(text: str) -> str:
-    """`text` as a terminal would have left it, without what nobody can see; halves of surrogate pairs show as �."""
+    """`text` as a terminal would have left it, without invisible characters; halves of surrogate pairs show as �."""
     if text.isascii() and text.isprintable():
         return text
     text = _ESCAPES.sub("", text).replace("\u2028", "\n").replace("\u2029", "\n")

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from exporter.core.errors import StorageConflict, StorageUnavailable
 from exporter.core.fleet import Fleet, Writer
-from exporter.core.repeats import Repeats
+from exporter.core.process.repeats import Repeats
+from exporter.core.process.threads import SupervisedThread, Threads
 from exporter.core.telemetry import Telemetry
-from exporter.core.threads import SupervisedThread, Threads
 from exporter.fleet.loader import load
 from exporter.recording.group import Changes, GroupCommit
 from exporter.recording.statements import Pending

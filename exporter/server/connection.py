@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from exporter.core.telemetry import IRREGULAR, Dropped, Fault
 from exporter.server.body import Chunked, RequestBody, Sized
 from exporter.server.head import BadRequest, Head, take_head
-from exporter.server.response import Response, error_answer
+from exporter.server.response import ResponseWriter, error_answer
 from exporter.server.sockets import in_kernel, reset_on_close
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class HttpConnection(asyncio.Protocol):
         """The request that is being answered."""
         self._body = RequestBody(_NOTHING, None, self._resume)
         self._body_until = math.inf
-        self._response: Response | None = None
+        self._response: ResponseWriter | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -360,10 +360,10 @@ class HttpConnection(asyncio.Protocol):
         }
         if head.irregular:
             scope["extensions"] = {IRREGULAR: {}}
-        response = self._response = Response(self, head)
+        response = self._response = ResponseWriter(self, head)
         try:
             await self._owner.app(scope, self._body.receive, response.send)
-        except Exception:
+        except Exception:  # a defect of the application ends one request, not the worker
             log.exception("unexpected error while answering a request")
             if not response.started:
                 self._closing = True

@@ -10,7 +10,7 @@ from typing import Any
 
 from exporter.core.telemetry import Dropped, Fault, Telemetry
 from exporter.server.connection import HttpConnection
-from exporter.server.limits import MOST
+from exporter.server.limits import MAX_CONNECTIONS
 from exporter.server.logging import Occasionally
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,12 @@ class HttpConnections:
     """The connections of a worker, and their `ConnectionOwner`."""
 
     def __init__(
-        self, app: Any, loop: asyncio.AbstractEventLoop, telemetry: Telemetry, keepalive: float, most: int = MOST
+        self,
+        app: Any,
+        loop: asyncio.AbstractEventLoop,
+        telemetry: Telemetry,
+        keepalive: float,
+        most: int = MAX_CONNECTIONS,
     ) -> None:
         """`keepalive` is in seconds."""
         self.app = app

@@ -1,4 +1,4 @@
-"""gunicorn, told to run one ASGI worker: one process is one replica."""
+"""gunicorn, configured to run one ASGI worker: one process is one replica."""
 
 import gc
 import math
@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from exporter.core.memory import give_back
-from exporter.core.reloads import hold_reloads, release_reloads
+from exporter.core.process.memory import give_back
+from exporter.core.process.reloads import hold_reloads, release_reloads
 from exporter.core.telemetry import Telemetry
 from exporter.server import systemd
 from exporter.server.borrowed import Arbiter, BaseApplication, BaseWorker
-from exporter.server.limits import GRACE, MOST
+from exporter.server.limits import GRACE, MAX_CONNECTIONS
 from exporter.server.logging import PlainLogger
 from exporter.server.scratch import scratch_folder
 from exporter.server.sockets import (
@@ -26,7 +26,7 @@ from exporter.server.sockets import (
 
 _SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 _METRICS_ROOM = 4 * 1024 * 1024
-"""Bytes of shared metrics for each worker. A file in memory that has no room kills whoever writes to it."""
+"""Bytes of shared metrics for each worker. A write to a file in memory that has no room kills the writing process."""
 
 MakeApp = Callable[["Life"], tuple[Any, Telemetry]]
 """Makes the ASGI application of a worker, and what counts for it."""
@@ -115,7 +115,7 @@ class Life:
         systemd.notify(self._systemd, systemd.READY)
 
     def reloading(self) -> None:
-        """To be followed by `ready`, whatever comes of it."""
+        """Followed by `ready`, also after a failure."""
         systemd.notify(self._systemd, systemd.reloading())
 
     def end(self) -> None:
@@ -159,7 +159,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "keepalive": math.ceil(self.keepalive),  # of gunicorn's own protocol class
             "graceful_timeout": GRACE,
             "timeout": 60,
-            "worker_connections": MOST,
+            "worker_connections": MAX_CONNECTIONS,
             "backlog": 4096,
             "forwarded_allow_ips": self._trusted_proxies,
             # The default one logs every request's path at debug level.
@@ -180,7 +180,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         raise_descriptor_limit()
         # gunicorn's own heartbeat file, which must not wait for a disk.
         self.cfg.set("worker_tmp_dir", scratch_folder())
-        self.cfg.set("bind", [f"fd://{one.detach()}" for one in bind_or_explain(self._listen_address)])
+        self.cfg.set("bind", [f"fd://{listening.detach()}" for listening in bind_or_explain(self._listen_address)])
         # The collector would write to every page that the workers share with us, and each would get a copy of its own.
         gc.collect()
         gc.freeze()
@@ -189,7 +189,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             Supervisor(self).run()
         folder = tempfile.mkdtemp(prefix="heartbeat-exporter-", dir=scratch_folder(self._workers * _METRICS_ROOM))
         supervisor = os.getpid()
-        # Before anybody imports prometheus_client, which decides by it how it keeps its values.
+        # Before prometheus_client is imported, which decides by it how it keeps its values.
         os.environ[_SHARED_METRICS] = folder
         try:
             Supervisor(self).run()

@@ -2,5 +2,5 @@
 
 GRACE = 30
 """Seconds that requests in flight may take after SIGTERM."""
-MOST = 8192
+MAX_CONNECTIONS = 8192
 """Connections of one worker, if its descriptors allow as many."""

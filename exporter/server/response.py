@@ -25,7 +25,7 @@ class Outlet(Protocol):
     async def written(self) -> None: ...
 
 
-class Response:
+class ResponseWriter:
     """One response; `send` implements ASGI."""
 
     __slots__ = ("_bodiless", "_chunked", "_head", "_left", "_outlet", "_pending", "complete", "started")

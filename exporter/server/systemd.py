@@ -1,4 +1,4 @@
-"""What systemd is told of the service (`Type=notify`): a datagram to the socket that the environment names."""
+"""State of the service for systemd (`Type=notify`): a datagram to the socket that the environment names."""
 
 import logging
 import os
@@ -18,12 +18,12 @@ def take_address() -> str | None:
 
 
 def reloading() -> str:
-    """The state while a configuration is read anew; `READY` ends it."""
+    """The state during a reload; `READY` ends it."""
     return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
 
 
 def notify(address: str | None, state: str) -> None:
-    """Sends a state; nothing happens where nobody asked for it, and an error is logged only."""
+    """Sends a state; does nothing where systemd did not ask for it, and only logs an error."""
     if not address:
         return
     name = "\0" + address[1:] if address.startswith("@") else address  # in the abstract namespace

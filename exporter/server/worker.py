@@ -49,7 +49,7 @@ class ServingWorker(ASGIWorker):  # type: ignore[misc]
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
         most = connections_for(raise_descriptor_limit(), self.cfg.worker_connections)
         self.connections = HttpConnections(self.asgi, self.loop, self.app.telemetry, self.app.keepalive, most)
-        self.listeners = [Listener(one.sock, self.connections, self._protocol) for one in self.sockets]
+        self.listeners = [Listener(listening.sock, self.connections, self._protocol) for listening in self.sockets]
         for listener in self.listeners:
             listener.start()
         try:

@@ -104,7 +104,7 @@ class Bulk:
     of 64 heartbeats in a call each costs more in waiting than in writing.
     """
 
-    LARGEST = 128
+    MAX_SIZE = 128
 
     def __init__(self, database: "Database", build: Callable[[int], Any]) -> None:
         self._database = database
@@ -122,8 +122,8 @@ class Bulk:
         """Rows of a query by ids, for any number of them: the last id is repeated up to a power of two. `others` are
         the values of the parameters that follow the ids.
         """
-        for start in range(0, len(ids), self.LARGEST):
-            some = list(ids[start : start + self.LARGEST])
+        for start in range(0, len(ids), self.MAX_SIZE):
+            some = list(ids[start : start + self.MAX_SIZE])
             size = 1 << (len(some) - 1).bit_length()
             statement = self.statement(size)
             some += some[-1:] * (size - len(some))
@@ -136,7 +136,7 @@ class Bulk:
         """
         changed, start, left = 0, 0, len(values) // width
         while left:
-            size = min(self.LARGEST, 1 << (left.bit_length() - 1))
+            size = min(self.MAX_SIZE, 1 << (left.bit_length() - 1))
             end = start + size * width
             statement = self.statement(size)
             changed += transaction.execute(statement, statement.filled(values[start:end]))
@@ -198,7 +198,7 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """For those who look after the database."""
+        """For the operators of the database."""
         return self._engine
 
     def prepared(self, query: Any) -> tuple[str, list[Any]]:

@@ -5,12 +5,12 @@ from typing import Any
 from exporter.core.clock import HOUR
 from exporter.core.trusted_clock import NOTABLE
 from exporter.storage.database import Database
+from exporter.storage.delivery.notifications import PENDING
+from exporter.storage.delivery.outbox import Outbox
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.maintenances import REVISION as MAINTENANCE_REVISION
 from exporter.storage.repositories.monitors import REVISION as MONITOR_REVISION
-from exporter.storage.repositories.notifications import PENDING
-from exporter.storage.repositories.outbox import Outbox
 from exporter.storage.repositories.revisions import hold_revision, next_revision
 
 ROWS = 20_000
@@ -114,7 +114,7 @@ class FutureMoments:
         self._alerts.set_back(by, now)
         self._outbox.set_back(by, now)
         messages = tables.notifications
-        # Who began to wait while the clock was ahead has all its time yet.
+        # A message that began to wait while the clock was ahead has all its time left.
         begun_ahead = (messages.state == PENDING) & (messages.created_at > now)
         messages.update(**{"expires_at": messages.expires_at - by}).where(begun_ahead).execute()
         too_far = (messages.state == PENDING) & (messages.next_attempt_at > now + MAX_PAUSE)

@@ -1,4 +1,4 @@
-"""The clock of the database's server, where it is not this machine's: of several replicas, it decides who is right."""
+"""The clock of the database's server, where it is not this machine's: with several replicas, it decides."""
 
 from typing import NamedTuple
 

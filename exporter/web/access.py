@@ -1,4 +1,4 @@
-"""Who may do what: tokens, and no orders from other people's pages."""
+"""Access control: tokens, and no writing requests from the pages of other sites."""
 
 import hmac
 import logging
@@ -20,15 +20,15 @@ CHALLENGES = ('Basic realm="Heartbeat Exporter", charset="UTF-8"', 'Bearer realm
 
 
 class Access(Enum):
-    """Who may use a route."""
+    """The credentials that a route requires."""
 
     OPEN = auto()
-    """Anybody: probes, static files, and heartbeats, which carry their own secret."""
+    """None: probes, static files, and heartbeats, which carry their own secret."""
     GUARDED = auto()
-    """Holders of `web.auth.token`; without one configured, anybody may read and nobody may change anything, and only
+    """Holders of `web.auth.token`; without one configured, every client may read and none may change anything, and only
     under a name that no other site can have chosen."""
     RELOAD = auto()
-    """Holders of `web.auth.token`; without one configured, anybody: it only re-reads our own file."""
+    """Holders of `web.auth.token`; without one configured, none: it only re-reads the service's own file."""
     METRICS = auto()
     """Holders of `web.auth.metrics_token`, if one is configured."""
 

@@ -1,4 +1,4 @@
-"""The web application: every route, and who may use it."""
+"""The web application: every route, and the access that it requires."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from exporter.web.context import WebContext
 from exporter.web.errors import Errors
 from exporter.web.headers import REVALIDATED, STATIC
 from exporter.web.metrics import MetricsResource
-from exporter.web.middleware import RequestMiddleware, Route
+from exporter.web.middleware import RequestMiddleware, WebRoute
 from exporter.web.pages.document_pages import DocumentPage
 from exporter.web.pages.documents import Documents
 from exporter.web.pages.feed import Feed
@@ -62,7 +62,7 @@ def create_app(
     return app
 
 
-def routes(parts: WebContext, assets: Assets, pages: Pages) -> list[Route]:
+def routes(parts: WebContext, assets: Assets, pages: Pages) -> list[WebRoute]:
     """All of them; docs/api.md names each, and a test holds it to that."""
     telemetry = parts.settings().telemetry_path
     document = DocumentPage(parts, pages, Documents())
@@ -71,18 +71,18 @@ def routes(parts: WebContext, assets: Assets, pages: Pages) -> list[Route]:
         return parts.settings().auth.token is not None
 
     return [
-        Route("/", StatusPage(parts, pages, Listing(parts.fleet)), "page"),
-        Route("/monitors/{tag}", MonitorPage(parts, pages), "page"),
-        Route("/incidents", IncidentsPage(parts, pages), "page"),
-        Route("/incidents/{id}", IncidentPage(parts, pages), "page"),
-        Route("/incidents.atom", Feed(parts, pages), "feed", headers=REVALIDATED),
-        Route("/docs", document, "page", headers=REVALIDATED),
-        Route("/docs/{path:path}", document, "page", headers=REVALIDATED),
-        Route("/refusals", RefusalsPage(parts, pages), "page"),
-        *(Route(path, resource(parts), "api") for path, resource in RESOURCES.items()),
-        Route(telemetry, MetricsResource(parts.scrape, parts.executor), "metrics", Access.METRICS),
-        Route("/-/healthy", Healthy(parts.health), "healthy", Access.OPEN),
-        Route("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),
-        Route("/-/reload", ReloadConfiguration(parts.reload, parts.executor, explains), "reload", Access.RELOAD),
-        Route("/static/{name}", StaticFile(assets), "static", Access.OPEN, STATIC),
+        WebRoute("/", StatusPage(parts, pages, Listing(parts.fleet)), "page"),
+        WebRoute("/monitors/{tag}", MonitorPage(parts, pages), "page"),
+        WebRoute("/incidents", IncidentsPage(parts, pages), "page"),
+        WebRoute("/incidents/{id}", IncidentPage(parts, pages), "page"),
+        WebRoute("/incidents.atom", Feed(parts, pages), "feed", headers=REVALIDATED),
+        WebRoute("/docs", document, "page", headers=REVALIDATED),
+        WebRoute("/docs/{path:path}", document, "page", headers=REVALIDATED),
+        WebRoute("/refusals", RefusalsPage(parts, pages), "page"),
+        *(WebRoute(path, resource(parts), "api") for path, resource in RESOURCES.items()),
+        WebRoute(telemetry, MetricsResource(parts.scrape, parts.executor), "metrics", Access.METRICS),
+        WebRoute("/-/healthy", Healthy(parts.health), "healthy", Access.OPEN),
+        WebRoute("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),
+        WebRoute("/-/reload", ReloadConfiguration(parts.reload, parts.executor, explains), "reload", Access.RELOAD),
+        WebRoute("/static/{name}", StaticFile(assets), "static", Access.OPEN, STATIC),
     ]

@@ -10,10 +10,10 @@ from exporter.core.fleet import Fleet
 from exporter.ingest.refusals import Refusals
 from exporter.metrics.scrape import Scrape
 from exporter.recording.managed_monitors import ManagedMonitors
+from exporter.storage.delivery.notifications import Notifications
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.history import History
 from exporter.storage.repositories.incidents import Incidents
-from exporter.storage.repositories.notifications import Notifications
 
 Readiness = Callable[[], str | None]
 """None when ready, else the reason in words."""

@@ -1,4 +1,4 @@
-"""Headers that tell a browser what an answer may do."""
+"""Headers that limit what a browser lets an answer do."""
 
 import falcon.asgi
 

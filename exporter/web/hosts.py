@@ -48,9 +48,9 @@ class Hosts:
     async def _own_names(self) -> frozenset[str]:
         """The machine's, asked for once, when a name comes that nothing else explains."""
         if self._own is None:
-            found = await asyncio.get_running_loop().run_in_executor(None, self._full_name)
+            full_name = await asyncio.get_running_loop().run_in_executor(None, self._full_name)
             short = os.uname().nodename
-            names = (name_in(name) for name in (short, found, f"{short.partition('.')[0]}.local"))
+            names = (name_in(name) for name in (short, full_name, f"{short.partition('.')[0]}.local"))
             self._own = frozenset(name for name in names if name)
         return self._own
 

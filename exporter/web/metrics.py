@@ -10,11 +10,11 @@ from exporter.metrics.scrape import Scrape
 from exporter.web.errors import log
 from exporter.web.requests import WebRequest
 
-MOST_NAMES = 1_000
+MAX_NAMES = 1_000
 
 
 class ScrapeBroken(Exception):
-    """The answer had begun. Breaking the connection off is all that tells Prometheus that it is not whole."""
+    """The answer had begun. Only a broken connection shows Prometheus that it is not whole."""
 
 
 class MetricsResource:
@@ -26,7 +26,7 @@ class MetricsResource:
 
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         given = req.get_param_as_list("name[]", default=None)
-        names = frozenset(given[:MOST_NAMES]) if given else None
+        names = frozenset(given[:MAX_NAMES]) if given else None
         accept, encoding = req.get_header("Accept"), req.get_header("Accept-Encoding")
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._executor, self._scrape.answer, accept, encoding, names)
@@ -49,6 +49,6 @@ class MetricsResource:
             yield chunk
             try:
                 chunk = await self._next(chunks)
-            except Exception as error:
+            except Exception as error:  # whatever it is, the client must not take half a scrape for a whole one
                 log.exception("a scrape broke off halfway")
                 raise ScrapeBroken from error

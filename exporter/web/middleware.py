@@ -20,7 +20,7 @@ _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class WebRoute:
     """One route of the application. Guarded unless it says otherwise, so that a new one cannot be open by mistake."""
 
     template: str
@@ -31,22 +31,22 @@ class Route:
     headers: tuple[tuple[str, str], ...] = PLAIN
 
 
-_NO_ROUTE = Route("", None, "other", Access.OPEN)
+_NO_ROUTE = WebRoute("", None, "other", Access.OPEN)
 
 
 class RequestMiddleware:
-    """Asks for the token, adds the headers, and tells how long it took."""
+    """Requires the token, adds the headers, and reports how long the request took."""
 
     def __init__(
         self,
-        routes: list[Route],
+        routes: list[WebRoute],
         guard: AccessControl,
         observe: Observe,
         starting: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`starting` returns why monitors are not known yet: then there are no pages to show."""
         self._starting = starting
-        self._routes: dict[str | None, Route] = {route.template: route for route in routes}
+        self._routes: dict[str | None, WebRoute] = {route.template: route for route in routes}
         self._guarded = {route.template: route.access for route in routes if route.access is not Access.OPEN}
         self._guard = guard
         self._observe = observe
@@ -80,7 +80,7 @@ class RequestMiddleware:
         else:
             self._tell(route.handler, req, resp.status_code)
 
-    def _route(self, req: WebRequest) -> Route:
+    def _route(self, req: WebRequest) -> WebRoute:
         return self._routes.get(req.uri_template, _NO_ROUTE)
 
     def _tell(self, handler: str, req: WebRequest, code: int) -> None:

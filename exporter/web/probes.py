@@ -53,7 +53,7 @@ class ReloadConfiguration:
     """Reads the configuration file again: all of it, or nothing."""
 
     def __init__(self, reload: Reload, executor: Executor, explains: Callable[[], bool] = lambda: True) -> None:
-        """`explains` tells whether who asks has shown a token: problems name paths and settings."""
+        """`explains` returns whether the request has a token: problems name paths and settings."""
         self._reload = reload
         self._explains = explains
         self._executor = executor

@@ -1,4 +1,4 @@
-"""Who is really asking, when a proxy that we trust asks for them."""
+"""The client's address and scheme, when a trusted proxy forwards its request."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -6,20 +6,20 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-MOST_HOPS = 32
-"""Hops looked at, from the right; nobody has more proxies, and a client may send any number."""
+MAX_HOPS = 32
+"""Hops looked at, from the right; chains of proxies are shorter, and a client may send any number."""
 
 
 def client_address(peer: str, x_forwarded_for: str | None, trusted: Sequence[Network]) -> str:
     """The address of the client: the rightmost hop that is not a trusted proxy.
 
-    Everything to the left of it was written by somebody we don't know. What cannot be read as an address ends the
+    Everything to the left of it comes from an unknown sender. What cannot be read as an address ends the
     walk: then it is the last hop that we could believe.
     """
     if not x_forwarded_for or not trusted or not is_trusted(peer, trusted):
         return peer
     believed = peer
-    for hop in reversed(x_forwarded_for.rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
+    for hop in reversed(x_forwarded_for.rsplit(",", MAX_HOPS)[-MAX_HOPS:]):
         address = _address(hop)
         if address is None:
             return believed
@@ -32,9 +32,9 @@ def client_address(peer: str, x_forwarded_for: str | None, trusted: Sequence[Net
 def client_scheme(peer: str, scheme: str, x_forwarded_proto: str | None, trusted: Sequence[Network]) -> str:
     """`https` or `http` as the client used it; a proxy's word counts only when it is trusted."""
     if x_forwarded_proto and trusted and is_trusted(peer, trusted):
-        said = x_forwarded_proto.rsplit(",", 1)[-1].strip().lower()
-        if said in ("http", "https"):
-            return said
+        forwarded = x_forwarded_proto.rsplit(",", 1)[-1].strip().lower()
+        if forwarded in ("http", "https"):
+            return forwarded
     return scheme
 
 

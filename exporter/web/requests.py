@@ -30,5 +30,5 @@ class WebRequest(falcon.asgi.Request):
 
     @property
     def peer(self) -> str:
-        """Who is at the other end of the connection."""
+        """Address of the other end of the connection."""
         return self.remote_addr

@@ -10,25 +10,25 @@ from typing import Any
 import pytest
 
 from exporter.config.alert_models import NotifierOptions
-from exporter.core.alert import AlertState, ResolveReason
-from exporter.core.alert_rule import AlertRule, Selector, Severity
+from exporter.core.alerts.alert import AlertState, ResolveReason
+from exporter.core.alerts.alert_rule import AlertRule, Selector, Severity
+from exporter.core.alerts.incident import IncidentState
+from exporter.core.alerts.notification import MAX_HOLD, MAX_WAIT, NotificationState
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, Kind
-from exporter.core.incident import IncidentState
-from exporter.core.notification import LONGEST_HOLD, LONGEST_WAIT, NotificationState
+from exporter.core.process.threads import Threads
 from exporter.core.status import Status
 from exporter.core.telemetry import Silent
-from exporter.core.threads import Threads
 from exporter.notify.notifier import DeliveryFailed, Failure, Notifier
 from exporter.notify.notifiers.webhook import WebhookNotifier, WebhookOptions
 from exporter.presentation.describe import headline
 from exporter.presentation.message import AlertSnapshot, Event, Message, Site
 from exporter.recording.statements import Pending
 from exporter.storage.database import Transaction
+from exporter.storage.delivery.outbox import MAX_ALERTS
 from exporter.storage.repositories import leases
 from exporter.storage.repositories.leases import LeaseLost
-from exporter.storage.repositories.outbox import MAX_ALERTS
 from exporter.storage.repositories.pruning import Pruner
 from tests.conftest import START, ManualClock
 from tests.support.receivers import Receiver
@@ -384,8 +384,8 @@ def test_it_is_tried_again_under_the_same_key_with_growing_pauses(replica: Repli
     assert len(ops.tried) == 13
     assert len({message.key for message in ops.tried}) == 1
     assert pauses[0] <= 3 * SECOND
-    assert max(pauses) <= LONGEST_WAIT + SECOND
-    assert pauses[-1] >= LONGEST_WAIT // 2
+    assert max(pauses) <= MAX_WAIT + SECOND
+    assert pauses[-1] >= MAX_WAIT // 2
 
 
 def test_retry_after_is_honoured_for_the_whole_notifier(replica: Replica) -> None:
@@ -451,7 +451,7 @@ def test_one_answer_neither_kills_an_alarm_nor_mutes_its_notifier(replica: Repli
     channel.work()
     goes_down(replica, "b")
     assert {one.state for one in replica.notifications.recent()} == {NotificationState.PENDING}
-    pass_time(replica, LONGEST_HOLD)
+    pass_time(replica, MAX_HOLD)
     channel.work()
     assert sorted(ops.told()) == [("TRIGGERED", ["a"]), ("TRIGGERED", ["b"])]
 
@@ -476,7 +476,7 @@ def test_it_is_tried_at_the_end_of_its_time_in_spite_of_a_hold(replica: Replica,
     (one,) = replica.notifications.recent()
     assert one.state is NotificationState.DEAD
     assert one.ended_at == began + give_up_after
-    assert moments == list(range(0, give_up_after, LONGEST_HOLD))
+    assert moments == list(range(0, give_up_after, MAX_HOLD))
     assert len(ops.tried) == len(moments) + 1
 
 
@@ -635,7 +635,7 @@ def test_an_end_that_has_to_be_tried_again_is_told_before_the_next_alarm(replica
     goes_down(replica)
     channel.work()
     assert [message.event for message in ops.tried] == ["TRIGGERED", "RESOLVED", "RESOLVED", "TRIGGERED"]
-    pass_time(replica, LONGEST_WAIT)
+    pass_time(replica, MAX_WAIT)
     channel.work()
     assert ops.told() == [("TRIGGERED", ["job"]), ("RESOLVED", ["job"]), ("TRIGGERED", ["job"])]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.core.alert import AlertState
-from exporter.core.alert_rule import AlertRule, Selector
+from exporter.core.alerts.alert import AlertState
+from exporter.core.alerts.alert_rule import AlertRule, Selector
 from exporter.core.clock import HOUR, MINUTE
 from exporter.core.heartbeat import Kind
 from tests.alerting.test_evaluator import Scripted

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.app.loader import Loader, LoadProgress, NoProgress
 from exporter.cli._loading import LARGE
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.credentials import PingKey
 from exporter.core.errors import ConfigError, HeartbeatExporterError, InvalidValue
 from exporter.core.secret import digest
@@ -244,7 +244,7 @@ def test_progress_is_logged_every_few_seconds(caplog: pytest.LogCaptureFixture) 
     clock = ManualClock()
     progress = LoadProgress(clock)
     for _ in range(100):
-        progress.tell("reading files")
+        progress.report("reading files")
         clock.advance(100)
     said = [record.getMessage() for record in caplog.records]
     assert said == [f"loading configuration for {seconds} s: reading files" for seconds in (3, 6, 9)]

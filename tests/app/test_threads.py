@@ -48,8 +48,8 @@ class Running:
     """A service in this process, on the test's own event loop."""
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("exporter.core.threads.FIRST_PAUSE", 0.01)
-        monkeypatch.setattr("exporter.core.threads.MAX_PAUSE", 0.01)
+        monkeypatch.setattr("exporter.core.process.threads.FIRST_PAUSE", 0.01)
+        monkeypatch.setattr("exporter.core.process.threads.MAX_PAUSE", 0.01)
         monkeypatch.setattr(threads, "FOLLOW_EVERY", 0.05)
         monkeypatch.setattr(threads, "PRUNE_EVERY", 0.05)
         self.killed: list[tuple[int, int]] = []

@@ -12,19 +12,19 @@ from click.testing import Result
 from exporter.cli._person import person
 from exporter.cli.incidents import GOES_ON
 from exporter.cli.main import main
-from exporter.core.alert import AlertState, ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import AlertState, ResolveReason
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.notification import Hold
 from exporter.core.clock import HOUR, MINUTE, SystemClock
-from exporter.core.notification import Hold
 from exporter.core.status import Reason, Status
 from exporter.presentation.moments import rfc3339
 from exporter.storage.database import Database
+from exporter.storage.delivery.deliveries import Deliveries
+from exporter.storage.delivery.notifications import ALARM, RECOVERY, Notifications
+from exporter.storage.delivery.outbox import DeliveryPolicy, Outbox, OutboxItem
 from exporter.storage.repositories.alerts import Alerts, NewAlert
-from exporter.storage.repositories.deliveries import Deliveries
 from exporter.storage.repositories.incidents import Incidents, NewIncident
 from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.notifications import ALARM, RECOVERY, Notifications
-from exporter.storage.repositories.outbox import DeliveryPolicy, Outbox, OutboxItem
 from exporter.storage.schema import migrate
 from tests.cli.test_main import commands, refused, run
 

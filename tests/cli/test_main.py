@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from exporter import __version__
 from exporter.cli.main import main
+from exporter.resources.monitors import MonitorAnswer
 from tests.conftest import made
 
 ROOT = Path(__file__).parent.parent.parent
@@ -58,13 +59,13 @@ def test_due_leaves_out_what_the_service_leaves_out(storage: str, tmp_path: Path
         database.execute("UPDATE states SET last_success_at = 1790000000000")  # 2026-09-21 14:13:20 UTC
         away = (1_790_043_000_000, 1_790_046_800_000)  # over 03:00 of the next day
         database.execute("INSERT INTO blackouts (started_at, ended_at) VALUES (?, ?)", away)
-    assert json.loads(monitor(storage, "show", "job", "--json").output)["due"] == "2026-09-23T03:00:00Z"
+    assert json.loads(monitor(storage, "show", "job", "--json").output)["due_at"] == "2026-09-23T03:00:00.000Z"
     (listed,) = json.loads(monitor(storage, "list", "--json").output)
-    assert listed["due"] == "2026-09-23T03:00:00Z"
+    assert listed["due_at"] == "2026-09-23T03:00:00.000Z"
     strict = tmp_path / "strict.yml"
     strict.write_text("after_outage: strict\n")
     shown = monitor(storage, "show", "job", "--json", "--config.file", str(strict))
-    assert json.loads(shown.output)["due"] == "2026-09-22T03:00:00Z"
+    assert json.loads(shown.output)["due_at"] == "2026-09-22T03:00:00.000Z"
 
 
 def test_a_monitor_from_its_first_day_to_its_last(storage: str, tmp_path: Path) -> None:
@@ -85,12 +86,13 @@ def test_a_monitor_from_its_first_day_to_its_last(storage: str, tmp_path: Path) 
         assert secret.encode() not in file.read_bytes()
     shown = monitor(storage, "show", "job", "--json")
     facts = json.loads(shown.output)
-    assert (facts["tag"], facts["status"], facts["down_after"], facts["labels"]) == (
+    assert (facts["tag"], facts["status"], facts["down_after_seconds"], facts["labels"]) == (
         "job",
         "NO_DATA",
-        "1h",
+        3600,
         {"team": "x"},
     )
+    assert facts.keys() == {*MonitorAnswer.model_fields, "not_evaluated_since"}, "the API's shape"
     assert secret not in shown.output + monitor(storage, "show", "job").output
     assert [one["tag"] for one in json.loads(monitor(storage, "list", "--json").output)] == ["job"]
     assert "NO_DATA" in monitor(storage, "list").output

@@ -10,7 +10,7 @@ import pytest
 from exporter.config.files import read_bounded
 from exporter.config.load import load_config
 from exporter.config.substitution import secret_in
-from exporter.config.yaml.document import LARGEST_FILE, read_document
+from exporter.config.yaml.document import MAX_FILE, read_document
 from exporter.core.errors import ConfigError
 
 LONG = 2_000_000
@@ -128,7 +128,7 @@ def test_a_pipe_whose_writer_comes_late(fifo: Path) -> None:
 )
 def test_what_cannot_be_a_secret(fifo: Path, name: str, message: str) -> None:
     with (fifo.parent / "huge").open("wb") as huge:
-        huge.truncate(LARGEST_FILE + 1)
+        huge.truncate(MAX_FILE + 1)
     path = fifo.parent / "c.yml"
     path.write_text(f"secret_key_file: {name}\n")
     assert message in message_within_a_second(path)
@@ -139,7 +139,7 @@ def test_what_cannot_be_a_secret(fifo: Path, name: str, message: str) -> None:
 @pytest.mark.parametrize(("name", "message"), [("/dev/zero", "a device"), ("/", "is a directory"), ("huge", "64 MB")])
 def test_what_cannot_be_a_configuration(tmp_path: Path, name: str, message: str) -> None:
     with (tmp_path / "huge").open("wb") as huge:
-        huge.truncate(LARGEST_FILE * 1000)
+        huge.truncate(MAX_FILE * 1000)
     assert message in message_within_a_second(tmp_path / name)
 
 

@@ -139,9 +139,9 @@ def test_includes_that_cannot_be(tmp_path: Path, files: dict[str, str], said: st
 
 
 def test_files_in_all_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.config.sources.MOST_FILES", 3)
+    monkeypatch.setattr("exporter.config.sources.MAX_FILES", 3)
     files = {"main.yml": "include: ['m/*.yml']\n", **{f"m/{n}.yml": "" for n in range(4)}}
     assert any("more than 3 files are included" in one for one in problems(tmp_path, files))
-    monkeypatch.setattr("exporter.config.sources.LARGEST_FILE", 100)
+    monkeypatch.setattr("exporter.config.sources.MAX_FILE", 100)
     files = {"main.yml": "include: ['l/*.yml']\n", "l/a.yml": "#" * 60, "l/b.yml": "#" * 60}
     assert any("larger than 64 MB in all" in one for one in problems(tmp_path, files))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.alert import AlertChange, AlertState, Observation, RuleState, advance, count, next_change_at
-from exporter.core.alert_rule import FROZEN, WATCHABLE, AlertRule, Selector
+from exporter.core.alerts.alert import AlertChange, AlertState, Observation, RuleState, advance, count, next_change_at
+from exporter.core.alerts.alert_rule import FROZEN, WATCHABLE, AlertRule, Selector
 from exporter.core.clock import HOUR, MINUTE
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span, covering, merged

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.calendar.recurrence import Recurrence, check_rule
 from exporter.core.clock import DAY, HOUR, MINUTE
 from exporter.core.errors import InvalidValue

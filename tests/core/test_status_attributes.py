@@ -2,7 +2,7 @@
 
 import re
 
-from exporter.core.alert_rule import FROZEN, WATCHABLE
+from exporter.core.alerts.alert_rule import FROZEN, WATCHABLE
 from exporter.core.status import Status
 from exporter.core.status_attributes import STATUS_ATTRIBUTES, statuses_where
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from exporter.core.clock import MINUTE, SECOND
-from exporter.core.repeats import MAX_INTERVAL, Repeats
+from exporter.core.process.repeats import MAX_INTERVAL, Repeats
+from exporter.core.process.threads import FAILING_AFTER, SupervisedThread, Threads
 from exporter.core.telemetry import Silent
-from exporter.core.threads import FAILING_AFTER, SupervisedThread, Threads
 from tests.conftest import ManualClock
 
 DEADLINE = 20.0
@@ -39,8 +39,8 @@ class World:
 
 @pytest.fixture
 def world(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("exporter.core.threads.FIRST_PAUSE", 0.001)
-    monkeypatch.setattr("exporter.core.threads.MAX_PAUSE", 0.002)
+    monkeypatch.setattr("exporter.core.process.threads.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("exporter.core.process.threads.MAX_PAUSE", 0.002)
     world = World(clock)
     yield world
     for thread in world.made:

@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 
 from exporter.cli.main import main
+from exporter.core.alerts.incident import MAX_TEXT, IncidentState
 from exporter.core.clock import DAY
-from exporter.core.incident import LONGEST_TEXT, IncidentState
 from exporter.web.app import routes
 from exporter.web.pages.alerts import REMEMBERED
-from exporter.web.pages.feed import MOST_ENTRIES
+from exporter.web.pages.feed import MAX_ENTRIES
 from exporter.web.pages.rendering import Assets, Pages
 from tests.support.scenes import World
 
@@ -24,8 +24,8 @@ def test_every_state_is_told_in_order() -> None:
 
 def test_its_numbers() -> None:
     text = " ".join(TEXT.split())
-    assert f"up to {LONGEST_TEXT} characters" in text
-    assert f"the {MOST_ENTRIES} newest" in text
+    assert f"up to {MAX_TEXT} characters" in text
+    assert f"the {MAX_ENTRIES} newest" in text
     assert REMEMBERED == 7 * DAY
     assert "says so for a week" in text
 

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.config.models import StorageSection
-from exporter.core.alert_rule import Severity
-from exporter.core.notification import Hold
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.notification import Hold
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Dropped, Fault, RejectReason
 from exporter.ingest.dialects.alertmanager import TAG_LABEL
@@ -19,8 +19,8 @@ from exporter.metrics.own.alerts import AlertCollector
 from exporter.metrics.own.blackouts import BlackoutSeconds
 from exporter.metrics.own.telemetry import PREFIX
 from exporter.notify.notifier import Failure
+from exporter.storage.delivery.notifications import Queue
 from exporter.storage.repositories.alert_board import AlertBoard
-from exporter.storage.repositories.notifications import Queue
 from tests.conftest import ManualClock
 from tests.metrics.test_telemetry import exercised
 from tests.support.tools import run_tool

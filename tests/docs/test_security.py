@@ -9,17 +9,17 @@ from falcon import testing
 from exporter.config.files import PIPE_PATIENCE
 from exporter.config.settings import WebSettings
 from exporter.config.strength import MIN_LENGTH
-from exporter.config.substitution import LARGEST_SECRET
+from exporter.config.substitution import MAX_SECRET
 from exporter.config.yaml import bounds
-from exporter.config.yaml.bounds import MOST_NODES
-from exporter.config.yaml.document import LARGEST_FILE
+from exporter.config.yaml.bounds import MAX_NODES
+from exporter.config.yaml.document import MAX_FILE
 from exporter.core.secret import make_secret
 from exporter.ingest import body, guesses, newcomers, waiters
 from exporter.recording.recorder import MAX_WAITING
 from exporter.server import connection, head, limits
 from exporter.web.access import Access
-from exporter.web.api.bodies import LARGEST
-from exporter.web.api.resource import MOST_PER_ANSWER
+from exporter.web.api.bodies import MAX_BODY
+from exporter.web.api.resource import MAX_PER_ANSWER
 from exporter.web.app import routes
 from exporter.web.headers import HTML, PLAIN
 from exporter.web.pages.rendering import Assets, Pages
@@ -53,22 +53,22 @@ def test_limits() -> None:
         f"| body of a heartbeat | {body.KEPT // 1000} kB are kept, {body.DRAINED // 2**20} MB are read; "
         f"it has {connection.BODY_PATIENCE} s to arrive, with pauses of {body.PATIENCE:g} s, in chunks of "
         f"{body.STREAM_PATIENCE:g} s |",
-        f"| body of an API request | {LARGEST // 1024} kB, else `413` |",
+        f"| body of an API request | {MAX_BODY // 1024} kB, else `413` |",
         f"| request line | {head.MAX_LINE} bytes |",
         f"| header fields | {head.MAX_FIELDS}, of {head.MAX_LINE} bytes each, {head.MAX_HEAD // 1024} kB in all with "
         f"the request line, complete within {connection.HEAD_PATIENCE} s |",
         f"| a client that does not read its answer | closed after {connection.READ_PATIENCE} s without progress |",
-        f"| connections | {limits.MOST} for each worker, or as many as descriptors allow; beyond that the idlest "
-        "is closed |",
+        f"| connections | {limits.MAX_CONNECTIONS} for each worker, or as many as descriptors allow; beyond that the "
+        "idlest is closed |",
         f"| heartbeats that wait for their commit | {MAX_WAITING}, else `503`; "
         f"each {waiters.PATIENCE // 1000} s at most |",
-        f"| rows of an API answer | {MOST_PER_ANSWER} |",
-        f"| configuration file | {LARGEST_FILE // 2**20} MB, {MOST_NODES} values |",
-        f"| one text in it; keys under one heading; levels | {bounds.LONGEST_SCALAR} characters; {bounds.MOST_KEYS}; "
+        f"| rows of an API answer | {MAX_PER_ANSWER} |",
+        f"| configuration file | {MAX_FILE // 2**20} MB, {MAX_NODES} values |",
+        f"| one text in it; keys under one heading; levels | {bounds.MAX_SCALAR} characters; {bounds.MAX_KEYS}; "
         f"{bounds.DEEPEST} |",
         f"| values that YAML aliases add | {bounds.FREE_COPIES}, and {bounds.COPIES_PER_VALUE} for each value that is "
         "written out |",
-        f"| file of a secret | {LARGEST_SECRET // 1024} kB; a pipe has {PIPE_PATIENCE:g} s |",
+        f"| file of a secret | {MAX_SECRET // 1024} kB; a pipe has {PIPE_PATIENCE:g} s |",
     ):
         assert limit in TEXT, limit
 

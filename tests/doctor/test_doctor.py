@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from exporter.cli._console import read_config
 from exporter.cli.main import main
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND, SystemClock
 from exporter.core.heartbeat import Kind
 from exporter.core.maintenance import Window

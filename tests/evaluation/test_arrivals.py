@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.clock import MINUTE, SECOND
 from exporter.core.errors import StorageConflict, StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, Kind

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND, ReceiptClock
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.spans import Span
@@ -14,10 +14,10 @@ from exporter.core.trusted_clock import CATCHING_UP, MAX_DOUBT, TrustedClock
 from exporter.evaluation.evaluator import Evaluator, HeldBack
 from exporter.evaluation.outages import OutageTracker
 from exporter.recording.statements import Pending
+from exporter.storage.delivery.outbox import DeliveryPolicy, OutboxItem
 from exporter.storage.pruning_clock import PruningClock
 from exporter.storage.repositories.blackouts import Blackouts
 from exporter.storage.repositories.leases import Lease, LeaseLost
-from exporter.storage.repositories.outbox import DeliveryPolicy, OutboxItem
 from exporter.storage.repositories.pruning import Pruner
 from exporter.storage.server_clock import ServerClock
 from tests.conftest import START, ManualClock

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.core.alert_rule import AlertRule, Selector
+from exporter.core.alerts.alert_rule import AlertRule, Selector
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import Conflict, NotFound
 from exporter.core.maintenance import Window

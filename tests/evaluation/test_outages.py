@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from exporter.core.alert import AlertState
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert import AlertState
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Kind

@@ -15,7 +15,7 @@ import pytest
 
 from exporter.app.management import ApiForDialects
 from exporter.config.settings import AuthSettings, Secret, Settings, WebSettings
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.credentials import BuiltInTokens, PingKey
 from exporter.core.errors import InvalidValue, StorageUnavailable
 from exporter.core.secret import digest

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.credentials import BuiltInTokens, PingKey, check_key, check_token, comparable
 from exporter.core.errors import InvalidValue
 from exporter.core.secret import digest

@@ -77,7 +77,7 @@ def test_a_mail_arrives_encrypted_and_with_a_password(certificate: Certificate, 
     assert mail["Cc"] == "boss@example.org"
     assert mail["Message-ID"] == "<sample-triggered@example.org>"
     assert mail["Auto-Submitted"] == "auto-generated"
-    assert parsedate_to_datetime(mail["Date"]).timestamp() * 1000 == ALARM.owed_at
+    assert parsedate_to_datetime(mail["Date"]).timestamp() * 1000 == ALARM.enqueued_at
     text, html = (part.get_content() for part in mail.iter_parts())
     for part in (text, html):
         assert "no space left on device" in part

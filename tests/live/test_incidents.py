@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import sync_playwright
 
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.clock import HOUR, SystemClock
 from exporter.storage.database import Database
 from exporter.storage.repositories.incidents import Incidents, NewIncident

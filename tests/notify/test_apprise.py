@@ -3,7 +3,6 @@
 import importlib.util
 import logging
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,16 +14,6 @@ from exporter.notify.notifiers.apprise import AppriseNotifier, AppriseOptions
 from exporter.notify.samples import nasty_samples, sample
 from exporter.presentation.message import Event
 from tests.support.receivers import Receiver, answer
-
-
-@pytest.fixture
-def service() -> Iterator[Receiver]:
-    with Receiver(answer(200)) as made:
-        yield made
-
-
-def bodies(service: Receiver) -> list[Any]:
-    return [one.json for one in service.received]
 
 
 def url(service: Receiver, path: str) -> str:
@@ -39,7 +28,7 @@ def test_each_service_gets_the_message(service: Receiver) -> None:
     said = notifier([url(service, "a"), url(service, "b")]).deliver(sample(Event.TRIGGERED))
     assert said == "Apprise: 2 of 2 services accepted it"
     assert [got.target for got in service.received] == ["/a/SESAME-path", "/b/SESAME-path"]
-    body = bodies(service)[0]
+    body = service.bodies[0]
     assert body["title"] == "🔴 DOWN: Nightly backup, missed, 12 min late"
     assert body["type"] == "failure"
     for told in ("Free some space", "Last success: Mon 23 Nov", "no space left on device"):
@@ -52,9 +41,9 @@ def test_each_service_gets_the_message(service: Receiver) -> None:
 )
 def test_how_bad_it_is(service: Receiver, event: Event, index: int, kind: str) -> None:
     message = sample(event, count=4)
-    one = type(message)("k", event, (message.alerts[index],), message.site, message.owed_at)
+    one = type(message)("k", event, (message.alerts[index],), message.site, message.enqueued_at)
     notifier(url(service, "a")).deliver(one)
-    assert bodies(service)[0]["type"] == kind
+    assert service.bodies[0]["type"] == kind
 
 
 def test_whoever_has_it_does_not_get_it_again(service: Receiver) -> None:
@@ -73,7 +62,7 @@ def test_whatever_is_in_it_arrives(service: Receiver) -> None:
     for message in nasty_samples():
         sender.deliver(message)
     assert len(service.received) == len(nasty_samples())
-    assert any("{{ 7 * 7 }} {% raw %}" in body["message"] for body in bodies(service))
+    assert any("{{ 7 * 7 }} {% raw %}" in body["message"] for body in service.bodies)
 
 
 def test_no_url_is_logged(service: Receiver, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from exporter.config.settings import NotifierSettings
+from exporter.core.alerts.notification import NotificationState
 from exporter.core.clock import DAY
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Kind
-from exporter.core.notification import NotificationState
 from exporter.core.telemetry import Silent
 from exporter.notify.dispatcher import Dispatcher
 from exporter.notify.worker import DeliveryWorker

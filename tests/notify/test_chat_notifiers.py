@@ -12,12 +12,9 @@ from pydantic import ValidationError
 
 from exporter.notify.context import variables
 from exporter.notify.notifier import DeliveryFailed, Failure
-from exporter.notify.notifiers.discord import DiscordOptions, address
-from exporter.notify.notifiers.discord import payload as discord_payload
-from exporter.notify.notifiers.msteams import TeamsOptions
-from exporter.notify.notifiers.msteams import payload as teams_payload
-from exporter.notify.notifiers.slack import SlackOptions
-from exporter.notify.notifiers.slack import payload as slack_payload
+from exporter.notify.notifiers.discord import DiscordNotifier, DiscordOptions, address
+from exporter.notify.notifiers.msteams import TeamsNotifier, TeamsOptions
+from exporter.notify.notifiers.slack import SlackNotifier, SlackOptions
 from exporter.notify.notifiers.webhook import WebhookNotifier, WebhookOptions
 from exporter.notify.samples import nasty_samples, sample
 from exporter.presentation.message import Event, Message
@@ -39,16 +36,19 @@ def webhook(url: str, **more: Any) -> WebhookOptions:
     return WebhookOptions.model_validate({"name": "n", "type": "webhook", "url": url, **more})
 
 
-def slack(**more: Any) -> SlackOptions:
-    return SlackOptions.model_validate({"name": "n", "type": "slack", "url": "https://x/y", **more})
+def slack(message: Message, **more: Any) -> dict[str, Any]:
+    options = SlackOptions.model_validate({"name": "n", "type": "slack", "url": "https://x/y", **more})
+    return SlackNotifier(options).payload(message)
 
 
-def discord(**more: Any) -> DiscordOptions:
-    return DiscordOptions.model_validate({"name": "n", "type": "discord", "url": "https://x/y", **more})
+def discord(message: Message, **more: Any) -> dict[str, Any]:
+    options = DiscordOptions.model_validate({"name": "n", "type": "discord", "url": "https://x/y", **more})
+    return DiscordNotifier(options).payload(message)
 
 
-def teams(**more: Any) -> TeamsOptions:
-    return TeamsOptions.model_validate({"name": "n", "type": "msteams", "url": "https://x/y", **more})
+def teams(message: Message, **more: Any) -> dict[str, Any]:
+    options = TeamsOptions.model_validate({"name": "n", "type": "msteams", "url": "https://x/y", **more})
+    return TeamsNotifier(options).payload(message)
 
 
 # ── webhook ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -205,7 +205,7 @@ def texts(body: dict[str, Any]) -> str:
 
 
 def test_slack_says_it_all() -> None:
-    body = slack_payload(TRIGGERED, slack())
+    body = slack(TRIGGERED)
     assert body["text"] == "🔴 *DOWN: Nightly backup, missed, 12 min late*"
     told = texts(body)
     assert "*Since:* Tue 24 Nov 2026, 04:10:00 Europe/Rome (2 min)" in told
@@ -216,22 +216,22 @@ def test_slack_says_it_all() -> None:
 
 
 def test_slack_shows_each_of_a_few_and_a_list_of_many() -> None:
-    few = slack_payload(sample(Event.TRIGGERED, count=3), slack())
+    few = slack(sample(Event.TRIGGERED, count=3))
     assert [attachment["color"] for attachment in few["attachments"]] == ["#d1242f", "#d1242f", "#d4820a"]
-    many = slack_payload(sample(Event.RESOLVED, count=500), slack())
+    many = slack(sample(Event.RESOLVED, count=500))
     assert [attachment["color"] for attachment in many["attachments"]] == ["#2da44e"]
     assert "… and 480 more" in texts(many)
     assert "<https://heartbeats.example.org/monitors/job-001|Job 001>: was DOWN for 49 min" in texts(many)
 
 
 def test_nobody_is_called_by_a_text_of_a_job() -> None:
-    body = slack_payload(HTML, slack(title="{{ monitor_name }} <!here>", text="{{ output }}"))
+    body = slack(HTML, title="{{ monitor_name }} <!here>", text="{{ output }}")
     assert body["text"].endswith("&lt;!channel&gt; &lt;@U123&gt; @everyone @here <!here>")
     assert "<" not in texts(body)
 
 
 def test_nobody_leaves_the_code_block() -> None:
-    told = texts(slack_payload(MARKDOWN, slack()))
+    told = texts(slack(MARKDOWN))
     assert told.count("```") == 2
 
 
@@ -255,7 +255,7 @@ def test_where_discord_is_sent_to(url: str, sent_to: str) -> None:
 
 
 def test_discord_says_it_all() -> None:
-    body = discord_payload(TRIGGERED, discord(username="Beats"))
+    body = discord(TRIGGERED, username="Beats")
     assert body["content"] == "🔴 **DOWN: Nightly backup, missed, 12 min late**"
     assert body["username"] == "Beats"
     assert "avatar_url" not in body
@@ -269,18 +269,18 @@ def test_discord_says_it_all() -> None:
 
 
 def test_markdown_of_others_is_escaped() -> None:
-    body = discord_payload(MARKDOWN, discord(text="{{ monitor_name }} [here]({{ monitor_url }})"))
+    body = discord(MARKDOWN, text="{{ monitor_name }} [here]({{ monitor_url }})")
     assert r"\*bold\* \_italic\_ \~struck\~ \|\|spoiler\|\| \[link\](https://evil.example)" in body["content"]
     (embed,) = body["embeds"]
     assert embed["description"].startswith(r"\*bold\*")
     assert embed["description"].endswith("[here](https://heartbeats.example.org/monitors/nightly-backup)")
-    assert discord_payload(MARKDOWN, discord())["embeds"][0]["description"].count("```") == 2
+    assert discord(MARKDOWN)["embeds"][0]["description"].count("```") == 2
 
 
 @pytest.mark.parametrize("name", ["", "my Discord bot", "clyde", "x" * 81, "a\nb"])
 def test_names_that_discord_refuses(name: str) -> None:
     with pytest.raises(ValidationError):
-        discord(username=name)
+        discord(TRIGGERED, username=name)
 
 
 # ── msteams ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -295,24 +295,24 @@ def card_texts(body: dict[str, Any]) -> list[str]:
 
 
 def test_teams_says_it_all() -> None:
-    told = card_texts(teams_payload(TRIGGERED, teams()))
+    told = card_texts(teams(TRIGGERED))
     assert told[0] == "🔴 DOWN: Nightly backup, missed, 12 min late"
     assert told[1] == "Free some space on the archive disk, then start backup.sh by hand."
     assert "Due: Tue 24 Nov 2026, 04:00:00 Europe/Rome" in told
     assert told[-1] == "tar: archive.tar: no space left on device"
-    actions = teams_payload(TRIGGERED, teams())["attachments"][0]["content"]["actions"]
+    actions = teams(TRIGGERED)["attachments"][0]["content"]["actions"]
     assert [action["title"] for action in actions] == ["Monitor", "Incident"]
 
 
 def test_teams_keeps_the_shape_of_an_output() -> None:
     facts = TRIGGERED.first.model_copy(update={"output": "a\n\n    indented\n\ttab"})
-    told = card_texts(teams_payload(Message("k", Event.TRIGGERED, (facts,), TRIGGERED.site, 0), teams()))
+    told = card_texts(teams(Message("k", Event.TRIGGERED, (facts,), TRIGGERED.site, 0)))
     nbsp = "\u00a0"
     assert told[-4:] == ["a", nbsp, f"{nbsp * 4}indented", f"{nbsp * 4}tab"]
 
 
 def test_templates_of_teams() -> None:
-    told = card_texts(teams_payload(TRIGGERED, teams(title="{{ rule }}", text="{{ why }}\nsecond")))
+    told = card_texts(teams(TRIGGERED, title="{{ rule }}", text="{{ why }}\nsecond"))
     assert told == ["backup-missed", "missed, 12 min late", "second"]
 
 

@@ -60,7 +60,7 @@ def test_header_injection() -> None:
     message = sample(Event.TRIGGERED)
     facts = message.first.model_copy(update={"name": "job\r\nBcc: victim@example.org\r\n\r\nbody"})
     key = "k\r\nBcc: victim@example.org"
-    read = mail_of(Message(key, Event.TRIGGERED, (facts,), message.site, message.owed_at, answers=(key,)))
+    read = mail_of(Message(key, Event.TRIGGERED, (facts,), message.site, message.enqueued_at, answers=(key,)))
     assert read["Bcc"] is None
     assert read["Message-ID"] == "<k--Bcc--victim-example.org@example.org>"
     assert "job Bcc: victim@example.org body" in read["Subject"]

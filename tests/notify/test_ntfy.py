@@ -1,6 +1,5 @@
 """ntfy's JSON publishing, against a receiver of our own."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,16 +12,6 @@ from exporter.presentation.message import Event, Message
 from tests.support.receivers import Receiver, answer
 
 TOPIC = "SESAME-topic"
-
-
-@pytest.fixture
-def service() -> Iterator[Receiver]:
-    with Receiver(answer(200)) as made:
-        yield made
-
-
-def bodies(service: Receiver) -> list[Any]:
-    return [one.json for one in service.received]
 
 
 def notifier(service: Receiver, **given: Any) -> NtfyNotifier:
@@ -55,13 +44,13 @@ def test_what_is_sent(service: Receiver) -> None:
 
 def test_good_news_wakes_nobody(service: Receiver) -> None:
     notifier(service).deliver(sample(Event.RESOLVED))
-    (push,) = bodies(service)
+    (push,) = service.bodies
     assert (push["priority"], push["tags"]) == (3, ["green_circle"])
 
 
 def test_a_group_is_one_push(service: Receiver) -> None:
     notifier(service).deliver(sample(Event.TRIGGERED, count=500))
-    (push,) = bodies(service)
+    (push,) = service.bodies
     assert push["click"] == "https://heartbeats.example.org/"
     assert push["message"].startswith("Nightly backup: DOWN, missed, 12 min late\nJob 001: ")
     assert push["message"].endswith("… and 480 more")
@@ -70,7 +59,7 @@ def test_a_group_is_one_push(service: Receiver) -> None:
 def test_what_json_makes_longer_still_fits(service: Receiver) -> None:
     message = sample(Event.TRIGGERED)
     facts = message.first.model_copy(update={"description": '"\\' * 3000, "output": '"' * 9000})
-    notifier(service).deliver(Message("k", Event.TRIGGERED, (facts,), message.site, message.owed_at))
+    notifier(service).deliver(Message("k", Event.TRIGGERED, (facts,), message.site, message.enqueued_at))
     (got,) = service.received
     assert len(got.body) <= 8192
 
@@ -97,7 +86,7 @@ def test_credentials(service: Receiver, given: dict[str, str], header: str) -> N
 def test_templates_of_ones_own(service: Receiver) -> None:
     sender = notifier(service, title="{{ alert_name }}", message="{{ why }}")
     sender.deliver(sample(Event.TRIGGERED))
-    (push,) = bodies(service)
+    (push,) = service.bodies
     assert (push["title"], push["message"]) == ("backup-missed: Nightly backup", "missed, 12 min late")
 
 

@@ -21,10 +21,6 @@ def service() -> Iterator[Receiver]:
         yield made
 
 
-def bodies(service: Receiver) -> list[Any]:
-    return [one.json for one in service.received]
-
-
 def notifier(service: Receiver, **given: Any) -> OpsgenieNotifier:
     options = {"name": "og", "type": "opsgenie", "api_key": KEY, "url": f"{service.url}/jsm/", **given}
     return OpsgenieNotifier(OpsgenieOptions.model_validate(options))
@@ -54,7 +50,7 @@ def test_an_alarm_creates_and_its_end_closes(service: Receiver) -> None:
 
 def test_priorities(service: Receiver) -> None:
     notifier(service).deliver(sample(Event.TRIGGERED, count=4))
-    assert [body["priority"] for body in bodies(service)] == ["P1", "P1", "P3", "P5"]
+    assert [body["priority"] for body in service.bodies] == ["P1", "P1", "P3", "P5"]
 
 
 def test_an_end_that_overtakes_its_alarm_tells_both(service: Receiver) -> None:

@@ -23,10 +23,6 @@ def service() -> Iterator[Receiver]:
         yield made
 
 
-def bodies(service: Receiver) -> list[Any]:
-    return [one.json for one in service.received]
-
-
 def notifier(service: Receiver, **given: Any) -> PagerDutyNotifier:
     url = f"{service.url}/v2/enqueue"
     options = {"name": "pd", "type": "pagerduty", "routing_key": KEY, "url": url, **given}
@@ -37,7 +33,7 @@ def test_an_alarm_triggers_and_its_end_resolves(service: Receiver) -> None:
     sender = notifier(service)
     for event in Event:
         sender.deliver(sample(event))
-    triggered, repeated, resolved = bodies(service)
+    triggered, repeated, resolved = service.bodies
     assert service.received[0].target == "/v2/enqueue"
     assert triggered == {
         "routing_key": KEY,
@@ -71,9 +67,9 @@ def test_a_group_is_an_event_for_each_alert(service: Receiver) -> None:
     sender = notifier(service)
     said = sender.deliver(sample(Event.TRIGGERED, count=4))
     assert said == "4 alerts, the last: 202 ok"
-    assert [body["dedup_key"] for body in bodies(service)] == [f"sample-{index}" for index in range(4)]
-    assert [body["payload"]["severity"] for body in bodies(service)] == ["critical", "critical", "warning", "info"]
-    assert bodies(service)[1]["payload"]["summary"] == "DOWN: Job 001, failed, exit code 3"
+    assert [body["dedup_key"] for body in service.bodies] == [f"sample-{index}" for index in range(4)]
+    assert [body["payload"]["severity"] for body in service.bodies] == ["critical", "critical", "warning", "info"]
+    assert service.bodies[1]["payload"]["summary"] == "DOWN: Job 001, failed, exit code 3"
 
 
 def test_tried_again_it_goes_on_where_it_stopped(service: Receiver) -> None:
@@ -84,7 +80,7 @@ def test_tried_again_it_goes_on_where_it_stopped(service: Receiver) -> None:
         sender.deliver(message)
     assert (caught.value.failure, caught.value.retry, caught.value.retry_after) == (Failure.RATE_LIMITED, True, 11)
     sender.deliver(message)
-    assert [body["dedup_key"] for body in bodies(service)] == ["sample-0", "sample-1", "sample-1", "sample-2"]
+    assert [body["dedup_key"] for body in service.bodies] == ["sample-0", "sample-1", "sample-1", "sample-2"]
     first, again = service.received[1:3]
     assert first.body == again.body
     keys = [got.headers["idempotency-key"] for got in service.received]
@@ -104,7 +100,7 @@ def test_one_alert_refused_does_not_keep_back_the_others(service: Receiver) -> N
 
 
 def tried(service: Receiver) -> list[int]:
-    return [int(body["dedup_key"].removeprefix("sample-")) for body in bodies(service)]
+    return [int(body["dedup_key"].removeprefix("sample-")) for body in service.bodies]
 
 
 def test_an_alert_that_is_always_answered_500_does_not_keep_back_the_others(service: Receiver) -> None:
@@ -148,7 +144,7 @@ def test_a_wrong_key_is_not_tried_for_every_alert(service: Receiver) -> None:
 def test_an_end_that_overtakes_its_alarm_tells_both(service: Receiver) -> None:
     message = replace(sample(Event.RESOLVED), unannounced=frozenset(["sample-0"]))
     notifier(service).deliver(message)
-    assert [body["event_action"] for body in bodies(service)] == ["trigger", "resolve"]
+    assert [body["event_action"] for body in service.bodies] == ["trigger", "resolve"]
 
 
 def test_options(service: Receiver) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,16 +16,6 @@ from tests.notify.entries.telegram import shown
 from tests.support.receivers import Receiver, answer
 
 TOKEN = "123456789:SESAME-bot-token_AAAAAAAAAAAAAAA"
-
-
-@pytest.fixture
-def service() -> Iterator[Receiver]:
-    with Receiver(answer(200)) as made:
-        yield made
-
-
-def bodies(service: Receiver) -> list[Any]:
-    return [one.json for one in service.received]
 
 
 def notifier(service: Receiver, **given: Any) -> TelegramNotifier:
@@ -56,7 +45,7 @@ def test_an_output_as_long_as_it_gets_leaves_room_for_the_rest() -> None:
     message = sample(Event.TRIGGERED)
     long = {"output": "🔥<&>" * 3000, "description": "d<" * 5000, "name": "n&" * 200}
     facts = message.first.model_copy(update=long)
-    text = text_of(Message("k", Event.TRIGGERED, (facts,), message.site, message.owed_at))
+    text = text_of(Message("k", Event.TRIGGERED, (facts,), message.site, message.enqueued_at))
     assert len(shown(text).encode("utf-16-le")) // 2 <= 4096
     assert "Incident</a>" in text
 
@@ -93,13 +82,13 @@ def test_the_token_shows_nowhere(service: Receiver, status: int, caplog: pytest.
 def test_a_template_of_ones_own(service: Receiver) -> None:
     sender = notifier(service, text="<i>{{ headline }}</i> {{ '<&>' }}")
     sender.deliver(sample(Event.TRIGGERED))
-    assert bodies(service)[0]["text"] == "<i>DOWN: Nightly backup, missed, 12 min late</i> &lt;&amp;&gt;"
+    assert service.bodies[0]["text"] == "<i>DOWN: Nightly backup, missed, 12 min late</i> &lt;&amp;&gt;"
 
 
 def test_a_template_that_makes_too_much_gives_way(service: Receiver) -> None:
     sender = notifier(service, text="{% for i in range(500) %}{{ headline }}{% endfor %}")
     sender.deliver(sample(Event.TRIGGERED))
-    assert bodies(service)[0]["text"] == text_of(sample(Event.TRIGGERED))
+    assert service.bodies[0]["text"] == text_of(sample(Event.TRIGGERED))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.clock import DAY, HOUR, MINUTE
 from exporter.core.status import Reason, Status
 from exporter.core.status_attributes import STATUS_ATTRIBUTES
@@ -114,7 +114,7 @@ def test_a_recovery_is_short() -> None:
 
 def test_a_recovery_whose_alarm_never_came_tells_both() -> None:
     told = sample(Event.RESOLVED)
-    late = Message("k", told.event, told.alerts, told.site, told.owed_at, frozenset({told.first.alert_id}))
+    late = Message("k", told.event, told.alerts, told.site, told.enqueued_at, frozenset({told.first.alert_id}))
     text = plain_text(late)
     assert text.splitlines()[2] == "Note: the alert resolved before its first notification could be delivered"
     assert "the alert resolved before its first notification could be delivered" in text

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from exporter.core.alert import ResolveReason
+from exporter.core.alerts.alert import ResolveReason
 from exporter.core.clock import HOUR, MINUTE
 from exporter.core.status import Reason
 from exporter.presentation.reasons import RESOLVE_REASONS, explain_reason

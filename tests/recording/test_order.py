@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.clock import MINUTE, SECOND
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply
 from exporter.core.monitor import Monitor

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.core.alert import AlertState, Observation, ResolveReason, RuleState
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import AlertState, Observation, ResolveReason, RuleState
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database
 from exporter.storage.repositories.alert_progress import AlertProgress, Tracked

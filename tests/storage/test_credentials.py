@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.clock import DAY, HOUR
 from exporter.core.credentials import PingKey
 from exporter.core.errors import Conflict, NotFound

@@ -3,9 +3,9 @@
 import peewee
 import pytest
 
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.incident import IncidentState
 from exporter.core.errors import Conflict, NotFound, StorageUnavailable
-from exporter.core.incident import IncidentState
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.incidents import EXPORTER, Incident, Incidents, NewIncident
 from tests.conftest import START, ManualClock

@@ -2,15 +2,15 @@
 
 import pytest
 
-from exporter.core.alert import ResolveReason
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.notification import Hold, NotificationState
 from exporter.core.clock import DAY, SECOND
 from exporter.core.errors import Conflict, NotFound
-from exporter.core.notification import Hold, NotificationState
+from exporter.storage.delivery.deliveries import Contents, Deliveries
+from exporter.storage.delivery.notifications import ALARM, RECOVERY, REPEAT, Notification, Notifications
+from exporter.storage.delivery.outbox import MAX_ALERTS, DeliveryPolicy, Outbox, OutboxItem
 from exporter.storage.repositories.alerts import Alerts
-from exporter.storage.repositories.deliveries import Contents, Deliveries
 from exporter.storage.repositories.leases import DURATION, LeaseLost
-from exporter.storage.repositories.notifications import ALARM, RECOVERY, REPEAT, Notification, Notifications
-from exporter.storage.repositories.outbox import MAX_ALERTS, DeliveryPolicy, Outbox, OutboxItem
 from tests.conftest import START
 from tests.storage.test_alerts import new as new_alert
 from tests.storage.test_alerts import opened

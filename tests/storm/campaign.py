@@ -18,7 +18,7 @@ from tests.storm.worlds import World, made
 
 SETTLING = 90.0
 """Seconds in which all is quiet again after a storm: leases, retries of notifications, what waits in spools."""
-LONGEST_PAUSE = 4.0
+MAX_PAUSE = 4.0
 CLOCKS_DIFFER = 5_000
 """Milliseconds between the moments in a state and in the log, after both were moved out of the future."""
 TWO_AT_ONCE = 0.35
@@ -97,7 +97,7 @@ def storm(
                     # Heartbeats are accepted again after each, by themselves.
                     eventually(lambda before=before: clients.ledger.acknowledged() > before + 50, 40)
                 else:
-                    hit.wait(0.2, LONGEST_PAUSE)
+                    hit.wait(0.2, MAX_PAUSE)
             place.ready()
         finally:
             clients.calm()

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from exporter.core.alert import AlertState, Observation, advance
+from exporter.core.alerts.alert import AlertState, Observation, advance
 from exporter.core.exclusions import Calendar, Exclusions
 from exporter.core.heartbeat import NO_HEARTBEATS, Kind, apply
 from exporter.core.status import Reason, Status, evaluate

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.monitor import Monitor
 from tests.live.conftest import SECRET
 

@@ -100,6 +100,11 @@ class Receiver:
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
+    @property
+    def bodies(self) -> list[Any]:
+        """The JSON of each request."""
+        return [request.json for request in self.received]
+
     def behave(self, *behaviours: Behaviour) -> None:
         self._behaviours = list(behaviours)
 

@@ -12,13 +12,13 @@ import pytest
 from exporter.alerting.ruleset import RuleSet
 from exporter.app.container import Container
 from exporter.config.settings import Settings, StorageSettings
-from exporter.core.alert import AlertState
-from exporter.core.alert_rule import AlertRule
+from exporter.core.alerts.alert import AlertState
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.clock import DAY
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.monitor import Monitor
+from exporter.core.process.threads import Threads
 from exporter.core.telemetry import Silent, Telemetry
-from exporter.core.threads import Threads
 from exporter.evaluation.calendars import NoExclusions
 from exporter.fleet.loader import load
 from exporter.notify.notifier import Notifier
@@ -26,7 +26,7 @@ from exporter.notify.worker import DeliveryWorker
 from exporter.presentation.message import Site
 from exporter.recording.statements import Pending
 from exporter.storage.database import Database
-from exporter.storage.repositories.outbox import DeliveryPolicy
+from exporter.storage.delivery.outbox import DeliveryPolicy
 from exporter.storage.schema import migrate
 from tests.conftest import ManualClock
 from tests.support.postgres import Postgres, running
@@ -142,7 +142,7 @@ class Replica:
         """Has these rules in force, and no others."""
         notifiers = {name for rule in rules for name in rule.notify}
         terms = {name: DeliveryPolicy(group_wait, give_up_after) for name in notifiers}
-        self.writer.terms = {**self.writer.terms, **terms}
+        self.writer.policies = {**self.writer.policies, **terms}
         self.engine.use(RuleSet(rules))
 
     def channel(

@@ -5,15 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.app.container import Container
-from exporter.core.alert import AlertState, ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import AlertState, ResolveReason
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.incident import IncidentState
+from exporter.core.alerts.notification import Hold, NotificationState
 from exporter.core.clock import DAY, HOUR, MINUTE
 from exporter.core.fleet import FleetMonitor
-from exporter.core.incident import IncidentState
-from exporter.core.notification import Hold, NotificationState
 from exporter.core.status import Reason, Status
+from exporter.storage.delivery.holds import Holds
 from exporter.storage.repositories.alerts import NewAlert
-from exporter.storage.repositories.holds import Holds
 from exporter.storage.repositories.incidents import EXPORTER, Incident, NewIncident, Update
 
 NASTY = (

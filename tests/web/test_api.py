@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from exporter import __version__
 from exporter.config.settings import AuthSettings, Secret, WebSettings
-from exporter.core.notification import Hold, NotificationState
+from exporter.core.alerts.notification import Hold, NotificationState
 from exporter.core.secret import digest
 from exporter.presentation.moments import rfc3339
-from exporter.web.api.incident_schemas import AlertsAnswer
+from exporter.resources.incidents import AlertsAnswer
 from exporter.web.api.openapi import describe, golden, operations
 from exporter.web.api.operation import Operation
 from exporter.web.pages.rendering import Assets, Pages

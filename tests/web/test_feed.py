@@ -7,8 +7,8 @@ import pytest
 from falcon import testing
 
 from exporter.config.settings import AuthSettings, Secret, WebSettings
+from exporter.core.alerts.incident import IncidentState
 from exporter.core.clock import MINUTE
-from exporter.core.incident import IncidentState
 from exporter.storage.repositories.incidents import Incidents
 from tests.support.scenes import NOW, World, alarmed, every_status
 from tests.support.troubles import NASTY, many, with_texts

@@ -6,12 +6,12 @@ import pytest
 from falcon import testing
 from pydantic import ValidationError
 
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.incident import MAX_AUTHOR, MAX_TEXT, IncidentState, clean_author, clean_text
+from exporter.core.alerts.notification import Hold
 from exporter.core.clock import MINUTE
 from exporter.core.errors import InvalidValue
 from exporter.core.fleet import FleetMonitor
-from exporter.core.incident import LONGEST_AUTHOR, LONGEST_TEXT, IncidentState, clean_author, clean_text
-from exporter.core.notification import Hold
 from exporter.presentation.statuses import held, undelivered
 from exporter.storage.repositories.incidents import Incidents
 from tests.support.scenes import NOW, World, alarmed, every_status, much_trouble
@@ -280,13 +280,13 @@ def test_texts_are_cleaned(given: str, kept: str) -> None:
 
 
 def test_texts_have_an_end_and_a_beginning() -> None:
-    assert len(clean_text("x" * LONGEST_TEXT)) == LONGEST_TEXT
+    assert len(clean_text("x" * MAX_TEXT)) == MAX_TEXT
     assert clean_author(" anna \n b ") == "anna b"
     for bad in (
-        lambda: clean_text("x" * (LONGEST_TEXT + 1)),
-        lambda: clean_author("x" * (LONGEST_AUTHOR + 1)),
-        lambda: clean_text("x" + "\n" * LONGEST_TEXT),  # the API's schema refuses it too
-        lambda: clean_author("x" + "\x00" * LONGEST_AUTHOR),
+        lambda: clean_text("x" * (MAX_TEXT + 1)),
+        lambda: clean_author("x" * (MAX_AUTHOR + 1)),
+        lambda: clean_text("x" + "\n" * MAX_TEXT),  # the API's schema refuses it too
+        lambda: clean_author("x" + "\x00" * MAX_AUTHOR),
     ):
         with pytest.raises(InvalidValue, match="at most"):
             bad()

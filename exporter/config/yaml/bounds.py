@@ -3,25 +3,25 @@
 Checked afterwards, a text of one kilobyte has already become millions of values.
 """
 
-MOST_NODES = 4_000_000
+MAX_NODES = 4_000_000
 """Values in a document, aliases counted each time with everything they stand for."""
 DEEPEST = 30
-MOST_KEYS = 1000
+MAX_KEYS = 1000
 """Keys of one mapping: no section has a tenth of that."""
 FREE_COPIES = 10_000
 COPIES_PER_VALUE = 10
 """Aliases may add `FREE_COPIES` values, and `COPIES_PER_VALUE` for each value that is written out."""
 CHARACTERS_PER_VALUE = 100
 """A long text counts as several values: a copy of it is looked through each time."""
-LONGEST_SCALAR = 128 * 1024
+MAX_SCALAR = 128 * 1024
 """Characters of one text in the file, twice what the file of a secret may hold."""
 
 TOO_DEEP = f"nested too deeply: at most {DEEPEST} levels are allowed; check the brackets and the indentation"
 RECURSIVE = "nested too deeply: an alias refers to a value that contains it; write the settings out"
-TOO_MANY_KEYS = f"more than {MOST_KEYS:,} keys under one heading: check the indentation"
+TOO_MANY_KEYS = f"more than {MAX_KEYS:,} keys under one heading: check the indentation"
 TOO_MANY_COPIES = "the aliases expand to too many values: write the settings out, without aliases (*name)"
-TOO_MANY = f"more than {MOST_NODES:,} values: split the monitors over several services"
-TOO_LONG = f"a string of more than {LONGEST_SCALAR:,} characters: check for a missing closing quote"
+TOO_MANY = f"more than {MAX_NODES:,} values: split the monitors over several services"
+TOO_LONG = f"a string of more than {MAX_SCALAR:,} characters: check for a missing closing quote"
 
 
 class OutOfBounds(Exception):
@@ -50,12 +50,12 @@ class Allowance:
 
     def write(self, values: int, line: int) -> None:
         self.written += values
-        if self.written + self.copied > MOST_NODES:
+        if self.written + self.copied > MAX_NODES:
             raise OutOfBounds(TOO_MANY, line)
 
     def copy(self, values: int, line: int) -> None:
         self.copied += values
-        if self.written + self.copied > MOST_NODES:
+        if self.written + self.copied > MAX_NODES:
             raise OutOfBounds(TOO_MANY, line)
         if self.copied > FREE_COPIES + COPIES_PER_VALUE * self.written:
             raise OutOfBounds(TOO_MANY_COPIES, line)

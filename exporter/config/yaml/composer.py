@@ -22,8 +22,8 @@ from yaml.events import (
 from exporter.config.yaml.bounds import (
     CHARACTERS_PER_VALUE,
     DEEPEST,
-    LONGEST_SCALAR,
-    MOST_KEYS,
+    MAX_KEYS,
+    MAX_SCALAR,
     RECURSIVE,
     TOO_DEEP,
     TOO_LONG,
@@ -112,7 +112,7 @@ class Composer:
         return self._mapping(event) if kind is MappingStartEvent else self._sequence(event)
 
     def _anchored(self, event: Any, anchor: str) -> tuple[Any, Leaf]:
-        if len(anchor) > LONGEST_SCALAR:
+        if len(anchor) > MAX_SCALAR:
             self._out(TOO_LONG, event)
         self._anchors[anchor] = None
         event.anchor = None
@@ -127,7 +127,7 @@ class Composer:
 
     def _alias(self, event: Any) -> _Anchored:
         line = event.start_mark.line + 1
-        if len(event.anchor) > LONGEST_SCALAR:
+        if len(event.anchor) > MAX_SCALAR:
             self._out(TOO_LONG, event)
         if event.anchor not in self._anchors:
             raise NotYaml(NO_ANCHOR, line)
@@ -145,13 +145,13 @@ class Composer:
         text: str = event.value
         size = len(text)
         line = event.start_mark.line + 1
-        if size > LONGEST_SCALAR:
+        if size > MAX_SCALAR:
             raise OutOfBounds(TOO_LONG, line)
         self._allowance.write(1 + size // CHARACTERS_PER_VALUE, line)
         tag = event.tag
         if tag is None or tag == "!":
             return plain(text) if event.implicit[0] else text
-        if len(tag) > LONGEST_SCALAR:
+        if len(tag) > MAX_SCALAR:
             raise OutOfBounds(TOO_LONG, line)
         try:
             return tagged(text, tag)
@@ -167,12 +167,12 @@ class Composer:
         pairs = 0
         while type(event := following()) is not MappingEndEvent:
             pairs += 1
-            if pairs > MOST_KEYS:
+            if pairs > MAX_KEYS:
                 self._out(TOO_MANY_KEYS, event)
             line = event.start_mark.line + 1
             if type(event) is ScalarEvent and event.anchor is None and event.tag is None:  # nearly all are
                 key, trouble = intern(event.value), None
-                if len(key) > LONGEST_SCALAR:
+                if len(key) > MAX_SCALAR:
                     raise OutOfBounds(TOO_LONG, line)
                 if key == "<<":
                     trouble = MERGE_KEYS
@@ -247,7 +247,7 @@ class Composer:
         self._height = max(self._height, depth)
         self._allowance.write(1, line)
         if not is_kind(event.tag, kind):
-            if len(event.tag) > LONGEST_SCALAR:
+            if len(event.tag) > MAX_SCALAR:
                 raise OutOfBounds(TOO_LONG, line)
             self._note(line, TAGS)
         return line

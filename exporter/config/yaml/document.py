@@ -1,4 +1,4 @@
-"""A YAML file as plain values, with the line of everything in it, so that every problem can be told where it is."""
+"""A YAML file as plain values, with the line of everything in it, so that every problem can name its place."""
 
 import gc
 import re
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from exporter.config.files import PIPE_PATIENCE, read_bounded
-from exporter.config.yaml.bounds import LONGEST_SCALAR, TOO_DEEP, TOO_LONG, OutOfBounds
+from exporter.config.yaml.bounds import MAX_SCALAR, TOO_DEEP, TOO_LONG, OutOfBounds
 from exporter.config.yaml.lines import Lines, Path_
 from exporter.core.errors import ConfigError, Problem
 
-LARGEST_FILE = 64 * 1024 * 1024
+MAX_FILE = 64 * 1024 * 1024
 _KEY = re.compile(r"[\w.-]{1,60}")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _HARMLESS = re.compile(r"'(.|\\.|<[a-z ]+>)'")
@@ -64,8 +64,8 @@ def show_path(path: Path_) -> str:
 def plain_key(key: str) -> str:
     """As much of `key` as looks like a key."""
     match = _KEY.match(key)
-    found = match.group() if match is not None else ""
-    return found if found == key and key else f"{found}…"
+    name = match.group() if match is not None else ""
+    return name if name == key and key else f"{name}…"
 
 
 def read_document(path: Path) -> YamlDocument:
@@ -74,13 +74,13 @@ def read_document(path: Path) -> YamlDocument:
 
 
 def read_text(path: Path) -> bytes:
-    """What is in a configuration file, not larger than LARGEST_FILE. Raises ConfigError."""
+    """What is in a configuration file, not larger than MAX_FILE. Raises ConfigError."""
     file = str(path)
     try:
-        raw = read_bounded(path, LARGEST_FILE, pipe_patience=PIPE_PATIENCE)
+        raw = read_bounded(path, MAX_FILE, pipe_patience=PIPE_PATIENCE)
     except OSError as error:
         raise ConfigError([Problem(f"cannot be read: {(error.strerror or 'error').lower()}", "", file)]) from None
-    if len(raw) > LARGEST_FILE:
+    if len(raw) > MAX_FILE:
         raise ConfigError([Problem("the file is larger than 64 MB", "", file)])
     return raw
 
@@ -147,13 +147,13 @@ def _syntax_problem(error: Any, text: str, file: str) -> Problem:
     line = min(mark.line + 1 if mark is not None else 1, len(lines))
     if error.problem == "exceeded maximum nesting depth":  # of libyaml, which reads ahead of the events
         return Problem(TOO_DEEP, "", file, line)
-    if len(lines[line - 1]) > LONGEST_SCALAR:
+    if len(lines[line - 1]) > MAX_SCALAR:
         return Problem(TOO_LONG, "", file, line)
     return Problem(f"not YAML: {_trouble(error)}", "", file, line)
 
 
 def _trouble(error: Any) -> str:
-    """What is wrong, in YAML's words but for what they quote: that may be a secret which nobody put in quotes."""
+    """What is wrong, in YAML's words but for what they quote: that may be a secret without quotes."""
     text = str(error.problem or error.context)
     if text == "found invalid Unicode character escape code":
         return "an escape such as \\ud800 stands for half of a surrogate pair, or for no character at all"

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-LONGEST_NUMBER = 30
+MAX_NUMBER = 30
 _PREFIX = "tag:yaml.org,2002:"
 _SPECIAL = frozenset("-+0123456789.tTfFnN~")
 """First characters of whatever is not a text."""
@@ -56,7 +56,7 @@ def is_kind(tag: str | None, kind: str) -> bool:
 
 
 def _integer(text: str) -> Any:
-    if len(text) > LONGEST_NUMBER:
+    if len(text) > MAX_NUMBER:
         return text
     try:
         return int(text.replace("_", ""), 0) if text.lstrip("+-")[:2] in ("0x", "0o") else int(text)

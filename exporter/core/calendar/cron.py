@@ -150,7 +150,7 @@ class Cron:
     def _days(self, year: int, month: int) -> list[int]:
         first, last = monthrange(year, month)
         nearest = {_working_day(day or last, first, last) for day in self.nearest if day <= last}
-        found = []
+        days = []
         for day in range(1, last + 1):
             weekday = (first + day) % 7  # monthrange counts from Monday
             by_day = day in self.days or day in nearest or (day == last and _LAST in self.days)
@@ -159,8 +159,8 @@ class Cron:
                 and ((weekday, (day + 6) // 7) in self.nth or (day + 7 > last and (weekday, _LAST) in self.nth))
             )
             if (by_day and by_weekday) if self.both else (by_day or by_weekday):
-                found.append(day)
-        return found
+                days.append(day)
+        return days
 
 
 def _listed(numbers: Iterable[int]) -> str:

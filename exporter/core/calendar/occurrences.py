@@ -31,7 +31,7 @@ class Occurrences:
         elif rule.weeks and not (rule.days or rule.month_days or rule.year_days):
             self._days = ((0, start.weekday()),)
         self._weekdays = frozenset(weekday for ordinal, weekday in self._days if not ordinal)
-        self._ordinals = frozenset(one for one in self._days if one[0])
+        self._ordinals = frozenset(day for day in self._days if day[0])
         minutes, seconds = rule.minutes or (start.minute,), rule.seconds or (start.second,)
         self._clock = [(minute, second) for minute in minutes for second in seconds]
         if self._hourly and rule.positions:
@@ -88,7 +88,7 @@ class Occurrences:
         year, number = month // 12, month % 12 + 1
         length = monthrange(year, number)[1]
         first = date(year, number, 1).toordinal()
-        return [day for one in range(length) if self._fits(day := date.fromordinal(first + one), length)]
+        return [day for offset in range(length) if self._fits(day := date.fromordinal(first + offset), length)]
 
     def _times_of(self, day: date) -> list[time]:
         if not self._hourly or self._rule.interval == 1:
@@ -163,7 +163,7 @@ class Occurrences:
             first = date(year, number, 1)
             last = first.toordinal() + monthrange(year, number)[1] - 1
             for week in range(self._week_of(first), last + 1, 7):
-                days = [date.fromordinal(one) for one in range(week, week + 7)]
+                days = [date.fromordinal(ordinal) for ordinal in range(week, week + 7)]
                 fitting = [day for day in days if self._fits(day, monthrange(day.year, day.month)[1])]
                 yield from (wall for wall in self._choose(fitting) if (wall.year, wall.month) == (year, number))
 

@@ -67,11 +67,11 @@ class Recurrence:
         with self._lock:
             low = max(self._month_at(at - _MARGIN), self._start.year * 12 + self._start.month - 1)
             for month in range(low, self._month_at(at + FARTHEST) + 1):
-                found = self._month(month)
-                if found and found[-1] > at:
-                    begins = found[bisect_right(found, at)]
+                starts = self._month(month)
+                if starts and starts[-1] > at:
+                    begins = starts[bisect_right(starts, at)]
                     # The clocks may have moved one of the next month before it, or of this one behind that.
-                    other = next((one for one in self._month(month + 1) if one > at), begins)
+                    other = next((start for start in self._month(month + 1) if start > at), begins)
                     begins = min(begins, other)
                     return begins if begins - at <= FARTHEST else None
         return None
@@ -92,9 +92,9 @@ class Recurrence:
         """Each beginning, and between them how many days were looked at."""
         start = self._start.year * 12 + self._start.month - 1
         for month in range(start, min(start + _MAX_MONTHS, MAXYEAR * 12)):
-            found = self._within(month)
-            yield from found
-            if not found and self._over(month):
+            walls = self._within(month)
+            yield from walls
+            if not walls and self._over(month):
                 return
             yield 31 if self._occurrences.may_lie_in(month) else 0
 
@@ -119,14 +119,14 @@ class Recurrence:
         return wall.replace(tzinfo=self._zone).astimezone(UTC).replace(tzinfo=None)
 
     def _month(self, month: int) -> Sequence[int]:
-        found = self._months.get(month)
-        if found is None:
+        starts = self._months.get(month)
+        if starts is None:
             if len(self._months) >= _KEPT_MONTHS:
                 self._months.clear()
             # Those that were skipped may come after later ones.
-            found = sorted({self._instant(wall) * SECOND for wall in self._within(month)})
-            self._months[month] = found
-        return found
+            starts = sorted({self._instant(wall) * SECOND for wall in self._within(month)})
+            self._months[month] = starts
+        return starts
 
     def _instant(self, wall: datetime) -> int:
         at = instants(wall, self._zone)
@@ -137,7 +137,7 @@ class Recurrence:
         return local.year * 12 + local.month - 1
 
     def _end_of_count(self) -> datetime | None:
-        """The last that COUNT allows; None when it is more than anybody lives to see."""
+        """The last that COUNT allows; None when it is too far in the future to matter."""
         left = self.rule.count or 0
         start = self._start.year * 12 + self._start.month - 1
         days = 0
@@ -155,7 +155,7 @@ class Recurrence:
 
 @lru_cache(maxsize=4096)
 def recurrence(rule: str, first: int, timezone: str) -> Recurrence:
-    """Shared by all who ask for the same. Raises InvalidValue."""
+    """Shared by all callers with the same arguments. Raises InvalidValue."""
     return Recurrence(rule, first, timezone)
 
 

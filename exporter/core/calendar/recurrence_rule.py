@@ -77,7 +77,7 @@ def parse_rule(text: str) -> Rule:
             given[field] = read(value)
     if seconds := given.get("seconds"):
         # A leap second, which no clock here shows: RFC 5545 has 60 read as 59.
-        given["seconds"] = tuple(sorted({min(one, _SECONDS_IN_MINUTE - 1) for one in seconds}))  # type: ignore[attr-defined]
+        given["seconds"] = tuple(sorted({min(second, _SECONDS_IN_MINUTE - 1) for second in seconds}))  # type: ignore[attr-defined]
     rule = Rule(**given)  # type: ignore[arg-type]
     if any(ordinal for ordinal, _ in rule.days):
         if frequency not in ("MONTHLY", "YEARLY"):
@@ -92,7 +92,7 @@ def _parts(text: str) -> dict[str, str]:
     rule = rule.removeprefix("RRULE:")
     if not rule.isascii() or not rule.isprintable() or " " in rule:
         raise InvalidValue("it is one line of NAME=VALUE parts with ; between them, without blanks")
-    found: dict[str, str] = {}
+    parts: dict[str, str] = {}
     for part in rule.split(";"):
         name, equals, value = part.partition("=")
         if not part:
@@ -101,10 +101,10 @@ def _parts(text: str) -> dict[str, str]:
             raise InvalidValue(f"{part[:40]!r} is not NAME=VALUE: write it as FREQ=WEEKLY;BYDAY=SU")
         if name not in _LISTS and name not in _OTHERS and name != "FREQ":
             raise InvalidValue(f"{name[:40]} is not a part of a rule")
-        if name in found:
+        if name in parts:
             raise InvalidValue(f"{name} is given twice")
-        found[name] = value
-    return found
+        parts[name] = value
+    return parts
 
 
 def _check_together(frequency: str, parts: Mapping[str, str]) -> None:
@@ -121,13 +121,13 @@ def _check_together(frequency: str, parts: Mapping[str, str]) -> None:
 
 
 def _numbers(name: str, value: str, low: int, high: int, signed: bool) -> tuple[int, ...]:
-    found = set()
+    numbers = set()
     for item in value.split(","):
         if not re.fullmatch("[+-]?[0-9]{1,3}" if signed else "[0-9]{1,3}", item) or not low <= abs(int(item)) <= high:
             or_end = f", or -{low} to -{high} from the end" if signed else ""
             raise InvalidValue(f"{name}: {item[:20]!r} is not from {low} to {high}{or_end}")
-        found.add(int(item))
-    return tuple(sorted(found))
+        numbers.add(int(item))
+    return tuple(sorted(numbers))
 
 
 def _count(name: str) -> Callable[[str], int]:
@@ -141,13 +141,13 @@ def _count(name: str) -> Callable[[str], int]:
 
 
 def _days(value: str) -> tuple[tuple[int, int], ...]:
-    found = set()
+    days = set()
     for item in value.split(","):
         match = _DAY.fullmatch(item)
         if match is None or match[2] not in WEEKDAYS or (match[1] and not 1 <= abs(int(match[1])) <= 53):
             raise InvalidValue(f"BYDAY: {item[:20]!r} is not one of MO to SU, or with a number, 1SU to -53SU")
-        found.add((int(match[1] or 0), WEEKDAYS.index(match[2])))
-    return tuple(sorted(found))
+        days.add((int(match[1] or 0), WEEKDAYS.index(match[2])))
+    return tuple(sorted(days))
 
 
 def _week_start(value: str) -> int:

@@ -41,10 +41,10 @@ class _Ticks:
             return high
         second = after // 1000
         local = datetime.fromtimestamp(second, UTC).astimezone(self._zone).replace(tzinfo=None)
-        found = next(self._elapsed(second, local) if self._cron.elapsed else self._once(second, local), None)
-        if found is None:
+        following = next(self._elapsed(second, local) if self._cron.elapsed else self._once(second, local), None)
+        if following is None:
             raise InvalidValue(f"{self._expression[:60]!r} never ticks again")
-        tick = found * 1000
+        tick = following * 1000
         self._known = (after, tick)
         return tick
 
@@ -60,20 +60,20 @@ class _Ticks:
             start = local
         else:
             start = local - timedelta(seconds=_NEAR)  # what the clocks showed may be shown again
-        found: list[int] = []
+        ticks: list[int] = []
         first: datetime | None = None
         for wall in self._cron.walls(start):
             if first is not None and wall - first > timedelta(seconds=_NEAR):
-                yield from sorted(found)
+                yield from sorted(ticks)
                 return
             later = [at for at in instants(wall, self._zone) if at > after]
-            found += later
+            ticks += later
             if later and first is None:
                 if offset(later[0] - _NEAR, self._zone) == offset(later[0] + _NEAR, self._zone):
                     yield later[0]
                     return
                 first = wall
-        yield from sorted(found)
+        yield from sorted(ticks)
 
 
 @lru_cache(maxsize=16_384)

@@ -16,8 +16,8 @@ from exporter.presentation.moments import parse_moment
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
 _MAX_SHOWN = 200
-_LONGEST_LIST = 1 << 20
-_MOST_REFUSALS = 3
+_MAX_LIST = 1 << 20
+_MAX_REFUSALS = 3
 _START = "Start the service, or give its address with --url. Its log contains the reason if it stopped."
 
 
@@ -37,18 +37,18 @@ def service(context: DoctorContext) -> Iterator[Finding]:
         yield problem(f"{url} answered {status} to /-/ready: it may be another service", _START)
 
 
-def refusals(patient: DoctorContext) -> Iterator[Finding]:
+def refusals(context: DoctorContext) -> Iterator[Finding]:
     """It refused no heartbeat in the last day."""
-    token = patient.configured.web.auth.token
+    token = context.configured.web.auth.token
     headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
-    url = _url(patient)
+    url = _url(context)
     try:
-        status, text = _get(f"{url}/api/v1/refusals", headers, _LONGEST_LIST)
-        found = json.loads(text)["refusals"] if status == 200 else None
+        status, text = _get(f"{url}/api/v1/refusals", headers, _MAX_LIST)
+        refused = json.loads(text)["refusals"] if status == 200 else None
         counts = Counter(
-            (one["reason"], one["tag"], one["address"])
-            for one in found or ()
-            if parse_moment(one["at"]) > patient.clock.now() - DAY
+            (refusal["reason"], refusal["tag"], refusal["address"])
+            for refusal in refused or ()
+            if parse_moment(refusal["at"]) > context.clock.now() - DAY
         )
     except HTTPError:
         yield skipped("the service does not answer")
@@ -56,14 +56,14 @@ def refusals(patient: DoctorContext) -> Iterator[Finding]:
     except (ValueError, LookupError, TypeError, InvalidValue):
         yield skipped(f"{url} answered what is no list of refusals: is it this service, and this version?")
         return
-    if found is None:
+    if refused is None:
         yield skipped(f"{url} answered {status} to /api/v1/refusals")
     elif not counts:
         yield ok("no heartbeat was refused in the last day, as far as the service remembers")
     else:
         shown = [
             f"{reason.replace('_', ' ')}{f' {tag!r}' if tag else ''} from {address or 'a local socket'} ({count})"
-            for (reason, tag, address), count in counts.most_common(_MOST_REFUSALS)
+            for (reason, tag, address), count in counts.most_common(_MAX_REFUSALS)
         ]
         more = f" and {len(counts) - len(shown)} more kinds" if len(counts) > len(shown) else ""
         text = f"{counted(counts.total(), 'heartbeat')} refused in the last day: {', '.join(shown)}{more}"
@@ -93,8 +93,8 @@ def external_address(context: DoctorContext) -> Iterator[Finding]:
         )
 
 
-def _url(patient: DoctorContext) -> str:
-    return (patient.url or f"http://{_callable(patient.configured.web.listen_address)}").rstrip("/")
+def _url(context: DoctorContext) -> str:
+    return (context.url or f"http://{_callable(context.configured.web.listen_address)}").rstrip("/")
 
 
 def _callable(listen_address: str) -> str:

@@ -104,19 +104,19 @@ def provisioning(context: DoctorContext) -> Iterator[Finding]:
     with context.database.read("read monitors"):
         query = table.select(table.tag).where((table.provisioned == True) & table.removed_at.is_null())  # noqa: E712
         present = {row[0] for row in query.tuples()}
-    wanted = {entry.monitor.tag for entry in context.configured.monitors}
+    configured = {entry.monitor.tag for entry in context.configured.monitors}
     if context.config_file is None and present:
         yield warning(
             f"the service has {counted(len(present), 'monitor')} from a configuration file, but doctor has none",
             "Give the --config.file of the service.",
         )
         return
-    differences = [f"missing in the service: {listed(wanted - present)}"] if wanted - present else []
-    differences += [f"missing in the file: {listed(present - wanted)}"] if present - wanted else []
+    differences = [f"missing in the service: {listed(configured - present)}"] if configured - present else []
+    differences += [f"missing in the file: {listed(present - configured)}"] if present - configured else []
     if differences:
         yield warning(
             f"the monitors of the service differ from those of the file; {'; '.join(differences)}",
             "Reload the service (systemctl reload, SIGHUP or POST /-/reload), and check its log for a rejected file.",
         )
     else:
-        yield ok(f"{counted(len(wanted), 'monitor')} of the file, all in the service")
+        yield ok(f"{counted(len(configured), 'monitor')} of the file, all in the service")

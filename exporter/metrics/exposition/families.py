@@ -26,9 +26,9 @@ class Part(Enum):
     DUE = "monitor, state and what does not count"
     """As a triple."""
     CLOCK = "clock"
-    """The state, made anew at every scrape."""
+    """The state, rendered at every scrape."""
     PAST = "past and standing"
-    """Made anew every so often, where anything happened."""
+    """Rendered once a minute, where anything happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ class Family:
             lines = self.lines
             return "".join([lines(value, tag) for value, tag in zip(values, tags, strict=True)]).encode()
         name, show = self.sample_name, self.show
-        found = [
+        samples = [
             f"{name}{{{tag}}} {show(value)}\n" for value, tag in zip(values, tags, strict=True) if value is not None
         ]
-        return "".join(found).encode()
+        return "".join(samples).encode()
 
 
 def _seconds(name: str, help: str, part: Part, value: Callable[[Any], int | None]) -> Family:

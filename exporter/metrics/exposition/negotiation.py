@@ -3,7 +3,7 @@
 import re
 from enum import Enum
 
-LONGEST = 4096
+MAX_HEADER = 4096
 _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?|\.[0-9]{1,3}")
 
 
@@ -27,12 +27,12 @@ _ACCEPTED = {
 def negotiate(accept: str | None) -> Format:
     """The format with the highest q-value; OpenMetrics when it ties, text 0.0.4 when we speak none of those."""
     best, best_quality = Format.TEXT, 0.0
-    for item in (accept or "")[:LONGEST].split(","):
+    for item in (accept or "")[:MAX_HEADER].split(","):
         kind, parameters, quality = _parsed(item)
-        known = _ACCEPTED.get(kind)
-        if known is None or quality <= 0:
+        accepted = _ACCEPTED.get(kind)
+        if accepted is None or quality <= 0:
             continue
-        format, versions = known
+        format, versions = accepted
         if parameters.get("version", "") not in versions:
             continue
         if quality > best_quality or (quality == best_quality and format is Format.OPENMETRICS):
@@ -43,14 +43,14 @@ def negotiate(accept: str | None) -> Format:
 def accepts_gzip(accept_encoding: str | None) -> bool:
     """Whether gzip is acceptable; `gzip;q=0` is not, and `*` stands for it."""
     named: dict[str, float] = {}
-    for item in (accept_encoding or "")[:LONGEST].split(","):
+    for item in (accept_encoding or "")[:MAX_HEADER].split(","):
         kind, _, quality = _parsed(item)
         named[kind] = quality
     return named.get("gzip", named.get("*", 0.0)) > 0
 
 
 def _parsed(item: str) -> tuple[str, dict[str, str], float]:
-    """(what, its parameters, q). A q that is no number is 0: nobody meant it."""
+    """(what, its parameters, q). A q that is no number is 0."""
     kind, *rest = item.split(";")
     parameters = {}
     for part in rest:

@@ -22,7 +22,7 @@ from exporter.metrics.exposition.format import escape_label
 from exporter.metrics.exposition.negotiation import Format
 
 BLOCK = 128
-"""Monitors in a block, on average: what is rendered anew when one of them changes."""
+"""Monitors in a block, on average: all are rendered again when one of them changes."""
 UPTIMES_KEPT = MINUTE
 """Milliseconds that an uptime may be old, of a monitor that was DOWN in the last 90 days: a minute of the shortest
 window is 0.07 %.
@@ -98,8 +98,8 @@ class _Block:
         # Each block's minute begins at another moment, so that no scrape has to make them all.
         minute = (now + self._phase) // UPTIMES_KEPT
         made_of = (histories, statuses, blackouts)
-        made_in, known, lines = self._uptimes
-        if made_in != minute or known != made_of:
+        made_in, made_from, lines = self._uptimes
+        if made_in != minute or made_from != made_of:
             both = zip(histories, statuses, strict=True)
             lines = family.render([uptime(past, status, now, blackouts) for past, status in both], self.tags)
             self._uptimes = (minute, made_of, lines)
@@ -118,8 +118,8 @@ class Exposition:
 
     def render(self, format: Format, names: frozenset[str] | None = None) -> Iterator[bytes]:
         """The families named, or all, in chunks of some hundred lines."""
-        wanted = [one for one in FAMILIES if names is None or names & {one.name, one.sample_name}]
-        if not wanted:
+        families = [family for family in FAMILIES if names is None or names & {family.name, family.sample_name}]
+        if not families:
             return
         pause = _Pause()
         with self._lock:
@@ -129,7 +129,7 @@ class Exposition:
                 pause.when_due()
         kept = [block.lines for block in blocks]
         now = self._clock.now()
-        for family in wanted:
+        for family in families:
             yield _header(family, format)
             if family.part is Part.CLOCK:
                 for block in blocks:
@@ -155,7 +155,7 @@ class Exposition:
 
 
 class _Pause:
-    """Lets other threads run every so often; the interpreter by itself would not for five milliseconds."""
+    """Lets other threads run every so often; the interpreter alone would not for five milliseconds."""
 
     __slots__ = ("_since",)
 

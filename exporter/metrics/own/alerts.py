@@ -1,4 +1,4 @@
-"""Series of alerts, incidents and what is owed to notifiers, worked out when they are scraped."""
+"""Series of alerts, incidents and pending messages, computed when they are scraped."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ class AlertCollector:
         self._clock = clock
         self._prefix = prefix
         self.notifiers: tuple[str, ...] = ()
-        """Those that are configured: what they are owed is shown even when it is nothing."""
+        """Configured notifiers: their numbers of pending messages are shown even when they are 0."""
 
     def describe(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
@@ -42,7 +42,7 @@ class AlertCollector:
 
     def collect(self) -> Iterator[Metric]:
         firing, incidents, pending, dead, oldest, hold = self.describe()
-        for alert in sorted(self._board.firing.values(), key=lambda one: (one.tag, one.rule)):
+        for alert in sorted(self._board.firing.values(), key=lambda alert: (alert.tag, alert.rule)):
             firing.add_metric([alert.tag, alert.rule, alert.severity.value], 1)  # type: ignore[attr-defined]
         incidents.add_metric([], self._board.incidents_open)  # type: ignore[attr-defined]
         now = self._clock.now()

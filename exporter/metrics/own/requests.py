@@ -52,11 +52,11 @@ class Requests:
         for (handler, method, code), count in list(self._counts.items()):
             counts.add_metric([handler, method, str(code)], count)  # type: ignore[attr-defined]
         bounds = [*map(floatToGoString, self._bounds), "+Inf"]
-        for handler, one in list(self._times.items()):
+        for handler, histogram in list(self._times.items()):
             total, cumulated = 0, []
-            for bound, count in zip(bounds, list(one.buckets), strict=True):
+            for bound, count in zip(bounds, list(histogram.buckets), strict=True):
                 total += count
                 cumulated.append((bound, total))
-            times.add_metric([handler], cumulated, one.sum)  # type: ignore[attr-defined]
+            times.add_metric([handler], cumulated, histogram.sum)  # type: ignore[attr-defined]
         yield counts
         yield times

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from exporter.core.alert import AlertState
+from exporter.core.alerts.alert import AlertState
 from exporter.core.fleet import Fleet
 from exporter.core.status import Status
 from exporter.core.telemetry import Dropped, Fault, RejectReason, Telemetry
@@ -47,8 +47,8 @@ class ExporterTelemetry(Instruments, Telemetry):
     """Reports as metrics on a registry. All methods may be called from any thread."""
 
     def __init__(self, registry: CollectorRegistry, fleet: Fleet, version: str, workers: int = 1) -> None:
-        """`registry` is what is scraped. One of several workers tells of all."""
-        # A creation time beside each counter doubles the series and tells nothing that process_start_time does not.
+        """`registry` is what is scraped. One of several workers reports all of them."""
+        # A creation time beside each counter doubles the series and adds nothing to process_start_time.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         registry.register(MonitorCollector(fleet))
         if workers > 1:

@@ -1,4 +1,4 @@
-"""The metrics of several workers of one machine, which answer scrapes as one: whichever is asked tells of all.
+"""The metrics of several workers of one machine, which answer scrapes as one: each of them reports all.
 
 prometheus_client keeps the values in files that the workers share; it decides for that when it is imported, by an
 environment variable that the supervisor sets (`server`). What it has no such mode for is here.
@@ -19,7 +19,7 @@ _SUMMED = {"process_resident_memory_bytes", "process_virtual_memory_bytes", "pro
 
 
 def collect_from_all(registry: CollectorRegistry) -> CollectorRegistry:
-    """Has `registry` tell of all workers; returns the registry on which instruments are to be made."""
+    """Makes `registry` report all workers; returns the registry on which instruments are to be made."""
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return CollectorRegistry()
 
@@ -38,7 +38,7 @@ class Processes:
     def collect(self) -> Iterator[Metric]:
         whole = list(ProcessCollector(pid=lambda: self._supervisor, registry=None).collect())
         for child in self._workers():
-            parts = {one.name: one for one in ProcessCollector(pid=lambda pid=child: pid, registry=None).collect()}  # type: ignore[misc]
+            parts = {item.name: item for item in ProcessCollector(pid=lambda pid=child: pid, registry=None).collect()}  # type: ignore[misc]
             for metric in whole:
                 part = parts.get(metric.name)
                 if part is not None and metric.name in _SUMMED:
@@ -49,7 +49,7 @@ class Processes:
     def _workers(self) -> list[int]:
         pid = self._supervisor
         try:
-            return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+            return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         except OSError:
             return []
 
@@ -86,11 +86,11 @@ class SharedRequests:
 
     def served(self, handler: str, method: str, code: int, seconds: float) -> None:
         key = (handler, method, code)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = (
+        children = self._known.get(key)
+        if children is None:
+            children = self._known[key] = (
                 self._counts.labels(handler, method, str(code)),
                 self._times.labels(handler),
             )
-        found[0].inc()
-        found[1].observe(seconds)
+        children[0].inc()
+        children[1].observe(seconds)

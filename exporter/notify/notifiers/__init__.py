@@ -1,6 +1,6 @@
 """The notifiers. A new one is a module here and a line in NOTIFIERS; others' come in by entry point.
 
-They are imported when a configuration first names them: what nobody uses costs no memory.
+They are imported when a configuration first names them: unused ones cost no memory.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,8 +38,8 @@ def notifier_class(name: str) -> type[Notifier]:
     where = NOTIFIERS.get(name)
     if where is not None:
         module, _, attribute = where.partition(":")
-        found: type[Notifier] = getattr(import_module(module), attribute)
-        return found
+        built_in: type[Notifier] = getattr(import_module(module), attribute)
+        return built_in
     for point in entry_points(group=ENTRY_POINT, name=name):
         loaded: type[Notifier] = point.load()
         return loaded

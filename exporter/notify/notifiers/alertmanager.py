@@ -1,6 +1,6 @@
-"""Alertmanager: alerts go to every member, are told again while they fire, and so are their ends for a while.
+"""Alertmanager: alerts go to every member, are sent again while they fire, and their ends for a while.
 
-An alert is known there by its labels, and by nothing else. So they stay what they were when it was first told, even
+An alert is known there by its labels, and by nothing else. So they stay as they were when it was first sent, even
 if the monitor is renamed meanwhile.
 """
 
@@ -26,10 +26,10 @@ from exporter.presentation.moments import rfc3339
 from exporter.presentation.text import one_line, shorten
 
 _HOLDS = 5 * MINUTE
-"""For how long a firing alert goes on by itself: when we are slow it does not end, when we are gone it does."""
+"""How long a firing alert lasts in Alertmanager without being sent again: longer than any delay of the exporter."""
 _BATCH = 500
 """Alerts in one request."""
-_LONGEST_LABEL = 1000
+_MAX_LABEL = 1000
 _Labels = dict[str, str]
 
 
@@ -54,7 +54,7 @@ class AlertmanagerOptions(NotifierOptions):
 
 
 class AlertmanagerNotifier(Notifier):
-    """Delivered when one member took it: they tell each other what they notified."""
+    """Delivered when one member accepted it: members share what they notified."""
 
     Options = AlertmanagerOptions
     refresh_every: ClassVar[float | None] = 60.0
@@ -73,38 +73,38 @@ class AlertmanagerNotifier(Notifier):
             self._headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
         self._members = {url: HttpClient(options, secrets, options.ca_file) for url in options.urls}
         self._labels: dict[str, _Labels] = {}
-        """Of alerts by their ids, as they were first told."""
+        """Labels of alerts by their ids, as they were first sent."""
         self._firing: dict[str, _Labels] = {}
         """The part of those that fires."""
 
     def deliver(self, message: Message) -> str:
-        # A reminder is what Alertmanager makes for itself; told as one, the alert's summary would change under it.
+        # Alertmanager makes its own reminders; a REPEATED event would change the summary of the alert.
         event = Event.RESOLVED if message.is_resolved else Event.TRIGGERED
         if message.is_resolved:
             for facts in message.alerts:
                 self._firing.pop(facts.alert_id, None)
         else:
             self._firing |= {facts.alert_id: self._labels_of(facts) for facts in message.alerts}
-        return self._send(self._told(message.alerts, event, message.site), message.key)
+        return self._send(self._payloads(message.alerts, event, message.site), message.key)
 
     def endpoints(self) -> Sequence[Endpoint]:
         return [endpoint_of(url, self.options.ca_file) for url in self.options.urls]
 
     def refresh(self, firing: Sequence[AlertSnapshot], resolved: Sequence[AlertSnapshot], site: Site) -> None:
-        known = {facts.alert_id for facts in (*firing, *resolved)}
-        self._labels = {id: labels for id, labels in self._labels.items() if id in known}
+        current = {facts.alert_id for facts in (*firing, *resolved)}
+        self._labels = {id: labels for id, labels in self._labels.items() if id in current}
         self._firing = {facts.alert_id: self._labels_of(facts) for facts in firing}
-        alerts = [*self._told(resolved, Event.RESOLVED, site), *self._told(firing, Event.TRIGGERED, site)]
+        alerts = [*self._payloads(resolved, Event.RESOLVED, site), *self._payloads(firing, Event.TRIGGERED, site)]
         if alerts:
             self._send(alerts, f"refresh-{self._clock.now()}")
 
     def _labels_of(self, facts: AlertSnapshot) -> _Labels:
         return self._labels.setdefault(facts.alert_id, labels_of(facts))
 
-    def _told(self, alerts: Sequence[AlertSnapshot], event: Event, site: Site) -> list[dict[str, Any]]:
-        """As the API wants them. Where the next episode has begun, the end of the last one would end that."""
+    def _payloads(self, alerts: Sequence[AlertSnapshot], event: Event, site: Site) -> list[dict[str, Any]]:
+        """The alerts in the form of the API. An end is left out if its next episode fires, which it would end."""
         lives_on = list(self._firing.values()) if event is Event.RESOLVED else []
-        found = []
+        entries = []
         for facts in alerts:
             labels = self._labels_of(facts)
             if labels in lives_on:
@@ -112,7 +112,7 @@ class AlertmanagerNotifier(Notifier):
             ends = self._clock.now() + _HOLDS
             if event is Event.RESOLVED:
                 ends = max(facts.triggered_at, facts.resolved_at or facts.at)
-            found.append(
+            entries.append(
                 {
                     "labels": labels,
                     "annotations": annotations_of(facts, event, site),
@@ -121,7 +121,7 @@ class AlertmanagerNotifier(Notifier):
                     "generatorURL": site.monitor_url(facts.tag),
                 }
             )
-        return found
+        return entries
 
     def _send(self, alerts: Sequence[dict[str, Any]], key: str) -> str:
         """To all members at once: one that hangs delays no other."""
@@ -161,16 +161,16 @@ def labels_of(facts: AlertSnapshot) -> _Labels:
         "status": facts.status.value,
         **{f"label_{key}": value for key, value in facts.labels.items()},
     }
-    told = {key: shorten(one_line(value), _LONGEST_LABEL) for key, value in labels.items()}
-    return {key: value for key, value in told.items() if value}
+    texts = {key: shorten(one_line(value), _MAX_LABEL) for key, value in labels.items()}
+    return {key: value for key, value in texts.items() if value}
 
 
 def annotations_of(facts: AlertSnapshot, event: Event, site: Site) -> dict[str, str]:
     message = Message(facts.alert_id, event, (facts,), site, facts.at)
-    told = [f"{line.label}: {line.value}" for line in lines(facts, message)]
+    rows = [f"{line.label}: {line.value}" for line in lines(facts, message)]
     annotations = {
         "summary": headline(message),
-        "description": "\n".join([description_of(facts, message), *told]).strip(),
+        "description": "\n".join([description_of(facts, message), *rows]).strip(),
         "name": name_of(facts),
         "output": output_of(facts, message),
         "incident": site.incident_url(facts.incident_id) if facts.incident_id is not None else "",

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from exporter.config.alert_models import NotifierOptions
 from exporter.config.settings import Secret
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.errors import InvalidValue
 from exporter.notify.notifier import DeliveryFailed, Failure, Notifier
 from exporter.notify.options import SecretLines
@@ -28,7 +28,7 @@ _LOGGER = "apprise"
 
 @dataclass(frozen=True, slots=True)
 class _Service:
-    """One URL, by what may be told of it."""
+    """One URL, by its parts that are not secret."""
 
     place: int
     """From 1, in the configuration."""
@@ -47,14 +47,14 @@ def _services(urls: list[Secret]) -> list[_Service]:
     # It logs URLs, and at debug level what it sends; what matters is in the failure of a delivery.
     logging.getLogger(_LOGGER).disabled = True
     asset = apprise.AppriseAsset(app_id="Heartbeat Exporter", async_mode=False, secure_logging=True)
-    found = []
+    services = []
     for place, url in enumerate(urls, start=1):
         text = url.reveal().strip()
         channel = apprise.Apprise(asset=asset)
         if "://" not in text or not channel.add(text):
             raise InvalidValue(f"number {place} is not a URL that Apprise supports")
-        found.append(_Service(place, text.partition("://")[0], channel))
-    return found
+        services.append(_Service(place, text.partition("://")[0], channel))
+    return services
 
 
 def _usable(urls: list[Secret]) -> list[Secret]:

@@ -1,7 +1,7 @@
-"""Discord, by a channel's webhook: the headline as text, which phones show, and the facts in coloured embeds.
+"""Discord, by a channel's webhook: the headline as text, which phones show, and the alerts in coloured embeds.
 
-Limits: 2,000 characters of text, 4,096 an embed's description, 6,000 in all embeds together, 10 embeds. It is asked to
-answer only when the message stands in the channel (`wait`), and no text in it can call anybody (`allowed_mentions`).
+Limits: 2,000 characters of text, 4,096 in an embed's description, 6,000 in all embeds together, 10 embeds. With `wait`
+Discord answers only when the channel shows the message; `allowed_mentions` keeps texts from mentioning people.
 """
 
 import re
@@ -10,30 +10,17 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from exporter.config.alert_models import NotifierOptions
 from exporter.config.fields import Line, SecretUrl, Url
 from exporter.core.errors import InvalidValue
-from exporter.notify.notifier import Notifier
-from exporter.notify.templates import TEMPLATE, Template, read_template, worded
-from exporter.notify.transport.http import HttpClient
-from exporter.presentation.describe import (
-    brief,
-    color,
-    description_of,
-    headline,
-    icon,
-    is_detailed,
-    lines,
-    links,
-    listing,
-    output_of,
-    particulars,
-)
+from exporter.notify.chat import AlertDetails, ChatNotifier, ChatOptions, Section
+from exporter.notify.templates import TEMPLATE, Template, read_template
+from exporter.notify.transport.http import HttpResponse
+from exporter.presentation.describe import brief, color, headline, icon, listing
 from exporter.presentation.message import AlertSnapshot, Message
 from exporter.presentation.moments import rfc3339
 from exporter.presentation.text import shorten, tail, utf16
 
-LONGEST_CONTENT, LONGEST_DESCRIPTION = 2_000, 4_096
+MAX_CONTENT, MAX_DESCRIPTION = 2_000, 4_096
 _ROOM = 5_400
 """Characters of all descriptions together, with some to spare."""
 _HEADLINE, _VALUE = 1_000, 120
@@ -43,7 +30,7 @@ _VERSION = re.compile(r"^/api/(?=webhooks/)")
 
 
 def escape(text: str) -> str:
-    """For Discord's Markdown. A URL stays one: within a link nothing is escaped."""
+    """For Discord's Markdown. A URL stays as it is: Discord reads no escapes within a link."""
     if _URL.fullmatch(text):
         return text
     return _MARKUP.sub(r"\\\g<0>", text)
@@ -58,7 +45,7 @@ def _allowed(name: str) -> str:
 MarkdownTemplate = Annotated[Template, read_template(escape=escape), *TEMPLATE]
 
 
-class DiscordOptions(NotifierOptions):
+class DiscordOptions(ChatOptions):
     url: SecretUrl = Field(description="URL of the webhook; append `?thread_id=…` to post into a thread.")
     username: Annotated[Line, AfterValidator(_allowed)] | None = Field(
         None, description="Name to post under, instead of the webhook's own."
@@ -68,80 +55,67 @@ class DiscordOptions(NotifierOptions):
     text: MarkdownTemplate | None = Field(None, description="Template in Markdown, instead of the details.")
 
 
-class DiscordNotifier(Notifier):
+class DiscordNotifier(ChatNotifier):
     Options = DiscordOptions
 
-    def __init__(self, options: DiscordOptions) -> None:
-        super().__init__(options)
-        self._url = address(options.url.reveal())
-        self._http = HttpClient(options, [options.url.reveal(), self._url])
+    def address(self, url: str) -> str:
+        return address(url)
 
-    def deliver(self, message: Message) -> str:
-        answer = self._http.send("POST", self._url, key=message.key, json=payload(message, self.options))
+    def confirm(self, answer: HttpResponse) -> str:
         return f"{answer.status}, posted"
+
+    def title(self, message: Message) -> str:
+        return f"{icon(message)} **{_fit(headline(message), _HEADLINE)}**"
+
+    def custom(self, text: str, message: Message) -> list[Section]:
+        text = shorten(text, MAX_DESCRIPTION, utf16)
+        return [_embed(message, None, text)] if text else []
+
+    def detail(self, details: AlertDetails, message: Message) -> list[Section]:
+        alone = len(message.alerts) == 1
+        room = min(MAX_DESCRIPTION, _ROOM // len(message.alerts))
+        rows = [f"**{line.label}:** {_fit(line.value, 2 * _VALUE if alone else _VALUE)}" for line in details.lines]
+        rows.append(" · ".join(f"[{link.label}]({link.value})" for link in details.links))
+        room -= utf16("\n".join(rows)) + 2
+        if details.description:
+            description = _fit(details.description, room // 2)
+            rows.insert(0, description)
+            room -= utf16(description) + 1
+        if details.output:
+            fence = "\n```\n```"
+            output = tail(details.output.replace("```", "'''"), room - len(fence), utf16)
+            rows.insert(-1, f"```\n{output}\n```")
+        return [_embed(message, details.alert, "\n".join(rows))]
+
+    def listing(self, message: Message) -> list[Section]:
+        def write(alert: AlertSnapshot) -> str:
+            return f"{icon(message, alert)} {_fit(brief(alert, message), 2 * _VALUE)}"
+
+        rows = listing(message, write, MAX_DESCRIPTION - 500, utf16)
+        return [_embed(message, None, "\n".join([*rows, f"[All monitors]({message.site.url}/)"]))]
+
+    def compose(self, title: str, sections: list[Section], message: Message) -> dict[str, Any]:
+        sender = {"username": self.options.username, "avatar_url": self.options.avatar_url}
+        return {
+            "content": shorten(title, MAX_CONTENT, utf16),
+            "embeds": sections,
+            "allowed_mentions": {"parse": []},
+            **{key: value for key, value in sender.items() if value is not None},
+        }
+
+
+def _embed(message: Message, alert: AlertSnapshot | None, description: str) -> Section:
+    bar = int(color(message, alert).removeprefix("#"), 16)
+    return {"color": bar, "description": description, "timestamp": rfc3339(message.enqueued_at)}
 
 
 def address(url: str) -> str:
-    """Without a version in it Discord speaks one that it gave up, in which waits are told in milliseconds."""
+    """Adds a version and `wait`. Without a version Discord uses a deprecated one, whose waits are in milliseconds."""
     parts = urlsplit(url)
     query = f"{parts.query}&wait=true" if parts.query else "wait=true"
     return parts._replace(path=_VERSION.sub("/api/v10/", parts.path), query=query, fragment="").geturl()
 
 
-def payload(message: Message, options: DiscordOptions) -> dict[str, Any]:
-    title = worded(options.title, message, f"{icon(message)} **{_fit(headline(message), _HEADLINE)}**")
-    if options.text is not None:
-        own = shorten(worded(options.text, message, ""), LONGEST_DESCRIPTION, utf16)
-        embeds = [_embed(message, None, own)] if own else []
-    elif is_detailed(message):
-        embeds = [_embed(message, facts, _in_full(facts, message)) for facts in message.alerts]
-    else:
-        embeds = [_embed(message, None, _list(message))]
-    found: dict[str, Any] = {
-        "content": shorten(title, LONGEST_CONTENT, utf16),
-        "embeds": embeds,
-        "allowed_mentions": {"parse": []},
-    }
-    if options.username is not None:
-        found["username"] = options.username
-    if options.avatar_url is not None:
-        found["avatar_url"] = options.avatar_url
-    return found
-
-
-def _embed(message: Message, facts: AlertSnapshot | None, description: str) -> dict[str, Any]:
-    bar = int(color(message, facts).removeprefix("#"), 16)
-    return {"color": bar, "description": description, "timestamp": rfc3339(message.owed_at)}
-
-
-def _in_full(facts: AlertSnapshot, message: Message) -> str:
-    alone = len(message.alerts) == 1
-    room = min(LONGEST_DESCRIPTION, _ROOM // len(message.alerts))
-    told = [
-        f"**{line.label}:** {_fit(line.value, _VALUE if not alone else 2 * _VALUE)}"
-        for line in (particulars if alone else lines)(facts, message)
-    ]
-    told.append(" · ".join(f"[{link.label}]({link.value})" for link in links(facts, message.site)))
-    room -= utf16("\n".join(told)) + 2
-    description, output = description_of(facts, message), output_of(facts, message)
-    if description:
-        description = _fit(description, room // 2)
-        told.insert(0, description)
-        room -= utf16(description) + 1
-    if output:
-        fence = "\n```\n```"
-        told.insert(-1, f"```\n{tail(output.replace('```', chr(39) * 3), room - len(fence), utf16)}\n```")
-    return "\n".join(told)
-
-
-def _list(message: Message) -> str:
-    def write(facts: AlertSnapshot) -> str:
-        return f"{icon(message, facts)} {_fit(brief(facts, message), 2 * _VALUE)}"
-
-    told = listing(message, write, LONGEST_DESCRIPTION - 500, utf16)
-    return "\n".join([*told, f"[All monitors]({message.site.url}/)"])
-
-
 def _fit(text: str, limit: int) -> str:
-    """Escaped, and at most `limit` long then."""
+    """Escapes the text, cut so that the result has at most `limit` characters."""
     return escape(shorten(text, limit, lambda part: utf16(escape(part))))

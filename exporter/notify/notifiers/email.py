@@ -26,7 +26,7 @@ from exporter.notify.options import CaFile, Port
 from exporter.notify.templates import HtmlTemplateText, TemplateText, worded
 from exporter.notify.transport.endpoints import Endpoint
 from exporter.notify.transport.greeting import is_greeting
-from exporter.notify.transport.smtp import NONE, PORTS, TLS, SmtpServer, SmtpSession, told
+from exporter.notify.transport.smtp import NONE, PORTS, TLS, SmtpServer, SmtpSession, refusal_texts
 from exporter.presentation.describe import (
     LISTED,
     brief,
@@ -46,8 +46,8 @@ from exporter.presentation.message import Message
 from exporter.presentation.text import one_line, shorten
 
 TEMPLATES = Path(__file__).parent
-_LONGEST_SUBJECT = 250
-_MOST_RECIPIENTS = 100
+_MAX_SUBJECT = 250
+_MAX_RECIPIENTS = 100
 # Everything goes out in seven bits: no server has to offer anything.
 _POLICY = SMTP.clone(cte_type="7bit")
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
@@ -72,10 +72,10 @@ def _greeting(name: str) -> str:
 def parse_address(text: str) -> Address:
     """Raises InvalidValue unless `text` is one address, with or without a name before it."""
     try:
-        found: Any = _POLICY.header_factory("to", text)
-        if found.defects or len(found.addresses) != 1 or found.groups[0].display_name is not None:
+        header: Any = _POLICY.header_factory("to", text)
+        if header.defects or len(header.addresses) != 1 or header.groups[0].display_name is not None:
             raise ValueError(text)
-        address = found.addresses[0]
+        address = header.addresses[0]
         domain = ascii_name(address.domain)
         plain = f"{address.username}@{domain}"
         if not _ADDRESS.fullmatch(plain):
@@ -137,8 +137,8 @@ class EmailOptions(NotifierOptions):
     def _consistent(self) -> Self:
         if not self.to:
             raise InvalidValue("to needs at least one address")
-        if len(self.to) + len(self.cc) > _MOST_RECIPIENTS:
-            raise InvalidValue(f"to and cc may have {_MOST_RECIPIENTS} addresses together: use a mailing list")
+        if len(self.to) + len(self.cc) > _MAX_RECIPIENTS:
+            raise InvalidValue(f"to and cc may have {_MAX_RECIPIENTS} addresses together: use a mailing list")
         if (self.username is None) != (self.password is None):
             raise InvalidValue("give username and password, or neither")
         if self.username is not None and not self.username.isascii():
@@ -149,7 +149,7 @@ class EmailOptions(NotifierOptions):
 
 
 class EmailNotifier(Notifier):
-    """One mail to all recipients. Those who have it are left out when it is tried again for the others."""
+    """One mail to all recipients. A retry leaves out recipients whose server accepted it."""
 
     Options = EmailOptions
 
@@ -182,7 +182,7 @@ class EmailNotifier(Notifier):
     def deliver(self, message: Message) -> str:
         if message.key != self._key:
             self._key, self._taken = message.key, set()
-        missing = [one for one in self._recipients if one not in self._taken]
+        missing = [recipient for recipient in self._recipients if recipient not in self._taken]
         mail = self.mail(message).as_bytes(policy=_POLICY)
         try:
             refused = self._server.send(self._sender.addr_spec, missing, mail)
@@ -190,11 +190,11 @@ class EmailNotifier(Notifier):
             if self._taken and not error.retry:
                 return f"accepted for {', '.join(sorted(self._taken))}; {error}"
             raise
-        self._taken |= {one for one in missing if one not in refused}
-        taken = f"accepted for {', '.join(one for one in self._recipients if one in self._taken)}"
+        self._taken |= {recipient for recipient in missing if recipient not in refused}
+        taken = f"accepted for {', '.join(recipient for recipient in self._recipients if recipient in self._taken)}"
         if not refused:
             return taken
-        text = f"{taken}; refused {told(refused)}"
+        text = f"{taken}; refused {refusal_texts(refused)}"
         if any(refusal.temporary for refusal in refused.values()):
             raise DeliveryFailed(Failure.SERVER_ERROR, text, retry=True)
         return text
@@ -208,7 +208,7 @@ class EmailNotifier(Notifier):
         mail["To"] = [parse_address(text) for text in options.to]
         if options.cc:
             mail["Cc"] = [parse_address(text) for text in options.cc]
-        mail["Date"] = format_datetime(datetime.fromtimestamp(message.owed_at / SECOND, UTC))
+        mail["Date"] = format_datetime(datetime.fromtimestamp(message.enqueued_at / SECOND, UTC))
         mail["Message-ID"] = self._id(message.key)
         if message.answers:
             mail["In-Reply-To"] = self._id(message.answers[-1])
@@ -221,7 +221,7 @@ class EmailNotifier(Notifier):
 
     def _subject(self, message: Message) -> str:
         subject = worded(self.options.subject, message, f"{self.options.subject_prefix} {headline(message)}")
-        return shorten(one_line(subject), _LONGEST_SUBJECT)
+        return shorten(one_line(subject), _MAX_SUBJECT)
 
     def _id(self, key: str) -> str:
         return f"<{_NOT_IN_AN_ID.sub('-', key)}@{self._sender.domain}>"
@@ -248,13 +248,13 @@ def html_of(message: Message) -> str:
             color=color(message),
             preview=" · ".join(f"{line.label}: {line.value}" for line in lines(message.first, message)[1:3]),
             detailed=is_detailed(message),
-            alerts=[_told(facts, message) for facts in message.alerts[:LISTED]],
+            alerts=[_alert_values(facts, message) for facts in message.alerts[:LISTED]],
             more=more(message),
         )
     )
 
 
-def _told(facts: Any, message: Message) -> dict[str, Any]:
+def _alert_values(facts: Any, message: Message) -> dict[str, Any]:
     return {
         "name": name_of(facts),
         "brief": brief(facts, message),

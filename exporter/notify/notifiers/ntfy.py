@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from exporter.config.alert_models import NotifierOptions
 from exporter.config.fields import Line, SecretText, Url
 from exporter.config.settings import Secret
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.errors import InvalidValue
 from exporter.core.status import Status
 from exporter.notify.notifier import Notifier
@@ -22,11 +22,11 @@ from exporter.presentation.describe import LISTED, brief, description_of, headli
 from exporter.presentation.message import Message
 from exporter.presentation.text import one_line, readable, shorten, tail, utf8
 
-_LONGEST_TITLE = 190
-"""Bytes; a server takes 200 unless it is told otherwise."""
-_LONGEST_MESSAGE = 4000
+_MAX_TITLE = 190
+"""Bytes; a server accepts 200 by default."""
+_MAX_MESSAGE = 4000
 """Bytes: with 4096 a message turns into an attachment, which many servers refuse."""
-_LONGEST_BODY = 8000
+_MAX_BODY = 8000
 """Bytes of the whole JSON, of which a server reads twice the length of a message."""
 _PRIORITIES = {Severity.CRITICAL: 5, Severity.WARNING: 4, Severity.INFO: 3}
 _PRIORITY_RESOLVED = 3
@@ -98,7 +98,7 @@ def push_of(message: Message, title: Template | None = None, text: Template | No
     named = links(facts, site) if alone else []
     click = named[0].value if alone else f"{site.url}/"
     push: dict[str, Any] = {
-        "title": shorten(one_line(worded(title, message, headline(message))), _LONGEST_TITLE, utf8),
+        "title": shorten(one_line(worded(title, message, headline(message))), _MAX_TITLE, utf8),
         "message": "",
         "priority": _PRIORITY_RESOLVED if message.is_resolved else _PRIORITIES[message.severity],
         "tags": ["green_circle" if message.is_resolved else _TAGS.get(facts.status, "white_circle")],
@@ -106,19 +106,19 @@ def push_of(message: Message, title: Template | None = None, text: Template | No
         "actions": [{"action": "view", "label": link.label, "url": link.value} for link in named],
     }
     # The escapes of JSON count as well: should they be too many, the message gets shorter.
-    for room in (_LONGEST_MESSAGE, _LONGEST_MESSAGE // 2, _LONGEST_MESSAGE // 4):
+    for room in (_MAX_MESSAGE, _MAX_MESSAGE // 2, _MAX_MESSAGE // 4):
         push["message"] = shorten(readable(worded(text, message, _text(message, room))), room, utf8)
-        if utf8(json.dumps(push, ensure_ascii=False)) <= _LONGEST_BODY:
+        if utf8(json.dumps(push, ensure_ascii=False)) <= _MAX_BODY:
             break
     return push
 
 
 def _text(message: Message, room: int) -> str:
     if len(message.alerts) > 1:
-        told = [brief(facts, message) for facts in message.alerts[:LISTED]]
-        return shorten("\n".join([*told, more(message)]).strip(), room, utf8)
+        rows = [brief(facts, message) for facts in message.alerts[:LISTED]]
+        return shorten("\n".join([*rows, more(message)]).strip(), room, utf8)
     facts = message.first
-    told = [f"{line.label}: {line.value}" for line in lines(facts, message)]
-    text = shorten("\n".join([description_of(facts, message), *told]).strip(), room, utf8)
+    rows = [f"{line.label}: {line.value}" for line in lines(facts, message)]
+    text = shorten("\n".join([description_of(facts, message), *rows]).strip(), room, utf8)
     output = tail(output_of(facts, message), max(0, room - utf8(f"{text}\n\n")), utf8)
     return f"{text}\n\n{output}" if output else text

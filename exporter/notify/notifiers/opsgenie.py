@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from exporter.config.alert_models import NotifierOptions
 from exporter.config.fields import Line, SecretText, Url
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
 from exporter.notify.notifier import Notifier
 from exporter.notify.one_by_one import OneByOne
 from exporter.notify.transport.http import HttpClient
@@ -16,11 +16,11 @@ from exporter.presentation.describe import headline, lines, plain_text
 from exporter.presentation.message import AlertSnapshot, Message
 from exporter.presentation.text import one_line, shorten
 
-_LONGEST_MESSAGE = 130
-_LONGEST_DESCRIPTION = 15_000
-_LONGEST_DETAIL = 400
-_LONGEST_TAG = 50
-_LONGEST_SOURCE = 100
+_MAX_MESSAGE = 130
+_MAX_DESCRIPTION = 15_000
+_MAX_DETAIL = 400
+_MAX_TAG = 50
+_MAX_SOURCE = 100
 _PRIORITIES = {Severity.CRITICAL: "P1", Severity.WARNING: "P3", Severity.INFO: "P5"}
 
 
@@ -58,14 +58,14 @@ class OpsgenieNotifier(Notifier):
         return self._alerts.deliver(message, lambda facts: self._send(facts, message))
 
     def _send(self, facts: AlertSnapshot, message: Message) -> str:
-        said = ""
+        response = ""
         if not message.is_resolved or facts.alert_id in message.unannounced:
-            said = self._post("", self._alert(facts, message), f"{message.key}-{facts.alert_id}-create")
+            response = self._post("", self._alert(facts, message), f"{message.key}-{facts.alert_id}-create")
         if message.is_resolved:
             note = {"source": self._source(message), "note": headline(replace(message, alerts=(facts,)))}
             path = f"/{quote(facts.alert_id, safe='')}/close?identifierType=alias"
-            said = self._post(path, note, f"{message.key}-{facts.alert_id}-close")
-        return said
+            response = self._post(path, note, f"{message.key}-{facts.alert_id}-close")
+        return response
 
     def _post(self, path: str, body: dict[str, Any], key: str) -> str:
         """`key` is of one request: under the message's alone, all but the first would be repetitions."""
@@ -74,20 +74,20 @@ class OpsgenieNotifier(Notifier):
         return f"{answer.status} {answer.text}".strip()
 
     def _source(self, message: Message) -> str:
-        return shorten(message.site.name, _LONGEST_SOURCE)
+        return shorten(message.site.name, _MAX_SOURCE)
 
     def _alert(self, facts: AlertSnapshot, message: Message) -> dict[str, Any]:
         alone = replace(message, alerts=(facts,))
-        tags = [shorten(one_line(tag), _LONGEST_TAG) for tag in (facts.rule, facts.severity.value, facts.group)]
+        tags = [shorten(one_line(tag), _MAX_TAG) for tag in (facts.rule, facts.severity.value, facts.group)]
         alert: dict[str, Any] = {
-            "message": shorten(headline(alone), _LONGEST_MESSAGE),
+            "message": shorten(headline(alone), _MAX_MESSAGE),
             "alias": facts.alert_id,
-            "description": shorten(plain_text(alone), _LONGEST_DESCRIPTION),
+            "description": shorten(plain_text(alone), _MAX_DESCRIPTION),
             "entity": facts.tag,
             "source": self._source(message),
             "priority": _PRIORITIES[facts.severity],
             "tags": [tag for tag in tags if tag],
-            "details": {line.label: shorten(line.value, _LONGEST_DETAIL) for line in lines(facts, message)},
+            "details": {line.label: shorten(line.value, _MAX_DETAIL) for line in lines(facts, message)},
         }
         if self.options.teams:
             alert["responders"] = [{"type": "team", "name": team} for team in self.options.teams]

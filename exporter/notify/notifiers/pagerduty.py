@@ -7,7 +7,7 @@ from pydantic import Field
 
 from exporter.config.alert_models import NotifierOptions
 from exporter.config.fields import SecretText, Url
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
 from exporter.notify.notifier import Notifier
 from exporter.notify.one_by_one import OneByOne
 from exporter.notify.transport.http import HttpClient
@@ -16,7 +16,7 @@ from exporter.presentation.message import AlertSnapshot, Message
 from exporter.presentation.moments import rfc3339
 from exporter.presentation.text import one_line, shorten
 
-_LONGEST_SUMMARY = 1024
+_MAX_SUMMARY = 1024
 _SEVERITIES = {Severity.CRITICAL: "critical", Severity.WARNING: "warning", Severity.INFO: "info"}
 
 
@@ -69,7 +69,7 @@ class PagerDutyNotifier(Notifier):
         if output:
             details["Last output"] = output
         payload = {
-            "summary": shorten(headline(alone), _LONGEST_SUMMARY),
+            "summary": shorten(headline(alone), _MAX_SUMMARY),
             "source": facts.tag,
             "severity": _SEVERITIES[facts.severity],
             "timestamp": rfc3339(facts.triggered_at),
@@ -78,7 +78,7 @@ class PagerDutyNotifier(Notifier):
             "custom_details": details,
         }
         if facts.group:
-            payload["group"] = shorten(one_line(facts.group), _LONGEST_SUMMARY)
+            payload["group"] = shorten(one_line(facts.group), _MAX_SUMMARY)
         return {
             **self._event("trigger", facts),
             "payload": payload,

@@ -17,12 +17,12 @@ from exporter.presentation.describe import LISTED, brief, description_of, headli
 from exporter.presentation.message import Message
 from exporter.presentation.text import shorten, tail, utf16
 
-_LONGEST = 4096
+_MAX_LENGTH = 4096
 """UTF-16 units that a reader sees; tags and entities do not count."""
-_LONGEST_HEADLINE = 600
-_LONGEST_DESCRIPTION = 1500
-_LONGEST_LINE = 250
-_LONGEST_REST = 60
+_MAX_HEADLINE = 600
+_MAX_DESCRIPTION = 1500
+_MAX_LINE = 250
+_MAX_REST = 60
 """Of `… and 480 more`."""
 _TAG = re.compile(r"<[^<>]*>")
 _TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
@@ -81,7 +81,7 @@ class TelegramNotifier(Notifier):
     def _text(self, message: Message) -> str:
         text = worded(self.options.text, message, text_of(message))
         # Cut, it might end in the middle of a tag.
-        return text if 0 < utf16(visible(text).strip()) <= _LONGEST else text_of(message)
+        return text if 0 < utf16(visible(text).strip()) <= _MAX_LENGTH else text_of(message)
 
 
 def visible(html: str) -> str:
@@ -91,8 +91,8 @@ def visible(html: str) -> str:
 
 def text_of(message: Message) -> str:
     """In Telegram's HTML."""
-    title = shorten(f"{icon(message)} {headline(message)}", _LONGEST_HEADLINE, utf16)
-    room = _LONGEST - utf16(title) - 2
+    title = shorten(f"{icon(message)} {headline(message)}", _MAX_HEADLINE, utf16)
+    room = _MAX_LENGTH - utf16(title) - 2
     body = _one(message, room) if len(message.alerts) == 1 else _several(message, room)
     return f"<b>{_safe(title)}</b>\n\n{body}"
 
@@ -102,7 +102,7 @@ def _one(message: Message, room: int) -> str:
     named = links(facts, message.site)
     left = room - utf16(" · ".join(link.label for link in named)) - 2
     parts = []
-    description = shorten(description_of(facts, message), _LONGEST_DESCRIPTION, utf16)
+    description = shorten(description_of(facts, message), _MAX_DESCRIPTION, utf16)
     if description:
         parts.append(_safe(description))
         left -= utf16(description) + 1
@@ -121,14 +121,14 @@ def _one(message: Message, room: int) -> str:
 def _several(message: Message, room: int) -> str:
     """A line for each, as far as they fit."""
     site = message.site
-    left = room - _LONGEST_REST
+    left = room - _MAX_REST
     parts = []
     for facts in message.alerts[:LISTED]:
-        told = shorten(f"{icon(message, facts)} {brief(facts, message)}", _LONGEST_LINE, utf16)
-        left -= utf16(told) + 1
+        row = shorten(f"{icon(message, facts)} {brief(facts, message)}", _MAX_LINE, utf16)
+        left -= utf16(row) + 1
         if left < 0:
             break
-        parts.append(_link(told, site.monitor_url(facts.tag)))
+        parts.append(_link(row, site.monitor_url(facts.tag)))
     beyond = more(message, len(parts))
     if beyond:
         parts.append(_link(beyond, f"{site.url}/"))

@@ -1,7 +1,7 @@
 """Any URL: a flat JSON object of all that templates may use, or what a template makes of it; signed if wished.
 
 The signature is `X-Heartbeat-Signature: t=<Unix seconds>,v1=<hex>`, where v1 is HMAC-SHA256 with the signing secret
-over `t`, a dot and the body: a request that somebody recorded is known by its age.
+over `t`, a dot and the body: the age shows that a recorded request is replayed.
 """
 
 import hmac
@@ -26,7 +26,7 @@ from exporter.presentation.message import Message
 SIGNATURE = "X-Heartbeat-Signature"
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OURS = {SIGNATURE.lower(), IDEMPOTENCY_KEY.lower()} | {"content-type", "content-length", "transfer-encoding"}
-MOST_HEADERS = 32
+MAX_HEADERS = 32
 
 
 def _headers(headers: dict[str, Secret]) -> dict[str, Secret]:
@@ -49,7 +49,7 @@ def _header_value(value: Secret) -> Secret:
 
 
 def _body(value: object, info: ValidationInfo) -> Template:
-    """JSON if the content type says so; of anything else nobody knows how to escape it."""
+    """JSON if the content type says so; for any other, the escaping is unknown."""
     content_type = str(info.data.get("content_type", "application/json"))
     return made_template(value, "json" if is_json(content_type) else "text")
 
@@ -68,7 +68,7 @@ def _content_type(text: str) -> str:
 class WebhookOptions(NotifierOptions):
     url: SecretUrl = Field(description="URL to send the notification to.")
     method: Literal["POST", "PUT", "PATCH"] = Field("POST", description="HTTP method.")
-    headers: Annotated[dict[str, SecretText], Field(max_length=MOST_HEADERS), AfterValidator(_headers)] = Field(
+    headers: Annotated[dict[str, SecretText], Field(max_length=MAX_HEADERS), AfterValidator(_headers)] = Field(
         default_factory=dict, description="Additional headers; their values are secret."
     )
     authorization: Annotated[SecretText, AfterValidator(_header_value)] | None = Field(

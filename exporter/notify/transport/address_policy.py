@@ -1,6 +1,6 @@
 """Which IP addresses belong to the public internet, and where a name leads, before any connection is made.
 
-Who may write a configuration but not look into the network must not learn from it which ports are open there. So the
+A person who may write a configuration but not use the network must not learn which of its ports are open. So the
 addresses of a name are judged first, and a connection goes to one of those that were judged: the name is not looked up
 a second time, when it could lead elsewhere.
 """
@@ -49,13 +49,13 @@ class PrivateAddress(OSError):
 
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the internet's. An IPv4 address inside an IPv6 one is judged as itself."""
-    found = ip_address(address.partition("%")[0])
-    if isinstance(found, IPv4Address):
-        return _is_public_4(found)
-    inner = _inside(found)
-    if found in _MAPPED or found in _NAT64:
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv4Address):
+        return _is_public_4(ip)
+    inner = _inside(ip)
+    if ip in _MAPPED or ip in _NAT64:
         return inner is not None and _is_public_4(inner)
-    if found not in _GLOBAL_UNICAST or any(found in network for network in _NOT_PUBLIC_6):
+    if ip not in _GLOBAL_UNICAST or any(ip in network for network in _NOT_PUBLIC_6):
         return False
     return inner is None or _is_public_4(inner)
 
@@ -78,8 +78,8 @@ def public_addresses(host: str, port: int | None) -> Sequence[str]:
     """The addresses of a host, in the resolver's order. Raises PrivateAddress unless all are public, and OSError or
     UnicodeError when there are none.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(each[4][0]) for each in infos))
     if not all(map(is_public, addresses)):
         raise PrivateAddress("a private address")
     return addresses

@@ -24,7 +24,7 @@ class PrivateAddressRefused(HTTPError):
 class AddressPolicy:
     """Looks after one request's connections: none to a forbidden address, and none that outlives the deadline.
 
-    A timeout of a socket begins anew with every byte; somebody who sends one now and then would hold us up for ever.
+    A timeout of a socket restarts with every byte; a server that sends one now and then would block us forever.
     """
 
     def __init__(self, seconds: float, public_only: bool) -> None:
@@ -42,8 +42,8 @@ class AddressPolicy:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         with self._lock:
-            for one in self._sockets:
-                one.close()
+            for connection in self._sockets:
+                connection.close()
             self._sockets.clear()
 
     def addresses(self, host: str, port: int) -> Sequence[str]:
@@ -70,9 +70,9 @@ class AddressPolicy:
     def _expire(self) -> None:
         with self._lock:
             self.expired = True
-            for one in self._sockets:
+            for connection in self._sockets:
                 try:
-                    one.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     continue  # closed by the other side already
 
@@ -123,8 +123,8 @@ def manager_for(proxy: str | None, guard: AddressPolicy, tls: ssl.SSLContext) ->
         parts = urlsplit(proxy)
         headers = None
         if parts.username is not None:
-            known = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers = make_headers(proxy_basic_auth=known)
+            credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers = make_headers(proxy_basic_auth=credentials)
         manager = ProxyManager(proxy, proxy_headers=headers, ssl_context=tls)
     kinds: Any = {
         "http": partial(_pool, HTTPConnectionPool, partial(_GuardedHTTP, guard=guard)),

@@ -1,4 +1,4 @@
-"""Where a notifier connects to: what may be told of it."""
+"""Where a notifier connects to, without secrets."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit

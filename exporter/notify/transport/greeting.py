@@ -40,16 +40,16 @@ def machine_name() -> str | None:
     name = socket.gethostname()
     if _is_known(name):
         return name
-    found: list[str] = []
-    thread = threading.Thread(target=_look_up, args=(name, found), name="machine name", daemon=True)
+    names: list[str] = []
+    thread = threading.Thread(target=_look_up, args=(name, names), name="machine name", daemon=True)
     thread.start()
     thread.join(LOOK_UP)
-    return next((each for each in list(found) if _is_known(each)), None)
+    return next((each for each in list(names) if _is_known(each)), None)
 
 
-def _look_up(name: str, found: list[str]) -> None:
+def _look_up(name: str, names: list[str]) -> None:
     try:
-        found += [each[3] for each in socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)]
+        names += [each[3] for each in socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)]
     except (OSError, UnicodeError):
         return
 

@@ -1,6 +1,6 @@
 """HTTP for notifiers: one request, bounded in time and size, whose failure says whether trying again helps.
 
-Redirects are not followed: a webhook's URL is a secret, and who answers with another place gets it no further.
+Redirects are not followed: a webhook's URL is a secret, and must not be sent to another server.
 No error here holds the URL or what the notifier declared secret, whatever the other side echoes.
 """
 
@@ -27,17 +27,17 @@ from urllib3.exceptions import (
 )
 
 from exporter import __version__
+from exporter.core.alerts.notification import MAX_HOLD
 from exporter.core.clock import SECOND
-from exporter.core.notification import LONGEST_HOLD
 from exporter.notify.notifier import DeliveryFailed, Failure
 from exporter.notify.transport.connections import AddressPolicy, PrivateAddressRefused, check_by_name, manager_for
 from exporter.notify.transport.proxies import UnusableProxy, proxy_for
 from exporter.notify.transport.redaction import Redaction, basic_credentials
 
-LONGEST_CONNECT = 5.0
+MAX_CONNECT = 5.0
 """Seconds, or the notifier's timeout if that is shorter."""
-LARGEST_ANSWER = 64 * 1024
-_LONGEST_WAIT = LONGEST_HOLD / SECOND
+MAX_ANSWER = 64 * 1024
+_MAX_WAIT = MAX_HOLD / SECOND
 """Seconds that an answer may ask for."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _COME_AGAIN = {
@@ -90,7 +90,7 @@ class HttpClient:
         """`secrets` are taken out of whatever is shown; of a URL among them every part is."""
         self._public_only = not options.allow_private_addresses
         self._seconds = options.timeout / SECOND
-        self._connect = min(LONGEST_CONNECT, self._seconds)
+        self._connect = min(MAX_CONNECT, self._seconds)
         self.shown = Redaction(secrets).shown
         self._tls = ssl.create_default_context(cafile=ca_file)
 
@@ -188,26 +188,26 @@ class HttpClient:
         if 200 <= status < 300:
             return
         shown = self.shown(text)
-        said = f": {shown}" if shown else ""
+        detail = f": {shown}" if shown else ""
         if status in _COME_AGAIN or status >= 500:
             asked = [seconds for each in reply.retry_after if (seconds := _seconds_of(each)) is not None]
             wait = max(asked) if asked else _wait_in(text)
             failure = _COME_AGAIN.get(status, Failure.SERVER_ERROR)
-            raise DeliveryFailed(failure, f"{host} answered {status}{said}", retry=True, retry_after=wait)
+            raise DeliveryFailed(failure, f"{host} answered {status}{detail}", retry=True, retry_after=wait)
         if 300 <= status < 400:
-            said = ": it redirects to another URL; configure that URL instead"
-        raise DeliveryFailed(Failure.REJECTED, f"{host} answered {status}{said}", retry=False)
+            detail = ": it redirects to another URL; configure that URL instead"
+        raise DeliveryFailed(Failure.REJECTED, f"{host} answered {status}{detail}", retry=False)
 
 
 def _beginning(response: Any) -> str:
     """As much of the body as comes in time: what it is about has been said by the status already."""
-    found = b""
+    content = b""
     try:
-        while len(found) < LARGEST_ANSWER and (chunk := response.read1(4096)):
-            found += chunk
+        while len(content) < MAX_ANSWER and (chunk := response.read1(4096)):
+            content += chunk
     except (HTTPError, OSError):
         pass
-    return found.decode("utf-8", "replace")
+    return content.decode("utf-8", "replace")
 
 
 def _unusable() -> DeliveryFailed:
@@ -241,7 +241,7 @@ def _unreachable(error: Exception, host: str, expired: bool) -> DeliveryFailed:
 def _reason(error: BaseException) -> BaseException:
     """What lies below the library's own errors."""
     while isinstance(error, HTTPError):
-        inner = [one for one in (error.__cause__, *error.args) if isinstance(one, BaseException)]
+        inner = [cause for cause in (error.__cause__, *error.args) if isinstance(cause, BaseException)]
         if not inner:
             break
         error = inner[0]
@@ -255,17 +255,17 @@ def _seconds_of(retry_after: str) -> float | None:
         wait = float(text) if _NUMBER.fullmatch(text) else parsedate_to_datetime(text).timestamp() - time.time()
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(0.0, wait), _LONGEST_WAIT)
+    return min(max(0.0, wait), _MAX_WAIT)
 
 
 def _wait_in(text: str) -> float | None:
     """Discord and Telegram say it in the answer: `retry_after`, in seconds."""
     try:
-        found = json_format.loads(text)
+        body = json_format.loads(text)
     except (ValueError, RecursionError):
         return None
-    for place in (found, found.get("parameters") if isinstance(found, dict) else None):
+    for place in (body, body.get("parameters") if isinstance(body, dict) else None):
         wait = place.get("retry_after") if isinstance(place, dict) else None
         if isinstance(wait, int | float) and not isinstance(wait, bool) and wait >= 0:
-            return float(min(wait, _LONGEST_WAIT))
+            return float(min(wait, _MAX_WAIT))
     return None

@@ -29,8 +29,8 @@ def proxy_for(parts: SplitResult) -> str | None:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     try:
-        found = urlsplit(proxy)
-        good = found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0
+        address = urlsplit(proxy)
+        good = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
     except ValueError:
         good = False
     if not good:
@@ -52,8 +52,8 @@ def _fits(entry: str, name: str, address: _Address | None, port: int) -> bool:
         return True
     if "/" in entry:
         return _in_network(entry, address)
-    pattern, wanted = _split(entry)
-    if wanted and wanted != str(port):
+    pattern, required_port = _split(entry)
+    if required_port and required_port != str(port):
         return False
     if pattern == "*":
         return True
@@ -86,7 +86,7 @@ def _in_network(entry: str, address: _Address | None) -> bool:
 
 def _address(text: str) -> _Address | None:
     try:
-        found = ip_address(text.partition("%")[0])
+        ip = ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+    return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip

@@ -55,7 +55,7 @@ def _spellings(secret: str) -> set[str]:
 
 
 def _pieces(secret: str) -> set[str]:
-    """What is secret of a secret URL: its path as a whole, and every part that a receiver may echo by itself."""
+    """What is secret of a secret URL: its path as a whole, and every part that a receiver may echo alone."""
     try:
         parts = urlsplit(secret)
     except ValueError:

@@ -17,13 +17,13 @@ from typing import Any
 from exporter.notify.notifier import DeliveryFailed, Failure
 from exporter.notify.transport.address_policy import PrivateAddress, connect_public
 from exporter.notify.transport.greeting import address_literal, greeting
-from exporter.notify.transport.http import LONGEST_CONNECT
+from exporter.notify.transport.http import MAX_CONNECT
 from exporter.notify.transport.redaction import Redaction
 
 STARTTLS, TLS, NONE = "starttls", "tls", "none"
 PORTS = {STARTTLS: 587, TLS: 465, NONE: 25}
 _NO_AUTH = "takes no user name and password"
-_LONGEST_ANSWER = 64 * 1024
+_MAX_ANSWER = 64 * 1024
 """Bytes of one answer, all its lines together."""
 _UNKNOWN_COMMAND = (500, 501, 502, 504)
 """How a server from before EHLO answers it."""
@@ -78,18 +78,18 @@ class _Answers:
         self.deadline = 0.0
 
     def readline(self, most: int) -> bytes:
-        if self._size > _LONGEST_ANSWER:
+        if self._size > _MAX_ANSWER:
             raise _NotSmtp("an answer without end")
         while b"\n" not in self._waiting and len(self._waiting) < most:
             left = self.deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("timed out")
             self._sock.settimeout(left)
-            found = self._sock.recv(4096)
+            data = self._sock.recv(4096)
             self._sock.settimeout(self._seconds)
-            if not found:
+            if not data:
                 break
-            self._waiting += found
+            self._waiting += data
         end = self._waiting.find(b"\n") + 1 or len(self._waiting)
         line, self._waiting = self._waiting[: min(end, most)], self._waiting[min(end, most) :]
         self._size += len(line)
@@ -100,7 +100,7 @@ class _Answers:
         self.deadline = time.monotonic() + self._seconds
 
     def close(self) -> None:
-        """The socket is closed by who opened it."""
+        """The code that opened the socket closes it."""
 
 
 class _Client(smtplib.SMTP):
@@ -118,7 +118,7 @@ class _Client(smtplib.SMTP):
         self._host = server.host
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        within = min(LONGEST_CONNECT, timeout)
+        within = min(MAX_CONNECT, timeout)
         if self._server.public_only:
             made = connect_public(host, port, within)
         else:
@@ -126,7 +126,7 @@ class _Client(smtplib.SMTP):
         try:
             made.settimeout(timeout)
             return self._tls.wrap_socket(made, server_hostname=host) if self._server.security == TLS else made
-        except BaseException:
+        except BaseException:  # re-raised; without this the socket would leak
             made.close()
             raise
 
@@ -239,16 +239,16 @@ class SmtpSession:
             raise DeliveryFailed(Failure.REJECTED, text, retry=False) from None
 
     def _refusals(self, refused: Mapping[str, tuple[int, bytes]]) -> dict[str, RecipientRefusal]:
-        return {who: RecipientRefusal(code, self._shown(text)) for who, (code, text) in refused.items()}
+        return {to: RecipientRefusal(code, self._shown(text)) for to, (code, text) in refused.items()}
 
     def _all_refused(self, refused: Mapping[str, RecipientRefusal]) -> DeliveryFailed:
         temporary = any(refusal.temporary for refusal in refused.values())
         failure = Failure.SERVER_ERROR if temporary else Failure.REJECTED
-        return DeliveryFailed(failure, f"{self._server.host} refused {told(refused)}", retry=temporary)
+        return DeliveryFailed(failure, f"{self._server.host} refused {refusal_texts(refused)}", retry=temporary)
 
     def _failure(self, error: Exception, complaint: tuple[int, bytes] | None) -> DeliveryFailed:
         host = self._server.host
-        # The library wraps what broke a connection, and tells of it in the text alone.
+        # The library wraps the error that broke a connection, and only its text shows which.
         gone = isinstance(error, smtplib.SMTPServerDisconnected)
         cause = error.__context__ if gone else error
         if isinstance(cause, PrivateAddress):
@@ -257,12 +257,12 @@ class SmtpSession:
         if isinstance(cause, TimeoutError):
             return DeliveryFailed(Failure.TIMEOUT, f"{host} did not answer in time", retry=True)
         if isinstance(cause, smtplib.SMTPResponseException):
-            said = f"{host} answered {cause.smtp_code} {self._shown(cause.smtp_error)}".rstrip()
+            answer = f"{host} answered {cause.smtp_code} {self._shown(cause.smtp_error)}".rstrip()
             if isinstance(cause, _Refused):
-                said += f" to {cause.command}"
+                answer += f" to {cause.command}"
             if cause.smtp_code >= 500:
-                return DeliveryFailed(Failure.REJECTED, said, retry=False)
-            return DeliveryFailed(Failure.SERVER_ERROR, said, retry=True)
+                return DeliveryFailed(Failure.REJECTED, answer, retry=False)
+            return DeliveryFailed(Failure.SERVER_ERROR, answer, retry=True)
         if isinstance(cause, socket.gaierror | UnicodeError):
             return DeliveryFailed(Failure.CONNECT, f"the host name {host} cannot be resolved", retry=True)
         if isinstance(cause, ssl.SSLError):
@@ -272,8 +272,8 @@ class SmtpSession:
         if isinstance(cause, _NotSmtp):
             return DeliveryFailed(Failure.CONNECT, f"{host} does not answer with SMTP", retry=True)
         if gone and complaint is not None:
-            said = f"{host} answered {complaint[0]} {self._shown(complaint[1])}".rstrip()
-            return DeliveryFailed(Failure.SERVER_ERROR, f"{said} and closed the connection", retry=True)
+            answer = f"{host} answered {complaint[0]} {self._shown(complaint[1])}".rstrip()
+            return DeliveryFailed(Failure.SERVER_ERROR, f"{answer} and closed the connection", retry=True)
         return DeliveryFailed(Failure.CONNECT, f"the connection to {host} was lost", retry=True)
 
     def _no_tls(self, why: str) -> DeliveryFailed:
@@ -283,13 +283,13 @@ class SmtpSession:
         return self._redaction.shown(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
 
 
-def told(refused: Mapping[str, RecipientRefusal]) -> str:
+def refusal_texts(refused: Mapping[str, RecipientRefusal]) -> str:
     """`ops@example.org (550 no such user)`."""
-    return ", ".join(f"{who} ({refusal.code} {refusal.text})" for who, refusal in refused.items())
+    return ", ".join(f"{to} ({refusal.code} {refusal.text})" for to, refusal in refused.items())
 
 
 def _leave(client: _Client) -> None:
-    """Whatever the server says to QUIT, it has or has not taken the mail by now."""
+    """The answer to QUIT does not matter: the server has accepted or refused the mail before."""
     try:
         if client.sock is not None:
             client.quit()

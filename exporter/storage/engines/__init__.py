@@ -21,8 +21,8 @@ def open_engine(url: str) -> Engine:
     except InvalidValue as error:
         raise InvalidValue(f"storage.url: {error}") from None
     scheme = url.partition(":")[0]
-    found = _ENGINES[scheme]
-    module, _, name = found.partition(":")
+    target = _ENGINES[scheme]
+    module, _, name = target.partition(":")
     try:
         opener = getattr(import_module(module), name)
     except ModuleNotFoundError as error:

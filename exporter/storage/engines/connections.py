@@ -44,7 +44,7 @@ class ConnectionPool(Generic[C]):
             raise NoneFree
         try:
             connection = self._reuse() or self._connect()
-        except BaseException:
+        except BaseException:  # re-raised; without this the slot would be lost
             if not reserved:
                 self._free.release()
             raise

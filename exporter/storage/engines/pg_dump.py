@@ -34,13 +34,13 @@ def dump_postgresql(parameters: Mapping[str, str], target: Path) -> None:
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
+    program = shutil.which(name)
+    if program is None:
         raise StorageUnavailable(
             f"backup: {name} is not installed: it comes with PostgreSQL's client (Debian: postgresql-client), in the "
             "server's version or a newer one"
         )
-    return found
+    return program
 
 
 def _run(command: list[str], environment: Mapping[str, str], password: str | None) -> None:
@@ -54,7 +54,7 @@ def _run(command: list[str], environment: Mapping[str, str], password: str | Non
         check=False,
     )
     if done.returncode:
-        said = " ".join(done.stderr.split())
+        output = " ".join(done.stderr.split())
         if password:
-            said = said.replace(password, "<secret>")
-        raise StorageUnavailable(f"backup: {said[:_MAX_TEXT] or f'{Path(command[0]).name} failed'}")
+            output = output.replace(password, "<secret>")
+        raise StorageUnavailable(f"backup: {output[:_MAX_TEXT] or f'{Path(command[0]).name} failed'}")

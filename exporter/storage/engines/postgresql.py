@@ -51,7 +51,7 @@ _ABOUT = (
 _UNPREPARED = (psycopg.errors.DuplicatePreparedStatement, psycopg.errors.InvalidSqlStatementName)
 """Of statements that were prepared in another session than the one they are run in."""
 _MIGRATION_LOCK = 0x68656172746265
-"""The number by which everybody who migrates knows the others."""
+"""Number of the advisory lock that all migrating processes share."""
 
 
 class PostgresqlEngine(Engine):
@@ -148,17 +148,17 @@ class PostgresqlEngine(Engine):
         return int(self._ask("SELECT pg_database_size(current_database())")[0][0])
 
     def risks(self) -> Sequence[str]:
-        found = [
+        risks = [
             f"{name} is off on the server: what was acknowledged is lost, or worse, when its machine crashes"
             for name in ("fsync", "full_page_writes")
             if self._ask(f"SELECT current_setting('{name}')") == [("off",)]
         ]
         if self._ask("SELECT pg_is_in_recovery()") == [(True,)]:
-            found.append("the server is a standby, which takes no writes: name the primary, or several hosts")
+            risks.append("the server is a standby, which takes no writes: name the primary, or several hosts")
         used, most = self._ask("SELECT (SELECT COUNT(*) FROM pg_stat_activity), current_setting('max_connections')")[0]
         if int(used) > _CROWDED * int(most):
-            found.append(f"{used} of the server's {most} connections are taken: raise max_connections")
-        return found
+            risks.append(f"{used} of the server's {most} connections are taken: raise max_connections")
+        return risks
 
     def _ask(self, question: str) -> list[Any]:
         return self.database.connection().execute(question).fetchall()  # type: ignore[no-any-return]
@@ -170,7 +170,7 @@ class PostgresqlEngine(Engine):
         try:
             connection.adapters.register_dumper(int, _Integer)
             connection.prepare_session()
-        except BaseException:
+        except BaseException:  # re-raised; without this the connection would leak
             connection.close()
             raise
         if connection.pooled and not self._may_prepare:
@@ -225,13 +225,13 @@ class _PostgresConnection(psycopg.Connection[Any]):
     def _answered(self, gen: Any, seconds: float) -> Generator[Any, Any, Any]:
         deadline = time.monotonic() + seconds
         try:
-            wanted = next(gen)
+            event = next(gen)
             while True:
-                ready = yield wanted
+                ready = yield event
                 if not ready and time.monotonic() > deadline:
                     self.pgconn.finish()
                     raise psycopg.OperationalError(f"no answer within {seconds:g} s")
-                wanted = gen.send(ready)
+                event = gen.send(ready)
         except StopIteration as end:
             return end.value
 
@@ -289,16 +289,16 @@ def _parameters(url: str) -> tuple[dict[str, Any], dict[str, str]]:
         parts = urlsplit(url)
         query = parse_qsl(parts.query, keep_blank_values=True)
         rest = urlencode([(name, value) for name, value in query if name not in _OURS])
-        found = conninfo_to_dict(urlunsplit(parts._replace(query=rest)))
+        parameters = conninfo_to_dict(urlunsplit(parts._replace(query=rest)))
     except (ValueError, psycopg.Error) as error:
         unknown = "parameter" in str(error) and not isinstance(error, ValueError)
         what = "it has a parameter that libpq does not know" if unknown else "percent-encode what is special in it"
         raise InvalidValue(
             f"storage.url: {what}; write postgresql://user:password@host:5432/database?sslmode=verify-full"
         ) from None
-    if "," in str(found.get("host", "")):  # of several servers, the one that takes heartbeats
-        found.setdefault("target_session_attrs", "read-write")
-    return {**_DEFAULTS, **found}, {name: value for name, value in query if name in _OURS}
+    if "," in str(parameters.get("host", "")):  # of several servers, the one that takes heartbeats
+        parameters.setdefault("target_session_attrs", "read-write")
+    return {**_DEFAULTS, **parameters}, {name: value for name, value in query if name in _OURS}
 
 
 def _name(parameters: dict[str, Any]) -> str:

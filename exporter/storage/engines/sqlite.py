@@ -114,10 +114,10 @@ class SqliteEngine(Engine):
 
     def reason(self, error: BaseException) -> str:
         """With the path and the cure: SQLite names neither."""
-        said = super().reason(error)
-        if "unable to open" in said or "readonly" in said or "not a database" in said:
-            return f"{said}: {_cause(Path(self.name), said)}"
-        return f"{said} ({self.name})" if "disk" in said else said
+        text = super().reason(error)
+        if "unable to open" in text or "readonly" in text or "not a database" in text:
+            return f"{text}: {_cause(Path(self.name), text)}"
+        return f"{text} ({self.name})" if "disk" in text else text
 
     def copy_to(self, file: Path) -> None:
         from exporter.storage.engines.sqlite_copy import copy_sqlite
@@ -129,15 +129,15 @@ class SqliteEngine(Engine):
         return sum(part.stat().st_size for part in parts if part.exists())
 
     def damage(self) -> Sequence[str]:
-        found = [str(row[0]) for row in self.database.execute_sql("PRAGMA quick_check(3)").fetchall()]
-        return () if found == ["ok"] else found
+        lines = [str(row[0]) for row in self.database.execute_sql("PRAGMA quick_check(3)").fetchall()]
+        return () if lines == ["ok"] else lines
 
 
-def _cause(file: Path, said: str) -> str:
+def _cause(file: Path, text: str) -> str:
     """What is wrong with the place of a database, and what to do."""
     folder = file.parent
     user = f"uid {os.geteuid()}"
-    if "not a database" in said:
+    if "not a database" in text:
         return f"{file} is another kind of file; move it away, or change storage.url"
     if not folder.is_dir():
         return f"the folder {folder} does not exist; create it for {user}, or change storage.url"
@@ -160,9 +160,9 @@ class _SqliteConnection(sqlite3.Connection):
 def keep_private(file: Path) -> None:
     """Has the database readable by its owner alone, whatever the umask is.
 
-    A new one is made so, and SQLite gives its log and its index the mode of the database. One that everybody may read
+    A new one is made so, and SQLite gives its log and its index the mode of the database. One that all users may read
     was made by an earlier version, and is closed. One that a group may read and others may not was opened to that group
-    by somebody, and stays.
+    by an administrator, and stays.
     """
     with suppress(FileExistsError, OSError):  # an error is reported when the file is opened
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

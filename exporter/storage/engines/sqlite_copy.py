@@ -29,10 +29,10 @@ def copy_sqlite(source: str, target: Path, busy_seconds: float) -> None:
         original.execute("BEGIN")
         original.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
         original.backup(copy, pages=PAGES, progress=lambda *_: os.fdatasync(written.fileno()))
-        # As copied it would ask for a log beside it, even of who only wants to read it.
+        # As copied it would need a log beside it, even for a reader.
         copy.execute("PRAGMA journal_mode = DELETE")
-        found = [row[0] for row in copy.execute("PRAGMA integrity_check(3)")]
-    if found != ["ok"]:
+        lines = [row[0] for row in copy.execute("PRAGMA integrity_check(3)")]
+    if lines != ["ok"]:
         raise StorageError(
-            f"the database is damaged, so no backup was made: {'; '.join(found)}. Restore the last good backup"
+            f"the database is damaged, so no backup was made: {'; '.join(lines)}. Restore the last good backup"
         )

@@ -53,10 +53,10 @@ class Names:
     def another_log(self, ours: tuple[int, ...]) -> bool:
         """Whether the log that has the name now is not `ours` and has been written to, by a connection elsewhere."""
         try:
-            found = os.stat(self._parts[0]) if self._parts is not None else None
+            status = os.stat(self._parts[0]) if self._parts is not None else None
         except OSError:
             return False
-        return found is not None and found.st_ino not in ours and found.st_size > 0
+        return status is not None and status.st_ino not in ours and status.st_size > 0
 
     def _look_closely(self) -> Found:
         if self._parts is None and os.path.exists(self._file):
@@ -66,22 +66,22 @@ class Names:
         folder = () if self._folder is None else _folder(self._folder)
         now, before = time.monotonic(), self._seen
         since = before.since if folder and folder == before.folder else now
-        found = Found(_place(self._file), tuple((_place(part) or (0, 0))[1] for part in self._parts or ()))
-        self._seen = _Seen(folder, since, found, settled=bool(folder) and now - since > SETTLED)
-        return found
+        latest = Found(_place(self._file), tuple((_place(part) or (0, 0))[1] for part in self._parts or ()))
+        self._seen = _Seen(folder, since, latest, settled=bool(folder) and now - since > SETTLED)
+        return latest
 
 
 def _place(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _folder(path: str) -> tuple[int, ...]:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return ()
-    return found.st_dev, found.st_ino, found.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_mtime_ns

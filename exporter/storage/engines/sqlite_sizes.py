@@ -108,9 +108,9 @@ class Sizes:
         for _ in range(_TRIES):
             header = os.pread(descriptor, 2 * _INDEX_HEADER, 0)
             if len(header) == 2 * _INDEX_HEADER and header[:_INDEX_HEADER] == header[_INDEX_HEADER:]:
-                found = _hole(f"{file}-wal", header)
-                if found is None or os.pread(descriptor, 2 * _INDEX_HEADER, 0) == header:
-                    return found
+                hole = _hole(f"{file}-wal", header)
+                if hole is None or os.pread(descriptor, 2 * _INDEX_HEADER, 0) == header:
+                    return hole
             time.sleep(_PAUSE)  # it is being changed
         return None
 
@@ -151,7 +151,7 @@ def _shrank(before: _Size | None, now: _Size | None) -> bool:
 
 def _size(path: str) -> _Size | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return _Size((found.st_dev, found.st_ino), found.st_size)
+    return _Size((status.st_dev, status.st_ino), status.st_size)

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from exporter.core.alert import AlertState
+from exporter.core.alerts.alert import AlertState
+from exporter.core.alerts.notification import Hold
 from exporter.core.clock import Clock
-from exporter.core.notification import Hold
+from exporter.storage.delivery.notifications import Notifications, Queue
 from exporter.storage.repositories.alerts import Alert, Alerts
 from exporter.storage.repositories.incidents import Incidents
-from exporter.storage.repositories.notifications import Notifications, Queue
 
 
 class AlertBoard:

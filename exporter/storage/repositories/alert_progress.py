@@ -6,7 +6,7 @@ from typing import Any
 
 from peewee import EXCLUDED, fn
 
-from exporter.core.alert import Observation, RuleState
+from exporter.core.alerts.alert import Observation, RuleState
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
 from exporter.storage.rows import chunks
@@ -92,7 +92,7 @@ class AlertProgress:
         progress.update(**change).where(progress.at > now).execute()
 
     def keep(self, transaction: Transaction, tracked: Iterable[Tracked]) -> None:
-        transaction.execute_many(self._keep, [self._keep.row(_progress_row(one)) for one in tracked])
+        transaction.execute_many(self._keep, [self._keep.row(_progress_row(item)) for item in tracked])
 
     def drop(self, transaction: Transaction, keys: Iterable[tuple[int, str]]) -> None:
         """Keys are (monitor id, rule)."""

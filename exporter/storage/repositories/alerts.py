@@ -6,8 +6,8 @@ from typing import Any
 
 from peewee import fn
 
-from exporter.core.alert import AlertState, ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import AlertState, ResolveReason
+from exporter.core.alerts.alert_rule import Severity
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
 from exporter.storage.repositories.revisions import next_revision
@@ -89,11 +89,11 @@ class Alerts:
         if not new:
             return {}
         revision = next_revision(self._db, _REVISION)
-        transaction.execute_many(self._insert, [self._insert.row(_alert_row(one, revision)) for one in new])
+        transaction.execute_many(self._insert, [self._insert.row(_alert_row(alert, revision)) for alert in new])
         alerts = self._db.tables.alerts
         ids: dict[str, int] = {}
         for start in range(0, len(new), CHUNK):
-            uids = [one.uid for one in new[start : start + CHUNK]]
+            uids = [alert.uid for alert in new[start : start + CHUNK]]
             ids.update(alerts.select(alerts.uid, alerts.id).where(alerts.uid.in_(uids)).tuples())
         return ids
 
@@ -112,7 +112,7 @@ class Alerts:
     def find(self, ids: Sequence[int]) -> Mapping[int, Alert]:
         alerts = self._db.tables.alerts
         with self._db.read("read alerts"):
-            return {one.id: one for chunk in chunks(ids) for one in self._select(alerts.id.in_(chunk))}
+            return {alert.id: alert for chunk in chunks(ids) for alert in self._select(alerts.id.in_(chunk))}
 
     def recent(
         self,
@@ -143,12 +143,12 @@ class Alerts:
     def firing(self, monitor_ids: Sequence[int]) -> Mapping[int, Sequence[Alert]]:
         """Those that are on, by monitor; monitors without any are left out."""
         alerts = self._db.tables.alerts
-        found: dict[int, list[Alert]] = {}
+        by_monitor: dict[int, list[Alert]] = {}
         with self._db.read("list alerts"):
             for chunk in chunks(monitor_ids):
-                for one in self._select(alerts.monitor_id.in_(chunk) & (alerts.step == AlertState.TRIGGERED.value)):
-                    found.setdefault(one.monitor_id, []).append(one)
-        return found
+                for alert in self._select(alerts.monitor_id.in_(chunk) & (alerts.step == AlertState.TRIGGERED.value)):
+                    by_monitor.setdefault(alert.monitor_id, []).append(alert)
+        return by_monitor
 
     def changed_since(self, revision: int) -> tuple[int, Sequence[Alert]]:
         """The newest revision, and all alerts that began, ended or were acknowledged after `revision`."""
@@ -158,8 +158,8 @@ class Alerts:
             if newest <= revision:
                 return revision, ()
             # Everything is in the first call: only what is on matters then.
-            wanted = alerts.revision > revision if revision else alerts.step == AlertState.TRIGGERED.value
-            return int(newest), self._select(wanted, None)
+            condition = alerts.revision > revision if revision else alerts.step == AlertState.TRIGGERED.value
+            return int(newest), self._select(condition, None)
 
     def repeats_due(self, now: int, limit: int) -> Sequence[Alert]:
         alerts = self._db.tables.alerts

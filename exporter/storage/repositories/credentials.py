@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.clock import Clock
 from exporter.core.credentials import PingKey
 from exporter.core.errors import Conflict, NotFound
@@ -41,13 +41,13 @@ class MonitorCredentials:
         self._add_secret = Prepared(database, tables.monitor_secrets.insert(**columns))
         self._add_token = Prepared(database, tables.monitor_tokens.insert(**columns))
 
-    def provision(self, transaction: Transaction, wanted: Mapping[str, Digests]) -> Sequence[int]:
+    def provision(self, transaction: Transaction, digests: Mapping[str, Digests]) -> Sequence[int]:
         """Makes those that the configuration file gives its monitors, by tag, exactly these, inside a transaction that
         holds the monitors' revision; returns the ids of the monitors that changed. Raises Conflict when a token is in
         use elsewhere.
         """
         tables, monitors = self._db.tables, self._db.tables.monitors
-        aims, changed, tags = self._compare(wanted)
+        aims, changed, tags = self._compare(digests)
         for chunk in chunks(changed):
             for table in (tables.monitor_secrets, tables.monitor_tokens):
                 table.delete().where(table.monitor_id.in_(chunk) & (table.provisioned == True)).execute()  # noqa: E712
@@ -67,9 +67,9 @@ class MonitorCredentials:
                 monitors.update(**{"revision": revision}).where(monitors.id.in_(chunk)).execute()
         return changed
 
-    def differ(self, wanted: Mapping[str, Digests]) -> bool:
+    def differ(self, digests: Mapping[str, Digests]) -> bool:
         """Whether `provision` would change any, inside a reading. Monitors that are not there yet do not count."""
-        return bool(self._compare(wanted)[1])
+        return bool(self._compare(digests)[1])
 
     def rotate(self, tag: str, digest: bytes | None, keep_old: bool = False) -> None:
         """Gives the monitor `tag` another secret and another built-in token. With `keep_old`, the secret of before is
@@ -106,12 +106,12 @@ class MonitorCredentials:
 
     # ── within a transaction ─────────────────────────────────────────────────────────────────────────────────
 
-    def _compare(self, wanted: Mapping[str, Digests]) -> tuple[dict[int, Digests], list[int], dict[int, str]]:
+    def _compare(self, digests: Mapping[str, Digests]) -> tuple[dict[int, Digests], list[int], dict[int, str]]:
         """Those wanted by id, the ids of the monitors that have others, and tags by id."""
         present = self._provisioned()
-        needed = {tag for tag, one in wanted.items() if one.secrets or one.tokens}
+        needed = {tag for tag, values in digests.items() if values.secrets or values.tokens}
         ids = self._ids(needed)
-        aims = {ids[tag]: wanted[tag] for tag in needed if tag in ids}
+        aims = {ids[tag]: digests[tag] for tag in needed if tag in ids}
         changed = [id for id in {*present, *aims} if present.get(id, Digests()) != aims.get(id, Digests())]
         return aims, sorted(changed), {id: tag for tag, id in ids.items()}
 
@@ -144,9 +144,9 @@ class MonitorCredentials:
 class FileCredentials:
     """Those that the configuration file gives its monitors, by tag; implements monitors.Further."""
 
-    def __init__(self, credentials: MonitorCredentials, wanted: Mapping[str, Digests]) -> None:
+    def __init__(self, credentials: MonitorCredentials, digests: Mapping[str, Digests]) -> None:
         self._credentials = credentials
-        self._wanted = wanted
+        self._wanted = digests
 
     def differs(self) -> bool:
         return self._credentials.differ(self._wanted)
@@ -176,18 +176,18 @@ class PingKeys:
 
     def created(self) -> Mapping[str, int]:
         """How many monitors there are that each key has created, by its name."""
-        monitors, found = self._db.tables.monitors, {}
+        monitors, counts = self._db.tables.monitors, {}
         with self._db.read("count monitors"):
             for name in [key.name for key in self._select()]:
                 where = (monitors.made_by == name) & monitors.removed_at.is_null()
-                found[name] = int(monitors.select().where(where).count())
-        return found
+                counts[name] = int(monitors.select().where(where).count())
+        return counts
 
     def add(self, key: PingKey) -> None:
         """Raises Conflict when the name is taken, or when what opens the key opens something else."""
         with self._db.write("add ping key"):
             next_revision(self._db, REVISION)
-            if any(one.name == key.name for one in self._select()):
+            if any(stored.name == key.name for stored in self._select()):
                 raise Conflict(f"there is a ping key {key.name!r} already")
             check_unused(self._db, [key.digest], "this key")
             self._insert(key)
@@ -209,11 +209,11 @@ class PingKeys:
             self._existing(name, "remove it there and reload")
             keys.delete().where(keys.name == name).execute()
 
-    def provision(self, wanted: Iterable[PingKey]) -> int:
+    def provision(self, ping_keys: Iterable[PingKey]) -> int:
         """Makes those of the configuration file exactly these; returns how many changed. One that was made by hand
         under the same name is taken over. Raises Conflict when a key opens something else.
         """
-        aims = {key.name: key for key in wanted}
+        aims = {key.name: key for key in ping_keys}
         keys = self._db.tables.ping_keys
         with self._db.write("provision ping keys"):
             hold_revision(self._db, REVISION)
@@ -232,10 +232,10 @@ class PingKeys:
     # ── within a transaction ─────────────────────────────────────────────────────────────────────────────────
 
     def _existing(self, name: str, instead: str) -> None:
-        found = next((key for key in self._select() if key.name == name), None)
-        if found is None:
+        ping_key = next((key for key in self._select() if key.name == name), None)
+        if ping_key is None:
             raise NotFound(f"there is no ping key {name!r}")
-        if found.provisioned:
+        if ping_key.provisioned:
             raise Conflict(f"the ping key {name!r} comes from the configuration file: {instead}")
 
     def _select(self) -> list[PingKey]:

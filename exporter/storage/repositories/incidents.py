@@ -6,10 +6,10 @@ from typing import Any
 
 from peewee import fn
 
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.incident import IncidentState
 from exporter.core.clock import Clock
 from exporter.core.errors import Conflict, NotFound
-from exporter.core.incident import IncidentState
 from exporter.presentation.events import EventLog, LogEvent
 from exporter.storage.database import Database
 from exporter.storage.repositories.alerts import Alerts
@@ -17,7 +17,7 @@ from exporter.storage.rows import chunks
 from exporter.storage.tables import INCIDENT_COLUMNS
 
 EXPORTER = "Heartbeat Exporter"
-"""The author of what happens by itself."""
+"""The author of automatic changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Incidents:
         with self._db.read("count incidents"):
             return int(next(iter(table.select(fn.COUNT(table.id)).where(table.resolved_at.is_null()).tuples()))[0])
 
-    # ── what happens by itself: inside a transaction ─────────────────────────────────────────────────────────
+    # ── automatic changes: inside a transaction ──────────────────────────────────────────────────────────────
 
     def join(
         self, new: Iterable[NewIncident], opened: Callable[[Incident], None] = lambda incident: None
@@ -127,13 +127,13 @@ class Incidents:
         Returns the incidents by monitor; `opened` is called with each that was opened.
         """
         table = self._db.tables.incidents
-        wanted = list(new)
+        requested = list(new)
         open_ones = {
             item.monitor_id: item
-            for chunk in chunks([item.monitor_id for item in wanted])
+            for chunk in chunks([item.monitor_id for item in requested])
             for item in self._select(table.monitor_id.in_(chunk) & table.resolved_at.is_null(), None)
         }
-        for item in wanted:
+        for item in requested:
             incident = open_ones.get(item.monitor_id)
             if incident is None:
                 incident = open_ones[item.monitor_id] = self._open(item)
@@ -222,7 +222,7 @@ class Incidents:
     def _add(self, incident: Incident, at: int, state: IncidentState, text: str, author: str) -> None:
         table = self._db.tables.incidents
         self._enter(incident.id, at, state, text, author)
-        # After a stall what happened by itself is written down late, at its own moment: readers of the feed have to
+        # After a stall automatic changes are written late, at their own moments: readers of the feed have to
         # see that there is something new all the same.
         change = {"state": state.value, "updated_at": max(at, incident.updated_at + 1)}
         table.update(**change).where(table.id == incident.id).execute()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.core.alert_rule import Selector
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.clock import Clock
 from exporter.core.errors import Conflict, NotFound
 from exporter.core.maintenance import Window
@@ -59,7 +59,7 @@ class Maintenances:
         with self._db.write("add maintenance"):
             next_revision(self._db, REVISION)  # from here on no other transaction changes any
             now = self._clock.now()
-            if any(one.window.name == window.name and not one.over(now) for one in self._select()):
+            if any(stored.window.name == window.name and not stored.over(now) for stored in self._select()):
                 raise Conflict(f"there is a maintenance {window.name!r} already: end it first, or take another name")
             self._insert(window, provisioned=False)
             self._wake([window])
@@ -80,12 +80,12 @@ class Maintenances:
             self._wake([windows[0].window])
             return windows[0].window
 
-    def provision(self, wanted: Iterable[Window]) -> tuple[int, int]:
+    def provision(self, windows: Iterable[Window]) -> tuple[int, int]:
         """Makes those of the configuration file exactly these; returns how many began to be and how many ended.
 
         One that is changed ends, and a new one begins: the past counts as it did.
         """
-        missing = {window.name: window for window in wanted}
+        missing = {window.name: window for window in windows}
         with self._db.write("provision maintenance"):
             hold_revision(self._db, REVISION)  # replicas that start together provision the same
             now = self._clock.now()
@@ -121,12 +121,12 @@ class Maintenances:
         row["selector"] = _written(window.selector)
         table.insert(**row, provisioned=provisioned, created_at=self._clock.now()).execute()
 
-    def _end(self, one: StoredWindow, now: int) -> None:
+    def _end(self, stored: StoredWindow, now: int) -> None:
         table = self._db.tables.maintenances
-        if one.window.starts_at >= now:  # it never began
-            table.delete().where(table.id == one.id).execute()
+        if stored.window.starts_at >= now:  # it never began
+            table.delete().where(table.id == stored.id).execute()
         else:
-            table.update(**{"ended_at": now}).where(table.id == one.id).execute()
+            table.update(**{"ended_at": now}).where(table.id == stored.id).execute()
 
     def _wake(self, windows: Sequence[Window]) -> None:
         """Has the monitors evaluated that these are for."""

@@ -105,7 +105,7 @@ class Monitors:
         return max((row[1] for row in rows), default=revision), [row[0] for row in rows]
 
     def provisioned(self) -> str:
-        """What the last `provision` was told to remember; empty before the first."""
+        """The text that the last `provision` stored; empty before the first."""
         with self._db.read("read what is provisioned"):
             return self._setting(_PROVISIONED) or ""
 
@@ -115,7 +115,7 @@ class Monitors:
         """Raises Conflict when the tag is taken. A tag that was removed comes back with its history."""
         monitors = self._db.tables.monitors
         with self._db.write("add monitor") as transaction:
-            hold_revision(self._db, REVISION)  # of two who add the same tag, the second finds it taken
+            hold_revision(self._db, REVISION)  # of two that add the same tag, the second finds it taken
             check_unused(self._db, [digest], "this secret", beside_secrets=True)
             rows = list(monitors.select(monitors.id, monitors.removed_at).where(monitors.tag == monitor.tag).tuples())
             if not rows:
@@ -178,19 +178,19 @@ class Monitors:
         self._events.record(LogEvent.MONITOR_REMOVED, monitor=tag, provisioned=False)
 
     def provision(
-        self, wanted: Iterable[tuple[Monitor, bytes]], remember: str = "", further: Further | None = None
+        self, monitors: Iterable[tuple[Monitor, bytes]], remember: str = "", further: Further | None = None
     ) -> tuple[int, int, int]:
         """Makes the provisioned monitors exactly these; returns how many were added, changed and removed.
 
         A monitor that was made by hand under one of these tags is taken over; all others made by hand stay. `remember`
         is what `provisioned` returns from then on. With `further`, all of it is written or nothing.
         """
-        all_wanted = {monitor.tag: (monitor, digest) for monitor, digest in wanted}
+        all_wanted = {monitor.tag: (monitor, digest) for monitor, digest in monitors}
         with self._db.read("compare monitors"):
-            revision, known = self._setting(REVISION), self._setting(_PROVISIONED) or ""
+            revision, remembered = self._setting(REVISION), self._setting(_PROVISIONED) or ""
             difference = self._compare(all_wanted)
             more = further is not None and further.differs()
-        if not difference.total and not more and known == remember:
+        if not difference.total and not more and remembered == remember:
             return 0, 0, 0
         with self._db.write("provision monitors") as transaction:
             hold_revision(self._db, REVISION)  # replicas that start together provision the same
@@ -218,22 +218,22 @@ class Monitors:
 
     # ── within a transaction ─────────────────────────────────────────────────────────────────────────────────
 
-    def _compare(self, wanted: Mapping[str, tuple[Monitor, bytes]]) -> "_Difference":
+    def _compare(self, entries: Mapping[str, tuple[Monitor, bytes]]) -> "_Difference":
         """Reads every monitor that there ever was."""
         monitors = self._db.tables.monitors
-        missing = dict(wanted)
+        missing = dict(entries)
         changed: list[tuple[int, Monitor, bytes]] = []
         removed: dict[int, str] = {}
         columns = [getattr(monitors, column) for column in MONITOR_COLUMNS]
         query = monitors.select(monitors.id, monitors.digest, monitors.provisioned, monitors.removed_at, *columns)
         for id, old_digest, provisioned, removed_at, *row in query.tuples():
             here = bool(provisioned) and removed_at is None
-            found = missing.pop(row[0], None)
-            if found is None:
+            entry = missing.pop(row[0], None)
+            if entry is None:
                 if here:
                     removed[id] = row[0]
-            elif not (here and found[1] == bytes(old_digest) and found[0] == monitor_of(row, False)):
-                changed.append((id, *found))
+            elif not (here and entry[1] == bytes(old_digest) and entry[0] == monitor_of(row, False)):
+                changed.append((id, *entry))
         return _Difference(list(missing.values()), changed, removed)
 
     def _tags(self, ids: Sequence[int]) -> list[str]:
@@ -264,7 +264,10 @@ class Monitors:
         now, revision = self._clock.now(), next_revision(self._db, REVISION)
         fresh = {"created_at": now, "paused_by_hand": False}
         for some in _parts(new):
-            rows = [self._insert.row({**_definition(*one, provisioned, revision, made_by), **fresh}) for one in some]
+            rows = [
+                self._insert.row({**_definition(*definition, provisioned, revision, made_by), **fresh})
+                for definition in some
+            ]
             transaction.execute_many(self._insert, rows)
         monitors = self._db.tables.monitors
         ids = [row[0] for row in monitors.select(monitors.id).where(monitors.revision == revision).tuples()]

@@ -40,7 +40,7 @@ class Pruner:
         """Looks for what goes without the lock, so that heartbeats wait for the deletions alone."""
         arrived = self._arrived()
         ids = list(arrived)
-        at_once = max(1, min(Bulk.LARGEST, ROWS * len(ids) // max(1, sum(arrived.values()))))
+        at_once = max(1, min(Bulk.MAX_SIZE, ROWS * len(ids) // max(1, sum(arrived.values()))))
         statements = self._statements(kept)
         deleted = 0
         for start in range(0, len(ids), at_once):

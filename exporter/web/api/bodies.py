@@ -7,13 +7,13 @@ from pydantic import AfterValidator, Field, SecretStr, StrictBool, StrictStr, Va
 
 from exporter.config.model import Model, details, message_of
 from exporter.config.models import MonitorOptions
-from exporter.core.incident import LONGEST_AUTHOR, LONGEST_TEXT, IncidentState, clean_author, clean_text
-from exporter.core.secret import LONGEST as LONGEST_SECRET
+from exporter.core.alerts.incident import MAX_AUTHOR, MAX_TEXT, IncidentState, clean_author, clean_text
+from exporter.core.secret import MAX_LENGTH as MAX_SECRET
 from exporter.core.secret import check_secret
 from exporter.web.errors import JSON, Refused
 from exporter.web.requests import WebRequest
 
-LARGEST = 64 * 1024
+MAX_BODY = 64 * 1024
 
 
 def _secret(secret: SecretStr) -> SecretStr:
@@ -28,7 +28,7 @@ class NewMonitor(MonitorOptions):
         Annotated[
             SecretStr,
             AfterValidator(_secret),
-            Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_SECRET, "pattern": "^[!-.0-~]+$"}),
+            Field(json_schema_extra={"minLength": 1, "maxLength": MAX_SECRET, "pattern": "^[!-.0-~]+$"}),
         ]
         | None
     ) = Field(None, description="Generated if omitted, which is safer.")
@@ -41,10 +41,10 @@ class MonitorChange(Model):
 
 
 Prose = Annotated[
-    StrictStr, AfterValidator(clean_text), Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_TEXT})
+    StrictStr, AfterValidator(clean_text), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TEXT})
 ]
 Author = Annotated[
-    StrictStr, AfterValidator(clean_author), Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST_AUTHOR})
+    StrictStr, AfterValidator(clean_author), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_AUTHOR})
 ]
 
 
@@ -89,15 +89,15 @@ def problems_of(error: ValidationError) -> list[dict[str, Any]]:
 
 
 async def _bounded(req: WebRequest) -> bytes:
-    """Never more than LARGEST in memory, whatever Content-Length says or leaves out."""
+    """Never more than MAX_BODY in memory, whatever Content-Length says or leaves out."""
     length = req.content_length
-    if length is not None and length > LARGEST:
+    if length is not None and length > MAX_BODY:
         raise falcon.HTTPContentTooLarge
     body = bytearray()
     try:
         async for chunk in req.stream:
             body += chunk
-            if len(body) > LARGEST:
+            if len(body) > MAX_BODY:
                 raise falcon.HTTPContentTooLarge
     except OSError:
         raise falcon.HTTPBadRequest(description="The request body arrived incomplete.") from None

@@ -7,21 +7,20 @@ from typing import TypeVar
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import AlertState, PublicAlertState
-from exporter.core.incident import IncidentState
-from exporter.core.notification import NotificationState
-from exporter.web.api.bodies import Acknowledgement, NewUpdate, read_body
-from exporter.web.api.incident_schemas import (
+from exporter.core.alerts.alert import AlertState, PublicAlertState
+from exporter.core.alerts.incident import IncidentState
+from exporter.core.alerts.notification import NotificationState
+from exporter.resources.incidents import (
     AlertAnswer,
     AlertsAnswer,
     IncidentAnswer,
     IncidentsAnswer,
-    NotificationAnswer,
-    NotificationsAnswer,
     WholeIncidentAnswer,
 )
+from exporter.resources.notifications import NotificationAnswer, NotificationsAnswer
+from exporter.web.api.bodies import Acknowledgement, NewUpdate, read_body
 from exporter.web.api.operation import NUMBER_CURSOR, limit, operation
-from exporter.web.api.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
+from exporter.web.api.resource import MAX_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
 from exporter.web.pages.incidents import as_id, incident_id
 from exporter.web.requests import WebRequest
 
@@ -50,9 +49,9 @@ class AlertList(Resource):
     on_head = on_get
 
     def _page(self, step: AlertState | None, limit: int, before: int | None) -> bytes:
-        found, more = _cut(self._parts.alerts.recent(step=step, limit=limit + 1, before_id=before), limit)
-        cursor = str(found[-1].id) if more else None
-        return to_json(AlertsAnswer(alerts=[AlertAnswer.of(each) for each in found], next_cursor=cursor))
+        alerts, more = _cut(self._parts.alerts.recent(step=step, limit=limit + 1, before_id=before), limit)
+        cursor = str(alerts[-1].id) if more else None
+        return to_json(AlertsAnswer(alerts=[AlertAnswer.of(each) for each in alerts], next_cursor=cursor))
 
 
 class IncidentList(Resource):
@@ -72,23 +71,23 @@ class IncidentList(Resource):
         text = (req.get_param("open") or "").lower()
         if text not in ("", "true", "false"):
             raise bad("open", "must be true or false")
-        wanted = {"true": True, "false": False}.get(text)
-        answer(resp, await self._off_loop(self._page, wanted, *_page_of(req)))
+        open_only = {"true": True, "false": False}.get(text)
+        answer(resp, await self._off_loop(self._page, open_only, *_page_of(req)))
 
     on_head = on_get
 
-    def _page(self, wanted: bool | None, limit: int, before: int | None) -> bytes:
-        found, more = _cut(self._parts.incidents.recent(open=wanted, limit=limit + 1, before_id=before), limit)
-        cursor = str(found[-1].id) if more else None
-        return to_json(IncidentsAnswer(incidents=[IncidentAnswer.of(each) for each in found], next_cursor=cursor))
+    def _page(self, open_only: bool | None, limit: int, before: int | None) -> bytes:
+        incidents, more = _cut(self._parts.incidents.recent(open=open_only, limit=limit + 1, before_id=before), limit)
+        cursor = str(incidents[-1].id) if more else None
+        return to_json(IncidentsAnswer(incidents=[IncidentAnswer.of(each) for each in incidents], next_cursor=cursor))
 
 
 class _WithIncident(Resource):
     def _whole(self, id: int) -> bytes:
         incidents = self._parts.incidents
-        one = incidents.find(id)
-        alerts = self._parts.alerts.recent(incident_id=id, limit=MOST_PER_ANSWER)
-        return to_json(WholeIncidentAnswer.whole(one, incidents.updates([id])[id], alerts))
+        incident = incidents.find(id)
+        alerts = self._parts.alerts.recent(incident_id=id, limit=MAX_PER_ANSWER)
+        return to_json(WholeIncidentAnswer.whole(incident, incidents.updates([id])[id], alerts))
 
 
 class OneIncident(_WithIncident):
@@ -114,8 +113,8 @@ class IncidentUpdates(_WithIncident):
         refusals=(403, 404, 409, 413, 415, 422, 503),
     )
     async def on_post(self, req: WebRequest, resp: falcon.asgi.Response, id: str) -> None:
-        wanted, new = incident_id(id), await read_body(req, NewUpdate)
-        body = await self._off_loop(self._add, wanted, new.state, new.text, new.author)
+        number, new = incident_id(id), await read_body(req, NewUpdate)
+        body = await self._off_loop(self._add, number, new.state, new.text, new.author)
         resp.status = falcon.HTTP_201
         answer(resp, body)
 
@@ -134,8 +133,8 @@ class Acknowledge(_WithIncident):
         refusals=(403, 404, 409, 413, 415, 422, 503),
     )
     async def on_post(self, req: WebRequest, resp: falcon.asgi.Response, id: str) -> None:
-        wanted, given = incident_id(id), await read_body(req, Acknowledgement)
-        answer(resp, await self._off_loop(self._acknowledge, wanted, given.author))
+        number, given = incident_id(id), await read_body(req, Acknowledgement)
+        answer(resp, await self._off_loop(self._acknowledge, number, given.author))
 
     def _acknowledge(self, id: int, author: str) -> bytes:
         self._parts.incidents.acknowledge(id, author)
@@ -162,12 +161,14 @@ class NotificationList(Resource):
     on_head = on_get
 
     def _page(self, state: NotificationState | None, limit: int, before: int | None) -> bytes:
-        found, more = _cut(self._parts.notifications.recent(state=state, limit=limit + 1, before_id=before), limit)
+        notifications, more = _cut(
+            self._parts.notifications.recent(state=state, limit=limit + 1, before_id=before), limit
+        )
         holds = self._parts.notifications.holds(self._parts.clock.now())
         return to_json(
             NotificationsAnswer(
-                notifications=[NotificationAnswer.of(each, holds) for each in found],
-                next_cursor=str(found[-1].id) if more else None,
+                notifications=[NotificationAnswer.of(each, holds) for each in notifications],
+                next_cursor=str(notifications[-1].id) if more else None,
             )
         )
 
@@ -178,7 +179,7 @@ def _page_of(req: WebRequest) -> tuple[int, int | None]:
     before = as_id(cursor)
     if cursor and before is None:
         raise bad("cursor", "must be the next_cursor of a previous response")
-    return number(req, "limit", PER_ANSWER, MOST_PER_ANSWER), before
+    return number(req, "limit", PER_ANSWER, MAX_PER_ANSWER), before
 
 
 def _one_of(req: WebRequest, name: str, kind: type[_E]) -> _E | None:
@@ -192,5 +193,5 @@ def _one_of(req: WebRequest, name: str, kind: type[_E]) -> _E | None:
     return None
 
 
-def _cut(found: Sequence[_T], limit: int) -> tuple[Sequence[_T], bool]:
-    return found[:limit], len(found) > limit
+def _cut(rows: Sequence[_T], limit: int) -> tuple[Sequence[_T], bool]:
+    return rows[:limit], len(rows) > limit

@@ -13,24 +13,23 @@ from exporter.core.maintenance import Window
 from exporter.core.secret import make_secret
 from exporter.core.status import Status
 from exporter.presentation.moments import parse_moment
-from exporter.web.addresses import base_url, ping_url
-from exporter.web.api.bodies import MonitorChange, NewMonitor, read_body
-from exporter.web.api.operation import CURSOR, MOMENT, limit, operation
-from exporter.web.api.resource import MOST_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
-from exporter.web.api.schemas import (
+from exporter.resources.maintenances import MaintenanceAnswer, MaintenancesAnswer
+from exporter.resources.monitors import (
     BlackoutAnswer,
     BlackoutsAnswer,
     CreatedAnswer,
     HeartbeatAnswer,
     HeartbeatsAnswer,
-    MaintenanceAnswer,
-    MaintenancesAnswer,
     MonitorAnswer,
     MonitorsAnswer,
     PausedAnswer,
     TransitionAnswer,
     TransitionsAnswer,
 )
+from exporter.web.addresses import base_url, ping_url
+from exporter.web.api.bodies import MonitorChange, NewMonitor, read_body
+from exporter.web.api.operation import CURSOR, MOMENT, limit, operation
+from exporter.web.api.resource import MAX_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
 from exporter.web.errors import RETRY_AFTER, log
 from exporter.web.pages.listing import Query, yielding_gil
 from exporter.web.pages.monitor import find
@@ -60,7 +59,7 @@ class MonitorList(Resource):
         if status and status not in Status.__members__:
             raise bad("status", f"must be one of {', '.join(Status)}")
         query = Query.parse(req.get_param("q"), status, req.get_param("group"))
-        limit = number(req, "limit", PER_ANSWER, MOST_PER_ANSWER)
+        limit = number(req, "limit", PER_ANSWER, MAX_PER_ANSWER)
         cursor = req.get_param("cursor", default="")
         if not len(self._parts.fleet):
             reason = self._parts.readiness()
@@ -92,20 +91,20 @@ class MonitorList(Resource):
         """In the order of tags, in which a cursor stays right whatever comes and goes meanwhile."""
         now, watched = self._parts.clock.now(), self._parts.fleet.all()
         start = bisect_right(watched, cursor, key=_tag) if cursor else 0
-        found: list[FleetMonitor] = []
+        matching: list[FleetMonitor] = []
         for index in yielding_gil(range(start, len(watched))):
             each = watched[index]
             if query.status is not None and each.shown.status is not query.status:
                 continue
             if query.matches(each):
-                found.append(each)
-                if len(found) > limit:
+                matching.append(each)
+                if len(matching) > limit:
                     break
-        shown = found[:limit]
+        shown = matching[:limit]
         return to_json(
             MonitorsAnswer(
                 monitors=[MonitorAnswer.of(each, now, self._parts.fleet.calendar.blackouts) for each in shown],
-                next_cursor=shown[-1].monitor.tag if len(found) > limit else None,
+                next_cursor=shown[-1].monitor.tag if len(matching) > limit else None,
             )
         )
 
@@ -115,8 +114,8 @@ class OneMonitor(Resource):
 
     @operation(summary="Get a monitor", answer=MonitorAnswer, refusals=(404, 503))
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
-        found, blackouts = find(self._parts, tag), self._parts.fleet.calendar.blackouts
-        answer(resp, to_json(MonitorAnswer.of(found, self._parts.clock.now(), blackouts)))
+        watched, blackouts = find(self._parts, tag), self._parts.fleet.calendar.blackouts
+        answer(resp, to_json(MonitorAnswer.of(watched, self._parts.clock.now(), blackouts)))
 
     on_head = on_get
 
@@ -175,7 +174,7 @@ class HeartbeatList(Resource):
     )
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
         watched = find(self._parts, tag)
-        limit = number(req, "limit", HEARTBEATS_PER_ANSWER, MOST_PER_ANSWER)
+        limit = number(req, "limit", HEARTBEATS_PER_ANSWER, MAX_PER_ANSWER)
         answer(resp, await self._off_loop(self._page, watched, limit))
 
     on_head = on_get
@@ -209,8 +208,8 @@ class MaintenanceList(Resource):
     @operation(summary="List current and future maintenance windows", answer=MaintenancesAnswer)
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         now, windows = self._parts.clock.now(), self._parts.fleet.calendar.maintenances
-        shown = [one for one in windows if isinstance(one, Window) and not _over(one, now)]
-        answer(resp, to_json(MaintenancesAnswer(maintenances=[MaintenanceAnswer.of(one, now) for one in shown])))
+        shown = [window for window in windows if isinstance(window, Window) and not _over(window, now)]
+        answer(resp, to_json(MaintenancesAnswer(maintenances=[MaintenanceAnswer.of(window, now) for window in shown])))
 
     on_head = on_get
 

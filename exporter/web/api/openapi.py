@@ -1,6 +1,6 @@
 """The API's own description, made from what its resources declare. A new resource is a line in RESOURCES.
 
-`make openapi` writes docs/openapi.json anew; a test compares.
+`make openapi` rewrites docs/openapi.json; a test compares.
 """
 
 import json
@@ -30,8 +30,8 @@ from exporter.web.api.monitors import (
     TransitionList,
 )
 from exporter.web.api.operation import Operation, operation, operations_of
+from exporter.web.api.problems import ErrorAnswer
 from exporter.web.api.resource import Resource, answer
-from exporter.web.api.schemas import ErrorAnswer
 from exporter.web.errors import JSON
 from exporter.web.pages.refusals import RefusalList
 from exporter.web.requests import WebRequest

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from exporter.web.api.resource import MOST_PER_ANSWER
+from exporter.web.api.resource import MAX_PER_ANSWER
 
 _ATTRIBUTE = "operation"
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -40,7 +40,7 @@ class Operation:
 
 def limit(default: int) -> tuple[str, dict[str, Any]]:
     """The query parameter `limit`."""
-    schema = {"type": "integer", "minimum": 1, "maximum": MOST_PER_ANSWER, "default": default}
+    schema = {"type": "integer", "minimum": 1, "maximum": MAX_PER_ANSWER, "default": default}
     return ("Maximum number of items.", schema)
 
 
@@ -65,8 +65,8 @@ def operation(
 
 def operations_of(resource: type) -> dict[str, Operation]:
     """Method in lower case → what it does, for all that the resource declares."""
-    found = {name: getattr(getattr(resource, f"on_{name}", None), _ATTRIBUTE, None) for name in _METHODS}
-    return {name: one for name, one in found.items() if one is not None}
+    declared = {name: getattr(getattr(resource, f"on_{name}", None), _ATTRIBUTE, None) for name in _METHODS}
+    return {name: operation for name, operation in declared.items() if operation is not None}
 
 
 _METHODS = ("get", "post", "put", "patch", "delete")

@@ -13,7 +13,7 @@ from exporter.web.errors import JSON
 from exporter.web.requests import WebRequest
 
 PER_ANSWER = 100
-MOST_PER_ANSWER = 1_000
+MAX_PER_ANSWER = 1_000
 _T = TypeVar("_T")
 
 

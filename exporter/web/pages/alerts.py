@@ -1,4 +1,4 @@
-"""What the status page tells of alerting: open incidents, alerts that are on, and what could not be delivered."""
+"""Alerting on the status page: open incidents, firing alerts, and messages that could not be delivered."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Incidents shown there; the others are a click away."""
-MOST_READ = 500
+MAX_READ = 500
 REMEMBERED = 7 * DAY
-"""For so long the page tells of dead letters; `notification list` knows older ones."""
+"""How long the page shows dead messages; `notification list` shows older ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class AlertSummary:
 
 def alarms(parts: WebContext, watched: Sequence[FleetMonitor], now: int) -> AlertSummary:
     """Raises StorageUnavailable."""
-    found = worst_first(parts.incidents.recent(open=True, limit=MOST_READ))
+    incidents = worst_first(parts.incidents.recent(open=True, limit=MAX_READ))
     return AlertSummary(
-        incidents=incident_rows(found[:SHOWN], parts.incidents, parts.fleet, now),
-        open_count=len(found) if len(found) < MOST_READ else parts.incidents.count_open(),
+        incidents=incident_rows(incidents[:SHOWN], parts.incidents, parts.fleet, now),
+        open_count=len(incidents) if len(incidents) < MAX_READ else parts.incidents.count_open(),
         firing=parts.alerts.firing([each.id for each in watched]),
         undelivered=undelivered(parts.notifications.dead_since(now - REMEMBERED)),
         held=held(parts.notifications.holds(now), now),

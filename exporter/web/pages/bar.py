@@ -25,11 +25,11 @@ _HEIGHTS = {
     Status.PAUSED: 4,
     Status.NO_DATA: 2,
 }
-"""Trouble stands out by its height too, for those to whom red and green are one colour."""
+"""Trouble stands out by its height too, for colour-blind readers."""
 _NARROWEST = 7.0
 """Trouble is drawn at least this wide: a pixel or two on the page, for three seconds of it must be seen too."""
 _NARROWEST_GAP = 4.0
-_MOST_SEGMENTS = 288
+_MAX_SEGMENTS = 288
 """A monitor that flaps is drawn by the worst status of every five minutes."""
 
 
@@ -45,7 +45,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Nobody was there to look."""
+    """The exporter did not evaluate then."""
 
     x: str
     width: str
@@ -57,7 +57,7 @@ class Bar:
     segments: tuple[Segment, ...]
     gaps: tuple[Gap, ...]
     description: str
-    """For who cannot see it."""
+    """For screen readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,13 @@ def bar(transitions: Sequence["Transition"], now: int, timezone: str, blackouts:
             stays[-1] = _Stay(last.start, end, last.status, transition.reason)
         else:
             stays.append(_Stay(start, end, transition.status, transition.reason))
-    drawn = stays if len(stays) <= _MOST_SEGMENTS else _coarse(stays, begin)
+    drawn = stays if len(stays) <= _MAX_SEGMENTS else _coarse(stays, begin)
     # The worst last, so that what was widened to be seen lies on top.
     ordered = sorted(drawn, key=lambda stay: URGENCY.index(stay.status), reverse=True)
     away = between(blackouts, begin, now)
     return Bar(
         tuple(_segment(stay, begin, timezone) for stay in ordered),
-        tuple(_gap(span, begin, timezone) for span in away[-_MOST_SEGMENTS:]),
+        tuple(_gap(span, begin, timezone) for span in away[-_MAX_SEGMENTS:]),
         _describe(stays, away),
     )
 
@@ -123,7 +123,7 @@ def _segment(stay: _Stay, begin: int, timezone: str) -> Segment:
 
 
 def _coarse(stays: list[_Stay], begin: int) -> list[_Stay]:
-    step = SPAN // _MOST_SEGMENTS
+    step = SPAN // _MAX_SEGMENTS
     worst: dict[int, _Stay] = {}
     for stay in stays:
         first, last = (stay.start - begin) // step, (stay.end - 1 - begin) // step

@@ -25,7 +25,7 @@ _PAGE = ".md"
 _IMAGES = {".png": "image/png"}
 _NOT_IN_A_SLUG = re.compile(r"[^\w -]")
 _ELSEWHERE = "In the project's source code; heartbeat-exporter assets export writes most of these files"
-_FEWEST_HEADINGS = 3
+_MIN_HEADINGS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Documents:
             elif token.children:
                 self._rewrite(token.children, path)
         html = renderer.renderer.render(tokens, renderer.options, {})
-        return Document(title, html, tuple(headings) if len(headings) >= _FEWEST_HEADINGS else ())
+        return Document(title, html, tuple(headings) if len(headings) >= _MIN_HEADINGS else ())
 
     def _rewrite(self, tokens: "list[Token]", path: str) -> None:
         """Has links and images among `tokens`, of the document at `path`, lead to where their targets are served."""

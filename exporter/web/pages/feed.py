@@ -19,7 +19,7 @@ from exporter.web.requests import WebRequest
 if TYPE_CHECKING:
     from exporter.storage.repositories.incidents import Incident
 
-MOST_ENTRIES = 50
+MAX_ENTRIES = 50
 ATOM = "application/atom+xml; charset=utf-8"
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no way to write, not even as a reference."""
@@ -49,17 +49,17 @@ class Feed:
 
     def _render(self, base: str) -> bytes:
         incidents = self._parts.incidents
-        found = incidents.recent(limit=MOST_ENTRIES)
+        newest = incidents.recent(limit=MAX_ENTRIES)
         # Nothing in it depends on the moment at which it is asked for, or its ETag would.
-        rows = incident_rows(found, incidents, self._parts.fleet, 0)
+        rows = incident_rows(newest, incidents, self._parts.fleet, 0)
         text = self._pages.render(
             "incidents.atom",
             {
                 "base": base,
-                "updated": rfc3339(max((one.updated_at for one in found), default=0)),
+                "updated": rfc3339(max((incident.updated_at for incident in newest), default=0)),
                 "entries": [
-                    FeedEntry(urn(one), title_of(row), rfc3339(one.updated_at), row)
-                    for one, row in zip(found, rows, strict=True)
+                    FeedEntry(urn(incident), title_of(row), rfc3339(incident.updated_at), row)
+                    for incident, row in zip(newest, rows, strict=True)
                 ],
             },
         )
@@ -67,5 +67,5 @@ class Feed:
 
 
 def urn(incident: "Incident") -> str:
-    """For ever the same, under whatever URL this service is reached, and another one in another service."""
+    """Never changes, whatever the URL of this service is, and differs between services."""
     return uuid.uuid5(uuid.NAMESPACE_OID, f"{incident.tag} {incident.started_at} {incident.id}").urn

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.core.alert import ResolveReason
-from exporter.core.alert_rule import Severity
+from exporter.core.alerts.alert import ResolveReason
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.incident import IncidentState
 from exporter.core.fleet import Fleet
-from exporter.core.incident import IncidentState
 from exporter.core.status import Status
 from exporter.presentation.moments import Moment, humanize_duration, moment
 from exporter.presentation.reasons import RESOLVE_REASONS
@@ -76,30 +76,30 @@ class AlertRow:
 
 
 def incident_rows(
-    found: Sequence["Incident"], incidents: "Incidents", fleet: Fleet, now: int
+    shown: Sequence["Incident"], incidents: "Incidents", fleet: Fleet, now: int
 ) -> tuple[IncidentRow, ...]:
     """Reads their timelines; raises StorageUnavailable."""
-    updates = incidents.updates([one.id for one in found]) if found else {}
-    return tuple(incident_row(one, updates.get(one.id, ()), fleet, now) for one in found)
+    updates = incidents.updates([incident.id for incident in shown]) if shown else {}
+    return tuple(incident_row(incident, updates.get(incident.id, ()), fleet, now) for incident in shown)
 
 
-def incident_row(one: "Incident", updates: Sequence["Update"], fleet: Fleet, now: int) -> IncidentRow:
-    watched = fleet.get(one.tag)
+def incident_row(incident: "Incident", updates: Sequence["Update"], fleet: Fleet, now: int) -> IncidentRow:
+    watched = fleet.get(incident.tag)
     zone = watched.monitor.timezone if watched is not None else "UTC"
-    end = now if one.resolved_at is None else one.resolved_at
+    end = now if incident.resolved_at is None else incident.resolved_at
     return IncidentRow(
-        id=one.id,
-        title=one.title,
-        tag=one.tag,
-        name=(watched.monitor.name if watched is not None else "") or one.tag,
+        id=incident.id,
+        title=incident.title,
+        tag=incident.tag,
+        name=(watched.monitor.name if watched is not None else "") or incident.tag,
         watched=watched is not None,
-        impact=one.impact,
-        state=one.state,
-        started=moment(one.started_at, now, zone),
-        resolved=None if one.resolved_at is None else moment(one.resolved_at, now, zone),
-        duration=humanize_duration(end - one.started_at),
-        acknowledged=None if one.acknowledged_at is None else moment(one.acknowledged_at, now, zone),
-        acknowledged_by=one.acknowledged_by or "",
+        impact=incident.impact,
+        state=incident.state,
+        started=moment(incident.started_at, now, zone),
+        resolved=None if incident.resolved_at is None else moment(incident.resolved_at, now, zone),
+        duration=humanize_duration(end - incident.started_at),
+        acknowledged=None if incident.acknowledged_at is None else moment(incident.acknowledged_at, now, zone),
+        acknowledged_by=incident.acknowledged_by or "",
         timeline=tuple(
             Entry(
                 at=moment(update.at, now, zone),
@@ -116,25 +116,30 @@ def incident_row(one: "Incident", updates: Sequence["Update"], fleet: Fleet, now
 def alert_rows(alerts: Sequence["Alert"], timezone: str, now: int) -> tuple[AlertRow, ...]:
     return tuple(
         AlertRow(
-            rule=one.rule,
-            severity=one.severity,
-            status=one.status,
-            reason=one.reason.value.replace("_", " "),
-            triggered=moment(one.triggered_at, now, timezone),
-            ended=None if one.resolved_at is None else moment(one.resolved_at, now, timezone),
-            ending=RESOLVE_REASONS[one.ending or ResolveReason.RECOVERED],
-            lasted=humanize_duration((now if one.resolved_at is None else one.resolved_at) - one.triggered_at),
-            incident_id=one.incident_id,
+            rule=alert.rule,
+            severity=alert.severity,
+            status=alert.status,
+            reason=alert.reason.value.replace("_", " "),
+            triggered=moment(alert.triggered_at, now, timezone),
+            ended=None if alert.resolved_at is None else moment(alert.resolved_at, now, timezone),
+            ending=RESOLVE_REASONS[alert.ending or ResolveReason.RECOVERED],
+            lasted=humanize_duration((now if alert.resolved_at is None else alert.resolved_at) - alert.triggered_at),
+            incident_id=alert.incident_id,
         )
-        for one in alerts
+        for alert in alerts
     )
 
 
-def worst_first(found: Sequence["Incident"]) -> list["Incident"]:
-    """By impact; of each those that nobody looks after, then the newest."""
+def worst_first(shown: Sequence["Incident"]) -> list["Incident"]:
+    """By impact; of each first those that are not acknowledged, then the newest."""
     return sorted(
-        found,
-        key=lambda one: (_WORST_FIRST.index(one.impact), one.acknowledged_at is not None, -one.started_at, -one.id),
+        shown,
+        key=lambda incident: (
+            _WORST_FIRST.index(incident.impact),
+            incident.acknowledged_at is not None,
+            -incident.started_at,
+            -incident.id,
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""`/incidents` and `/incidents/{id}`: what is wrong, what was, and who looks after it."""
+"""`/incidents` and `/incidents/{id}`: open and past incidents, and their acknowledgements."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import AlertState
+from exporter.core.alerts.alert import AlertState
 from exporter.core.errors import StorageUnavailable
 from exporter.presentation.moments import moment
 from exporter.web.context import WebContext
@@ -20,10 +20,10 @@ from exporter.web.requests import WebRequest
 if TYPE_CHECKING:
     from exporter.storage.repositories.incidents import Incident
 
-MOST_OPEN = 500
+MAX_OPEN = 500
 PER_PAGE = 50
 """Past ones."""
-MOST_ALERTS = 100
+MAX_ALERTS = 100
 _ID = re.compile(r"[1-9][0-9]{0,17}")
 INCIDENTS_MISSING = "Incidents are missing because the database does not respond."
 
@@ -49,8 +49,8 @@ class IncidentsPage:
         count = 0
         try:
             if before is None:
-                open_ones = self._rows(worst_first(self._parts.incidents.recent(open=True, limit=MOST_OPEN)), now)
-                count = len(open_ones) if len(open_ones) < MOST_OPEN else self._parts.incidents.count_open()
+                open_ones = self._rows(worst_first(self._parts.incidents.recent(open=True, limit=MAX_OPEN)), now)
+                count = len(open_ones) if len(open_ones) < MAX_OPEN else self._parts.incidents.count_open()
             past = self._rows(self._parts.incidents.recent(open=False, limit=PER_PAGE + 1, before_id=before), now)
         except StorageUnavailable as error:
             log.warning("a page goes without its incidents: %s", error)
@@ -69,8 +69,8 @@ class IncidentsPage:
             },
         )
 
-    def _rows(self, found: Sequence["Incident"], now: int) -> tuple[IncidentRow, ...]:
-        return incident_rows(found, self._parts.incidents, self._parts.fleet, now)
+    def _rows(self, shown: Sequence["Incident"], now: int) -> tuple[IncidentRow, ...]:
+        return incident_rows(shown, self._parts.incidents, self._parts.fleet, now)
 
 
 class IncidentPage:
@@ -87,10 +87,10 @@ class IncidentPage:
 
     def _render(self, id: int) -> bytes:
         now, incidents = self._parts.clock.now(), self._parts.incidents
-        one = incidents.find(id)
-        row = incident_row(one, incidents.updates([id])[id], self._parts.fleet, now)
-        watched = self._parts.fleet.get(one.tag)
-        alerts = self._parts.alerts.recent(incident_id=id, limit=MOST_ALERTS)
+        incident = incidents.find(id)
+        row = incident_row(incident, incidents.updates([id])[id], self._parts.fleet, now)
+        watched = self._parts.fleet.get(incident.tag)
+        alerts = self._parts.alerts.recent(incident_id=id, limit=MAX_ALERTS)
         return self._pages.render(
             "incident.html",
             {

@@ -18,9 +18,9 @@ from exporter.core.status_attributes import statuses_where
 from exporter.presentation.statuses import URGENCY
 
 PER_PAGE = 100
-LONGEST_TEXT = 200
-MOST_GROUPS = 500
-"""Groups offered in the form; who has more finds them by text."""
+MAX_TEXT = 200
+MAX_GROUPS = 500
+"""Groups offered in the form; more than these can be found by text."""
 _YIELD_EVERY = 1_000
 _RUN = 4_000
 _URGENT = statuses_where(lambda attributes: attributes.alerts)
@@ -41,11 +41,11 @@ class Query:
     def parse(
         cls, q: str | None = None, status: str | None = None, group: str | None = None, page: str | None = None
     ) -> "Query":
-        wanted = (status or "").strip().upper()
+        name = (status or "").strip().upper()
         number = (page or "").strip()
         return cls(
             q=_text(q),
-            status=Status(wanted) if wanted in Status.__members__ else None,
+            status=Status(name) if name in Status.__members__ else None,
             group=_text(group),
             page=max(1, int(number)) if number.isascii() and number.isdigit() and len(number) <= 9 else 1,
         )
@@ -57,12 +57,12 @@ class Query:
             return False
         if not self.q:
             return True
-        wanted = self.q.casefold()
-        return wanted in f"{monitor.tag}\n{monitor.name}\n{monitor.group}".casefold()
+        needle = self.q.casefold()
+        return needle in f"{monitor.tag}\n{monitor.name}\n{monitor.group}".casefold()
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class ListingPage:
     """One page of a listing, and what there is around it."""
 
     watched: tuple[FleetMonitor, ...]
@@ -98,7 +98,7 @@ class Listing:
         self._fleet = fleet
         self._order = _NOTHING
 
-    def select(self, query: Query) -> Selection:
+    def select(self, query: Query) -> ListingPage:
         """Takes about 50 ms for 100,000 monitors; call it off the event loop."""
         order = self._order
         if self._fleet.all() is not order.snapshot:
@@ -110,7 +110,7 @@ class Listing:
         quiet: list[FleetMonitor] = []
         for watched, monitor in yielding_gil(zip(order.watched, order.monitors, strict=True)):
             if watched.monitor is not monitor:
-                self._order = _NOTHING  # it has another name or group: the next page is sorted anew
+                self._order = _NOTHING  # it has another name or group: the next page is sorted again
             status = watched.shown.status
             fleet_counts[status] += 1
             if not everything:
@@ -119,14 +119,14 @@ class Listing:
                 counts[status] += 1
             if query.status is None or status is query.status:
                 urgent.get(status, quiet).append(watched)
-        found = [watched for status in _URGENT for watched in urgent[status]] + quiet
-        pages = max(1, -(-len(found) // PER_PAGE))
+        ordered = [watched for status in _URGENT for watched in urgent[status]] + quiet
+        pages = max(1, -(-len(ordered) // PER_PAGE))
         page = min(query.page, pages)
         start = (page - 1) * PER_PAGE
-        return Selection(
-            watched=tuple(found[start : start + PER_PAGE]),
-            first=start + 1 if found else 0,
-            matching=len(found),
+        return ListingPage(
+            watched=tuple(ordered[start : start + PER_PAGE]),
+            first=start + 1 if ordered else 0,
+            matching=len(ordered),
             page=page,
             pages=pages,
             counts=counts,
@@ -149,7 +149,7 @@ def _sorted(snapshot: Sequence[FleetMonitor]) -> _Order:
         snapshot,
         [snapshot[place] for place in places],
         [monitors[place] for place in places],
-        tuple(groups[:MOST_GROUPS]),
+        tuple(groups[:MAX_GROUPS]),
     )
 
 
@@ -171,4 +171,4 @@ def yielding_gil(items: Iterable[_T], breath: int = _YIELD_EVERY) -> Iterator[_T
 
 def _text(value: str | None) -> str:
     """Bounded and printable: what a form would send."""
-    return "".join(c for c in (value or "")[:LONGEST_TEXT] if c.isprintable()).strip()
+    return "".join(c for c in (value or "")[:MAX_TEXT] if c.isprintable()).strip()

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from exporter.core.clock import DAY
 from exporter.core.exclusions import Maintenance
 from exporter.core.maintenance import Window
-from exporter.core.spans import Span, covering
 from exporter.presentation.moments import Moment, moment
 
 SOON = DAY
-"""Windows that begin within this are told of."""
-MOST = 10
+"""Windows that begin within this time are shown."""
+MAX_WINDOWS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +24,17 @@ class WindowRow:
     """When it ends, or begins."""
 
 
-def running(window: Maintenance, now: int) -> Span | None:
-    return covering(window.spans(now, now + 1), now)
-
-
 def window_rows(windows: Sequence[Maintenance], now: int, timezone: str = "UTC", soon: int = SOON) -> list[WindowRow]:
     """Those that run, and then those that begin soon; the next first."""
     shown: list[tuple[bool, int, WindowRow]] = []
     for window in windows:
         if not isinstance(window, Window):
             continue
-        now_on, begins = running(window, now), window.next_start(now)
+        now_on, begins = window.running(now), window.next_start(now)
         if now_on is not None:
             row = WindowRow(window.name, window.description, True, moment(now_on.end, now, timezone))
             shown.append((False, now_on.end, row))
         elif begins is not None and begins - now <= soon:
             row = WindowRow(window.name, window.description, False, moment(begins, now, timezone))
             shown.append((True, begins, row))
-    return [row for *_, row in sorted(shown, key=lambda one: one[:2])[:MOST]]
+    return [row for *_, row in sorted(shown, key=lambda entry: entry[:2])[:MAX_WINDOWS]]

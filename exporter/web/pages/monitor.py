@@ -8,7 +8,7 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from exporter.core.alert import AlertState
+from exporter.core.alerts.alert import AlertState
 from exporter.core.clock import DAY
 from exporter.core.durations import format_duration
 from exporter.core.errors import StorageUnavailable
@@ -33,11 +33,11 @@ from exporter.web.requests import WebRequest
 TRANSITIONS_SPAN = 30 * DAY
 AHEAD = 30 * DAY
 """Windows that begin within this are shown."""
-MOST_TRANSITIONS = 50
-MOST_BLACKOUTS = 20
-MOST_HEARTBEATS = 20
-MOST_ALERTS = 20
-MOST_INCIDENTS = 10
+MAX_TRANSITIONS = 50
+MAX_BLACKOUTS = 20
+MAX_HEARTBEATS = 20
+MAX_ALERTS = 20
+MAX_INCIDENTS = 10
 _TAG = re.compile(TAG_PATTERN)
 
 
@@ -86,11 +86,11 @@ class MonitorPage:
         alerts: Any = ()
         incidents: tuple[IncidentRow, ...] = ()
         try:
-            found = self._parts.history.transitions([watched.id], now - TRANSITIONS_SPAN)
-            transitions = found.get(watched.id, ())
-            heartbeats = self._parts.history.heartbeats(watched.id, MOST_HEARTBEATS)
-            alerts = self._parts.alerts.of_monitor(watched.id, MOST_ALERTS)
-            past = self._parts.incidents.of_monitor(watched.id, MOST_INCIDENTS)
+            history = self._parts.history.transitions([watched.id], now - TRANSITIONS_SPAN)
+            transitions = history.get(watched.id, ())
+            heartbeats = self._parts.history.heartbeats(watched.id, MAX_HEARTBEATS)
+            alerts = self._parts.alerts.of_monitor(watched.id, MAX_ALERTS)
+            past = self._parts.incidents.of_monitor(watched.id, MAX_INCIDENTS)
             incidents = incident_rows(past, self._parts.incidents, self._parts.fleet, now)
         except StorageUnavailable as error:
             log.warning("a page goes without its history: %s", error)
@@ -118,7 +118,7 @@ class MonitorPage:
 
 
 def find(parts: WebContext, tag: str) -> FleetMonitor:
-    """The monitor, or 404; 503 while the fleet may not be known yet, for then nobody can tell that it is not there."""
+    """The monitor, or 404; 503 while the fleet may not be loaded yet, for it may still appear."""
     watched = parts.fleet.get(tag) if _TAG.fullmatch(tag) else None
     if watched is not None:
         return watched
@@ -174,17 +174,17 @@ def _run(rid: str, running: int) -> str:
 
 
 def _changes(transitions: Any, calendar: Calendar, now: int, zone: str) -> list[HistoryLine]:
-    """The newest first, with outages of our own among them: there nobody looked."""
+    """The newest first, with outages of the exporter among them, in which it evaluated nothing."""
     shown: list[tuple[int, HistoryLine]] = []
     end = now
-    for transition in reversed(transitions[-MOST_TRANSITIONS:]):
+    for transition in reversed(transitions[-MAX_TRANSITIONS:]):
         lasted = humanize_duration(end - transition.at)
         reason = transition.reason.value.replace("_", " ")
         shown.append((transition.at, HistoryLine(moment(transition.at, now, zone), transition.status, reason, lasted)))
         end = transition.at
     known_since = max(now - TRANSITIONS_SPAN, end)
     reason = "excluded" if calendar.forgives else "counted"
-    for span in kept(calendar.blackouts, known_since)[:MOST_BLACKOUTS]:
+    for span in kept(calendar.blackouts, known_since)[:MAX_BLACKOUTS]:
         shown.append(
             (span.start, HistoryLine(moment(span.start, now, zone), None, reason, humanize_duration(span.length)))
         )

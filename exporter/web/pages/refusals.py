@@ -9,9 +9,9 @@ from pydantic import Field
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.refusals import KEPT, Refusal
 from exporter.presentation.moments import Moment, moment, rfc3339
+from exporter.resources.model import ResponseModel
 from exporter.web.api.operation import operation
 from exporter.web.api.resource import Resource, answer, to_json
-from exporter.web.api.schemas import ResponseModel
 from exporter.web.context import WebContext
 from exporter.web.pages.rendering import Pages
 from exporter.web.pages.status import answer_page
@@ -76,13 +76,13 @@ class RefusalsPage:
         now, refusals, fleet = self._parts.clock.now(), self._parts.refusals, self._parts.fleet
         rows = [
             _Row(
-                moment(one.at, now, "UTC"),
-                one.address or "a local socket",
-                one.tag,
-                bool(one.tag) and fleet.get(one.tag) is not None,
-                REASONS[one.reason],
+                moment(refusal.at, now, "UTC"),
+                refusal.address or "a local socket",
+                refusal.tag,
+                bool(refusal.tag) and fleet.get(refusal.tag) is not None,
+                REASONS[refusal.reason],
             )
-            for one in refusals.recent()
+            for refusal in refusals.recent()
         ]
         return self._pages.render(
             "refusals.html",
@@ -102,7 +102,7 @@ class RefusalList(Resource):
     @operation(summary="List the last refused heartbeats, newest first", answer=RefusalsAnswer)
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         refusals = self._parts.refusals
-        shown = [RefusalAnswer.of(one) for one in refusals.recent()]
+        shown = [RefusalAnswer.of(refusal) for refusal in refusals.recent()]
         answer(resp, to_json(RefusalsAnswer(since=rfc3339(refusals.since), refusals=shown)))
 
     on_head = on_get

@@ -1,4 +1,4 @@
-"""Templates and the files they refer to, which are named by what is in them so that browsers may keep them for ever."""
+"""Templates and the files they refer to, which are named by their contents so that browsers may cache them forever."""
 
 import hashlib
 import re
@@ -54,7 +54,7 @@ class Assets:
         """The file, and whether it is the very one asked for.
 
         While replicas of two versions run side by side, a page from one may ask the other for its style: ours, a
-        bit different, is better than none, as long as nobody keeps it.
+        bit different, is better than none, as long as it is not cached.
         """
         match = _HASHED.fullmatch(hashed_name)
         asset = self._by_name.get(f"{match[1]}{match[3]}") if match else None
@@ -65,7 +65,7 @@ class Pages:
     """The templates."""
 
     def __init__(self, assets: Assets, version: str, notice: Callable[[], str | None] = lambda: None) -> None:
-        """`notice` is what every page tells beside its own."""
+        """`notice` is a text that every page shows."""
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,

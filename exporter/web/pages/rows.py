@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.core.errors import InvalidValue
 from exporter.core.fleet import FleetMonitor
 from exporter.core.spans import Span
-from exporter.core.status import Status, due_at
+from exporter.core.status import Status
 from exporter.core.uptime import WINDOWS, percent, uptime
 from exporter.presentation.moments import Moment, exact, humanize_duration, humanize_duration_exact, moment, rfc3339
 from exporter.presentation.statuses import IMPACTS, LABELS, TROUBLE, explain
@@ -56,7 +55,7 @@ def row(
     blackouts: Sequence[Span] = (),
 ) -> Row:
     monitor, state, current = watched.monitor, watched.state, watched.shown
-    zone, due = monitor.timezone, due_of(watched)
+    zone, due = monitor.timezone, watched.due_at
     label, expected = _expected(watched, None if current.status is Status.PAUSED else due, now)
     return Row(
         tag=monitor.tag,
@@ -81,14 +80,6 @@ def row(
 
 def _severity(alert: "Alert") -> tuple[int, str]:
     return _SEVERITIES.index(alert.severity), alert.rule
-
-
-def due_of(watched: FleetMonitor) -> int | None:
-    """The moment from which lateness counts; None too for a schedule that came from elsewhere and never fires."""
-    try:
-        return due_at(watched.monitor, watched.state, watched.exclusions)
-    except InvalidValue:
-        return None
 
 
 def _expected(watched: FleetMonitor, due: int | None, now: int) -> tuple[str, Moment | None]:

@@ -16,10 +16,10 @@ class StaticFile:
         self._assets = assets
 
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, name: str, **_: Any) -> None:
-        found = self._assets.find(name)
-        if found is None:
+        loaded = self._assets.find(name)
+        if loaded is None:
             raise falcon.HTTPNotFound
-        asset, same = found
+        asset, same = loaded
         resp.content_type = asset.content_type
         resp.set_header("cache-control", "public, max-age=31536000, immutable" if same else "no-store")
         resp.data = asset.content

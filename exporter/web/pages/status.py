@@ -21,7 +21,7 @@ from exporter.web.errors import log
 from exporter.web.headers import answer_html
 from exporter.web.pages.alerts import AlertSummary, alarms
 from exporter.web.pages.bar import SPAN
-from exporter.web.pages.listing import PER_PAGE, Listing, Query, Selection
+from exporter.web.pages.listing import PER_PAGE, Listing, ListingPage, Query
 from exporter.web.pages.maintenance import window_rows
 from exporter.web.pages.outages import outage
 from exporter.web.pages.rendering import Pages
@@ -54,10 +54,10 @@ class StatusPage:
         now = self._parts.clock.now()
         selection = self._listing.select(query)
         not_ready = self._parts.readiness()
-        transitions, told, trouble = self._read(selection.watched, now)
+        transitions, details, trouble = self._read(selection.watched, now)
         calendar = self._parts.fleet.calendar
         rows = [
-            row(watched, transitions.get(watched.id, ()), now, told.firing.get(watched.id, ()), calendar.blackouts)
+            row(watched, transitions.get(watched.id, ()), now, details.firing.get(watched.id, ()), calendar.blackouts)
             for watched in selection.watched
         ]
         return self._pages.render(
@@ -79,7 +79,7 @@ class StatusPage:
                 "trouble": trouble,
                 "outage": outage(calendar, now),
                 "windows": window_rows(calendar.maintenances, now),
-                "alarms": told,
+                "alarms": details,
                 "whole": query == Query(),
                 "rendered": moment(now, now, "UTC"),
                 "ping_url": ping_url(base, "nightly-backup", PLACEHOLDER),
@@ -105,13 +105,13 @@ async def answer_page(
 
 
 async def made(req: WebRequest, resp: falcon.asgi.Response, parts: WebContext, render: Any, *arguments: Any) -> bytes:
-    """Renders, and compresses for whoever can read that, in the executor."""
+    """Renders, and compresses for clients that accept it, in the executor."""
     accepted = req.get_header("Accept-Encoding") or ""
     gzip = "gzip" in accepted and not _REFUSES_GZIP.search(accepted)
 
     def work() -> bytes:
         body: bytes = render(*arguments)
-        # Nothing secret is on a page, so its length may tell what it likes.
+        # A page contains no secret, so the length of its compressed form reveals none.
         return zlib.compress(body, 1, wbits=31) if gzip else body
 
     body = await asyncio.get_running_loop().run_in_executor(parts.executor, work)
@@ -121,7 +121,7 @@ async def made(req: WebRequest, resp: falcon.asgi.Response, parts: WebContext, r
     return body
 
 
-def _chips(query: Query, selection: Selection) -> list[dict[str, Any]]:
+def _chips(query: Query, selection: ListingPage) -> list[dict[str, Any]]:
     """All, then every status that some monitor has, or that is asked for."""
     everything = {
         "status": None,

@@ -9,7 +9,7 @@ from tests.support.receivers import Received, answer
 
 TOKEN = "T01234567/B01234567/abcdefghijklmnopqrstuvwx"
 _LINK = re.compile(r"<(https?://[^<>|\s]+)\|[^<>]+>")
-MOST_TOGETHER = 13_000
+MAX_TOGETHER = 13_000
 
 
 def check(request: Received) -> None:
@@ -31,7 +31,7 @@ def check(request: Received) -> None:
                     together += sum(map(_object, block["elements"]))
                 case other:
                     raise AssertionError(other)
-    assert together < MOST_TOGETHER
+    assert together < MAX_TOGETHER
 
 
 def _object(text: dict[str, Any]) -> int:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from peewee import fn
 
-from exporter.core.notification import LONGEST_HOLD, Hold, NotificationState
+from exporter.core.alerts.notification import MAX_HOLD, Hold, NotificationState
 from exporter.storage.database import Database
-from exporter.storage.repositories.holds import Holds
+from exporter.storage.delivery.holds import Holds
+from exporter.storage.delivery.notifications import ALARM, PENDING, RECOVERY, Notification, select_notifications
 from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.notifications import ALARM, PENDING, RECOVERY, Notification, select_notifications
 from exporter.storage.rows import chunks
 
 _ENDS_FIRST = 100
@@ -42,7 +42,7 @@ class Deliveries:
         """The message to this notifier whose turn it is; with `expired_by`, only one that has no later turn."""
         table = self._db.tables.notifications
         # What lies further ahead than any wait was put there by a clock that was ahead.
-        far = now + LONGEST_HOLD
+        far = now + MAX_HOLD
         adrift = (table.next_attempt_at > far) & ((table.created_at > far) | (table.attempts > 0))
         turn = (table.next_attempt_at <= now) | adrift
         condition = (table.notifier == notifier) & (table.state == PENDING) & turn
@@ -62,11 +62,11 @@ class Deliveries:
             .join(alerts, on=(alerts.id == items.alert_id))
             .where((items.notification_id == notification.id) & (items.replaced == False))  # noqa: E712
         )
-        told, ended = items.alias("told"), alerts.alias("ended")
+        announced, ended = items.alias("announced"), alerts.alias("ended")
         theirs = (
-            told.select(told.id)
-            .join(ended, on=(ended.id == told.alert_id))
-            .where((told.notification_id == table.id) & ended.monitor_id.in_(unwell))
+            announced.select(announced.id)
+            .join(ended, on=(ended.id == announced.alert_id))
+            .where((announced.notification_id == table.id) & ended.monitor_id.in_(unwell))
         )
         condition = (table.notifier == notification.notifier) & (table.state == PENDING) & (table.event == RECOVERY)
         with self._db.read("find ends that come first"):
@@ -126,8 +126,8 @@ class Deliveries:
         table, items = self._db.tables.notifications, self._db.tables.notification_alerts
         with self._lease.transaction("end notification"):
             for chunk in chunks(alert_ids):
-                told = (items.notification_id == id) & items.alert_id.in_(chunk)
-                items.update(**{"replaced": False}).where(told).execute()
+                covered = (items.notification_id == id) & items.alert_id.in_(chunk)
+                items.update(**{"replaced": False}).where(covered).execute()
             change = {"state": NotificationState.DELIVERED.value, "ended_at": now, "failure": None, "error": None}
             table.update(**change).where(table.id == id).execute()
 
@@ -162,7 +162,7 @@ class Deliveries:
         """Snapshots of alerts that this notifier knows as firing, and of those whose end it received after `since`."""
         tables = self._db.tables
         table, items, alerts = tables.notifications, tables.notification_alerts, tables.alerts
-        told = (
+        announced = (
             items.select(items.facts)
             .join(table, on=(table.id == items.notification_id))
             .join(alerts, on=(alerts.id == items.alert_id))
@@ -170,8 +170,8 @@ class Deliveries:
             .order_by(items.id)
         )
         with self._db.read("read delivered alerts"):
-            firing = told.where((table.event == ALARM) & alerts.resolved_at.is_null())
-            resolved = told.where((table.event == RECOVERY) & (alerts.resolved_at > since))
+            firing = announced.where((table.event == ALARM) & alerts.resolved_at.is_null())
+            resolved = announced.where((table.event == RECOVERY) & (alerts.resolved_at > since))
             return [row[0] for row in firing.tuples()], [row[0] for row in resolved.tuples()]
 
     def close(self) -> None:

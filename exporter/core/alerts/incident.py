@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from exporter.core.errors import InvalidValue
 
-LONGEST_TEXT = 2000
-LONGEST_AUTHOR = 100
+MAX_TEXT = 2000
+MAX_AUTHOR = 100
 _JOINERS = "\u200c\u200d"
 """They hold scripts and emoji together."""
 
@@ -27,12 +27,12 @@ def clean_text(text: str) -> str:
     """
     lines = text.replace("\r\n", "\n").split("\n")
     clean = "\n".join(_printable(line).rstrip() for line in lines).strip()
-    return _bounded(text, clean, LONGEST_TEXT, "the text")
+    return _bounded(text, clean, MAX_TEXT, "the text")
 
 
 def clean_author(name: str) -> str:
-    """The same for who writes it, on one line."""
-    return _bounded(name, " ".join(_printable(name.replace("\n", " ")).split()), LONGEST_AUTHOR, "the author")
+    """The same for the author, on one line."""
+    return _bounded(name, " ".join(_printable(name.replace("\n", " ")).split()), MAX_AUTHOR, "the author")
 
 
 def _printable(line: str) -> str:

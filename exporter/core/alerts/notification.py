@@ -8,8 +8,8 @@ from random import Random
 from exporter.core.clock import MINUTE, SECOND
 
 FIRST_WAIT = 2 * SECOND
-LONGEST_WAIT = 5 * MINUTE
-LONGEST_HOLD = 15 * MINUTE
+MAX_WAIT = 5 * MINUTE
+MAX_HOLD = 15 * MINUTE
 """Milliseconds for which the other side may ask us to wait; longer, and an alarm would come too late to be of use."""
 
 
@@ -31,7 +31,7 @@ class Backoff:
 
     def wait(self, attempts: int, hold: int = 0) -> int:
         """Milliseconds after so many failed attempts, at least `hold`."""
-        longest = min(LONGEST_WAIT, FIRST_WAIT << min(max(attempts - 1, 0), 20))
+        longest = min(MAX_WAIT, FIRST_WAIT << min(max(attempts - 1, 0), 20))
         return max(hold, round(longest * self.random.uniform(0.5, 1.0)))
 
 
@@ -39,7 +39,7 @@ def hold_of(retry_after: float | None) -> int:
     """Milliseconds to wait when the other side asks for `retry_after` seconds: bounded, whatever it asks for."""
     if retry_after is None or math.isnan(retry_after):
         return 0
-    return round(min(max(retry_after, 0), LONGEST_HOLD / SECOND) * SECOND)
+    return round(min(max(retry_after, 0), MAX_HOLD / SECOND) * SECOND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Hold:
 
     def left(self, now: int) -> int:
         """Milliseconds, also when the clock was set back meanwhile."""
-        return min(max(0, self.until - now), LONGEST_HOLD)
+        return min(max(0, self.until - now), MAX_HOLD)
 
 
 def next_try(next_attempt_at: int, expires_at: int, held_until: int | None) -> int:

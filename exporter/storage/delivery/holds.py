@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from exporter.core.notification import Hold
+from exporter.core.alerts.notification import Hold
 from exporter.storage.database import Database
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from peewee import fn
 
-from exporter.core.alert import AlertState
+from exporter.core.alerts.alert import AlertState
+from exporter.core.alerts.notification import NotificationState
 from exporter.core.clock import DAY, SECOND
 from exporter.core.errors import Conflict, NotFound
-from exporter.core.notification import NotificationState
 from exporter.storage.database import Database, Prepared, Transaction, param
-from exporter.storage.repositories.holds import Holds
-from exporter.storage.repositories.notifications import ALARM, PENDING, RECOVERY, REPEAT, select_notifications
+from exporter.storage.delivery.holds import Holds
+from exporter.storage.delivery.notifications import ALARM, PENDING, RECOVERY, REPEAT, select_notifications
 from exporter.storage.rows import chunks
 
 MAX_ALERTS = 1000
@@ -57,23 +57,23 @@ class Outbox:
         transaction: Transaction,
         notifier: str,
         event: str,
-        owed: Sequence[OutboxItem],
-        terms: DeliveryPolicy,
+        items: Sequence[OutboxItem],
+        policy: DeliveryPolicy,
         now: int,
     ) -> None:
         """Puts alerts into the message that this notifier's are being gathered in, or else into a new one."""
-        left = list(owed)
+        left = list(items)
         joined, room = self._gathering(notifier, event)
         while left:
             if joined is None or room <= 0:
-                joined, room = self._begin(notifier, event, terms, now), MAX_ALERTS
+                joined, room = self._begin(notifier, event, policy, now), MAX_ALERTS
             transaction.execute_many(
                 self._add_item,
                 [
                     self._add_item.row(
-                        {"notification_id": joined, "alert_id": one.alert_id, "facts": one.facts, "replaced": False}
+                        {"notification_id": joined, "alert_id": item.alert_id, "facts": item.facts, "replaced": False}
                     )
-                    for one in left[:room]
+                    for item in left[:room]
                 ],
             )
             del left[:room]
@@ -83,14 +83,14 @@ class Outbox:
         self,
         transaction: Transaction,
         ended: Mapping[int, str],
-        terms: Callable[[str], DeliveryPolicy],
+        policy_of: Callable[[str], DeliveryPolicy],
         now: int,
     ) -> None:
         """Enqueues the end of alerts, facts by alert id, to the notifiers that got the alarm or still would.
 
         An alarm that is still on its way is taken back: the recovery then reports both.
         """
-        owed: defaultdict[str, list[OutboxItem]] = defaultdict(list)
+        items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
         taken_back: list[int] = []
         touched: set[int] = set()
         for item_id, notification_id, alert_id, notifier, event, state in self._alarms(list(ended)):
@@ -98,10 +98,10 @@ class Outbox:
                 taken_back.append(item_id)
                 touched.add(notification_id)
             if event == ALARM and state in (PENDING, NotificationState.DELIVERED.value):
-                owed[notifier].append(OutboxItem(alert_id, ended[alert_id]))
+                items[notifier].append(OutboxItem(alert_id, ended[alert_id]))
         self._take_back(taken_back, touched, now)
-        for notifier, some in owed.items():
-            self.enqueue(transaction, notifier, RECOVERY, some, terms(notifier), now)
+        for notifier, some in items.items():
+            self.enqueue(transaction, notifier, RECOVERY, some, policy_of(notifier), now)
 
     def retry(self, id: int, now: int, give_up_after: int = DAY) -> bool:
         """Has a dead letter tried again at once. Raises NotFound, and Conflict when it is not dead.
@@ -171,7 +171,7 @@ class Outbox:
                 return int(id), MAX_ALERTS - int(count)
         return None, 0
 
-    def _begin(self, notifier: str, event: str, terms: DeliveryPolicy, now: int) -> int:
+    def _begin(self, notifier: str, event: str, policy: DeliveryPolicy, now: int) -> int:
         table = self._db.tables.notifications
         return int(
             table.insert(
@@ -183,8 +183,8 @@ class Outbox:
                     "sealed": False,
                     "created_at": now,
                     "attempts": 0,
-                    "next_attempt_at": now + terms.group_wait,
-                    "expires_at": now + terms.group_wait + terms.give_up_after,
+                    "next_attempt_at": now + policy.group_wait,
+                    "expires_at": now + policy.group_wait + policy.give_up_after,
                 }
             ).execute()
         )

@@ -139,7 +139,7 @@ class SupervisedThread:
                     break
                 self._wait(wait)
             self._end()
-        except BaseException as error:
+        except BaseException as error:  # the end of a thread, whatever caused it, must be known to the supervisor
             self.died_of = type(error).__name__
             self._threads.failed(self.kind)
             log.critical("the thread %s ended: %s", self.name, self.died_of, exc_info=not self._discreet)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from exporter.core.alert_rule import FROZEN, AlertRule
+from exporter.core.alerts.alert_rule import FROZEN, AlertRule
 from exporter.core.spans import Span, moment_after, overlap
 from exporter.core.status import Reason, Status
 
@@ -131,12 +131,12 @@ def count(
     return progress, changes
 
 
-def _observe(rule: AlertRule, progress: RuleState | None, found: Observation) -> RuleState | None:
+def _observe(rule: AlertRule, progress: RuleState | None, observation: Observation) -> RuleState | None:
     """`progress` once `found` holds. What breaks a run starts it again; what freezes it leaves it as it is."""
     if progress is None:
-        return RuleState(False, 0, 0, found) if found.status in rule.when else None
-    progress = replace(progress, seen=found)
-    if found.status in FROZEN or _gains(rule, progress):
+        return RuleState(False, 0, 0, observation) if observation.status in rule.when else None
+    progress = replace(progress, seen=observation)
+    if observation.status in FROZEN or _gains(rule, progress):
         return progress
     return replace(progress, elapsed=0, evaluations=0) if progress.triggered else None
 

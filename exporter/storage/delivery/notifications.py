@@ -7,10 +7,10 @@ from typing import Any
 
 from peewee import fn
 
+from exporter.core.alerts.notification import Hold, NotificationState
 from exporter.core.errors import NotFound
-from exporter.core.notification import Hold, NotificationState
 from exporter.storage.database import Database
-from exporter.storage.repositories.holds import Holds
+from exporter.storage.delivery.holds import Holds
 
 ALARM, REPEAT, RECOVERY = "TRIGGERED", "REPEATED", "RESOLVED"
 """The event that a message reports, as the database keeps it."""
@@ -106,8 +106,8 @@ class Notifications:
         """Raises NotFound."""
         table = self._db.tables.notifications
         with self._db.read("read notification"):
-            for one in select_notifications(self._db, table.id == id, table.id, 1):
-                return one
+            for notification in select_notifications(self._db, table.id == id, table.id, 1):
+                return notification
         raise NotFound(f"there is no notification {id}")
 
     def owed_to(self, notifiers: Sequence[str]) -> Sequence[str]:

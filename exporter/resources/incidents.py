@@ -1,24 +1,21 @@
-"""What the API answers about alerts, incidents and notifications."""
+"""Alerts and incidents in JSON."""
 
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from exporter.core.alert import PublicAlertState, ResolveReason
-from exporter.core.alert_rule import Severity
-from exporter.core.incident import IncidentState
-from exporter.core.notification import NotificationState, next_try
+from exporter.core.alerts.alert import PublicAlertState, ResolveReason
+from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.incident import IncidentState
 from exporter.core.status import Reason, Status
 from exporter.presentation.moments import rfc3339
-from exporter.web.api.schemas import ResponseModel, clean, seconds, when
+from exporter.resources.model import NextCursor, ResponseModel, clean, seconds, when
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from exporter.core.notification import Hold
     from exporter.storage.repositories.alerts import Alert
     from exporter.storage.repositories.incidents import Incident, Update
-    from exporter.storage.repositories.notifications import Notification
 
 
 class AlertAnswer(ResponseModel):
@@ -61,7 +58,7 @@ class AlertsAnswer(ResponseModel):
     """Newest first."""
 
     alerts: list[AlertAnswer]
-    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
+    next_cursor: NextCursor
 
 
 class IncidentAnswer(ResponseModel):
@@ -120,53 +117,7 @@ class IncidentsAnswer(ResponseModel):
     """Newest first."""
 
     incidents: list[IncidentAnswer]
-    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
-
-
-class NotificationAnswer(ResponseModel):
-    """One notification to one notifier, and its delivery."""
-
-    id: int
-    idempotency_key: str = Field(description="Idempotency key sent with every attempt.")
-    notifier: str
-    event: str = Field(description="TRIGGERED, REPEATED or RESOLVED.")
-    state: NotificationState
-    created_at: str
-    attempts: int
-    next_attempt_at: str | None = Field(description="Null if there is none.")
-    held_until: str | None = Field(
-        description="Time until which the receiver asked the notifier to wait; null if it does not wait."
-    )
-    failure: str | None = Field(description="Reason for the failure of the last attempt, such as `timeout`.")
-    error: str | None = Field(description="Description of that failure.")
-    ended_at: str | None
-
-    @classmethod
-    def of(cls, one: "Notification", holds: "Mapping[str, Hold]") -> "NotificationAnswer":
-        pending = one.state is NotificationState.PENDING
-        hold = holds.get(one.notifier) if pending else None
-        until = None if hold is None else hold.until
-        return cls(
-            id=one.id,
-            idempotency_key=one.key,
-            notifier=clean(one.notifier),
-            event=one.event,
-            state=one.state,
-            created_at=rfc3339(one.created_at),
-            attempts=one.attempts,
-            next_attempt_at=rfc3339(next_try(one.next_attempt_at, one.expires_at, until)) if pending else None,
-            held_until=when(until),
-            failure=one.failure,
-            error=None if one.error is None else clean(one.error),
-            ended_at=when(one.ended_at),
-        )
-
-
-class NotificationsAnswer(ResponseModel):
-    """Newest first."""
-
-    notifications: list[NotificationAnswer]
-    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
+    next_cursor: NextCursor
 
 
 def _facts(incident: "Incident") -> dict[str, object]:

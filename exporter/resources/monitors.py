@@ -1,31 +1,21 @@
-"""What the API answers: models that are also its OpenAPI description.
-
-Moments are RFC 3339 in UTC, durations are seconds, and `null` says that there is none.
-"""
+"""Monitors and their history in JSON."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from exporter.core.clock import SECOND
 from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat, Kind
-from exporter.core.maintenance import Window
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
 from exporter.core.uptime import WINDOWS, uptime
 from exporter.presentation.moments import rfc3339
-from exporter.web.pages.maintenance import running
-from exporter.web.pages.rows import due_of
+from exporter.resources.model import NextCursor, ResponseModel, clean, seconds, when
 
 if TYPE_CHECKING:
     from exporter.storage.repositories.history import Transition
-
-
-class ResponseModel(BaseModel):
-    # What checks and writes a model is made when it is first used: who never asks the API pays nothing for it.
-    model_config = ConfigDict(frozen=True, use_enum_values=True, defer_build=True)
 
 
 class RunAnswer(ResponseModel):
@@ -87,7 +77,7 @@ class MonitorAnswer(ResponseModel):
             status=current.status,
             reason=current.reason,
             status_since=rfc3339(current.since),
-            due_at=when(due_of(watched)),
+            due_at=when(watched.due_at),
             age_seconds=None if last is None else max(0, now - last) / SECOND,
             last_success_at=when(last),
             last_failure_at=when(state.last_failure_at),
@@ -104,7 +94,7 @@ class MonitorAnswer(ResponseModel):
 
 class MonitorsAnswer(ResponseModel):
     monitors: list[MonitorAnswer]
-    next_cursor: str | None = Field(description="Value of `cursor` for the next page; null on the last page.")
+    next_cursor: NextCursor
 
 
 class TransitionAnswer(ResponseModel):
@@ -172,45 +162,6 @@ class BlackoutsAnswer(ResponseModel):
     blackouts: list[BlackoutAnswer]
 
 
-class MaintenanceAnswer(ResponseModel):
-    """A window in which its monitors neither alert nor count towards uptime."""
-
-    name: str
-    description: str
-    monitors: list[str] = Field(description="Globs of tags, one of which must match; empty matches every tag.")
-    groups: list[str] = Field(description="Globs of groups, one of which must match; empty matches every group.")
-    labels: dict[str, str] = Field(description="Globs of label values by key, all of which must match.")
-    starts_at: str = Field(description="Start of the first occurrence.")
-    duration_seconds: float
-    rrule: str | None = Field(description="RFC 5545 recurrence rule; null if the window occurs once.")
-    timezone: str
-    running_until: str | None = Field(description="End of the current occurrence; null if there is none.")
-    next_start_at: str | None
-    ended_at: str | None = Field(description="Time at which an operator ended the window permanently.")
-
-    @classmethod
-    def of(cls, window: Window, now: int) -> "MaintenanceAnswer":
-        runs, selector = running(window, now), window.selector
-        return cls(
-            name=clean(window.name),
-            description=clean(window.description),
-            monitors=[clean(glob) for glob in selector.tags],
-            groups=[clean(glob) for glob in selector.groups],
-            labels={clean(key): clean(glob) for key, glob in selector.labels},
-            starts_at=rfc3339(window.starts_at),
-            duration_seconds=window.duration / SECOND,
-            rrule=window.rule,
-            timezone=window.timezone,
-            running_until=None if runs is None else rfc3339(runs.end),
-            next_start_at=when(window.next_start(now)),
-            ended_at=when(window.ended_at),
-        )
-
-
-class MaintenancesAnswer(ResponseModel):
-    maintenances: list[MaintenanceAnswer]
-
-
 class CreatedAnswer(ResponseModel):
     """The created monitor. Only this response shows the secret: the database stores a digest."""
 
@@ -222,28 +173,3 @@ class CreatedAnswer(ResponseModel):
 class PausedAnswer(ResponseModel):
     tag: str
     paused: bool
-
-
-class ProblemAnswer(ResponseModel):
-    path: str = Field(description="Path of the invalid value, such as `down_after` or `labels.team`.")
-    message: str
-
-
-class ErrorAnswer(ResponseModel):
-    """An error response."""
-
-    error: str = Field(description="One sentence.")
-    problems: list[ProblemAnswer] = Field(default=[], description="Every problem of the request body.")
-
-
-def when(at: int | None) -> str | None:
-    return None if at is None else rfc3339(at)
-
-
-def seconds(milliseconds: int | None) -> float | None:
-    return None if milliseconds is None else milliseconds / SECOND
-
-
-def clean(text: str) -> str:
-    """Half of a surrogate pair has no place in JSON."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,1 @@
+"""Alert rules, the state of alerts, incidents and notifications."""
