@@ -230,8 +230,8 @@ class DeliveryWorker:
             return
         try:
             self._notifier.refresh(
-                [AlertSnapshot.model_validate_json(one) for one in firing],
-                [AlertSnapshot.model_validate_json(one) for one in resolved],
+                [AlertSnapshot.from_json(one) for one in firing],
+                [AlertSnapshot.from_json(one) for one in resolved],
                 self._site(),
             )
         except DeliveryFailed as error:
@@ -300,7 +300,7 @@ def _broke(error: Exception) -> DeliveryFailed:
 
 def read_message(notification: Notification, contents: Contents, site: Site) -> Message:
     """What the outbox kept, as the notifier takes it; the most severe alert first."""
-    facts = [AlertSnapshot.model_validate_json(text) for text in contents.facts]
+    facts = [AlertSnapshot.from_json(text) for text in contents.facts]
     unannounced = {
         one.alert_id for id, one in zip(contents.alert_ids, facts, strict=True) if id in contents.unannounced
     }
