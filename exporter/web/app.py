@@ -9,7 +9,7 @@ import falcon.asgi
 from exporter.core.errors import InvalidValue
 from exporter.ingest.guesses import Guesses
 from exporter.web.access import Access, AccessControl
-from exporter.web.api.openapi import RESOURCES
+from exporter.web.api.routes import RESOURCES, DeferredResource
 from exporter.web.context import WebContext
 from exporter.web.errors import Errors
 from exporter.web.headers import REVALIDATED, STATIC
@@ -79,7 +79,7 @@ def routes(parts: WebContext, assets: Assets, pages: Pages) -> list[Route]:
         Route("/docs", document, "page", headers=REVALIDATED),
         Route("/docs/{path:path}", document, "page", headers=REVALIDATED),
         Route("/refusals", RefusalsPage(parts, pages), "page"),
-        *(Route(path, resource(parts), "api") for path, resource in RESOURCES.items()),
+        *(Route(path, DeferredResource(parts, route), "api") for path, route in RESOURCES.items()),
         Route(telemetry, MetricsResource(parts.scrape, parts.executor), "metrics", Access.METRICS),
         Route("/-/healthy", Healthy(parts.health), "healthy", Access.OPEN),
         Route("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),
