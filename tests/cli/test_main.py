@@ -273,7 +273,7 @@ def test_the_service_imports_nothing_that_it_does_not_need() -> None:
     commands = {module for module in imported if module.startswith("exporter.cli.")}
     assert commands == {"exporter.cli.main", "exporter.cli._options", "exporter.cli._passwords"}
     assert not {module for module in imported if module.startswith(("exporter.notify.notifiers.", "exporter.config.m"))}
-    assert imported.isdisjoint(("pydantic", "markdown_it", "urllib3", "yaml", "gunicorn.asgi.protocol"))
+    assert imported.isdisjoint(("pydantic", "markdown_it", "playhouse", "urllib3", "yaml", "gunicorn.asgi.protocol"))
 
 
 def test_the_supervisor_imports_nothing_that_only_workers_need() -> None:
