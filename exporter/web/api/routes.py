@@ -71,8 +71,18 @@ class DeferredResource:
     def _responder(self, method: str) -> Responder:
         async def respond(req: WebRequest, resp: falcon.asgi.Response, **params: Any) -> None:
             if self._resource is None:
-                made = await asyncio.get_running_loop().run_in_executor(self._parts.executor, self._route.resource)
-                self._resource = made(self._parts)
+                self._resource = await asyncio.get_running_loop().run_in_executor(self._parts.executor, self._made)
             await getattr(self._resource, f"on_{method}")(req, resp, **params)
 
         return respond
+
+    def _made(self) -> "Resource":
+        """With models that are ready to check and to write: to make them so takes another while."""
+        resource = self._route.resource()
+        from exporter.web.api.operation import operations_of
+
+        for each in operations_of(resource).values():
+            for model in (each.body, each.answer):
+                if model is not None:
+                    model.model_rebuild()
+        return resource(self._parts)
