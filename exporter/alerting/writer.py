@@ -92,7 +92,7 @@ class AlertWriter:
             incident_id=alert.incident_id,
         )
         for notifier in self._outbox.told_of(alert.id):
-            items = [OutboxItem(alert.id, facts.model_dump_json())]
+            items = [OutboxItem(alert.id, facts.to_json())]
             self._outbox.enqueue(transaction, notifier, REPEAT, items, self._policy(notifier), now)
         transaction.after_commit.append(self._on_enqueued)
 
@@ -151,7 +151,7 @@ class AlertWriter:
         items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
         for started in new_alerts:
             for notifier in started.rule.notify:
-                items[notifier].append(OutboxItem(ids[started.uid], facts[started.uid].model_dump_json()))
+                items[notifier].append(OutboxItem(ids[started.uid], facts[started.uid].to_json()))
         for notifier, outbox_items in items.items():
             self._outbox.enqueue(transaction, notifier, ALARM, outbox_items, self._policy(notifier), now)
         return ids
@@ -173,7 +173,7 @@ class AlertWriter:
             watched = self._fleet.with_id(ended.monitor_id)
             since = self._history.began(alert.monitor_id, alert.status, alert.triggered_at) if alert.notify else None
             snapshot = snapshot_of_end(alert, rules.get(alert.rule), watched, since, ended.at, ended.ending, outputs)
-            facts[ended.alert_id] = snapshot.model_dump_json()
+            facts[ended.alert_id] = snapshot.to_json()
         self._outbox.recover(transaction, facts, self._policy, now)
         self._close_incidents([(alerts[ended.alert_id], ended) for ended in over], lines)
 

@@ -5,9 +5,8 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from exporter.config.models import MonitorOptions
 from exporter.core.credentials import PingKey
 from exporter.core.errors import Conflict, InvalidValue, StorageUnavailable
 from exporter.core.fleet import Fleet, FleetMonitor
@@ -18,6 +17,8 @@ from exporter.ingest.errors import IngestError, NotStored
 from exporter.storage.repositories.monitors import Monitors, TooMany
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 SENDER_MAY_SET = (
     "schedule",
@@ -43,6 +44,8 @@ class Creation:
         self._key = key
         self._show = show
         self._executor = executor
+        self._can_check = False
+        """Whether settings have been checked before, which brings pydantic and its models: not on the event loop."""
 
     async def ensure(
         self, tag: str, watched: FleetMonitor | None, key: PingKey, settings: Mapping[str, Any]
@@ -56,10 +59,13 @@ class Creation:
         try:
             if watched is None:
                 number = await self._run(self._create, tag, key, settings)
-            elif watched.made_by == key.name and (changed := _changed(watched.monitor, settings)) != watched.monitor:
-                number = await self._run(self._redefine, watched.id, changed, key)
-            else:
+            elif watched.made_by != key.name or not settings:
                 return watched  # what others have made is theirs to define
+            else:
+                changed = await self._changed(watched.monitor, settings)
+                if changed == watched.monitor:
+                    return watched
+                number = await self._run(self._redefine, watched.id, changed, key)
         except InvalidValue as error:
             raise IngestError(RejectReason.INVALID, "settings that cannot be", str(error), 400) from None
         except TooMany as error:
@@ -73,11 +79,19 @@ class Creation:
             raise NotStored
         return found
 
-    async def _run(self, work: Callable[..., int], *arguments: Any) -> int:
+    async def _changed(self, monitor: Monitor, settings: Mapping[str, Any]) -> Monitor:
+        """`monitor` as its sender wants it; raises InvalidValue. What the sender does not name stays as it is."""
+        if self._can_check:
+            return _changed(monitor, settings)
+        changed = await self._run(_changed, monitor, settings)
+        self._can_check = True
+        return changed
+
+    async def _run(self, work: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
 
     def _create(self, tag: str, key: PingKey, settings: Mapping[str, Any]) -> int:
-        monitor = MonitorOptions.read({"group": key.name, **(key.defaults or {}), **settings, "tag": tag})
+        monitor = _checked({"group": key.name, **(key.defaults or {}), **settings, "tag": tag})
         if not key.selector.matches(monitor):
             raise Conflict("the ping key does not open monitors of this name")
         # The key is what opens it; a secret of its own it has none that anybody knows.
@@ -96,9 +110,15 @@ class Creation:
         return number
 
 
+def _checked(given: Mapping[str, Any]) -> Monitor:
+    """A monitor with these settings; raises InvalidValue."""
+    from exporter.config.models import MonitorOptions
+
+    return MonitorOptions.read(given)
+
+
 def _changed(monitor: Monitor, settings: Mapping[str, Any]) -> Monitor:
-    """`monitor` as its sender wants it; raises InvalidValue. What the sender does not name stays as it is."""
-    read = MonitorOptions.read({**_unnamed(monitor, settings), **settings, "tag": monitor.tag})
+    read = _checked({**_unnamed(monitor, settings), **settings, "tag": monitor.tag})
     return replace(monitor, **{name: getattr(read, name) for name in settings})
 
 

@@ -7,13 +7,15 @@ helps. Ours live in `exporter.notify.notifiers`; others come in by the entry poi
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from exporter.config.alert_models import NotifierOptions
 from exporter.config.settings import Secret
 from exporter.core.errors import HeartbeatExporterError
 from exporter.notify.transport.endpoints import Endpoint, endpoint_of
 from exporter.presentation.message import AlertSnapshot, Message, Site
+
+if TYPE_CHECKING:
+    from exporter.config.alert_models import NotifierOptions
 
 
 class Failure(StrEnum):
@@ -62,7 +64,7 @@ class MayFail(Protocol):
 class Notifier(ABC):
     """Base of all notifiers. Created again whenever its options change; used by one thread at a time."""
 
-    Options: ClassVar[type[NotifierOptions]]
+    Options: "ClassVar[type[NotifierOptions]]"
     """A pydantic model of its settings. Fields of type `SecretText` may be given as `…_file` and never print."""
     refresh_every: ClassVar[float | None] = None
     """Seconds between two calls of `refresh`; None for never."""

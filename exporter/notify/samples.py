@@ -3,6 +3,7 @@
 They are built at each call, from a moment that is passed in: nothing here reads a clock.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from exporter.core.alerts.alert import ResolveReason
@@ -86,7 +87,7 @@ def samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT, most: int = 500) -> l
     unannounced = frozenset(facts.alert_id for facts in told_late.alerts)
     messages.append(Message("late", Event.RESOLVED, told_late.alerts, site, told_late.enqueued_at, unannounced))
     for ending in ResolveReason:
-        facts = sample(Event.RESOLVED, site, at).first.model_copy(update={"ending": ending})
+        facts = replace(sample(Event.RESOLVED, site, at).first, ending=ending)
         messages.append(Message(f"ended-{ending}", Event.RESOLVED, (facts,), site, facts.at))
     bare = AlertSnapshot(
         alert_id="bare",
@@ -109,13 +110,13 @@ def nasty_samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT) -> list[Message
     everything = []
     for index, text in enumerate(NASTY_TEXTS):
         for event in Event:
-            facts = sample(event, site, at, key=f"nasty-{index}").first.model_copy(update=_spoiled(text))
+            facts = replace(sample(event, site, at, key=f"nasty-{index}").first, **_spoiled(text))
             messages.append(Message(f"nasty-{index}-{event.lower()}", event, (facts,), site, facts.at))
             if event is Event.TRIGGERED:
                 everything.append(facts)
     messages.append(Message("nasty", Event.TRIGGERED, tuple(everything), site, at))
-    extreme = {"at": 2**62, "triggered_at": 0, "due_at": 0, "exit_code": -(2**31), "since": 2**62}
-    facts = sample(Event.TRIGGERED, site, at).first.model_copy(update=extreme)
+    ordinary = sample(Event.TRIGGERED, site, at).first
+    facts = replace(ordinary, at=2**62, triggered_at=0, due_at=0, exit_code=-(2**31), since=2**62)
     messages.append(Message("extreme", Event.TRIGGERED, (facts,), site, at))
     return messages
 

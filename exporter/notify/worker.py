@@ -230,8 +230,8 @@ class DeliveryWorker:
             return
         try:
             self._notifier.refresh(
-                [AlertSnapshot.model_validate_json(text) for text in firing],
-                [AlertSnapshot.model_validate_json(text) for text in resolved],
+                [AlertSnapshot.from_json(text) for text in firing],
+                [AlertSnapshot.from_json(text) for text in resolved],
                 self._site(),
             )
         except DeliveryFailed as error:
@@ -300,7 +300,7 @@ def _broke(error: Exception) -> DeliveryFailed:
 
 def read_message(notification: Notification, contents: Contents, site: Site) -> Message:
     """What the outbox kept, as the notifier takes it; the most severe alert first."""
-    facts = [AlertSnapshot.model_validate_json(text) for text in contents.facts]
+    facts = [AlertSnapshot.from_json(text) for text in contents.facts]
     unannounced = {
         alert.alert_id for id, alert in zip(contents.alert_ids, facts, strict=True) if id in contents.unannounced
     }

@@ -4,13 +4,14 @@ The facts of each alert are those of the moment at which the message was enqueue
 it is delivered, and however often it is tried, it says the same.
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-
-from pydantic import BaseModel, ConfigDict
 
 from exporter.core.alerts.alert import ResolveReason
 from exporter.core.alerts.alert_rule import Severity
+from exporter.core.errors import InvalidValue
 from exporter.core.status import Reason, Status
 
 
@@ -23,10 +24,9 @@ class Event(StrEnum):
     RESOLVED = "RESOLVED"
 
 
-class AlertSnapshot(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSnapshot:
     """One alert, and all that was known of its monitor. Moments are Unix time in milliseconds, durations too."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
     alert_id: str
     """The same for the alert's whole life; what services such as PagerDuty deduplicate by."""
@@ -39,7 +39,7 @@ class AlertSnapshot(BaseModel):
     name: str
     """The monitor's, for people."""
     group: str = ""
-    labels: dict[str, str] = {}
+    labels: Mapping[str, str] = field(default_factory=dict)
     schedule: str | None = None
     timezone: str = "UTC"
     status: Status
@@ -60,6 +60,26 @@ class AlertSnapshot(BaseModel):
     """The end of the job's last output."""
     incident_id: int | None = None
 
+    @classmethod
+    def from_json(cls, text: str) -> "AlertSnapshot":
+        """Reads what `to_json` wrote, in this version or another one: what this one does not know is ignored.
+
+        Raises InvalidValue.
+        """
+        try:
+            written = json.loads(text)
+            known = {each.name: written[each.name] for each in fields(cls) if each.name in written}
+            for name, kind in _ENUMERATIONS.items():
+                if known.get(name) is not None:
+                    known[name] = kind(known[name])
+            return cls(**known)
+        except (TypeError, ValueError) as error:
+            raise InvalidValue(f"not the facts of an alert: {type(error).__name__}") from error
+
+    def to_json(self) -> str:
+        """For the outbox."""
+        return json.dumps({each.name: getattr(self, each.name) for each in fields(self)}, separators=(",", ":"))
+
     @property
     def late_by(self) -> int | None:
         """None when it is not late."""
@@ -69,6 +89,14 @@ class AlertSnapshot(BaseModel):
     def lasted(self) -> int | None:
         """From the alert's beginning to its end; None while it goes on."""
         return None if self.resolved_at is None else max(0, self.resolved_at - self.triggered_at)
+
+
+_ENUMERATIONS: Mapping[str, type[StrEnum]] = {
+    "severity": Severity,
+    "status": Status,
+    "reason": Reason,
+    "ending": ResolveReason,
+}
 
 
 @dataclass(frozen=True, slots=True)

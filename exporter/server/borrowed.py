@@ -1,9 +1,9 @@
 """What we take from gunicorn beyond its documented settings, in two places: this one is for the supervisor,
 `borrowed_worker` for what is imported in workers only. A test holds names and signatures.
 
-The arbiter starts, watches and ends workers. The worker's event loop, signals and clean-up are gunicorn's; accepting,
-parsing and answering are ours (`connections`, `head`, `connection`). gunicorn's own protocol class still works in their
-place, see `Worker`.
+The arbiter starts, watches and ends workers. The worker's event loop and signals (`worker`), and accepting, parsing and
+answering (`connections`, `head`, `connection`) are ours. gunicorn's own protocol class still works in place of the
+latter, see `ServingWorker`.
 """
 
 from gunicorn.app.base import BaseApplication

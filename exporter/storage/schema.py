@@ -1,13 +1,16 @@
 """The schema: migrated forward at start; one that a newer version wrote is refused."""
 
 from pathlib import Path
+from typing import Any
 
-from playhouse.migrations import Runner
+import peewee
 
 from exporter.core.errors import SchemaTooNew
 from exporter.storage.database import Database
+from exporter.storage.drivers import without_drivers
 
 _DIRECTORY = Path(__file__).parent / "migrations"
+_TABLE = "schema_migrations"
 
 
 def migrate(database: Database) -> list[str]:
@@ -15,11 +18,9 @@ def migrate(database: Database) -> list[str]:
 
     Raises SchemaTooNew, having changed nothing, when the database holds a migration that this version lacks.
     """
-    runner = _runner(database)
     with database.write("migrate"):
         database.begin_migration()
-        _missing(runner)
-        return list(runner.up())
+        return list(_runner(database).up()) if _missing(database) else []
 
 
 def pending(database: Database) -> list[str]:
@@ -27,20 +28,30 @@ def pending(database: Database) -> list[str]:
 
     Raises SchemaTooNew.
     """
-    runner = _runner(database)
     if database.engine.place() is None:
-        return [migration.name for migration in runner.migrations()]
+        return _names()
     with database.read("read schema"):
-        return _missing(runner)
+        return _missing(database)
 
 
-def _runner(database: Database) -> Runner:
-    return Runner(database.peewee, directory=str(_DIRECTORY), table_name="schema_migrations")
+def _runner(database: Database) -> Any:
+    """Imported only when there is something to apply, as nearly no process has: it brings the migrations, too."""
+    with without_drivers():
+        from playhouse.migrations import Runner
+
+    return Runner(database.peewee, directory=str(_DIRECTORY), table_name=_TABLE)
 
 
-def _missing(runner: Runner) -> list[str]:
-    names = [migration.name for migration in runner.migrations()]
-    applied = set(runner.applied())
+def _names() -> list[str]:
+    return sorted(path.stem for path in _DIRECTORY.glob("[0-9]*.py"))
+
+
+def _missing(database: Database) -> list[str]:
+    names = _names()
+    applied: set[str] = set()
+    if database.peewee.table_exists(_TABLE):
+        history = peewee.Table(_TABLE).bind(database.peewee)
+        applied = {name for (name,) in history.select(history.c.name).tuples()}
     newer = sorted(applied - set(names))
     if newer:
         raise SchemaTooNew(

@@ -9,7 +9,7 @@ import falcon.asgi
 from exporter.core.errors import InvalidValue
 from exporter.ingest.guesses import Guesses
 from exporter.web.access import Access, AccessControl
-from exporter.web.api.openapi import RESOURCES
+from exporter.web.api.routes import RESOURCES, DeferredResource
 from exporter.web.context import WebContext
 from exporter.web.errors import Errors
 from exporter.web.headers import REVALIDATED, STATIC
@@ -79,7 +79,7 @@ def routes(parts: WebContext, assets: Assets, pages: Pages) -> list[WebRoute]:
         WebRoute("/docs", document, "page", headers=REVALIDATED),
         WebRoute("/docs/{path:path}", document, "page", headers=REVALIDATED),
         WebRoute("/refusals", RefusalsPage(parts, pages), "page"),
-        *(WebRoute(path, resource(parts), "api") for path, resource in RESOURCES.items()),
+        *(WebRoute(path, DeferredResource(parts, route), "api") for path, route in RESOURCES.items()),
         WebRoute(telemetry, MetricsResource(parts.scrape, parts.executor), "metrics", Access.METRICS),
         WebRoute("/-/healthy", Healthy(parts.health), "healthy", Access.OPEN),
         WebRoute("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),

@@ -76,7 +76,7 @@ def alarm(count: int = 1) -> Message:
 
 
 def over(facts: AlertSnapshot, after: int = 20 * SECOND) -> AlertSnapshot:
-    return facts.model_copy(update={"resolved_at": facts.triggered_at + after})
+    return replace(facts, resolved_at=facts.triggered_at + after)
 
 
 def recovery(message: Message) -> Message:
@@ -122,7 +122,7 @@ def test_a_renamed_monitor_is_still_the_same_alert(alertmanager: Alertmanager) -
     message = alarm()
     sender.deliver(message)
     new = {"name": "Other", "group": "Elsewhere", "labels": {"team": "nobody"}, "description": "new"}
-    renamed = replace(message, event=Event.REPEATED, alerts=(message.first.model_copy(update=new),))
+    renamed = replace(message, event=Event.REPEATED, alerts=(replace(message.first, **new),))
     sender.deliver(renamed)
     sender.refresh(renamed.alerts, (), SAMPLE_SITE)
     (alert,) = alertmanager.alerts()
@@ -138,7 +138,7 @@ def test_the_end_of_the_last_episode_does_not_end_the_next(alertmanager: Alertma
     sender.deliver(message)
     ended = recovery(message)
     sender.deliver(ended)
-    later = message.first.model_copy(update={"alert_id": "next", "triggered_at": message.first.triggered_at + 25_000})
+    later = replace(message.first, alert_id="next", triggered_at=message.first.triggered_at + 25_000)
     sender.deliver(replace(message, key="next", alerts=(later,)))
     sender.refresh((later,), ended.alerts, SAMPLE_SITE)
     assert len(alertmanager.alerts()) == 1
@@ -153,9 +153,7 @@ def test_it_takes_whatever_names_and_outputs_hold(alertmanager: Alertmanager) ->
     sender = notifier(alertmanager.url)
     for message in nasty_samples():
         now = SystemClock().now()
-        facts = tuple(
-            one.model_copy(update={"triggered_at": now - MINUTE, "rule": one.rule or "rule"}) for one in message.alerts
-        )
+        facts = tuple(replace(one, triggered_at=now - MINUTE, rule=one.rule or "rule") for one in message.alerts)
         assert sender.deliver(replace(message, event=Event.TRIGGERED, alerts=facts)) == "1 of 1 members accepted it"
     assert any("🔥" in alert["labels"]["alertname"] for alert in alertmanager.alerts())
 

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ def test_a_body_that_is_not_json(receiver: Receiver) -> None:
 UNFORESEEN = Message(
     "k",
     Event.TRIGGERED,
-    (TRIGGERED.first.model_copy(update={"tag": "unforeseen"}),),
+    (replace(TRIGGERED.first, tag="unforeseen"),),
     TRIGGERED.site,
     0,
 )
@@ -305,7 +306,7 @@ def test_teams_says_it_all() -> None:
 
 
 def test_teams_keeps_the_shape_of_an_output() -> None:
-    facts = TRIGGERED.first.model_copy(update={"output": "a\n\n    indented\n\ttab"})
+    facts = replace(TRIGGERED.first, output="a\n\n    indented\n\ttab")
     told = card_texts(teams(Message("k", Event.TRIGGERED, (facts,), TRIGGERED.site, 0)))
     nbsp = "\u00a0"
     assert told[-4:] == ["a", nbsp, f"{nbsp * 4}indented", f"{nbsp * 4}tab"]

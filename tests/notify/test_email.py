@@ -1,6 +1,7 @@
 """What a mail looks like, and what its options take."""
 
 import re
+from dataclasses import replace
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -58,7 +59,7 @@ def test_no_value_breaks_out_of_its_place(message: Message) -> None:
 
 def test_header_injection() -> None:
     message = sample(Event.TRIGGERED)
-    facts = message.first.model_copy(update={"name": "job\r\nBcc: victim@example.org\r\n\r\nbody"})
+    facts = replace(message.first, name="job\r\nBcc: victim@example.org\r\n\r\nbody")
     key = "k\r\nBcc: victim@example.org"
     read = mail_of(Message(key, Event.TRIGGERED, (facts,), message.site, message.enqueued_at, answers=(key,)))
     assert read["Bcc"] is None

@@ -1,5 +1,6 @@
 """ntfy's JSON publishing, against a receiver of our own."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ def test_a_group_is_one_push(service: Receiver) -> None:
 
 def test_what_json_makes_longer_still_fits(service: Receiver) -> None:
     message = sample(Event.TRIGGERED)
-    facts = message.first.model_copy(update={"description": '"\\' * 3000, "output": '"' * 9000})
+    facts = replace(message.first, description='"\\' * 3000, output='"' * 9000)
     notifier(service).deliver(Message("k", Event.TRIGGERED, (facts,), message.site, message.enqueued_at))
     (got,) = service.received
     assert len(got.body) <= 8192

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def test_what_is_sent(service: Receiver) -> None:
 def test_an_output_as_long_as_it_gets_leaves_room_for_the_rest() -> None:
     message = sample(Event.TRIGGERED)
     long = {"output": "🔥<&>" * 3000, "description": "d<" * 5000, "name": "n&" * 200}
-    facts = message.first.model_copy(update=long)
+    facts = replace(message.first, **long)
     text = text_of(Message("k", Event.TRIGGERED, (facts,), message.site, message.enqueued_at))
     assert len(shown(text).encode("utf-16-le")) // 2 <= 4096
     assert "Incident</a>" in text

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -153,7 +154,7 @@ def test_a_template_that_fails_after_all_swallows_no_alarm() -> None:
     template = Template("{{ alerts[5].rule if count > 300 else 'fine' }}")
     assert worded(template, TRIGGERED, "otherwise") == "fine"
     short = Template("{{ (monitor_tag == 'unforeseen') and 1 / 0 or 'fine' }}")
-    facts = TRIGGERED.first.model_copy(update={"tag": "unforeseen"})
+    facts = replace(TRIGGERED.first, tag="unforeseen")
     message = Message("k", Event.TRIGGERED, (facts,), TRIGGERED.site, TRIGGERED.enqueued_at)
     assert worded(short, message, "otherwise") == "otherwise"
     assert worded(None, message, "otherwise") == "otherwise"
@@ -279,6 +280,6 @@ def test_a_greedy_template_is_refused_and_ends(source: str, kind: Literal["text"
 
 def test_a_template_that_is_greedy_only_in_earnest_holds_nothing_up() -> None:
     greedy = "{% if monitor_tag == 'unforeseen' %}" + GREEDY[3] + "{% else %}fine{% endif %}"
-    facts = TRIGGERED.first.model_copy(update={"tag": "unforeseen"})
+    facts = replace(TRIGGERED.first, tag="unforeseen")
     message = Message("k", Event.TRIGGERED, (facts,), TRIGGERED.site, TRIGGERED.enqueued_at)
     assert worded(Template(greedy), message, "otherwise") == "otherwise"

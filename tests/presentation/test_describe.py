@@ -1,5 +1,7 @@
 """What a message says, read as the person who gets it."""
 
+from dataclasses import replace
+
 import pytest
 
 from exporter.core.alerts.alert import ResolveReason
@@ -14,20 +16,23 @@ from exporter.presentation.text import readable
 
 
 def about(event: Event = Event.TRIGGERED, **changes: object) -> Message:
-    facts = AlertSnapshot(
-        alert_id="1",
-        rule="backup-missed",
-        severity=Severity.CRITICAL,
-        tag="nightly-backup",
-        name="Nightly backup",
-        schedule="0 3 * * *",
-        timezone="Europe/Rome",
-        status=Status.DOWN,
-        reason=Reason.MISSED,
-        at=SAMPLE_AT,
-        triggered_at=SAMPLE_AT,
-        due_at=SAMPLE_AT - 12 * MINUTE,
-    ).model_copy(update=changes)
+    facts = replace(
+        AlertSnapshot(
+            alert_id="1",
+            rule="backup-missed",
+            severity=Severity.CRITICAL,
+            tag="nightly-backup",
+            name="Nightly backup",
+            schedule="0 3 * * *",
+            timezone="Europe/Rome",
+            status=Status.DOWN,
+            reason=Reason.MISSED,
+            at=SAMPLE_AT,
+            triggered_at=SAMPLE_AT,
+            due_at=SAMPLE_AT - 12 * MINUTE,
+        ),
+        **changes,
+    )
     return Message("k", event, (facts,), SAMPLE_SITE, SAMPLE_AT)
 
 
@@ -76,7 +81,7 @@ def test_headline(message: Message, told: str) -> None:
 
 def test_two_alerts_of_one_monitor_are_one_monitor() -> None:
     facts = about().first
-    message = Message("k", Event.TRIGGERED, (facts, facts.model_copy(update={"rule": "other"})), SAMPLE_SITE, SAMPLE_AT)
+    message = Message("k", Event.TRIGGERED, (facts, replace(facts, rule="other")), SAMPLE_SITE, SAMPLE_AT)
     assert headline(message) == "DOWN: Nightly backup, missed, 12 min late"
 
 

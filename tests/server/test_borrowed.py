@@ -8,18 +8,16 @@ import pytest
 from gunicorn.config import Config
 
 from exporter.server import borrowed, borrowed_worker
+from exporter.server.worker import ServingWorker
 
 SIGNATURES: dict[tuple[Any, str], list[str]] = {
-    (borrowed_worker.ASGIWorker, "__init__"): ["self", "args", "kwargs"],
-    (borrowed_worker.ASGIWorker, "init_process"): ["self"],
-    (borrowed_worker.ASGIWorker, "init_signals"): ["self"],
-    (borrowed_worker.ASGIWorker, "handle_exit_signal"): ["self"],
-    (borrowed_worker.ASGIWorker, "_serve"): ["self"],
-    (borrowed_worker.ASGIWorker, "_shutdown"): ["self"],
-    (borrowed_worker.ASGIWorker, "notify"): ["self"],
-    (borrowed_worker.ASGIProtocol, "__init__"): ["self", "worker"],
+    (borrowed_worker.stock_protocol(), "__init__"): ["self", "worker"],
     (borrowed.BaseWorker, "__init__"): ["self", "age", "ppid", "sockets", "app", "timeout", "cfg", "log"],
     (borrowed.BaseWorker, "init_process"): ["self"],
+    (borrowed.BaseWorker, "init_signals"): ["self"],
+    (borrowed.BaseWorker, "load_wsgi"): ["self"],
+    (borrowed.BaseWorker, "notify"): ["self"],
+    (borrowed.BaseWorker, "run"): ["self"],
     (borrowed.Arbiter, "halt"): ["self", "reason", "exit_status"],
     (borrowed.Arbiter, "handle_hup"): ["self"],
     (borrowed.Arbiter, "handle_int"): ["self"],
@@ -40,10 +38,27 @@ def test_signatures(owner: Any, name: str) -> None:
 
 def test_what_a_worker_has() -> None:
     config = Config()
-    worker = borrowed_worker.ASGIWorker(1, 2, [], SimpleNamespace(), 30, config, SimpleNamespace())
-    assert (worker.alive, worker.nr_conns, worker.sockets, worker.ppid) == (True, 0, [], 2)
-    assert (worker.state, worker._quick_shutdown, worker.loop, worker.lifespan) == ({}, False, None, None)
+    worker = borrowed.BaseWorker(1, 2, [], SimpleNamespace(), 30, config, SimpleNamespace())
+    assert (worker.alive, worker.sockets, worker.ppid, worker.nr) == (True, [], 2, 0)
+    assert {"SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT", "SIGUSR1", "SIGWINCH"} <= {each.name for each in worker.SIGNALS}
     worker.tmp.close()
-    assert isinstance(borrowed.Arbiter.WORKER_BOOT_ERROR, int)
+
+
+def test_gunicorns_protocol_finds_what_it_reads_of_a_worker() -> None:
+    config = Config()
+    config.set("worker_tmp_dir", None)
+    worker = ServingWorker(1, 2, [], SimpleNamespace(wsgi=lambda: "app"), 30, config, SimpleNamespace())
+    try:
+        worker.load_wsgi()
+        assert borrowed_worker.stock_protocol()(worker).app == "app"
+        assert worker.nr_conns == 0
+    finally:
+        worker.loop.close()
+        worker.tmp.close()
+
+
+def test_the_supervisor_hands_on_descriptors() -> None:
+    config = Config()
     config.set("bind", ["fd://7", "fd://8"])
     assert config.address == [7, 8]
+    assert isinstance(borrowed.Arbiter.WORKER_BOOT_ERROR, int)

@@ -6,10 +6,13 @@ They are imported when a configuration first names them: unused ones cost no mem
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
-from exporter.config.alert_models import NotifierOptions
 from exporter.core.errors import InvalidValue
 from exporter.notify.notifier import Notifier
+
+if TYPE_CHECKING:
+    from exporter.config.alert_models import NotifierOptions
 
 NOTIFIERS: Mapping[str, str] = {
     "alertmanager": "exporter.notify.notifiers.alertmanager:AlertmanagerNotifier",
@@ -46,10 +49,10 @@ def notifier_class(name: str) -> type[Notifier]:
     raise InvalidValue(f"there is no notifier of type {name!r}: use one of {', '.join(notifier_types())}")
 
 
-class OptionModels(Mapping[str, type[NotifierOptions]]):
+class OptionModels(Mapping[str, "type[NotifierOptions]"]):
     """What each type takes, for the configuration's loader."""
 
-    def __getitem__(self, name: str) -> type[NotifierOptions]:
+    def __getitem__(self, name: str) -> "type[NotifierOptions]":
         try:
             return notifier_class(name).Options
         except InvalidValue:

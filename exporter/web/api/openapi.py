@@ -1,11 +1,10 @@
-"""The API's own description, made from what its resources declare. A new resource is a line in RESOURCES.
+"""The API's own description, made from what its resources declare.
 
 `make openapi` rewrites docs/openapi.json; a test compares.
 """
 
 import json
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import falcon.asgi
@@ -13,27 +12,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from exporter.core.monitor import TAG_PATTERN
-from exporter.web.api.incidents import (
-    Acknowledge,
-    AlertList,
-    IncidentList,
-    IncidentUpdates,
-    NotificationList,
-    OneIncident,
-)
-from exporter.web.api.monitors import (
-    BlackoutList,
-    HeartbeatList,
-    MaintenanceList,
-    MonitorList,
-    OneMonitor,
-    TransitionList,
-)
 from exporter.web.api.operation import Operation, operation, operations_of
 from exporter.web.api.problems import ErrorAnswer
 from exporter.web.api.resource import Resource, answer
+from exporter.web.api.routes import RESOURCES
 from exporter.web.errors import JSON
-from exporter.web.pages.refusals import RefusalList
 from exporter.web.requests import WebRequest
 
 _REF = "#/components/schemas/{model}"
@@ -53,28 +36,9 @@ class Description(Resource):
     on_head = on_get
 
 
-RESOURCES: Mapping[str, type[Resource]] = {
-    "/api/v1/monitors": MonitorList,
-    "/api/v1/monitors/{tag}": OneMonitor,
-    "/api/v1/monitors/{tag}/transitions": TransitionList,
-    "/api/v1/monitors/{tag}/heartbeats": HeartbeatList,
-    "/api/v1/blackouts": BlackoutList,
-    "/api/v1/maintenances": MaintenanceList,
-    "/api/v1/alerts": AlertList,
-    "/api/v1/incidents": IncidentList,
-    "/api/v1/incidents/{id}": OneIncident,
-    "/api/v1/incidents/{id}/updates": IncidentUpdates,
-    "/api/v1/incidents/{id}/acknowledge": Acknowledge,
-    "/api/v1/notifications": NotificationList,
-    "/api/v1/refusals": RefusalList,
-    "/api/v1/openapi.json": Description,
-}
-"""By path: everything under `/api/v1/` but what takes heartbeats."""
-
-
 def operations() -> dict[str, dict[str, Operation]]:
     """By path and method."""
-    return {path: operations_of(resource) for path, resource in RESOURCES.items()}
+    return {path: operations_of(route.resource()) for path, route in RESOURCES.items()}
 
 
 def golden(version: str) -> str:

@@ -1,17 +1,13 @@
-"""`/refusals` and `/api/v1/refusals`: the last heartbeats that were refused, from memory."""
+"""`/refusals`: the last heartbeats that were refused, from memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import falcon.asgi
-from pydantic import Field
 
 from exporter.core.telemetry import RejectReason
-from exporter.ingest.refusals import KEPT, Refusal
-from exporter.presentation.moments import Moment, moment, rfc3339
-from exporter.resources.model import ResponseModel
-from exporter.web.api.operation import operation
-from exporter.web.api.resource import Resource, answer, to_json
+from exporter.ingest.refusals import KEPT
+from exporter.presentation.moments import Moment, moment
 from exporter.web.context import WebContext
 from exporter.web.pages.rendering import Pages
 from exporter.web.pages.status import answer_page
@@ -30,24 +26,6 @@ REASONS: Mapping[RejectReason, str] = {
     RejectReason.STORAGE: "The heartbeat could not be stored.",
     RejectReason.OVERLOADED: "Too many heartbeats were waiting.",
 }
-
-
-class RefusalAnswer(ResponseModel):
-    at: str
-    address: str = Field(description="The client's; empty for a local socket.")
-    tag: str = Field(description="As the client gave it; empty when it gave none, or one that could be a secret.")
-    reason: RejectReason
-
-    @classmethod
-    def of(cls, refusal: Refusal) -> "RefusalAnswer":
-        return cls(at=rfc3339(refusal.at), address=refusal.address, tag=refusal.tag, reason=refusal.reason)
-
-
-class RefusalsAnswer(ResponseModel):
-    """Newest first, of this process since it started."""
-
-    since: str = Field(description="When this process started to keep them.")
-    refusals: list[RefusalAnswer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +72,3 @@ class RefusalsPage:
                 "rendered": moment(now, now, "UTC"),
             },
         )
-
-
-class RefusalList(Resource):
-    """For programs."""
-
-    @operation(summary="List the last refused heartbeats, newest first", answer=RefusalsAnswer)
-    async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
-        refusals = self._parts.refusals
-        shown = [RefusalAnswer.of(refusal) for refusal in refusals.recent()]
-        answer(resp, to_json(RefusalsAnswer(since=rfc3339(refusals.since), refusals=shown)))
-
-    on_head = on_get
