@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 GROUPS = {
     "monitor": "exporter.cli.monitors",
-    "ping-key": "exporter.cli.ping_keys",
+    "ping-key": "exporter.cli.credentials.ping_keys",
     "maintenance": "exporter.cli.maintenance",
     "incident": "exporter.cli.incidents",
     "notify": "exporter.cli.notifiers",

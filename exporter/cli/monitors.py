@@ -20,7 +20,7 @@ from exporter.cli._console import (
     repositories,
     storage_options,
 )
-from exporter.cli.secrets import rotate_secret, secret_from, token
+from exporter.cli.credentials.secrets import rotate_secret, secret_from, token
 from exporter.config.models import MonitorOptions
 from exporter.config.settings import Settings
 from exporter.core.alerts.alert_rule import Selector

@@ -18,6 +18,8 @@ from exporter.core.alerts.notification import Hold
 from exporter.core.clock import HOUR, MINUTE, SystemClock
 from exporter.core.status import Reason, Status
 from exporter.presentation.moments import rfc3339
+from exporter.resources.incidents import WholeIncidentAnswer
+from exporter.resources.notifications import NotificationAnswer
 from exporter.storage.database import Database
 from exporter.storage.delivery.deliveries import Deliveries
 from exporter.storage.delivery.notifications import ALARM, RECOVERY, Notifications
@@ -124,6 +126,7 @@ def test_an_incident_from_its_first_minute_to_its_last(scene: Scene) -> None:
     assert "Alert missed (critical), DOWN 1 h ago: firing\n" in shown
     assert GOES_ON in shown
     facts = json.loads(scene("incident", "show", "1", "--json").output)
+    assert facts.keys() == {*WholeIncidentAnswer.model_fields, "not_evaluated_since"}, "the API's shape"
     assert [one["text"] for one in facts["updates"]] == [
         "It began.",
         "Acknowledged.",
@@ -192,6 +195,7 @@ def test_a_hold_is_shown(scene: Scene) -> None:
     )
     assert re.search(r", next in 1[45] min: hooks", listed)
     (shown,) = json.loads(scene("notification", "list", "--json").stdout)
+    assert shown.keys() == NotificationAnswer.model_fields.keys(), "the API's shape"
     assert shown["held_until"] == shown["next_attempt_at"] == rfc3339(hold.until)
     scene.fail()
     assert "to be sent in 1" in scene("notification", "retry", str(one.id)).output

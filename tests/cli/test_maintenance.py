@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter.cli.main import main
+from exporter.resources.maintenances import MaintenanceAnswer
 from tests.conftest import made
 
 
@@ -61,6 +62,7 @@ def test_added_listed_ended(storage: str) -> None:
     assert "groups a* and team=x" in text
     assert "tags report-*" in text
     found = {one["name"]: one for one in json.loads(run(storage, "maintenance", "list", "--json").output)}
+    assert found["now"].keys() == {*MaintenanceAnswer.model_fields, "provisioned", "over_at"}, "the API's shape"
     assert found["now"]["running_until"] is not None
     assert found["sundays"]["rrule"] == "FREQ=WEEKLY"
     assert found["later"]["next_start_at"] == "2098-12-31T23:00:00.000Z"

@@ -18,6 +18,7 @@ from exporter.notify.notifiers.msteams import TeamsNotifier, TeamsOptions
 from exporter.notify.notifiers.slack import SlackNotifier, SlackOptions
 from exporter.notify.notifiers.webhook import WebhookNotifier, WebhookOptions
 from exporter.notify.samples import nasty_samples, sample
+from exporter.plugins import AlertDetails, ChatNotifier, ChatOptions, headline
 from exporter.presentation.message import Event, Message
 from tests.conftest import ManualClock
 from tests.support.receivers import Receiver, answer
@@ -315,6 +316,49 @@ def test_teams_keeps_the_shape_of_an_output() -> None:
 def test_templates_of_teams() -> None:
     told = card_texts(teams(TRIGGERED, title="{{ rule }}", text="{{ why }}\nsecond"))
     assert told == ["backup-missed", "missed, 12 min late", "second"]
+
+
+# ── the base ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PlainNotifier(ChatNotifier):
+    """A chat without markup, as another package would write it."""
+
+    def title(self, message: Message) -> str:
+        return headline(message)
+
+    def custom(self, text: str, message: Message) -> list[dict[str, Any]]:
+        return [{"own": text}]
+
+    def detail(self, details: AlertDetails, message: Message) -> list[dict[str, Any]]:
+        return [{"heading": details.heading, "lines": [line.label for line in details.lines], "end": details.output}]
+
+    def listing(self, message: Message) -> list[dict[str, Any]]:
+        return [{"count": len(message.alerts)}]
+
+    def compose(self, title: str, sections: list[dict[str, Any]], message: Message) -> dict[str, Any]:
+        return {"title": title, "sections": sections}
+
+
+def test_the_base_decides_what_a_chat_shows(receiver: Receiver) -> None:
+    def send(message: Message, **more: Any) -> dict[str, Any]:
+        options = {"name": "n", "type": "plain", "url": receiver.url, **more}
+        assert PlainNotifier(ChatOptions.model_validate(options)).deliver(message) == "200 ok"
+        body: dict[str, Any] = receiver.received[-1].json
+        return body
+
+    alone = send(TRIGGERED)
+    assert alone["title"] == "DOWN: Nightly backup, missed, 12 min late"
+    (section,) = alone["sections"]
+    assert section["heading"] == "", "the title names the monitor"
+    assert "Status" not in section["lines"], "the title says it"
+    assert section["end"].endswith("no space left on device")
+    few = send(sample(Event.TRIGGERED, count=3))["sections"]
+    assert [section["heading"] for section in few] == ["Nightly backup", "Job 001", "Job 002"]
+    assert all(section["lines"][0] == "Status" for section in few)
+    assert send(sample(Event.TRIGGERED, count=4))["sections"] == [{"count": 4}]
+    own = send(TRIGGERED, title="{{ rule }}", text="{{ why }}")
+    assert own == {"title": "backup-missed", "sections": [{"own": "missed, 12 min late"}]}
 
 
 # ── all ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ import click
 from pydantic import ValidationError
 
 from exporter.cli._console import Group, key_values, open_storage, report_errors, storage_options
-from exporter.cli.secrets import key_of, secret_from
+from exporter.cli.credentials.secrets import key_of, secret_from
 from exporter.config.credential_models import PingKeyEntry
 from exporter.config.model import details, message_of, path_of
 from exporter.config.settings import ProvisionedKey

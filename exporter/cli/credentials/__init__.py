@@ -1,0 +1,1 @@
+"""Commands for secrets, tokens and ping keys."""
