@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.monitor import Monitor
 from exporter.core.secret import digest
 from exporter.core.telemetry import RejectReason
+from exporter.ingest import creation as creation_module
 from exporter.ingest.creation import Creation
 from exporter.ingest.errors import IngestError
 from exporter.recording.statements import Pending
@@ -222,6 +224,33 @@ def test_a_sender_may_change_when_its_own_monitors_are_expected(replica: Replica
     ensure(replica, executor, "ci-1", down_after="3d")
     replica.monitors.set_paused("ci-1", False)
     assert not watched(replica, "ci-1").monitor.paused  # a pause by hand has not become the monitor's own
+
+
+def test_the_first_check_of_settings_is_not_made_on_the_event_loop(
+    replica: Replica, executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It imports pydantic and the models of the configuration, for which heartbeats would wait."""
+    ensure(replica, executor, "ci-1")
+    checkers: list[threading.Thread] = []
+
+    def checked(given: Mapping[str, Any]) -> Monitor:
+        checkers.append(threading.current_thread())
+        return real(given)
+
+    real = creation_module._checked
+    monkeypatch.setattr(creation_module, "_checked", checked)
+
+    async def thrice() -> list[int]:
+        made = creation(replica, executor)
+        given: tuple[dict[str, str], ...] = ({}, {"down_after": "2d"}, {"down_after": "3d"})
+        return [
+            (await made.ensure("ci-1", watched(replica, "ci-1"), CI, settings)).monitor.down_after for settings in given
+        ]
+
+    assert asyncio.run(thrice()) == [HOUR, 2 * DAY, 3 * DAY]
+    first, second = checkers  # without settings there is nothing to check
+    assert first is not threading.main_thread()
+    assert second is threading.main_thread()
 
 
 def test_what_is_refused_leaves_nothing_behind(replica: Replica, executor: ThreadPoolExecutor) -> None:
