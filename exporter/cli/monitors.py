@@ -63,6 +63,12 @@ def monitor() -> None:
 @click.option("--degraded-after", metavar="DURATION", help="Lateness that makes it DEGRADED. Default: 5m.")
 @click.option("--down-after", metavar="DURATION", help="Lateness that makes it DOWN. Default: 10m.")
 @click.option("--max-runtime", metavar="DURATION", help="Maximum duration of a run; a longer run makes it DOWN.")
+@click.option("--min-runtime", metavar="DURATION", help="A success after a shorter run makes it DEGRADED.")
+@click.option("--every", metavar="DURATION", help="Time between two successes, instead of a schedule.")
+@click.option("--early", metavar="DURATION", help="How early a success may serve a scheduled tick. Default: 1m.")
+@click.option(
+    "--failure-tolerance", type=int, metavar="N", help="Consecutive failures before it is DOWN, 0 to 50. Default: 0."
+)
 @click.option("--evaluation-cron", metavar="CRON", help="Change the status only at these times.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label, exposed as label_KEY. Repeatable.")
 @click.option("--paused", is_flag=True, help="Add the monitor in the paused state.")
@@ -150,7 +156,7 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
         return
     for name, value in facts.items():
         label = name.replace("_", " ")
-        if name == "due" and members[0].monitor.schedule is None:
+        if name == "due" and members[0].monitor.schedule is None and members[0].monitor.every is None:
             label, value = _expected(members[0], SystemClock().now())
         if value not in (None, "", {}):
             click.echo(f"{label:<22}{_shown(value)}")
@@ -276,11 +282,16 @@ def _as_json(member: FleetMonitor, absent_since: int | None) -> dict[str, Any]:
         "last_exit_code": state.last_exit_code,
         "received": state.received,
         "failures": state.failures,
+        "consecutive_failures": state.consecutive_failures,
         "schedule": monitor.schedule,
+        "every": format_duration(monitor.every) if monitor.every is not None else None,
+        "early": format_duration(monitor.early),
         "timezone": monitor.timezone,
         "degraded_after": format_duration(monitor.degraded_after),
         "down_after": format_duration(monitor.down_after),
         "max_runtime": format_duration(monitor.max_runtime) if monitor.max_runtime is not None else None,
+        "min_runtime": format_duration(monitor.min_runtime) if monitor.min_runtime is not None else None,
+        "failure_tolerance": monitor.failure_tolerance,
         "evaluation_cron": monitor.evaluation_cron,
         "labels": dict(monitor.labels),
         "provisioned": member.provisioned,
@@ -288,7 +299,7 @@ def _as_json(member: FleetMonitor, absent_since: int | None) -> dict[str, Any]:
 
 
 def _expected(member: FleetMonitor, now: int) -> tuple[str, str | None]:
-    """Returns a label and the time by which the next success must arrive, for a monitor without a schedule."""
+    """Returns a label and the time by which the next success must arrive, for a monitor that has only thresholds."""
     due = due_at(member.monitor, member.state, member.exclusions)
     if due is None:
         return "expected by", None

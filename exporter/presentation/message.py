@@ -41,6 +41,8 @@ class AlertSnapshot(BaseModel):
     group: str = ""
     labels: dict[str, str] = {}
     schedule: str | None = None
+    every: int | None = None
+    """The interval, where there is no schedule."""
     timezone: str = "UTC"
     status: Status
     """The one that triggered the alert; when it is resolved, still that one."""
@@ -56,9 +58,20 @@ class AlertSnapshot(BaseModel):
     since: int | None = None
     """When that status began."""
     exit_code: int | None = None
+    failures: int | None = None
+    """Consecutive ones, of a monitor that tolerates some."""
+    failure_tolerance: int | None = None
+    took: int | None = None
+    """How long the last run lasted, if that was too short."""
+    min_runtime: int | None = None
     output: str = ""
     """The end of the job's last output."""
     incident_id: int | None = None
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether `due_at` is more than the last success."""
+        return self.schedule is not None or self.every is not None
 
     @property
     def late_by(self) -> int | None:

@@ -134,6 +134,9 @@ OPTIONS = st.fixed_dictionaries(
         "down_after": st.just(4 * STEP + 50),
         "max_runtime": st.none() | st.just(3 * STEP + 50),
         "evaluation_cron": st.none() | st.just("* * * * *"),
+        "schedule": st.none() | st.none() | st.just("* * * * *"),
+        "failure_tolerance": st.sampled_from([0, 0, 1, 2]),
+        "min_runtime": st.none() | st.just(2 * STEP),
     }
 )
 

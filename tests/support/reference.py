@@ -69,4 +69,6 @@ class Reference:
             add("heartbeat_failures", state.failures)
             add("heartbeat_starts", state.starts)
             add("heartbeat_last_exit_code", state.last_exit_code)
+            if state.consecutive_failures > 0 or monitor.failure_tolerance > 0:
+                add("heartbeat_consecutive_failures", state.consecutive_failures)
         yield from found.values()
