@@ -28,7 +28,7 @@ class Heartbeat(NamedTuple):
     """Pairs the start and the end of a run; empty when the sender gave none."""
     exit_code: int | None = None
     output: str = ""
-    """The job's output: the first 10 kB of the request's body."""
+    """The job's output: of more than 10 kB the first 1 kB and the last 9 kB."""
     duration: int | None = None
     """Milliseconds that the run took, as its sender measured it; None when the sender did not say."""
 
