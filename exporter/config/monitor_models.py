@@ -85,18 +85,14 @@ class MonitorDefaults(Model):
 
     @model_validator(mode="after")
     def _thresholds(self) -> Self:
-        problems = []
+        problems = [
+            runtimes_message(self.min_runtime, self.max_runtime),
+            EXCLUSIVE if self.every is not None and self.schedule is not None else None,
+        ]
         if self.down_after <= self.degraded_after:
             problems.append(thresholds_message(self.degraded_after, self.down_after))
-        if self.every is not None and self.schedule is not None:
-            problems.append("every and schedule exclude each other: give one of them")
-        if self.min_runtime is not None and self.max_runtime is not None and self.min_runtime > self.max_runtime:
-            problems.append(
-                f"min_runtime ({format_duration(self.min_runtime)}) must not be longer than "
-                f"max_runtime ({format_duration(self.max_runtime)})"
-            )
-        if problems:
-            raise InvalidValue("; ".join(problems))
+        if any(problems):
+            raise InvalidValue("; ".join(filter(None, problems)))
         return self
 
     def written(self) -> dict[str, Any]:
@@ -164,6 +160,19 @@ class MonitorEntry(MonitorOptions):
             tuple(map(Secret, dict.fromkeys(self.secrets))),
             tuple(map(Secret, dict.fromkeys(self.tokens))),
         )
+
+
+EXCLUSIVE = "every and schedule exclude each other: give one of them"
+
+
+def runtimes_message(min_runtime: int | None, max_runtime: int | None) -> str | None:
+    """None if no run has to be longer than it may be."""
+    if min_runtime is None or max_runtime is None or min_runtime <= max_runtime:
+        return None
+    return (
+        f"min_runtime ({format_duration(min_runtime)}) must not be longer than "
+        f"max_runtime ({format_duration(max_runtime)})"
+    )
 
 
 def thresholds_message(degraded_after: int, down_after: int) -> str:
