@@ -228,6 +228,13 @@ def test_how_long_a_first_heartbeat_may_take(world: World, tmp_path: Path, sched
     world.values_are(tmp_path, 1, {"tag:heartbeat_first_wait:seconds": expected})
 
 
+def test_a_first_heartbeat_may_take_an_interval(world: World, tmp_path: Path) -> None:
+    world.replica("on*2")
+    world.monitor("NO_DATA*2", metrics={"every_seconds": "86400*2"})
+    expected = [('tag:heartbeat_first_wait:seconds{job="heartbeat",tag="job"}', 87_000.0)]
+    world.values_are(tmp_path, 1, {"tag:heartbeat_first_wait:seconds": expected})
+
+
 def test_a_restart_does_not_begin_the_wait_anew(tmp_path: Path) -> None:
     """As the status began when it did, whoever tells it."""
     world = World(step=60)

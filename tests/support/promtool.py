@@ -67,8 +67,8 @@ class World:
             self._put(f"heartbeat_exporter_{key}", self._reached(instance, told))
 
     def monitor(self, spec: str, tag: str = "job", instance: str = "a:1", job: str = "heartbeat", **given: Any) -> None:
-        """`spec` is of statuses. `given`: `reason` while DOWN or, if it is one of those, while DEGRADED; `info` (labels);
-        `metrics` (steps by name).
+        """`spec` is of statuses. `given`: `reason` while DOWN or, if it is one of those, while DEGRADED; `info`
+        (labels); `metrics` (steps by name).
         """
         told = steps(spec)
         names = f'job="{job}",instance="{instance}",tag="{tag}"'

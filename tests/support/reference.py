@@ -62,6 +62,7 @@ class Reference:
                 ("heartbeat_due_timestamp_seconds", due_at(monitor, state, watched.exclusions)),
                 ("heartbeat_degraded_after_seconds", monitor.degraded_after),
                 ("heartbeat_down_after_seconds", monitor.down_after),
+                ("heartbeat_every_seconds", monitor.every),
                 ("heartbeat_last_duration_seconds", state.last_duration),
             ):
                 add(name, None if moment is None else moment / 1000)

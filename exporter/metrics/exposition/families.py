@@ -211,6 +211,12 @@ FAMILIES: Sequence[Family] = (
         Part.MONITOR,
         attrgetter("down_after"),
     ),
+    _seconds(
+        "heartbeat_every_seconds",
+        "Time between two successes, for monitors that have it instead of a schedule.",
+        Part.MONITOR,
+        attrgetter("every"),
+    ),
     _counter("heartbeat_received", "Number of heartbeats received, of all kinds.", attrgetter("received")),
     _counter("heartbeat_failures", "Number of failures received.", attrgetter("failures")),
     _counter("heartbeat_starts", "Number of starts received.", attrgetter("starts")),
