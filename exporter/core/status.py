@@ -78,7 +78,7 @@ def due_at(monitor: Monitor, state: HeartbeatState, exclusions: Exclusions = EVE
 
 def is_tolerated(monitor: Monitor, state: HeartbeatState) -> bool:
     """Whether the last outcome is a failure that leaves the monitor DEGRADED."""
-    return state.last_outcome is Kind.FAILURE and state.consecutive_failures <= monitor.failure_tolerance
+    return state.last_outcome is Kind.FAILURE and 0 < state.consecutive_failures <= monitor.failure_tolerance
 
 
 def _first_unserved(monitor: Monitor, schedule: str, served_at: int, began_at: int | None) -> int:
