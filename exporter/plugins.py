@@ -11,7 +11,7 @@ from exporter.core.errors import Conflict, InvalidValue, NotFound, StorageUnavai
 from exporter.core.heartbeat import Kind
 from exporter.core.monitor import Monitor
 from exporter.core.telemetry import RejectReason
-from exporter.ingest.body import Body, text_of
+from exporter.ingest.body import Body, output_of, text_of
 from exporter.ingest.credentials import Grant
 from exporter.ingest.dialect import Dialect, ManagedDialect, Resource
 from exporter.ingest.errors import Denied, IngestError, NotStored
@@ -107,6 +107,7 @@ __all__ = [
     "Url",
     "headline",
     "icon",
+    "output_of",
     "plain_text",
     "shorten",
     "tail",

@@ -116,7 +116,8 @@ def uptimes() -> Panel:
 def exit_code() -> Panel:
     return stat(
         "Last exit code",
-        "Exit code of the last run. 0 means success; any other code sets the monitor to DOWN. Absent before the first "
+        "Exit code of the last run. 0 means success; any other code is a failure, which sets the monitor to DOWN "
+        "unless its `failure_tolerance` allows it. Absent before the first "
         "run and after a failure without an exit code.",
         now(ONE.one("heartbeat_last_exit_code"), "exit code"),
         field=Field("none", "None reported", steps(BAD, (0, GOOD), (1, BAD)), decimals=0),
@@ -210,7 +211,8 @@ def durations() -> Panel:
     return lines(
         "Run duration",
         "Duration of the last finished run at each time, for jobs that report their start. A slow rise means that the "
-        "job takes longer and longer; the monitor is DOWN (overrun) once a run exceeds its `max_runtime`.",
+        "job takes longer and longer; the monitor is DOWN (overrun) once a run exceeds its `max_runtime`, and "
+        "DEGRADED (too_short) after a success whose run took less than its `min_runtime`.",
         Query(ONE.one("heartbeat_last_duration_seconds"), "duration"),
         field=Field("s", "No start reported in this range", steps(), min=0),
         stepped=True,

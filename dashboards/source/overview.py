@@ -123,7 +123,8 @@ def whats_wrong() -> Panel:
         "What is wrong now",
         "Every monitor that is DOWN, DEGRADED or NO_DATA, the latest first, with its reason. missed and late: too "
         "long past due. failed: the job reported a failure; see the exit code, and the output on the exporter's page. "
-        "overrun: a run takes too long. never_received: no heartbeat received yet. Click a monitor for its details.",
+        "failing: it failed, but no more often in a row than tolerated. overrun: a run takes too long. too_short: a "
+        "run ended too soon. never_received: no heartbeat received yet. Click a monitor for its details.",
         rows(FLEET.described(f"{FLEET.code()} >= {CODES[Status.NO_DATA]}", "name", "group")),
         of_wrong(FLEET.lateness()),
         of_wrong(f"time() - {FLEET.one('heartbeat_status_since_timestamp_seconds')}"),

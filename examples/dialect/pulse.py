@@ -4,7 +4,7 @@ GET or POST /pulse/{token}            the job ran
 GET or POST /pulse/{token}?bad=why    the job failed
 """
 
-from exporter.plugins import TEXT, Beat, Denied, Ingest, IngestError, Kind, Request, Response, Route, text_of
+from exporter.plugins import TEXT, Beat, Denied, Ingest, IngestError, Kind, Request, Response, Route
 
 THUMP = Response(202, b"thump\n", TEXT, headers=(("X-Pulse", "1"),))
 
@@ -22,7 +22,7 @@ class PulseDialect:
         beat = Beat(
             grant.monitor,
             Kind.FAILURE if reason else Kind.SUCCESS,
-            output=reason or text_of((await request.body()).kept),
+            output=reason or (await request.body()).output,
             duration=int(seconds) * 1000 if seconds.isdecimal() and len(seconds) < 9 else None,
         )
         await ingest.record([beat])

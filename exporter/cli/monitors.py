@@ -65,6 +65,12 @@ def monitor() -> None:
 @click.option("--degraded-after", metavar="DURATION", help="Lateness that makes it DEGRADED. Default: 5m.")
 @click.option("--down-after", metavar="DURATION", help="Lateness that makes it DOWN. Default: 10m.")
 @click.option("--max-runtime", metavar="DURATION", help="Maximum duration of a run; a longer run makes it DOWN.")
+@click.option("--min-runtime", metavar="DURATION", help="A success after a shorter run makes it DEGRADED.")
+@click.option("--every", metavar="DURATION", help="Time between two successes, instead of a schedule.")
+@click.option("--early", metavar="DURATION", help="How early a success may serve a scheduled tick. Default: 1m.")
+@click.option(
+    "--failure-tolerance", type=int, metavar="N", help="Consecutive failures before it is DOWN, 0 to 50. Default: 0."
+)
 @click.option("--evaluation-cron", metavar="CRON", help="Change the status only at these times.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label, exposed as label_KEY. Repeatable.")
 @click.option("--paused", is_flag=True, help="Add the monitor in the paused state.")
@@ -269,16 +275,23 @@ def _rows(member: FleetMonitor, now: int, absent_since: int | None) -> list[tupl
         ("not evaluated since", absence(absent_since)),
         ("last success", _moment(state.last_success_at)),
         ("last failure", _moment(state.last_failure_at)),
-        _expected(member, now) if monitor.schedule is None else ("due", _moment(member.due_at)),
+        _expected(member, now)
+        if monitor.schedule is None and monitor.every is None
+        else ("due", _moment(member.due_at)),
         ("last duration", None if state.last_duration is None else format_duration(state.last_duration)),
         ("last exit code", None if state.last_exit_code is None else str(state.last_exit_code)),
         ("received", str(state.received)),
         ("failures", str(state.failures)),
+        ("consecutive failures", str(state.consecutive_failures)),
         ("schedule", monitor.schedule),
+        ("every", None if monitor.every is None else format_duration(monitor.every)),
+        ("early", None if monitor.schedule is None else format_duration(monitor.early)),
         ("timezone", monitor.timezone),
         ("degraded after", format_duration(monitor.degraded_after)),
         ("down after", format_duration(monitor.down_after)),
         ("max runtime", None if monitor.max_runtime is None else format_duration(monitor.max_runtime)),
+        ("min runtime", None if monitor.min_runtime is None else format_duration(monitor.min_runtime)),
+        ("failure tolerance", str(monitor.failure_tolerance) if monitor.failure_tolerance else None),
         ("evaluation cron", monitor.evaluation_cron),
         ("labels", ", ".join(f"{key}={value}" for key, value in monitor.labels)),
         ("provisioned", "yes" if member.provisioned else "no"),
@@ -286,7 +299,7 @@ def _rows(member: FleetMonitor, now: int, absent_since: int | None) -> list[tupl
 
 
 def _expected(member: FleetMonitor, now: int) -> tuple[str, str | None]:
-    """Returns a label and the time by which the next success must arrive, for a monitor without a schedule."""
+    """Returns a label and the time by which the next success must arrive, for a monitor that has only thresholds."""
     due = member.due_at
     if due is None:
         return "expected by", None

@@ -23,7 +23,13 @@ from exporter.config.models import (
     StorageSection,
     WebSection,
 )
-from exporter.config.monitor_models import MonitorDefaults, MonitorEntry, thresholds_message
+from exporter.config.monitor_models import (
+    EXCLUSIVE,
+    MonitorDefaults,
+    MonitorEntry,
+    runtimes_message,
+    thresholds_message,
+)
 from exporter.config.settings import NotifierSettings, Settings, StorageSettings
 from exporter.config.sources import Sources
 from exporter.config.storage_url import based_on
@@ -157,7 +163,7 @@ def load_config(
     problems += _unknown_dialects(document, dialects)
     problems += _duplicates(document, "alerts", "name", "this name is already used by the rule")
     problems += _duplicates(document, "notifiers", "name", "this name is already used by the notifier")
-    problems += _thresholds(document)
+    problems += [*_thresholds(document), *_conflicts(document)]
     problems += _unknown_notifiers(document)
     if problems or settings is None:
         raise ConfigError(
@@ -389,6 +395,22 @@ def _thresholds(document: IncludedFiles) -> list[Problem]:
             continue
         if 0 < down <= degraded:
             problems.append(document.problem(path, thresholds_message(degraded, down)))
+    return problems
+
+
+def _conflicts(document: IncludedFiles) -> list[Problem]:
+    """Other settings of a monitor that exclude each other, compared like the thresholds."""
+    problems = []
+    for index, entry in _entries(document, "monitors"):
+        if entry.get("every") is not None and entry.get("schedule") is not None:
+            problems.append(document.problem(("monitors", index, "every"), EXCLUSIVE))
+        limits = [entry.get(name) for name in ("min_runtime", "max_runtime")]
+        try:
+            message = runtimes_message(*(None if limit is None else parse_duration(limit) for limit in limits))
+        except InvalidValue:
+            continue
+        if message is not None:
+            problems.append(document.problem(("monitors", index, "min_runtime"), message))
     return problems
 
 

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from exporter.config.fields import Cron, Duration, Labels, Line, PositiveDuration
 from exporter.config.model import Model, details, message_of, path_of
@@ -12,12 +21,20 @@ from exporter.core.calendar.schedule import check_timezone
 from exporter.core.credentials import check_token
 from exporter.core.durations import format_duration
 from exporter.core.errors import InvalidValue
-from exporter.core.monitor import DEGRADED_AFTER, DOWN_AFTER, TAG_PATTERN, Monitor, check_tag
+from exporter.core.monitor import (
+    DEGRADED_AFTER,
+    DOWN_AFTER,
+    EARLY,
+    MAX_FAILURE_TOLERANCE,
+    TAG_PATTERN,
+    Monitor,
+    check_tag,
+)
 from exporter.core.secret import check_secret
 
 MAX_CREDENTIALS = 32
 """More secrets of one monitor, and tokens of one."""
-_DURATIONS = ("degraded_after", "down_after", "max_runtime")
+_DURATIONS = ("degraded_after", "down_after", "max_runtime", "every", "early", "min_runtime")
 
 
 def _lines(value: object) -> object:
@@ -46,6 +63,20 @@ class MonitorDefaults(Model):
     max_runtime: PositiveDuration | None = Field(
         None, description="Maximum duration of a run; a longer run makes the monitor DOWN."
     )
+    min_runtime: PositiveDuration | None = Field(
+        None, description="Minimum duration of a run; a success after a shorter run makes the monitor DEGRADED."
+    )
+    every: PositiveDuration | None = Field(
+        None, description="Time between two successes; instead of a schedule. The next is due this long after the last."
+    )
+    early: Duration = Field(
+        EARLY,
+        description="Time before a scheduled tick in which a success serves it; at most half the gap between ticks.",
+        json_schema_extra={"default": "1m"},
+    )
+    failure_tolerance: Annotated[StrictInt, Field(ge=0, le=MAX_FAILURE_TOLERANCE)] = Field(
+        0, description="Number of consecutive failures that make the monitor DEGRADED instead of DOWN."
+    )
     evaluation_cron: Cron | None = Field(
         None, description="Cron expression of when the status may change. Default: at any time."
     )
@@ -54,8 +85,14 @@ class MonitorDefaults(Model):
 
     @model_validator(mode="after")
     def _thresholds(self) -> Self:
+        problems = [
+            runtimes_message(self.min_runtime, self.max_runtime),
+            EXCLUSIVE if self.every is not None and self.schedule is not None else None,
+        ]
         if self.down_after <= self.degraded_after:
-            raise InvalidValue(thresholds_message(self.degraded_after, self.down_after))
+            problems.append(thresholds_message(self.degraded_after, self.down_after))
+        if any(problems):
+            raise InvalidValue("; ".join(filter(None, problems)))
         return self
 
     def written(self) -> dict[str, Any]:
@@ -82,6 +119,10 @@ class MonitorOptions(MonitorDefaults):
             degraded_after=self.degraded_after,
             down_after=self.down_after,
             max_runtime=self.max_runtime,
+            min_runtime=self.min_runtime,
+            every=self.every,
+            early=self.early,
+            failure_tolerance=self.failure_tolerance,
             evaluation_cron=self.evaluation_cron,
             labels=tuple(sorted(self.labels.items())),
             paused=self.paused,
@@ -119,6 +160,19 @@ class MonitorEntry(MonitorOptions):
             tuple(map(Secret, dict.fromkeys(self.secrets))),
             tuple(map(Secret, dict.fromkeys(self.tokens))),
         )
+
+
+EXCLUSIVE = "every and schedule exclude each other: give one of them"
+
+
+def runtimes_message(min_runtime: int | None, max_runtime: int | None) -> str | None:
+    """None if no run has to be longer than it may be."""
+    if min_runtime is None or max_runtime is None or min_runtime <= max_runtime:
+        return None
+    return (
+        f"min_runtime ({format_duration(min_runtime)}) must not be longer than "
+        f"max_runtime ({format_duration(max_runtime)})"
+    )
 
 
 def thresholds_message(degraded_after: int, down_after: int) -> str:

@@ -28,7 +28,7 @@ class Heartbeat(NamedTuple):
     """Pairs the start and the end of a run; empty when the sender gave none."""
     exit_code: int | None = None
     output: str = ""
-    """The job's output: the first 10 kB of the request's body."""
+    """The job's output: of more than 10 kB the first 1 kB and the last 9 kB."""
     duration: int | None = None
     """Milliseconds that the run took, as its sender measured it; None when the sender did not say."""
 
@@ -57,6 +57,12 @@ class HeartbeatState(NamedTuple):
     """Of the last outcome; 0 for a plain success, None for a failure without one."""
     last_duration: int | None = None
     """Milliseconds, of the last run whose start was seen or whose sender measured it."""
+    consecutive_failures: int = 0
+    """Failures since the last success, or ever if there was none."""
+    outcome_started_at: int | None = None
+    """When the run began that the last outcome ended; None if its start was not seen."""
+    outcome_duration: int | None = None
+    """Milliseconds that this run took: as its sender measured it, else since its start; None if neither is known."""
     runs: tuple[Run, ...] = ()
     """Open runs, in the order in which their starts were received."""
 
@@ -71,36 +77,39 @@ def apply(state: HeartbeatState, beats: Iterable[Heartbeat], max_runtime: int | 
     success also closes every run that had already overrun `max_runtime`: the job has proved itself since, and a run
     that died without a word must not hold its monitor DOWN forever.
     """
-    received, failures, starts = state.received, state.failures, state.starts
-    last_at, success_at = state.last_received_at, state.last_success_at
-    failure_at, start_at = state.last_failure_at, state.last_start_at
-    outcome, exit_code, duration = state.last_outcome, state.last_exit_code, state.last_duration
-    runs = state.runs
-    for beat in beats:
-        at, kind = beat.received_at, beat.kind
+    (
+        received, failures, starts, last_at, success_at, failure_at, start_at,
+        outcome, exit_code, duration, consecutive, began, took, runs,
+    ) = state  # fmt: skip
+    for kind, at, rid, code, _, measured in beats:
         received += 1
         last_at = at
         if kind is Kind.SUCCESS:
-            success_at, outcome, exit_code = at, kind, 0
+            success_at, outcome, exit_code, consecutive = at, kind, 0, 0
         elif kind is Kind.FAILURE:
             failures += 1
-            failure_at, outcome, exit_code = at, kind, beat.exit_code
+            consecutive += 1
+            failure_at, outcome, exit_code = at, kind, code
         elif kind is Kind.START:
             starts += 1
             start_at = at
-            runs = (*(run for run in runs if run.rid != beat.rid), Run(beat.rid, at))[-MAX_OPEN_RUNS:]
+            runs = (*(run for run in runs if run.rid != rid), Run(rid, at))[-MAX_OPEN_RUNS:]
             continue
         else:
             continue
+        began, took = None, measured
         if runs:
-            ended = _run_ended_by(runs, beat.rid)
+            ended = _run_ended_by(runs, rid)
             if ended is not None:
-                duration = max(0, at - ended.started_at)
+                began = ended.started_at
+                took = max(0, at - began)
                 runs = tuple(run for run in runs if run is not ended)
             if max_runtime is not None and kind is Kind.SUCCESS:
                 runs = tuple(run for run in runs if at - run.started_at <= max_runtime)
-        if beat.duration is not None:  # the sender knows better than two moments of receipt
-            duration = beat.duration
+            if measured is not None:  # the sender knows better than two moments of receipt
+                took = measured
+        if took is not None:
+            duration = took
     return HeartbeatState(
         received,
         failures,
@@ -112,6 +121,9 @@ def apply(state: HeartbeatState, beats: Iterable[Heartbeat], max_runtime: int | 
         outcome,
         exit_code,
         duration,
+        consecutive,
+        began,
+        took,
         runs,
     )
 
@@ -125,17 +137,30 @@ def outcome_at(state: HeartbeatState) -> int:
 def merge(state: HeartbeatState, delta: HeartbeatState) -> HeartbeatState:
     """`state` with what `delta`, the outcome of `apply` on NO_HEARTBEATS and `state`'s runs, adds to it.
 
-    The moments decide and not the order of the calls, except for runs and durations: those are `core.order`'s.
-    The database does the same to its row, so two writers never overwrite each other's counts.
+    The moments decide and not the order of the calls, except for runs, durations and consecutive failures: those are
+    `core.order`'s. The database does the same to its row, so two writers never overwrite each other's counts.
     """
-    received, failures, starts, last_at, success_at, failure_at, start_at, outcome, exit_code, duration, _ = state
-    more, failed, started, at, succeeded_at, failed_at, started_at, ending, code, took, runs = delta
-    if ending is not None and (outcome is None or outcome_at(delta) >= outcome_at(state)):
-        outcome, exit_code = ending, code
+    (
+        received, failures, starts, last_at, success_at, failure_at, start_at,
+        outcome, exit_code, duration, consecutive, began, took, _,
+    ) = state  # fmt: skip
+    (
+        more, failed, started, at, succeeded_at, failed_at, started_at,
+        ending, code, lasted, in_a_row, beginning, taking, runs,
+    ) = delta  # fmt: skip
+    if ending is not None:
+        ended_at = failed_at if ending is Kind.FAILURE else succeeded_at
+        before = failure_at if outcome is Kind.FAILURE else success_at
+        if before is None or (ended_at is not None and ended_at >= before):
+            outcome, exit_code, began, took = ending, code, beginning, taking
     if last_at is None or (at is not None and at > last_at):
         last_at = at
-    if success_at is None or (succeeded_at is not None and succeeded_at > success_at):
-        success_at = succeeded_at
+    if succeeded_at is None:
+        consecutive += in_a_row
+    else:
+        consecutive = in_a_row
+        if success_at is None or succeeded_at > success_at:
+            success_at = succeeded_at
     if failure_at is None or (failed_at is not None and failed_at > failure_at):
         failure_at = failed_at
     if start_at is None or (started_at is not None and started_at > start_at):
@@ -150,7 +175,10 @@ def merge(state: HeartbeatState, delta: HeartbeatState) -> HeartbeatState:
         start_at,
         outcome,
         exit_code,
-        duration if took is None else took,
+        duration if lasted is None else lasted,
+        consecutive,
+        began,
+        took,
         runs,
     )
 

@@ -9,6 +9,8 @@ from exporter.core.errors import InvalidValue
 
 DEGRADED_AFTER = 5 * MINUTE
 DOWN_AFTER = 10 * MINUTE
+EARLY = MINUTE
+MAX_FAILURE_TOLERANCE = 50
 
 TAG_PATTERN = r"[A-Za-z0-9._-]{1,128}"
 _TAG = re.compile(TAG_PATTERN)
@@ -31,6 +33,14 @@ class Monitor:
     down_after: int = DOWN_AFTER
     max_runtime: int | None = None
     """A run longer than this is DOWN (overrun)."""
+    every: int | None = None
+    """How long after a success the next one is due; instead of a schedule."""
+    early: int = EARLY
+    """How long before a scheduled tick a success may come and still serve it."""
+    failure_tolerance: int = 0
+    """So many consecutive failures make the monitor DEGRADED (failing); only one more makes it DOWN (failed)."""
+    min_runtime: int | None = None
+    """A success whose run took less is DEGRADED (too_short)."""
     evaluation_cron: str | None = None
     """When set, the status changes only on this schedule's ticks."""
     labels: tuple[tuple[str, str], ...] = ()

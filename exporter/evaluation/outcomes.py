@@ -146,7 +146,7 @@ class Evaluations:
             self._db.lock(states.select(states.monitor_id).order_by(states.monitor_id))
             for table, names in (
                 (states, ("last_received_at", "last_success_at", "last_failure_at", "last_start_at")),
-                (states, ("evaluated_at", "next_evaluation_at")),
+                (states, ("outcome_started_at", "evaluated_at", "next_evaluation_at")),
                 (tables.runs, ("started_at",)),
                 (tables.heartbeats, ("received_at",)),
             ):

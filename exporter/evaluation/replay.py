@@ -8,7 +8,7 @@ from exporter.core.alerts.alert import Observation
 from exporter.core.calendar.schedule import next_tick
 from exporter.core.clock import SECOND
 from exporter.core.fleet import FleetMonitor
-from exporter.core.heartbeat import Heartbeat, HeartbeatState, apply
+from exporter.core.heartbeat import Heartbeat, HeartbeatState, Kind, apply
 from exporter.core.monitor import Monitor
 from exporter.core.order import moment, started_before
 from exporter.core.preview import at_ticks
@@ -41,10 +41,8 @@ def evaluate_monitor(watched: FleetMonitor, due: Due, log: Sequence[Heartbeat], 
     monitor, since = watched.monitor, starts_from(watched, due, now)
     state, beats = watched.state, _arrived(log, since, now)
     if beats:
-        before = HeartbeatState(runs=started_before(state.runs, log))
-        earlier = apply(before, log[: -len(beats)], monitor.max_runtime)
-        whole = earlier.last_outcome is not None or len(log) == state.received
-        if whole and _alike(monitor, apply(earlier, beats, monitor.max_runtime), state):
+        earlier = _earlier_state(monitor, state, log[: -len(beats)], beats)
+        if earlier is not None and _alike(monitor, apply(earlier, beats, monitor.max_runtime), state):
             state = earlier
         else:
             beats, since = (), now
@@ -67,10 +65,40 @@ def _arrived(log: Sequence[Heartbeat], since: int, now: int) -> Sequence[Heartbe
     return log[bisect_right(log, since, key=moment) :]
 
 
+def _earlier_state(
+    monitor: Monitor, state: HeartbeatState, past: Sequence[Heartbeat], beats: Sequence[Heartbeat]
+) -> HeartbeatState | None:
+    """The state after `past` and before `beats`, which are all that is kept of the log that led to `state`; None if the
+    log does not say enough.
+    """
+    runs = started_before(state.runs, (*past, *beats))
+    earlier = apply(HeartbeatState(runs=runs), past, monitor.max_runtime)
+    if len(past) + len(beats) == state.received:
+        return earlier
+    if earlier.last_outcome is None:
+        return None
+    if earlier.last_success_at is None and earlier.consecutive_failures <= monitor.failure_tolerance:
+        # Failures before the log count too.
+        if any(beat.kind is Kind.SUCCESS for beat in beats):
+            return None
+        failures = sum(beat.kind is Kind.FAILURE for beat in beats)
+        return earlier._replace(consecutive_failures=state.consecutive_failures - failures)
+    return earlier
+
+
 def _alike(monitor: Monitor, state: HeartbeatState, other: HeartbeatState) -> bool:
     """Whether the status is worked out from both in the same way."""
-    runs = monitor.max_runtime is None or state.runs == other.runs
-    return runs and (state.last_outcome, state.last_success_at) == (other.last_outcome, other.last_success_at)
+    return (
+        (monitor.max_runtime is None or state.runs == other.runs)
+        and (state.last_outcome, state.last_success_at) == (other.last_outcome, other.last_success_at)
+        and (monitor.schedule is None or state.outcome_started_at == other.outcome_started_at)
+        and (monitor.min_runtime is None or state.outcome_duration == other.outcome_duration)
+        and (not monitor.failure_tolerance or _failures_of(state) == _failures_of(other))
+    )
+
+
+def _failures_of(state: HeartbeatState) -> tuple[int, int | None]:
+    return state.consecutive_failures, state.last_failure_at
 
 
 def _at_ticks(

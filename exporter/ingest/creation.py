@@ -29,7 +29,8 @@ SENDER_MAY_SET = (
     "max_runtime",
     "failure_tolerance",
 )
-"""Settings of a monitor that a sender may choose; those that this version has not are refused as any unknown one."""
+"""Settings of a monitor that a sender may choose."""
+_EXPECTATIONS = ("schedule", "every")
 
 
 class Creation:
@@ -91,7 +92,8 @@ class Creation:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
 
     def _create(self, tag: str, key: PingKey, settings: Mapping[str, Any]) -> int:
-        monitor = _checked({"group": key.name, **(key.defaults or {}), **settings, "tag": tag})
+        defaults = {name: value for name, value in (key.defaults or {}).items() if not _replaced(name, settings)}
+        monitor = _checked({"group": key.name, **defaults, **settings, "tag": tag})
         if not key.selector.matches(monitor):
             raise Conflict("the ping key does not open monitors of this name")
         # The key is what opens it; a secret of its own it has none that anybody knows.
@@ -119,10 +121,18 @@ def _checked(given: Mapping[str, Any]) -> Monitor:
 
 def _changed(monitor: Monitor, settings: Mapping[str, Any]) -> Monitor:
     read = _checked({**_unnamed(monitor, settings), **settings, "tag": monitor.tag})
-    return replace(monitor, **{name: getattr(read, name) for name in settings})
+    changed = {name: getattr(read, name) for name in settings}
+    changed.update({name: None for name in _EXPECTATIONS if _replaced(name, settings)})
+    return replace(monitor, **changed)
 
 
 def _unnamed(monitor: Monitor, settings: Mapping[str, Any]) -> dict[str, str]:
-    """The thresholds that stay, since each is checked against the other."""
-    thresholds = ("degraded_after", "down_after")
-    return {name: f"{getattr(monitor, name)}ms" for name in thresholds if name not in settings}
+    """The durations that stay, since each is checked against another."""
+    durations = ("degraded_after", "down_after", "min_runtime", "max_runtime")
+    kept = {name: getattr(monitor, name) for name in durations if name not in settings}
+    return {name: f"{value}ms" for name, value in kept.items() if value is not None}
+
+
+def _replaced(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether the sender's schedule replaces an interval, or its interval a schedule: a monitor has one of them."""
+    return name in _EXPECTATIONS and name not in settings and any(other in settings for other in _EXPECTATIONS)

@@ -97,8 +97,12 @@ def why(facts: AlertSnapshot) -> str:
     return explain_reason(
         facts.reason,
         late_by=facts.late_by,
-        scheduled=facts.schedule is not None,
+        scheduled=facts.is_scheduled,
         exit_code=facts.exit_code,
+        failures=facts.failures,
+        tolerance=facts.failure_tolerance,
+        took=facts.took,
+        min_runtime=facts.min_runtime,
     )
 
 
@@ -142,7 +146,7 @@ def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
     if facts.resolved_at is not None:
         ended, because = ("Recovered", "") if _recovered(facts) else ("Ended", f", {ending_text(facts)}")
         rows.append(Line(ended, f"{exact(facts.resolved_at, zone)}{_lasted(facts, ', after ')}{because}"))
-    if not message.is_resolved and facts.due_at is not None and facts.schedule is not None:
+    if not message.is_resolved and facts.due_at is not None and facts.is_scheduled:
         rows.append(Line("Due", exact(facts.due_at, zone)))
     if not message.is_resolved:
         last = exact(facts.last_success_at, zone) if facts.last_success_at is not None else "never"

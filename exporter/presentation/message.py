@@ -41,6 +41,8 @@ class AlertSnapshot:
     group: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     schedule: str | None = None
+    every: int | None = None
+    """The interval, where there is no schedule."""
     timezone: str = "UTC"
     status: Status
     """The one that triggered the alert; when it is resolved, still that one."""
@@ -56,6 +58,12 @@ class AlertSnapshot:
     since: int | None = None
     """When that status began."""
     exit_code: int | None = None
+    failures: int | None = None
+    """Consecutive ones, of a monitor that tolerates some."""
+    failure_tolerance: int | None = None
+    took: int | None = None
+    """How long the last run lasted, if that was too short."""
+    min_runtime: int | None = None
     output: str = ""
     """The end of the job's last output."""
     incident_id: int | None = None
@@ -79,6 +87,11 @@ class AlertSnapshot:
     def to_json(self) -> str:
         """For the outbox."""
         return json.dumps({each.name: getattr(self, each.name) for each in fields(self)}, separators=(",", ":"))
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether `due_at` is more than the last success."""
+        return self.schedule is not None or self.every is not None
 
     @property
     def late_by(self) -> int | None:

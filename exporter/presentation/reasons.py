@@ -2,7 +2,7 @@
 
 from exporter.core.alerts.alert import ResolveReason
 from exporter.core.status import Reason
-from exporter.presentation.moments import humanize_duration
+from exporter.presentation.moments import humanize_duration, humanize_duration_exact
 
 RESOLVE_REASONS = {
     ResolveReason.RECOVERED: "recovered",
@@ -21,11 +21,15 @@ def explain_reason(
     exit_code: int | None,
     running_for: int | None = None,
     max_runtime: int | None = None,
+    failures: int | None = None,
+    tolerance: int | None = None,
+    took: int | None = None,
+    min_runtime: int | None = None,
 ) -> str:
     """Describes `reason` in a few words: `missed, 12 min late`, `failed, exit code 3`.
 
-    `late_by`, `running_for` and `max_runtime` are milliseconds, None where unknown. Without a schedule lateness is the
-    time since the last success.
+    `late_by`, `running_for`, `took` and the limits of a run are milliseconds, `failures` are consecutive; None where
+    unknown. Without a schedule or an interval lateness is the time since the last success.
     """
     match reason:
         case Reason.MISSED | Reason.LATE if late_by is not None:
@@ -39,6 +43,13 @@ def explain_reason(
             return f"overrun, running for {humanize_duration(running_for)} (limit {humanize_duration(max_runtime)})"
         case Reason.OVERRUN:
             return "overrun, a run exceeded its maximum runtime"
+        case Reason.FAILING if failures is not None and tolerance is not None:
+            return f"failing, {failures:,} failure{'' if failures == 1 else 's'} in a row ({tolerance} tolerated)"
+        case Reason.TOO_SHORT if took is not None and min_runtime is not None:
+            ran = humanize_duration_exact(took)
+            return f"too short, the run took {ran} (minimum {humanize_duration_exact(min_runtime)})"
+        case Reason.TOO_SHORT:
+            return "too short, the run took less than its minimum runtime"
         case Reason.NEVER_RECEIVED:
             return "no heartbeat received yet"
         case Reason.MAINTENANCE:

@@ -35,10 +35,14 @@ def explain(monitor: Monitor, state: HeartbeatState, current: CurrentStatus, due
     return explain_reason(
         current.reason,
         late_by=now - due if due is not None and now > due else None,
-        scheduled=monitor.schedule is not None,
+        scheduled=monitor.schedule is not None or monitor.every is not None,
         exit_code=state.last_exit_code,
         running_for=runtime,
         max_runtime=monitor.max_runtime,
+        failures=state.consecutive_failures,
+        tolerance=monitor.failure_tolerance,
+        took=state.outcome_duration,
+        min_runtime=monitor.min_runtime,
     )
 
 

@@ -63,17 +63,18 @@ class GroupCommit:
         batch = sorted(batch, key=_moment)
         watched, beats = gathered(batch)
         deltas: dict[int, HeartbeatState] = {}
-        durations: list[tuple[int, int | None]] = []
         ended: list[tuple[int, str]] = []
         started: list[tuple[int, Run]] = []
-        starts = any(pending.beat.kind is Kind.START or pending.beat.duration is not None for pending in batch)
-        before = self._statements.before(transaction, sorted(beats), _moment(batch[0]), starts)
+        ordered = any(
+            kind is Kind.START or kind is Kind.FAILURE or duration is not None
+            for kind, _, _, _, _, duration in [pending.beat for pending in batch]
+        )
+        before = self._statements.before(transaction, sorted(beats), _moment(batch[0]), ordered)
         overtaken = [id for id, last in before.ahead.items() if beats[id][0].received_at < last]
         replayed: dict[int, HeartbeatState] = {}
         if overtaken:
             for id, state, log in self._statements.present(transaction, overtaken, before.open_runs):
-                after = replayed[id] = include(state, beats[id], watched[id].monitor.max_runtime, log)
-                durations.append((id, after.last_duration))
+                replayed[id] = include(state, beats[id], watched[id].monitor.max_runtime, log)
         for id, received in beats.items():
             open_runs = before.open_runs.get(id, ())
             whole = replayed.get(id) if replayed else None
@@ -92,7 +93,7 @@ class GroupCommit:
         self._statements.add_runs(transaction, started)
         self._statements.add_heartbeats(transaction, batch, self._replica)
         self._statements.update_states(transaction, list(deltas.items()))
-        self._statements.set_durations(transaction, durations)
+        self._statements.set_replayed(transaction, replayed)
         self._statements.bring_forward(
             transaction,
             [
@@ -131,7 +132,7 @@ def unwritten(batch: Sequence[Pending]) -> Changes:
 
 
 def _difference(beats: Sequence[Heartbeat], whole: HeartbeatState) -> HeartbeatState:
-    """What these heartbeats add where they come after later ones, whose runs and duration are not a sum."""
+    """What these heartbeats add where they come after later ones; what is no sum is set afterwards."""
     return apply(NO_HEARTBEATS, beats)._replace(runs=whole.runs, last_duration=None)
 
 
@@ -155,4 +156,12 @@ def due_at_once(watched: FleetMonitor, delta: HeartbeatState, not_up: bool, repl
     monitor = watched.monitor
     if monitor.evaluation_cron is not None:
         return False
-    return not_up or delta.failures > 0 or ((replayed or delta.starts > 0) and monitor.max_runtime is not None)
+    if not_up or delta.failures > 0 or (delta.starts > 0 and monitor.max_runtime is not None):
+        return True
+    if replayed:
+        return monitor.max_runtime is not None or monitor.min_runtime is not None or monitor.schedule is not None
+    took = delta.outcome_duration
+    if took is None:  # nothing is known of its run
+        return False
+    too_short = monitor.min_runtime is not None and took < monitor.min_runtime
+    return too_short or (monitor.schedule is not None and delta.outcome_started_at is not None)

@@ -60,6 +60,9 @@ _STATE_COLUMNS = (
     "evaluated_at",
 )
 _OUTCOME = STATE_COLUMNS.index("last_outcome")
+_RUNS = HeartbeatState._fields.index("runs")
+_REPLAYED = ("last_duration", "consecutive_failures", "outcome_started_at", "outcome_duration")
+"""What depends on the order of the heartbeats: it is set, and not added up, where they come after later ones."""
 assert HeartbeatState._fields[: len(STATE_COLUMNS)] == STATE_COLUMNS, "states are written in the order of their fields"
 
 
@@ -71,7 +74,9 @@ class Before(NamedTuple):
     not_up: Container[int]
     """Monitors whose status is not UP."""
     ahead: Mapping[int, int]
-    """Monitors with runs that received a heartbeat later than the group's first one: the moment of their last."""
+    """Monitors whose heartbeats' order matters and that received one later than the group's first: the moment of their
+    last.
+    """
 
 
 class CommitStatements:
@@ -97,7 +102,10 @@ class CommitStatements:
                 .join(runs, JOIN.LEFT_OUTER, on=(runs.monitor_id == states.monitor_id))
                 .where(states.monitor_id.in_([param("monitor_id")] * ids))
                 .where(
-                    ((states.last_received_at > param("first")) & (states.starts > param("least")))
+                    (
+                        (states.last_received_at > param("first"))
+                        & ((states.starts > param("least")) | (states.consecutive_failures > 0))
+                    )
                     | (states.status != Status.UP.value)
                     | runs.id.is_null(False)
                 )
@@ -117,9 +125,11 @@ class CommitStatements:
             .order_by(beats.id.desc())
             .limit(param("most")),
         )
-        self._duration = Prepared(
+        self._replayed = Prepared(
             database,
-            states.update(last_duration=param("last_duration")).where(states.monitor_id == param("monitor_id")),
+            states.update(**{column: param(column) for column in _REPLAYED}).where(
+                states.monitor_id == param("monitor_id")
+            ),
         )
         planned = states.next_evaluation_at
         # Never before the moment up to which it has been evaluated: what is written of the time until then stays.
@@ -139,10 +149,10 @@ class CommitStatements:
         )
         self._locks_rows = database.locks_rows
 
-    def before(self, transaction: Transaction, monitor_ids: Sequence[int], first: int, starts: bool) -> Before:
+    def before(self, transaction: Transaction, monitor_ids: Sequence[int], first: int, ordered: bool) -> Before:
         """One query, and no row for a monitor of which there is nothing to say, because every row has to wait for the
-        interpreter. `first` is the moment of the group's first heartbeat; `starts` says whether it has a start,
-        or a duration that its sender measured.
+        interpreter. `first` is the moment of the group's first heartbeat; `ordered` says whether it has a heartbeat
+        whose place among the others matters: a start, a failure, or a duration that its sender measured.
         """
         if self._locks_rows:  # else what is read here may be changed before this transaction changes it
             for _ in self._lock.read(transaction, monitor_ids):
@@ -150,7 +160,7 @@ class CommitStatements:
         open_runs: dict[int, tuple[Run, ...]] = {}
         not_up: set[int] = set()
         ahead: dict[int, int] = {}
-        rows = self._before.read(transaction, monitor_ids, (first, -1 if starts else 0))
+        rows = self._before.read(transaction, monitor_ids, (first, -1 if ordered else 0))
         for monitor_id, status, rid, started_at, last_received_at in rows:
             if status != Status.UP.value:
                 not_up.add(monitor_id)
@@ -174,11 +184,14 @@ class CommitStatements:
             [Heartbeat(_KINDS[kind], at, rid, code, "", took) for kind, at, rid, code, took in reversed(rows)], received
         )
 
-    def set_durations(self, transaction: Transaction, durations: Sequence[tuple[int, int | None]]) -> None:
-        """Each is (monitor id, last duration)."""
+    def set_replayed(self, transaction: Transaction, states: Mapping[int, HeartbeatState]) -> None:
+        """Writes what is no sum, of the whole states by monitor id."""
         transaction.execute_many(
-            self._duration,
-            [self._duration.row({"monitor_id": id, "last_duration": duration}) for id, duration in durations],
+            self._replayed,
+            [
+                self._replayed.row({"monitor_id": id, **{column: getattr(state, column) for column in _REPLAYED}})
+                for id, state in states.items()
+            ],
         )
 
     def add_heartbeats(self, transaction: Transaction, batch: Sequence[Pending], replica: str) -> None:
@@ -206,8 +219,7 @@ class CommitStatements:
             values += delta[:_OUTCOME]
             values += (
                 outcome._value_ if outcome is not None else None,
-                delta.last_exit_code,
-                delta.last_duration,
+                *delta[_OUTCOME + 1 : _RUNS],
                 *_NEVER_INSERTED,
             )
         self._states.write(transaction, values, len(_STATE_COLUMNS))
@@ -263,5 +275,12 @@ def _add_difference(states: Any, rows: int) -> Any:
         states.last_duration: fn.COALESCE(EXCLUDED.last_duration, states.last_duration),
         states.last_outcome: of_last_outcome("last_outcome"),
         states.last_exit_code: of_last_outcome("last_exit_code"),
+        states.consecutive_failures: Case(
+            None,
+            [(EXCLUDED.last_success_at.is_null(), states.consecutive_failures + EXCLUDED.consecutive_failures)],
+            EXCLUDED.consecutive_failures,
+        ),
+        states.outcome_started_at: of_last_outcome("outcome_started_at"),
+        states.outcome_duration: of_last_outcome("outcome_duration"),
     }
     return _insert(states, _STATE_COLUMNS, rows).on_conflict(conflict_target=[states.monitor_id], update=update)

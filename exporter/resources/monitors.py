@@ -30,11 +30,15 @@ class MonitorAnswer(ResponseModel):
     name: str = Field(description="Display name; the tag if the monitor has no name.")
     group: str
     labels: dict[str, str]
-    schedule: str | None = Field(description="Cron expression; null if lateness starts at the last success.")
+    schedule: str | None = Field(description="Cron expression; null if the monitor has none.")
+    every_seconds: float | None = Field(description="Time between two successes; null if the monitor has none.")
+    early_seconds: float = Field(description="Time before a scheduled tick in which a success serves it.")
+    failure_tolerance: int = Field(description="Number of consecutive failures that make it DEGRADED instead of DOWN.")
     timezone: str
     degraded_after_seconds: float
     down_after_seconds: float
     max_runtime_seconds: float | None
+    min_runtime_seconds: float | None
     evaluation_cron: str | None
     paused: bool
     provisioned: bool = Field(description="Whether the configuration file defines the monitor.")
@@ -50,6 +54,7 @@ class MonitorAnswer(ResponseModel):
     last_exit_code: int | None
     received: int = Field(description="Total number of heartbeats received, of all kinds.")
     failures: int
+    consecutive_failures: int = Field(description="Number of failures since the last success.")
     starts: int
     open_runs: list[RunAnswer]
     uptime: dict[str, float | None] = Field(
@@ -67,10 +72,14 @@ class MonitorAnswer(ResponseModel):
             group=clean(monitor.group),
             labels={clean(key): clean(value) for key, value in monitor.labels},
             schedule=monitor.schedule,
+            every_seconds=seconds(monitor.every),
+            early_seconds=monitor.early / SECOND,
+            failure_tolerance=monitor.failure_tolerance,
             timezone=monitor.timezone,
             degraded_after_seconds=monitor.degraded_after / SECOND,
             down_after_seconds=monitor.down_after / SECOND,
             max_runtime_seconds=seconds(monitor.max_runtime),
+            min_runtime_seconds=seconds(monitor.min_runtime),
             evaluation_cron=monitor.evaluation_cron,
             paused=monitor.paused,
             provisioned=watched.provisioned,
@@ -86,6 +95,7 @@ class MonitorAnswer(ResponseModel):
             last_exit_code=state.last_exit_code,
             received=state.received,
             failures=state.failures,
+            consecutive_failures=state.consecutive_failures,
             starts=state.starts,
             open_runs=[RunAnswer(rid=run.rid, started_at=rfc3339(run.started_at)) for run in state.runs],
             uptime=dict(zip(WINDOWS, uptime(watched.past, watched.counted, now, blackouts), strict=True)),

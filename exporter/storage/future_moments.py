@@ -19,7 +19,7 @@ ENOUGH = 5
 """So many pieces of a log without any such row, from its newest on, and the rest has none either."""
 MAX_PAUSE = HOUR
 """No message waits for longer between two attempts."""
-_RECEIVED = ("last_received_at", "last_success_at", "last_failure_at", "last_start_at")
+_RECEIVED = ("last_received_at", "last_success_at", "last_failure_at", "last_start_at", "outcome_started_at")
 _STATE = (*_RECEIVED, "status_since", "evaluated_at")
 AT_ONCE = 500
 """Monitors named in one statement."""

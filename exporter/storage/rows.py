@@ -20,7 +20,10 @@ def chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
     """From MONITOR_COLUMNS. Texts that many monitors share are kept once."""
-    tag, name, group, schedule, timezone, degraded, down, max_runtime, cron, labels, paused = row
+    (
+        tag, name, group, schedule, timezone, degraded, down, max_runtime, cron, labels, paused,
+        every, early, failure_tolerance, min_runtime,
+    ) = row  # fmt: skip
     return Monitor(
         tag=tag,
         name=name,
@@ -33,12 +36,19 @@ def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
         evaluation_cron=intern(cron) if cron is not None else None,
         labels=tuple((intern(key), intern(value)) for key, value in json.loads(labels)) if labels != "[]" else (),
         paused=bool(paused) or paused_by_hand,
+        every=every,
+        early=early,
+        failure_tolerance=failure_tolerance,
+        min_runtime=min_runtime,
     )
 
 
 def state_of(row: Sequence[Any], runs: tuple[Run, ...]) -> HeartbeatState:
     """From STATE_COLUMNS."""
-    received, failures, starts, at, success, failure, start, outcome, exit_code, duration = row
+    (
+        received, failures, starts, at, success, failure, start, outcome, exit_code, duration,
+        consecutive_failures, outcome_started_at, outcome_duration,
+    ) = row  # fmt: skip
     return HeartbeatState(
         received,
         failures,
@@ -50,6 +60,9 @@ def state_of(row: Sequence[Any], runs: tuple[Run, ...]) -> HeartbeatState:
         Kind(outcome) if outcome is not None else None,
         exit_code,
         duration,
+        consecutive_failures,
+        outcome_started_at,
+        outcome_duration,
         runs,
     )
 

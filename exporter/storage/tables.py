@@ -19,6 +19,10 @@ MONITOR_COLUMNS = (
     "evaluation_cron",
     "labels",
     "paused",
+    "every",
+    "early",
+    "failure_tolerance",
+    "min_runtime",
 )
 STATE_COLUMNS = (
     "received",
@@ -31,6 +35,9 @@ STATE_COLUMNS = (
     "last_outcome",
     "last_exit_code",
     "last_duration",
+    "consecutive_failures",
+    "outcome_started_at",
+    "outcome_duration",
 )
 STATUS_COLUMNS = ("status", "reason", "status_since")
 MAINTENANCE_COLUMNS = (

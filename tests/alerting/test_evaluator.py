@@ -930,6 +930,39 @@ def test_a_clock_that_is_set_back_delays_no_alert_and_no_reminder(replica: Repli
     assert ops.told()[1:] == [("REPEATED", ["job"])]
 
 
+def test_two_rules_escalate(replica: Replica, clock: ManualClock) -> None:
+    """Acknowledging the incident ends the reminders of its own alert, and the escalation still comes."""
+    replica.watch(
+        AlertRule(name="down", notify=("team",), repeat_every=HOUR // 2, create_incident=True),
+        AlertRule(name="still-down", notify=("lead",), trigger_after=HOUR, repeat_every=4 * HOUR),
+    )
+    replica.add("job")
+    team, lead = Scripted(), Scripted()
+    channels = replica.channel(team, "team"), replica.channel(lead, "lead")
+
+    def wait(length: int) -> None:
+        for _ in range(length // (10 * MINUTE)):
+            pass_time(replica, 10 * MINUTE)
+            for channel in channels:
+                channel.work()
+
+    goes_down(replica)
+    for channel in channels:
+        channel.work()
+    assert (team.told(), lead.told()) == ([("TRIGGERED", ["job"])], [])
+    wait(HOUR // 2)
+    assert team.told()[1:] == [("REPEATED", ["job"])]
+    (incident,) = replica.incidents.recent(open=True)
+    replica.incidents.acknowledge(incident.id, "night shift")
+    wait(HOUR // 2)
+    assert lead.told() == [("TRIGGERED", ["job"])]
+    wait(4 * HOUR)
+    assert (len(team.got), lead.told()[1:]) == (2, [("REPEATED", ["job"])])
+    replica.beat("job")
+    wait(10 * MINUTE)
+    assert team.told()[2:] == lead.told()[2:] == [("RESOLVED", ["job"])]
+
+
 def test_a_clock_that_is_mended_triggers_nothing_early(replica: Replica, clock: ManualClock) -> None:
     replica.watch(AlertRule(name="down", notify=("ops",), trigger_after=2 * HOUR))
     replica.add("job")

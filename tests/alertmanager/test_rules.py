@@ -228,6 +228,13 @@ def test_how_long_a_first_heartbeat_may_take(world: World, tmp_path: Path, sched
     world.values_are(tmp_path, 1, {"tag:heartbeat_first_wait:seconds": expected})
 
 
+def test_a_first_heartbeat_may_take_an_interval(world: World, tmp_path: Path) -> None:
+    world.replica("on*2")
+    world.monitor("NO_DATA*2", metrics={"every_seconds": "86400*2"})
+    expected = [('tag:heartbeat_first_wait:seconds{job="heartbeat",tag="job"}', 87_000.0)]
+    world.values_are(tmp_path, 1, {"tag:heartbeat_first_wait:seconds": expected})
+
+
 def test_a_restart_does_not_begin_the_wait_anew(tmp_path: Path) -> None:
     """As the status began when it did, whoever tells it."""
     world = World(step=60)
@@ -438,6 +445,7 @@ METRICS = {
     "last_start_timestamp_seconds": "0*61",
     "last_exit_code": "7*61",
     "last_duration_seconds": "90*61",
+    "consecutive_failures": "2*61",
 }
 
 
@@ -522,6 +530,24 @@ def test_what_degraded_says(tmp_path: Path) -> None:
         "Nightly backup is late",
         "job has not reported success although it was due 5m 0s ago. It becomes DOWN when it is late by 10m 0s.",
     )
+
+
+def test_what_degraded_says_of_failures_and_of_short_runs(tmp_path: Path) -> None:
+    failing, short = in_trouble("DEGRADED", "failing"), in_trouble("DEGRADED", "too_short")
+    for world, summary, description in (
+        (
+            failing,
+            "Nightly backup is failing",
+            "job reports failures, 2 in a row, and becomes DOWN when there are more than its failure_tolerance.",
+        ),
+        (
+            short,
+            "Nightly backup ran too short",
+            "job reported success after a run that took less than its min_runtime, 1m 30s.",
+        ),
+    ):
+        labels = {**LABELS, "status": "DEGRADED", "severity": "warning"}
+        world.alert_is(tmp_path, "HeartbeatDegraded", 20, labels, summary, description)
 
 
 def test_what_never_received_says(tmp_path: Path) -> None:

@@ -25,6 +25,13 @@ def groups(draw: st.DrawFn) -> list[list[Heartbeat]]:
     return draw(st.lists(st.lists(beats, min_size=1, max_size=4), max_size=6))
 
 
+def sums(state: HeartbeatState) -> HeartbeatState:
+    """What can be added up without the log."""
+    return state._replace(
+        runs=(), last_duration=None, outcome_started_at=None, outcome_duration=None, consecutive_failures=0
+    )
+
+
 def flat(groups: list[list[Heartbeat]]) -> list[Heartbeat]:
     return [beat for group in groups for beat in in_order(group)]
 
@@ -49,7 +56,8 @@ def test_with_a_short_log_all_but_runs_and_durations_is_exact(
         state = include(state, group, max_runtime, log_of(log[len(log) - min(kept, len(log)) :], len(log)))
         log += in_order(group)
     wanted = apply(NO_HEARTBEATS, in_order(log), max_runtime)
-    assert state._replace(runs=(), last_duration=None) == wanted._replace(runs=(), last_duration=None)
+    assert sums(state) == sums(wanted)
+    assert (state.consecutive_failures == 0) is (wanted.consecutive_failures == 0)
     starts = {(beat.rid, beat.received_at) for beat in log if beat.kind is Kind.START}
     assert {(run.rid, run.started_at) for run in state.runs} <= starts
     assert len({run.rid for run in state.runs}) == len(state.runs)
@@ -78,6 +86,19 @@ def test_without_any_log_no_run_opens_that_may_have_ended(groups: list[list[Hear
     for run in (run for run in state.runs if run.rid):
         ends = [beat for beat in log if beat.kind in (Kind.SUCCESS, Kind.FAILURE) and beat.rid == run.rid]
         assert all(beat.received_at <= run.started_at for beat in ends)
+
+
+@given(groups(), st.integers(0, 30), st.none() | st.integers(0, 12))
+def test_consecutive_failures_are_exact_with_a_log_that_has_the_last_success(
+    groups: list[list[Heartbeat]], since: int, max_runtime: int | None
+) -> None:
+    state, log = NO_HEARTBEATS, list[Heartbeat]()
+    for group in groups:
+        last = max((beat.received_at for beat in [*log, *group] if beat.kind is Kind.SUCCESS), default=0)
+        kept = in_order(beat for beat in log if beat.received_at >= min(last, T + since))
+        state = include(state, group, max_runtime, Log(kept, min(last, T + since)))
+        log += in_order(group)
+        assert state.consecutive_failures == apply(NO_HEARTBEATS, in_order(log)).consecutive_failures
 
 
 # ── examples ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -112,7 +133,7 @@ def test_a_late_start_takes_the_end_that_went_to_an_earlier_one() -> None:
 
 
 def test_runs_that_began_before_the_log_stay_open() -> None:
-    state = HeartbeatState(9, 0, 2, T + 50, T + 50, None, T, Kind.SUCCESS, 0, None, (Run("old", T - 99),))
+    state = HeartbeatState(9, 0, 2, T + 50, T + 50, None, T, Kind.SUCCESS, 0, runs=(Run("old", T - 99),))
     log = Log([Heartbeat(Kind.SUCCESS, T + 50, "x")], T)
     assert include(state, [Heartbeat(Kind.START, T + 7, "x")], None, log).runs == (Run("old", T - 99),)
     assert include(state, [Heartbeat(Kind.SUCCESS, T + 7, "old")], None, log).runs == ()

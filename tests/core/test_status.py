@@ -1,5 +1,7 @@
 """Status is one pure function; these are its laws."""
 
+from dataclasses import replace
+
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -16,9 +18,14 @@ SCHEDULES = st.sampled_from([None, None, "0 3 * * *", "*/15 * * * *", "30 2 * * 
 @st.composite
 def monitors(draw: st.DrawFn) -> Monitor:
     degraded = draw(st.integers(0, 2 * HOUR))
+    schedule = draw(SCHEDULES)
     return Monitor(
         tag="job",
-        schedule=draw(SCHEDULES),
+        schedule=schedule,
+        every=draw(st.none() | st.integers(1, 2 * HOUR)) if schedule is None else None,
+        early=draw(st.sampled_from([0, MINUTE, HOUR])),
+        failure_tolerance=draw(st.sampled_from([0, 0, 1, 3])),
+        min_runtime=draw(st.none() | st.integers(1, HOUR)),
         timezone=draw(st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"])),
         degraded_after=degraded,
         down_after=degraded + draw(st.integers(1, 2 * HOUR)),
@@ -36,6 +43,8 @@ def heartbeats(draw: st.DrawFn) -> list[Heartbeat]:
             at,
             draw(st.sampled_from(["", "", "a", "b"])),
             draw(st.none() | st.integers(1, 300)),
+            "",
+            draw(st.none() | st.none() | st.integers(1, HOUR)),
         )
         for at in moments
     ]
@@ -78,6 +87,7 @@ def test_paused_is_paused_whatever_arrived(monitor: Monitor, beats: list[Heartbe
 @given(monitors(), heartbeats(), MOMENTS)
 def test_a_success_now_is_up(monitor: Monitor, beats: list[Heartbeat], now: int) -> None:
     assume(not monitor.paused)
+    monitor = replace(monitor, min_runtime=None)
     assume(all(beat.received_at <= now for beat in beats))
     state = apply(NO_HEARTBEATS, [*beats, Heartbeat(Kind.SUCCESS, now)], monitor.max_runtime)
     assert evaluate(monitor, state, now).status is Status.UP
@@ -86,6 +96,7 @@ def test_a_success_now_is_up(monitor: Monitor, beats: list[Heartbeat], now: int)
 @given(monitors(), heartbeats(), MOMENTS)
 def test_down_after_a_failure_until_a_success(monitor: Monitor, beats: list[Heartbeat], now: int) -> None:
     assume(not monitor.paused)
+    monitor = replace(monitor, failure_tolerance=0)
     state = apply(NO_HEARTBEATS, [*beats, Heartbeat(Kind.FAILURE, now)])
     assert evaluate(monitor, state, now + 1000 * HOUR) == Evaluation(Status.DOWN, Reason.FAILED, None)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from exporter.core.calendar.schedule import next_tick
 from exporter.core.clock import HOUR, MINUTE, SECOND
 from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Heartbeat, Kind
@@ -76,6 +77,48 @@ def test_a_day_of_failures_recoveries_and_overruns(replica: Replica, clock: Manu
         replica.beat("job", kind)
         assert shown(replica) == status, kind
         evaluate(replica)
+
+
+def test_tolerated_failures_and_runs_that_are_too_short(replica: Replica, clock: ManualClock) -> None:
+    replica.add("job", failure_tolerance=2, min_runtime=MINUTE)
+    for kind, wait, reason in (
+        (Kind.FAILURE, 1, "failing"),
+        (Kind.SUCCESS, SECOND, "on_time"),
+        (Kind.FAILURE, SECOND, "failing"),
+        (Kind.FAILURE, SECOND, "failing"),
+        (Kind.FAILURE, SECOND, "failed"),
+        (Kind.START, SECOND, "failed"),
+        (Kind.SUCCESS, SECOND, "too_short"),
+        (Kind.START, SECOND, "too_short"),
+        (Kind.SUCCESS, MINUTE, "on_time"),
+        (Kind.START, SECOND, "on_time"),
+        (Kind.SUCCESS, SECOND, "too_short"),  # it was UP before
+        (Kind.FAILURE, SECOND, "failing"),
+    ):
+        clock.advance(wait)
+        replica.beat("job", kind)
+        assert watched(replica).shown.reason == reason
+        evaluate(replica)
+    clock.advance(10 * MINUTE + 1)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("DOWN", "missed")
+
+
+def test_a_run_that_began_too_early_brings_the_deadline_nearer(replica: Replica, clock: ManualClock) -> None:
+    """The success before it had served the tick."""
+    replica.add("job", schedule="* * * * *", degraded_after=0, down_after=HOUR)
+    tick = next_tick("* * * * *", "UTC", clock.now())
+    clock.wall = tick - 50 * SECOND
+    replica.beat("job", Kind.START)
+    clock.wall = tick - 20 * SECOND
+    replica.beat("job", Kind.SUCCESS, rid="other")
+    evaluate(replica)
+    clock.wall = tick - 10 * SECOND
+    replica.beat("job", Kind.SUCCESS)
+    evaluate(replica)
+    clock.wall = tick + 1
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("DEGRADED", "late")
 
 
 def test_a_plain_success_of_a_monitor_that_is_up_costs_nothing(replica: Replica, clock: ManualClock) -> None:

@@ -132,8 +132,10 @@ def test_rid(query: str, rid: str, warned: bool) -> None:
 
 
 def test_a_long_body_is_cut_and_said_to_be() -> None:
-    beat, answer = answered(f"job:{SECRET}", body=b"x" * (KEPT + 1))
-    assert len(beat.output) == KEPT
+    beat, answer = answered(f"job:{SECRET}", body=b"begin" + b"x" * KEPT + b"end")
+    assert beat.output.startswith("begin")
+    assert beat.output.endswith("end")
+    assert "\n[… 8 bytes are missing here …]\n" in beat.output
     assert "10 kB" in answer["warning"]
     assert answered(f"job:{SECRET}", body=b"x" * KEPT)[1] == {}
 

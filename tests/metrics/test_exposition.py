@@ -262,6 +262,7 @@ def golden_fleet() -> Fleet:
         (nightly, Status.UP, Reason.ON_TIME, ran),
         (Monitor(tag="late"), Status.DEGRADED, Reason.LATE, late),
         (Monitor(tag="failed"), Status.DOWN, Reason.FAILED, failed),
+        (Monitor(tag="failing", every=3_600_000, failure_tolerance=2), Status.DEGRADED, Reason.FAILING, failed),
         (Monitor(tag="new"), Status.NO_DATA, Reason.NEVER_RECEIVED, NO_HEARTBEATS),
         (Monitor(tag="resting", paused=True), Status.PAUSED, Reason.PAUSED, late),
         (Monitor(tag="window"), Status.MAINTENANCE, Reason.ON_TIME, late),

@@ -134,6 +134,9 @@ OPTIONS = st.fixed_dictionaries(
         "down_after": st.just(4 * STEP + 50),
         "max_runtime": st.none() | st.just(3 * STEP + 50),
         "evaluation_cron": st.none() | st.just("* * * * *"),
+        "schedule": st.none() | st.none() | st.just("* * * * *"),
+        "failure_tolerance": st.sampled_from([0, 0, 1, 2]),
+        "min_runtime": st.none() | st.just(2 * STEP),
     }
 )
 
@@ -308,6 +311,18 @@ def test_a_run_that_began_before_the_log_is_not_forgotten_by_its_judgement(both:
     both.clock.advance(MINUTE)
     both.evaluate()
     assert both.one.status("job") == ("DOWN", "overrun")
+
+
+def test_a_success_between_failures_that_is_committed_after_them_ends_the_count_before_it(both: Pair) -> None:
+    """Also before the evaluator has seen the failures."""
+    both.commit(both.two, [beat(Kind.SUCCESS, 0)])
+    both.evaluate()
+    both.commit(both.two, [beat(Kind.FAILURE, 10), beat(Kind.FAILURE, 20)])
+    assert both.one.status("job") == ("UP", "on_time")
+    both.commit(both.one, [beat(Kind.SUCCESS, 15)])
+    assert both.state().consecutive_failures == 1
+    both.commit(both.one, [beat(Kind.FAILURE, 5), beat(Kind.FAILURE, 17)])
+    assert both.state().consecutive_failures == 2
 
 
 def test_what_the_job_put_out_last_is_of_the_last_moment(both: Pair) -> None:

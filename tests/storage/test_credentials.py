@@ -216,6 +216,10 @@ def test_a_sender_may_change_when_its_own_monitors_are_expected(replica: Replica
     assert (changed.monitor.down_after, changed.monitor.max_runtime) == (2 * DAY, HOUR)
     assert dict(changed.monitor.labels) == {"team": "ci"}
     assert ensure(replica, executor, "ci-1", down_after="2d") is replica.fleet.get("ci-1")
+    often = ensure(replica, executor, "ci-1", every="1h", failure_tolerance=3).monitor
+    assert (often.every, often.schedule, often.failure_tolerance) == (HOUR, None, 3)
+    nightly = ensure(replica, executor, "ci-1", schedule="0 3 * * *").monitor  # one of them replaces the other
+    assert (nightly.every, nightly.schedule, nightly.failure_tolerance) == (None, "0 3 * * *", 3)
     replica.add("ci-mine")
     assert ensure(replica, executor, "ci-mine", down_after="2d").monitor.down_after != 2 * DAY  # not of this key
     assert refused(replica, executor, "ci-1", degraded_after="3d").status == 400

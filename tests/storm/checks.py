@@ -40,7 +40,7 @@ def order_of_receipt(record: Record, tolerance: int = 0) -> Problems:
     """
     tag, monitor = record.monitor.tag, record.monitor
     wanted = apply(NO_HEARTBEATS, record.received, monitor.max_runtime)
-    for name in (*_STATE, "last_outcome", "last_exit_code"):
+    for name in (*_STATE, "last_outcome", "last_exit_code", "consecutive_failures"):
         found, right = getattr(record.state, name), getattr(wanted, name)
         near = name.endswith("_at") and found is not None and right is not None and abs(found - right) <= tolerance
         if found != right and not near:

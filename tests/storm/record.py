@@ -93,13 +93,16 @@ def records(world: World) -> dict[str, Record]:
         if monitor_id in by_id:
             by_id[monitor_id].runs.append(rid)
     columns = "received, failures, starts, last_received_at, last_success_at, last_failure_at, last_start_at"
-    for monitor_id, status, evaluated_at, outcome, exit_code, *numbers in world.rows(
-        f"SELECT monitor_id, status, evaluated_at, last_outcome, last_exit_code, {columns} FROM states"
+    of_outcomes = "last_outcome, last_exit_code, consecutive_failures"
+    for monitor_id, status, evaluated_at, outcome, exit_code, in_a_row, *numbers in world.rows(
+        f"SELECT monitor_id, status, evaluated_at, {of_outcomes}, {columns} FROM states"
     ):
         if monitor_id in by_id:
             record = by_id[monitor_id]
             record.status, record.evaluated_at = Status(status), evaluated_at
-            record.state = HeartbeatState(*numbers, Kind(outcome) if outcome else None, exit_code)
+            record.state = HeartbeatState(
+                *numbers, Kind(outcome) if outcome else None, exit_code, consecutive_failures=in_a_row
+            )
     return found
 
 

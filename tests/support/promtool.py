@@ -67,13 +67,17 @@ class World:
             self._put(f"heartbeat_exporter_{key}", self._reached(instance, told))
 
     def monitor(self, spec: str, tag: str = "job", instance: str = "a:1", job: str = "heartbeat", **given: Any) -> None:
-        """`spec` is of statuses. `given`: `reason` while DOWN, `info` (labels), `metrics` (steps by name)."""
+        """`spec` is of statuses. `given`: `reason` while DOWN or, if it is one of those, while DEGRADED; `info`
+        (labels); `metrics` (steps by name).
+        """
         told = steps(spec)
         names = f'job="{job}",instance="{instance}",tag="{tag}"'
         for status in Status:
             values = ["" if one == GONE else str(int(one == status)) for one in told]
             self._put(f'heartbeat_status{{status="{status.value}",{names}}}', self._reached(instance, values))
-        reasons = [given.get("reason", "missed") if one == "DOWN" else REASONS.get(one, "") for one in told]
+        reason = given.get("reason", "missed")
+        status = "DEGRADED" if reason in ("failing", "too_short") else "DOWN"
+        reasons = [reason if one == status else REASONS.get(one, "") for one in told]
         for reason in sorted(set(reasons) - {""}):
             values = ["1" if one == reason else "" for one in reasons]
             self._put(f'heartbeat_status_reason{{reason="{reason}",{names}}}', self._reached(instance, values))

@@ -62,6 +62,7 @@ class Reference:
                 ("heartbeat_due_timestamp_seconds", due_at(monitor, state, watched.exclusions)),
                 ("heartbeat_degraded_after_seconds", monitor.degraded_after),
                 ("heartbeat_down_after_seconds", monitor.down_after),
+                ("heartbeat_every_seconds", monitor.every),
                 ("heartbeat_last_duration_seconds", state.last_duration),
             ):
                 add(name, None if moment is None else moment / 1000)
@@ -69,4 +70,6 @@ class Reference:
             add("heartbeat_failures", state.failures)
             add("heartbeat_starts", state.starts)
             add("heartbeat_last_exit_code", state.last_exit_code)
+            if state.consecutive_failures > 0 or monitor.failure_tolerance > 0:
+                add("heartbeat_consecutive_failures", state.consecutive_failures)
         yield from found.values()

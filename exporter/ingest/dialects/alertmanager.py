@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from exporter.core.telemetry import RejectReason
-from exporter.ingest.body import KEPT, Body, text_of
+from exporter.ingest.body import Body, output_of
 from exporter.ingest.built_in import ALERTMANAGER
 from exporter.ingest.credentials import Grant
 from exporter.ingest.errors import Denied, IngestError, json_error
@@ -186,4 +186,4 @@ def _shown(labels: Mapping[str, Any]) -> str:
 
 def _output(lines: Sequence[str]) -> str:
     """What is kept as the heartbeat's output: the alerts' labels; a lone surrogate is more than can be stored."""
-    return text_of("\n".join(lines).encode("utf-8", "replace")[:KEPT])
+    return output_of("\n".join(lines).encode("utf-8", "replace"))

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from exporter.core.heartbeat import Kind
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.bad_news import bad_news
-from exporter.ingest.body import text_of
+from exporter.ingest.body import KEPT
 from exporter.ingest.built_in import NATIVE
 from exporter.ingest.errors import Denied, IngestError, json_error
 from exporter.ingest.intake import Beat, Ingest
@@ -20,6 +20,8 @@ _RID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EXIT_CODE = re.compile(r"-?[0-9]{1,300}")
 _LARGEST_EXIT_CODE = 2**63 - 1
 _SUFFIXES = {"": Kind.SUCCESS, "start": Kind.START, "fail": Kind.FAILURE, "log": Kind.LOG}
+_LONG = "the body is longer than 10 kB: its first 1 kB and its last 9 kB are kept"
+_NOT_WHOLE = "the body did not arrive whole: what arrived is kept"
 _OK = Response(body=b'{"status":"OK"}')
 
 
@@ -45,9 +47,9 @@ class NativeDialect:
             output = ""
             if request.has_body:
                 body = await request.body()
-                output = text_of(body.kept)
+                output = body.output
                 if body.cut:
-                    warnings.append("the body is longer than 10 kB or did not arrive whole: its beginning is kept")
+                    warnings.append(_LONG if len(body.kept) == KEPT else _NOT_WHOLE)
             monitor = grant.watched
             if monitor is None:
                 monitor = (await ingest.ensure(grant)).monitor

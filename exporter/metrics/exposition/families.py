@@ -77,6 +77,11 @@ def _due(part: tuple[Monitor, HeartbeatState, Exclusions]) -> int | None:
         return None
 
 
+def _consecutive_failures(part: tuple[Monitor, HeartbeatState, Exclusions]) -> int | None:
+    monitor, state, _ = part
+    return state.consecutive_failures if state.consecutive_failures or monitor.failure_tolerance else None
+
+
 def _info(monitor: Monitor, tag: str) -> str:
     labels = {
         "name": monitor.name or monitor.tag,
@@ -206,6 +211,12 @@ FAMILIES: Sequence[Family] = (
         Part.MONITOR,
         attrgetter("down_after"),
     ),
+    _seconds(
+        "heartbeat_every_seconds",
+        "Time between two successes, for monitors that have it instead of a schedule.",
+        Part.MONITOR,
+        attrgetter("every"),
+    ),
     _counter("heartbeat_received", "Number of heartbeats received, of all kinds.", attrgetter("received")),
     _counter("heartbeat_failures", "Number of failures received.", attrgetter("failures")),
     _counter("heartbeat_starts", "Number of starts received.", attrgetter("starts")),
@@ -214,6 +225,14 @@ FAMILIES: Sequence[Family] = (
         "Duration of the last run for which a start was received.",
         Part.STATE,
         attrgetter("last_duration"),
+    ),
+    Family(
+        "heartbeat_consecutive_failures",
+        "gauge",
+        "Number of failures since the last success; only where it is not 0 or failures are tolerated.",
+        Part.DUE,
+        _consecutive_failures,
+        go_float,
     ),
     Family(
         "heartbeat_last_exit_code",

@@ -23,7 +23,15 @@ from exporter.storage.tables import MONITOR_COLUMNS
 REVISION = "revision"
 REMOVED_FOR = 30 * DAY
 """How long a tag that was removed is not created by a heartbeat, in milliseconds."""
-EXPECTATION_COLUMNS = ("schedule", "timezone", "degraded_after", "down_after", "max_runtime")
+EXPECTATION_COLUMNS = (
+    "schedule",
+    "every",
+    "timezone",
+    "degraded_after",
+    "down_after",
+    "max_runtime",
+    "failure_tolerance",
+)
 """What the sender of a monitor that it created may change."""
 
 
@@ -333,6 +341,10 @@ def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: in
         "down_after": monitor.down_after,
         "max_runtime": monitor.max_runtime,
         "evaluation_cron": monitor.evaluation_cron,
+        "every": monitor.every,
+        "early": monitor.early,
+        "failure_tolerance": monitor.failure_tolerance,
+        "min_runtime": monitor.min_runtime,
         "labels": json.dumps(monitor.labels),
         "paused": monitor.paused,
         "digest": digest,
@@ -348,6 +360,7 @@ def _new_state(monitor_id: int, now: int) -> dict[str, Any]:
         "received": 0,
         "failures": 0,
         "starts": 0,
+        "consecutive_failures": 0,
         "status": Status.NO_DATA.value,
         "reason": Reason.NEVER_RECEIVED.value,
         "status_since": now,

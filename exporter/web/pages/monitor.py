@@ -14,8 +14,8 @@ from exporter.core.durations import format_duration
 from exporter.core.errors import StorageUnavailable
 from exporter.core.exclusions import Calendar
 from exporter.core.fleet import FleetMonitor
-from exporter.core.heartbeat import Heartbeat, Kind
-from exporter.core.monitor import TAG_PATTERN
+from exporter.core.heartbeat import Heartbeat, HeartbeatState, Kind
+from exporter.core.monitor import TAG_PATTERN, Monitor
 from exporter.core.status import Status
 from exporter.presentation.moments import Moment, humanize_duration, humanize_duration_exact, moment
 from exporter.web.addresses import base_url, ping_url
@@ -146,27 +146,42 @@ def _facts(watched: FleetMonitor, now: int) -> list[tuple[str, str | Moment | No
         return None if at is None else moment(at, now, monitor.timezone)
 
     facts: list[tuple[str, str | Moment | None]] = [
-        ("Schedule", monitor.schedule or "none: lateness starts at the last success"),
+        _expectation(monitor),
         ("Timezone", monitor.timezone),
         ("Degraded after", format_duration(monitor.degraded_after)),
         ("Down after", format_duration(monitor.down_after)),
         ("Maximum runtime", None if monitor.max_runtime is None else format_duration(monitor.max_runtime)),
+        ("Minimum runtime", None if monitor.min_runtime is None else format_duration(monitor.min_runtime)),
+        ("Failure tolerance", f"{monitor.failure_tolerance}"),
         ("Last success", when(state.last_success_at)),
         ("Last failure", when(state.last_failure_at)),
         ("Last start", when(state.last_start_at)),
         ("Last duration", None if state.last_duration is None else humanize_duration_exact(state.last_duration)),
         ("Last exit code", None if state.last_exit_code is None else str(state.last_exit_code)),
         ("Heartbeats received", f"{state.received:,}"),
-        ("Failures", f"{state.failures:,}"),
+        ("Failures", _failures(state)),
         ("Open runs", ", ".join(_run(run.rid, now - run.started_at) for run in state.runs[:10]) or "none"),
         (
             "Defined in",
             "the configuration file" if watched.provisioned else "the database, by the command line or the API",
         ),
     ]
+    if monitor.schedule is not None:
+        facts.insert(2, ("Early", format_duration(monitor.early)))
     if monitor.evaluation_cron:
         facts.insert(5, ("Evaluated at", monitor.evaluation_cron))
     return facts
+
+
+def _expectation(monitor: Monitor) -> tuple[str, str]:
+    if monitor.every is not None:
+        return "Every", format_duration(monitor.every)
+    return "Schedule", monitor.schedule or "none: lateness starts at the last success"
+
+
+def _failures(state: HeartbeatState) -> str:
+    total = f"{state.failures:,}"
+    return f"{total}, {state.consecutive_failures:,} since the last success" if state.consecutive_failures else total
 
 
 def _run(rid: str, running: int) -> str:

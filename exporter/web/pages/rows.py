@@ -34,7 +34,7 @@ class Row:
     """Its text is how long that is: `for 12 min`."""
     last_success: Moment | None
     due_label: str
-    """`Due` with a schedule. Without one `Expected`, and `Late` from when it is."""
+    """`Due` with a schedule or an interval. Without one `Expected`, and `Late` from when it is."""
     due: Moment | None
     """None when there is no such moment."""
     duration: str
@@ -83,11 +83,12 @@ def _severity(alert: "Alert") -> tuple[int, str]:
 
 
 def _expected(watched: FleetMonitor, due: int | None, now: int) -> tuple[str, Moment | None]:
-    """A label, and the moment that it is for. With a schedule, the tick. Without one `due` is the last success itself,
-    which would read as if it were late: there people want to know by when the next one has to come.
+    """A label, and the moment that it is for. With a schedule or an interval, when the next success is due. With
+    neither `due` is the last success itself, which would read as if it were late: there people want to know by when the
+    next one has to come.
     """
     monitor = watched.monitor
-    if monitor.schedule is not None:
+    if monitor.schedule is not None or monitor.every is not None:
         return "Due", None if due is None else moment(due, now, monitor.timezone)
     if due is None:
         return "Expected", None

@@ -55,7 +55,7 @@ class EverywhereDialect:
         else:
             kind = Kind.FAILURE if request.method == "DELETE" else Kind.SUCCESS
             body = await request.body(20)
-            await ingest.record([Beat(grant.monitor, kind, output=text_of(body.kept) + "…" * body.cut)])
+            await ingest.record([Beat(grant.monitor, kind, output=body.output)])
         return Response(200, b"", None)
 
     def error(self, problem: IngestError) -> Response:
