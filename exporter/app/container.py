@@ -22,6 +22,7 @@ from exporter.evaluation.calendars import ExclusionSource
 from exporter.evaluation.evaluator import Evaluator
 from exporter.evaluation.outages import OutageTracker
 from exporter.evaluation.outcomes import Evaluations
+from exporter.evaluation.runtimes import RuntimeTracker
 from exporter.fleet.follower import Follower
 from exporter.metrics.own.blackouts import BlackoutSeconds
 from exporter.metrics.own.instruments import PREFIX
@@ -109,6 +110,9 @@ class Container:
             minds_clock=exclusions is not None,  # else the outages notice a clock that is set back
             threads=self.threads,
             events=self.events,
+        )
+        self.runtimes = RuntimeTracker(
+            self.database, self.fleet, self.lease, lambda: self.settings.storage.heartbeat_log_size, self.threads
         )
         self.recorder = Recorder(
             self.database,

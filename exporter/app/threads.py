@@ -23,6 +23,7 @@ class ServiceThreads:
         parts = self._container
         parts.evaluator.start()
         parts.alerting.start()
+        parts.runtimes.start()
         self._periodics = [
             Periodic(
                 parts.threads,
@@ -46,6 +47,7 @@ class ServiceThreads:
         for periodic in self._periodics:
             periodic.stop()
         if accepted:
+            parts.runtimes.stop()
             parts.recorder.stop()
             parts.outages.end()
             parts.alerting.stop()

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 GROUPS = {
     "monitor": "exporter.cli.monitors",
     "ping-key": "exporter.cli.credentials.ping_keys",
+    "suggest": "exporter.cli.suggest",
     "maintenance": "exporter.cli.maintenance",
     "incident": "exporter.cli.incidents",
     "notify": "exporter.cli.notifiers",

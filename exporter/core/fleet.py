@@ -18,6 +18,7 @@ from exporter.core.exclusions import EVERYTHING_COUNTS, Calendar
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState
 from exporter.core.monitor import Monitor
 from exporter.core.preview import Preview
+from exporter.core.runtimes import Runtimes
 from exporter.core.status import Status, due_at
 from exporter.core.timeline import CurrentStatus
 from exporter.core.uptime import COUNTS_AS_UP, NOTHING_HAPPENED, StatusHistory
@@ -38,6 +39,7 @@ class Writer(Enum):
     )
     """Also adds and removes members, and replaces all parts of one that it has read from the database again."""
     EVALUATOR = frozenset({"current", "past"})
+    RUNTIMES = frozenset({"runtimes"})
 
 
 class FleetMonitor:
@@ -55,6 +57,7 @@ class FleetMonitor:
         "past",
         "preview",
         "provisioned",
+        "runtimes",
         "secrets",
         "state",
         "tokens",
@@ -100,6 +103,8 @@ class FleetMonitor:
         """
         self.past = NOTHING_HAPPENED
         """With `current`, all that its uptime is computed from."""
+        self.runtimes: Runtimes | None = None
+        """How long its kept runs took, as of the last computation; None before the first."""
         self.exclusions = EVERYTHING_COUNTS
         """Time excluded from its evaluation."""
 
@@ -284,6 +289,13 @@ class Fleet:
                     evaluated = len(preview.beats) - max(0, later)
                     keep = later > 0 and evaluated < len(preview.beats)
                     watched.preview = preview.without_first(evaluated, watched.monitor.max_runtime) if keep else None
+
+    def show_runtimes(self, computed: Mapping[int, Runtimes]) -> None:
+        """What was computed of these monitors. Belongs to the tracker of runtimes."""
+        for id, runtimes in computed.items():
+            watched = self._by_id.get(id)
+            if watched is not None and watched.runtimes != runtimes:
+                watched.runtimes = runtimes
 
     @property
     def calendar(self) -> Calendar:

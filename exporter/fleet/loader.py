@@ -20,6 +20,7 @@ from exporter.fleet.status_history import load_histories
 from exporter.storage.database import Database
 from exporter.storage.repositories.digests import gathered_digests
 from exporter.storage.rows import chunks, current_status_of, monitor_of, state_of
+from exporter.storage.runtimes import load_runtimes
 from exporter.storage.tables import MONITOR_COLUMNS, STATE_COLUMNS, STATUS_COLUMNS
 
 log = logging.getLogger(__name__)
@@ -56,8 +57,10 @@ def load(
                 watched.secrets, watched.tokens = tuple(secrets), tuple(tokens)
             if histories:
                 past = load_histories(database, _among(states.monitor_id, some))
+                runtimes = load_runtimes(database, _among(database.tables.runtimes.monitor_id, some))
                 for watched in part:
                     watched.past = past.get(watched.id, NOTHING_HAPPENED)
+                    watched.runtimes = runtimes.get(watched.id)
             loaded += part
             progress(len(loaded))
     return loaded

@@ -155,6 +155,9 @@ class Tables:
         self.heartbeats = table(
             "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica", "duration"
         )
+        self.runtimes = table(
+            "runtimes", "monitor_id", "received", "runs", "median", "p95", "revision", primary_key="monitor_id"
+        )
         self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
         self.spools = table("spools", "id", "position", "committed")
         self.leases = table("leases", "name", "holder", "token", "expires_at", primary_key="name")

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from alertmanager.source import PROMETHEUS_RULE, prometheus_rule
 from exporter.cli.assets import Runbooks
 from tests.docs.test_metrics import shipped
-from tests.support.promtool import RULES, World, both_ends
+from tests.support.promtool import RULES, World, both_ends, steps
 from tests.support.tools import run_tool
 
 ROOT = Path(__file__).parent.parent.parent
@@ -20,7 +20,7 @@ WANTED = {
     *("HeartbeatDown", "HeartbeatDegraded", "HeartbeatNeverReceived", "HeartbeatFailed", "HeartbeatFlapping"),
     *("HeartbeatOverrunning", "HeartbeatExporterDown", "HeartbeatExporterAbsent", "HeartbeatEvaluationStalled"),
     *("HeartbeatNotificationsFailing", "HeartbeatConfigReloadFailed", "HeartbeatStorageErrors", "Watchdog"),
-    "HeartbeatExporterReplicaDown",
+    *("HeartbeatExporterReplicaDown", "HeartbeatSlow"),
 }
 FLEET_LABELS = {"cluster", "namespace"}
 """Of whoever has several Prometheuses or Kubernetes; Prometheus adds them."""
@@ -257,6 +257,37 @@ def test_flapping(tmp_path: Path) -> None:
     world.alerts_are(
         tmp_path, HeartbeatFlapping=f"0*18 3 1*{45 + both_ends()} 0*{6 - both_ends()}", HeartbeatDegraded=degraded
     )
+
+
+def put_median(world: World, spec: str, tag: str = "job", instance: str = "a:1") -> None:
+    names = f'job="heartbeat",instance="{instance}",tag="{tag}"'
+    for quantile in ("0.5", "0.95"):
+        world._put(
+            f'heartbeat_duration_seconds{{quantile="{quantile}",{names}}}', world._reached(instance, steps(spec))
+        )
+
+
+def test_a_slow_run(world: World, tmp_path: Path) -> None:
+    """Longer than three times the median and a minute; not while paused, in maintenance, or with too few runs."""
+    world.replica("on*12")
+    world.monitor("UP*12", metrics={"last_duration_seconds": "30*2 90 91*3 90*2 400*4"})
+    put_median(world, "30*10 200*2")  # it has become the usual case
+    for status in ("PAUSED", "MAINTENANCE"):
+        world.monitor(f"UP*2 {status}*10", tag=status.lower(), metrics={"last_duration_seconds": "30*2 900*10"})
+        put_median(world, "30*12", status.lower())
+    world.monitor("UP*12", tag="short", metrics={"last_duration_seconds": "60*12"})
+    put_median(world, "1*12", "short")
+    world.monitor("UP*12", tag="new", metrics={"last_duration_seconds": "900*12"})
+    world.alerts_are(tmp_path, HeartbeatSlow="0*3 1*3 0*2 1*2 0*2")
+
+
+def test_a_slow_run_over_a_restart_and_of_two_replicas(world: World, tmp_path: Path) -> None:
+    world.replica("on*4 gone*7 on*4", "a:1")
+    world.replica("on*4 gone*7 on*4", "b:1")
+    for instance in ("a:1", "b:1"):
+        world.monitor("UP*15", instance=instance, metrics={"last_duration_seconds": "30*2 900*12 20"})
+        put_median(world, "30*15", instance=instance)
+    world.alerts_are(tmp_path, HeartbeatSlow="0*2 1*12 0")
 
 
 def test_uptime(tmp_path: Path) -> None:
@@ -574,6 +605,21 @@ def test_what_flapping_says(tmp_path: Path) -> None:
         "Nightly backup is flapping",
         "job has left UP or returned to it 6 times in the last hour. Either the job is unreliable, or degraded_after "
         "is shorter than the variation of its runs.",
+    )
+
+
+def test_what_slow_says(world: World, tmp_path: Path) -> None:
+    world.replica("on*4")
+    world.monitor("UP*4", info=INFO, metrics={"last_duration_seconds": "5400*4"})
+    put_median(world, "120*4")
+    world.alert_is(
+        tmp_path,
+        "HeartbeatSlow",
+        3,
+        {**LABELS, "severity": "warning"},
+        "Nightly backup is slow: its last run took 1h 30m 0s",
+        "The last run of job took 1h 30m 0s; the median of its recent runs is 2m 0s, and 95 % of them took at most "
+        "2m 0s. The alert resolves with the next run that takes less than three times the median.",
     )
 
 

@@ -18,6 +18,7 @@ from exporter.config.load import load_config
 from exporter.core.clock import SystemClock
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.evaluation.evaluator import Evaluator
+from exporter.evaluation.runtimes import RuntimeTracker
 from exporter.fleet.follower import Follower
 from exporter.notify.notifiers import OptionModels
 from exporter.notify.self_heartbeat import SelfHeartbeat
@@ -35,6 +36,7 @@ WORK = {
     "board": (AlertBoard, "poll"),
     "notifier": (DeliveryWorker, "work"),
     "pruner": (Pruner, "prune"),
+    "runtimes": (RuntimeTracker, "update"),
     "spool": (Recorder, "look_around"),
     "self-heartbeat": (SelfHeartbeat, "beat"),
     "boot": (Service, "_open"),

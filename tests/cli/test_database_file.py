@@ -23,6 +23,7 @@ READING = [
     ["incident", "list"],
     ["incident", "show", "1"],
     ["notification", "list"],
+    ["suggest"],
 ]
 WRITING = [
     ["monitor", "add", "job"],

@@ -26,6 +26,10 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = (ROOT / "docs" / "command-line.md").read_text()
 
 
+NEEDY = ("check-config", "suggest", "incident", "notify", "notification", "assets", "backup", "doctor")
+"""Commands that need what these tests do not have."""
+
+
 @pytest.fixture
 def storage(tmp_path: Path) -> str:
     """The URL of a database that a service has made."""
@@ -230,7 +234,16 @@ def test_help_is_a_pleasure_to_read(columns: str, monkeypatch: pytest.MonkeyPatc
 
 def test_examples_in_help_are_good(storage: str, no_server: list[object], tmp_path: Path) -> None:
     for path, _ in commands(main, "heartbeat-exporter"):
-        if path.split()[1] in ("check-config", "incident", "notify", "notification", "assets", "backup", "doctor"):
+        if path.split()[1] in (
+            "check-config",
+            "suggest",
+            "incident",
+            "notify",
+            "notification",
+            "assets",
+            "backup",
+            "doctor",
+        ):
             continue  # they need an incident, somebody to tell, a folder or a database: their own tests run them
         text = run(*path.split()[1:], "--help").output.replace("\\\n", "")
         for line in re.findall(r"^    (heartbeat-exporter .*)$", text, re.M):

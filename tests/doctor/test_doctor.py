@@ -680,3 +680,83 @@ def test_every_check_is_documented_and_no_other() -> None:
     told = re.findall(r"^\| `([a-z ]+)` \|", text, re.MULTILINE)
     assert told == [check.name for check in CHECKS]
     assert all(check.run.__doc__ for check in CHECKS)
+
+
+# ── habits ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def every(installation: Installation, tag: str, pause: int, times: int = 12, **options: object) -> None:
+    """A monitor with so many successes, the last of them now."""
+    replica = installation.replica
+    if replica.fleet.get(tag) is None:
+        replica.add(tag, **options)
+    installation.clock.wall -= pause * (times - 1)
+    for number in range(times):
+        replica.beat(tag)
+        installation.clock.wall += pause if number < times - 1 else 0
+
+
+def test_monitors_that_beat_hourly_and_are_allowed_a_day(installation: Installation) -> None:
+    every(installation, "right", HOUR, down_after=2 * HOUR)
+    every(installation, "scheduled", DAY, schedule="0 3 * * *", down_after=2 * HOUR)
+    every(installation, "few", MINUTE, times=9, down_after=DAY)
+    installation.well("allowances")
+    every(installation, "lax", HOUR, down_after=DAY)
+    every(installation, "daily", HOUR, schedule="0 3 * * *")
+    every(installation, "resting", HOUR, down_after=DAY)
+    installation.replica.monitors.set_paused("resting", True)
+    found = installation.finding("allowances", Result.WARNING, r"2 monitors .*: daily, lax \(daily: every 1 h, DOWN")
+    assert "suggest" in found.advice
+
+
+def test_monitors_that_are_always_seconds_early(installation: Installation) -> None:
+    clock = installation.clock
+    now, clock.wall = clock.wall, clock.wall // DAY * DAY + 3 * HOUR - 20 * SECOND
+    every(installation, "often", MINUTE, schedule="* * * * *")
+    every(installation, "unscheduled", DAY)
+    every(installation, "few", DAY, times=9, schedule="0 3 * * *")
+    clock.wall += 21 * SECOND
+    every(installation, "right", DAY, schedule="0 3 * * *")
+    every(installation, "mostly", DAY, schedule="0 3 * * *")
+    clock.wall += DAY - 10 * SECOND
+    installation.replica.beat("mostly")
+    clock.wall -= DAY + 11 * SECOND
+    installation.well("early heartbeats")
+    every(installation, "early", DAY, schedule="0 3 * * *")
+    clock.wall = now
+    installation.finding("early heartbeats", Result.WARNING, "1 monitor always early, .*: early$")
+
+
+def test_monitors_that_were_forgotten(installation: Installation) -> None:
+    replica, clock = installation.replica, installation.clock
+    for tag in ("resting", "broken"):
+        replica.add(tag)
+        replica.beat(tag)
+    replica.monitors.set_paused("resting", True)
+    replica.refresh()
+    clock.advance(HOUR)
+    replica.evaluator.evaluate_due()
+    clock.advance(6 * DAY)
+    installation.well("paused monitors")
+    clock.advance(2 * DAY)
+    installation.finding("paused monitors", Result.WARNING, "1 monitor PAUSED for over 7 days, .*: resting$")
+    installation.well("down monitors")
+    clock.advance(7 * DAY)
+    found = installation.finding("down monitors", Result.WARNING, "2 monitors DOWN for over 14 days, .*: broken, job$")
+    assert "remove" in found.advice
+    replica.monitors.remove("resting")
+    installation.well("paused monitors")
+
+
+def test_monitors_that_never_start_while_their_group_does(installation: Installation) -> None:
+    replica = installation.replica
+    for tag in ("a", "b", "odd"):
+        replica.add(tag, group="backups")
+        replica.beat(tag, *([Kind.START, Kind.SUCCESS] if tag != "odd" else [Kind.SUCCESS]))
+    for tag in ("c", "d"):
+        replica.add(tag, group="plain")
+        replica.beat(tag, *([Kind.START, Kind.SUCCESS] if tag == "c" else [Kind.SUCCESS]))
+    replica.add("silent", group="backups")
+    installation.finding("starts", Result.WARNING, "1 monitor without starts .*: odd$")
+    replica.beat("odd", Kind.START)
+    installation.well("starts")

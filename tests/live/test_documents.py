@@ -188,6 +188,17 @@ def a_monitor_that_flaps(reader: Reader) -> None:
     reader.follow()
 
 
+@scenario(runbook("HeartbeatSlow"))
+def a_job_that_was_slow(reader: Reader) -> None:
+    service = reader.serve(monitor())
+    for _ in range(10):
+        service.ping(TAG, "/start")
+        service.ping(TAG)
+    eventually(lambda: ("heartbeat_duration_seconds", "0.5", TAG) in service.metrics())
+    reader.watch()
+    reader.follow()
+
+
 @scenario(runbook("HeartbeatNeverReceived"))
 def a_monitor_that_is_new(reader: Reader) -> None:
     service = reader.serve(monitor())

@@ -26,6 +26,7 @@ from exporter.core.exclusions import Calendar
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply
 from exporter.core.monitor import Monitor
+from exporter.core.runtimes import Runtimes
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
 from exporter.core.timeline import CurrentStatus
@@ -64,6 +65,11 @@ def states(draw: st.DrawFn) -> HeartbeatState:
     )
 
 
+RUNTIMES = st.none() | st.builds(
+    Runtimes, COUNTS, st.integers(0, 30), st.integers(0, 10**7), st.integers(0, 4_000_000_000_000)
+)
+
+
 @st.composite
 def fleets(draw: st.DrawFn) -> Fleet:
     fleet = Fleet()
@@ -86,6 +92,8 @@ def fleets(draw: st.DrawFn) -> Fleet:
         )
         for number, tag in enumerate(tags)
     )
+    for watched in fleet:
+        watched.runtimes = draw(RUNTIMES)
     return fleet
 
 
@@ -149,7 +157,7 @@ def test_what_is_kept_never_shows(data: st.DataObject) -> None:
     kept = Exposition(fleet, clock)
     for _ in range(data.draw(st.integers(1, 6))):
         other = data.draw(fleets())
-        match data.draw(st.integers(0, 4)):
+        match data.draw(st.integers(0, 5)):
             case 0:
                 fleet.update(
                     [FleetMonitor(hash(one.monitor.tag), one.monitor, b"", one.current, one.state) for one in other],
@@ -161,6 +169,9 @@ def test_what_is_kept_never_shows(data: st.DataObject) -> None:
             case 2:
                 for watched in list(fleet)[::2]:
                     watched.current = CurrentStatus(data.draw(st.sampled_from(Status)), Reason.LATE, 5)
+            case 5:
+                for watched in fleet:
+                    watched.runtimes = data.draw(RUNTIMES)
             case 4:
                 fleet.use(Calendar(tuple(data.draw(st.lists(BLACKOUTS, max_size=1)))))
             case 3:
@@ -271,6 +282,7 @@ def golden_fleet() -> Fleet:
         FleetMonitor(number, monitor, b"", CurrentStatus(status, reason, START - 60_000), state)
         for number, (monitor, status, reason, state) in enumerate(rows)
     )
+    fleet.show_runtimes({0: Runtimes(20, 9, 60_500, 61_000), 1: Runtimes(200, 100, 60_500, 75_250)})
     return fleet
 
 

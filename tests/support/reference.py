@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from exporter.core.fleet import Fleet
 from exporter.core.status import Status, due_at
 from exporter.core.uptime import WINDOWS, uptime
 from exporter.metrics.exposition.families import FAMILIES
+
+_KINDS = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "summary": SummaryMetricFamily}
 
 
 class Reference:
@@ -22,8 +24,7 @@ class Reference:
         help_of = {family.name: family.help for family in FAMILIES}
         found: dict[str, Metric] = {}
         for family in FAMILIES:
-            kind = CounterMetricFamily if family.type == "counter" else GaugeMetricFamily
-            found[family.name] = kind(family.name, help_of[family.name])
+            found[family.name] = _KINDS[family.type](family.name, help_of[family.name])
         for watched in self._fleet:
             monitor, state, current = watched.monitor, watched.state, watched.current
             tag = {"tag": monitor.tag}
@@ -66,6 +67,11 @@ class Reference:
                 ("heartbeat_last_duration_seconds", state.last_duration),
             ):
                 add(name, None if moment is None else moment / 1000)
+            runtimes = watched.runtimes
+            if runtimes is not None and runtimes.runs >= 10:
+                for quantile, value in (("0.5", runtimes.median), ("0.95", runtimes.p95)):
+                    labels = {**tag, "quantile": quantile}
+                    found["heartbeat_duration_seconds"].add_sample("heartbeat_duration_seconds", labels, value / 1000)
             add("heartbeat_received", state.received)
             add("heartbeat_failures", state.failures)
             add("heartbeat_starts", state.starts)

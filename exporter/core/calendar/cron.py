@@ -140,14 +140,15 @@ class Cron:
             year, number = month // 12, month % 12 + 1
             if number not in self.months:
                 continue
-            for day in self._days(year, number):
+            for day in self.days_in(year, number):
                 if month == start and day < after.day:
                     continue
                 today = month == start and day == after.day
                 for time in self.times[bisect_right(self.times, now) :] if today else self.times:
                     yield datetime(year, number, day, *time)  # noqa: DTZ001 - a wall clock
 
-    def _days(self, year: int, month: int) -> list[int]:
+    def days_in(self, year: int, month: int) -> list[int]:
+        """The days of that month that its day fields name, in order; `months` is not looked at."""
         first, last = monthrange(year, month)
         nearest = {_working_day(day or last, first, last) for day in self.nearest if day <= last}
         days = []

@@ -6,7 +6,7 @@ Every check is documented in docs/doctor.md; a test compares them. A finding con
 from collections.abc import Iterator
 
 from exporter.core.errors import HeartbeatExporterError
-from exporter.doctor.checks import clock, configuration, disk, notifications, reach, service, storage, work
+from exporter.doctor.checks import clock, configuration, disk, habits, notifications, reach, service, storage, work
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding, Result, problem, skipped
 
@@ -28,6 +28,11 @@ CHECKS = (
     Check("lease", work.lease, needs=("schema",)),
     Check("evaluation", work.evaluation, needs=("schema",)),
     Check("monitors", work.monitors, needs=("schema",)),
+    Check("allowances", habits.allowances, needs=("schema",)),
+    Check("early heartbeats", habits.early_heartbeats, needs=("schema",)),
+    Check("paused monitors", habits.long_paused, needs=("schema",)),
+    Check("down monitors", habits.long_down, needs=("schema",)),
+    Check("starts", habits.starts, needs=("schema",)),
     Check("maintenances", work.maintenances, needs=("schema",)),
     Check("provisioning", work.provisioning, needs=("schema",)),
     Check("outbox", notifications.outbox, needs=("schema",)),

@@ -12,6 +12,7 @@ from typing import Any
 from exporter.core.exclusions import Exclusions
 from exporter.core.heartbeat import HeartbeatState
 from exporter.core.monitor import Monitor
+from exporter.core.runtimes import Runtimes
 from exporter.core.status import Reason, Status, due_at
 from exporter.core.uptime import ALWAYS_UP, WINDOWS, Ratios
 from exporter.metrics.exposition.format import escape_label, go_count, go_float, go_seconds
@@ -25,6 +26,7 @@ class Part(Enum):
     STATE = "state"
     DUE = "monitor, state and what does not count"
     """As a triple."""
+    RUNTIMES = "runtimes"
     CLOCK = "clock"
     """The state, rendered at every scrape."""
     PAST = "past and standing"
@@ -122,6 +124,19 @@ def _status(now: Status, tag: str) -> str:
 
 def _reason(reason: Reason, tag: str) -> str:
     return f'heartbeat_status_reason{{reason="{reason.value}",{tag}}} 1.0\n'
+
+
+def _shown_runtimes(runtimes: Runtimes | None) -> Runtimes | None:
+    return runtimes if runtimes is not None and runtimes.shown else None
+
+
+def _durations(runtimes: Runtimes | None, tag: str) -> str:
+    if runtimes is None:
+        return ""
+    return (
+        f'heartbeat_duration_seconds{{quantile="0.5",{tag}}} {go_seconds(runtimes.median)}\n'
+        f'heartbeat_duration_seconds{{quantile="0.95",{tag}}} {go_seconds(runtimes.p95)}\n'
+    )
 
 
 FAMILIES: Sequence[Family] = (
@@ -225,6 +240,16 @@ FAMILIES: Sequence[Family] = (
         "Duration of the last run for which a start was received.",
         Part.STATE,
         attrgetter("last_duration"),
+    ),
+    # Without count and sum, which a log of the newest runs does not have; promtool allows `quantile` in no other type.
+    Family(
+        "heartbeat_duration_seconds",
+        "summary",
+        "Median and 95th percentile of the durations of the kept runs, from ten runs on.",
+        Part.RUNTIMES,
+        _shown_runtimes,
+        str,
+        _durations,
     ),
     Family(
         "heartbeat_consecutive_failures",

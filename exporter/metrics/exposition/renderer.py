@@ -59,6 +59,7 @@ class _Block:
         parts: dict[Part, list[Any]] = {
             Part.MONITOR: [watched.monitor for watched in self.members],
             Part.STATE: [watched.state for watched in self.members],
+            Part.RUNTIMES: [watched.runtimes for watched in self.members],
         }
         self._previewed = any(map(_PREVIEW, self.members))
         parts[Part.STANDING] = (

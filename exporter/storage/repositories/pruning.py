@@ -121,7 +121,7 @@ class Pruner:
                 newest = table.select(fn.MAX(table.id))
                 deleted += self._delete(table, (table.monitor_id == monitor_id) & (table.id < newest))
             with self._db.write("prune"):
-                for table in (tables.states, tables.runs):
+                for table in (tables.states, tables.runs, tables.runtimes):
                     table.delete().where(table.monitor_id == monitor_id).execute()
                 tables.monitors.delete().where(tables.monitors.id == monitor_id).execute()
         return deleted + len(ids)

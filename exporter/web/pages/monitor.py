@@ -29,6 +29,7 @@ from exporter.web.pages.rendering import Pages
 from exporter.web.pages.rows import row
 from exporter.web.pages.status import HISTORY_MISSING, PLACEHOLDER, answer_page
 from exporter.web.requests import WebRequest
+from exporter.web.suggestions import SuggestionText, SuggestionTexts
 
 TRANSITIONS_SPAN = 30 * DAY
 AHEAD = 30 * DAY
@@ -70,6 +71,7 @@ class MonitorPage:
     def __init__(self, parts: WebContext, pages: Pages) -> None:
         self._parts = parts
         self._pages = pages
+        self._suggestions = SuggestionTexts(parts.history, parts.fleet)
 
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
         watched = find(self._parts, tag)
@@ -85,6 +87,7 @@ class MonitorPage:
         heartbeats: Any = ()
         alerts: Any = ()
         incidents: tuple[IncidentRow, ...] = ()
+        suggestion: SuggestionText | None = None
         try:
             history = self._parts.history.transitions([watched.id], now - TRANSITIONS_SPAN)
             transitions = history.get(watched.id, ())
@@ -92,6 +95,7 @@ class MonitorPage:
             alerts = self._parts.alerts.of_monitor(watched.id, MAX_ALERTS)
             past = self._parts.incidents.of_monitor(watched.id, MAX_INCIDENTS)
             incidents = incident_rows(past, self._parts.incidents, self._parts.fleet, now)
+            suggestion = self._suggestions.of(watched)
         except StorageUnavailable as error:
             log.warning("a page goes without its history: %s", error)
             trouble = HISTORY_MISSING
@@ -109,6 +113,7 @@ class MonitorPage:
                 "beats": _beats(heartbeats, now, zone),
                 "alerts": alert_rows(alerts, zone, now),
                 "incidents": incidents,
+                "suggestion": suggestion,
                 "trouble": trouble,
                 "not_ready": self._parts.readiness(),
                 "rendered": moment(now, now, "UTC"),

@@ -1,0 +1,1 @@
+"""Suggestions: what schedule and thresholds the kept heartbeats of a monitor show."""
