@@ -214,6 +214,8 @@ def durations() -> Panel:
         "job takes longer and longer; the monitor is DOWN (overrun) once a run exceeds its `max_runtime`, and "
         "DEGRADED (too_short) after a success whose run took less than its `min_runtime`.",
         Query(ONE.one("heartbeat_last_duration_seconds"), "duration"),
+        Query(ONE.one("heartbeat_duration_seconds", 'quantile="0.5"'), "median of the kept runs"),
+        Query(ONE.one("heartbeat_duration_seconds", 'quantile="0.95"'), "95 % of the kept runs"),
         field=Field("s", "No start reported in this range", steps(), min=0),
         stepped=True,
         legend=("lastNotNull", "mean", "max"),
