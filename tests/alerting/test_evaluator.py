@@ -1185,7 +1185,7 @@ def test_what_cannot_be_read_is_one_message_s_trouble(replica: Replica) -> None:
     ops = Scripted()
     replica.channel(ops).work()
     (notification,) = replica.notifications.recent()
-    assert (notification.failure, notification.error) == ("internal", "the notifier raised ValidationError")
+    assert (notification.failure, notification.error) == ("internal", "the notifier raised InvalidValue")
 
 
 def wait_until(what: Callable[[], bool], seconds: float = 10) -> None:
