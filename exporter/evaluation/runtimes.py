@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from exporter.core.errors import StorageUnavailable
 from exporter.core.fleet import Fleet, FleetMonitor, Writer
+from exporter.core.process.pause import Pause
 from exporter.core.process.threads import SupervisedThread, Threads
 from exporter.core.runtimes import Runtimes, runtimes_of
 from exporter.storage.database import Database
@@ -80,7 +81,8 @@ class RuntimeTracker:
         kept = self._kept()
         computed: dict[int, Runtimes] = {}
         until = time.perf_counter() + max_turn
-        stale = self._stale(kept)
+        pause = Pause()
+        stale = self._stale(kept, pause)
         for start in range(0, len(stale), AT_ONCE):
             some = stale[start : start + AT_ONCE]
             with self._db.read("read runtimes") as reader:
@@ -91,17 +93,19 @@ class RuntimeTracker:
                         beats = self._table.log(reader, watched.id, kept)
                         runtimes = runtimes_of(beats, received[watched.id], watched.monitor.max_runtime)
                         computed[watched.id] = runtimes
+                    pause.when_due()
             self._thread.progress()
             if time.perf_counter() > until:
                 break
         return computed
 
-    def _stale(self, kept: int) -> Sequence[FleetMonitor]:
+    def _stale(self, kept: int, pause: Pause) -> Sequence[FleetMonitor]:
         """Those with runs that received heartbeats since they were computed: those first of whose log they are the
         largest share.
         """
         stale: list[tuple[float, FleetMonitor]] = []
         for watched in self._fleet:
+            pause.when_due()
             state, runtimes = watched.state, watched.runtimes
             if state.last_duration is None:
                 continue

@@ -5,7 +5,6 @@ from stay the same objects. A scrape joins what is kept, renders what changed, a
 """
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from operator import attrgetter
@@ -15,6 +14,7 @@ from zlib import crc32
 from exporter.core.clock import MINUTE, Clock
 from exporter.core.exclusions import Exclusions
 from exporter.core.fleet import Fleet, FleetMonitor
+from exporter.core.process.pause import Pause
 from exporter.core.spans import Span
 from exporter.core.uptime import uptime
 from exporter.metrics.exposition.families import FAMILIES, Family, Part
@@ -27,9 +27,6 @@ UPTIMES_KEPT = MINUTE
 """Milliseconds that an uptime may be old, of a monitor that was DOWN in the last 90 days: a minute of the shortest
 window is 0.07 %.
 """
-_SLICE = 0.0007
-"""Seconds of rendering after which other threads get the interpreter; heartbeats go on during a scrape."""
-_YIELD_EVERY = 0.0001
 
 _PREVIEW = attrgetter("preview")
 _BY_PART = {part: [family for family in FAMILIES if family.part is part] for part in Part}
@@ -122,7 +119,7 @@ class Exposition:
         families = [family for family in FAMILIES if names is None or names & {family.name, family.sample_name}]
         if not families:
             return
-        pause = _Pause()
+        pause = Pause()
         with self._lock:
             blocks = self._blocks_now()
             for block in blocks:
@@ -153,20 +150,6 @@ class Exposition:
             self._blocks = [old.get(tuple(map(id, part))) or _Block(part) for part in _cut(members)]
             self._members = members
         return self._blocks
-
-
-class _Pause:
-    """Lets other threads run every so often; the interpreter alone would not for five milliseconds."""
-
-    __slots__ = ("_since",)
-
-    def __init__(self) -> None:
-        self._since = time.perf_counter()
-
-    def when_due(self) -> None:
-        if time.perf_counter() - self._since > _SLICE:
-            time.sleep(_YIELD_EVERY)
-            self._since = time.perf_counter()
 
 
 def _cut(members: Sequence[FleetMonitor]) -> list[Sequence[FleetMonitor]]:
