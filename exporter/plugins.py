@@ -13,10 +13,9 @@ from exporter.core.monitor import Monitor
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.body import Body, output_of, text_of
 from exporter.ingest.credentials import Grant
-from exporter.ingest.dialect import Dialect, ManagedDialect, Resource
+from exporter.ingest.dialect import Dialect, ManagedDialect, Management, Resource
 from exporter.ingest.errors import Denied, IngestError, NotStored
 from exporter.ingest.intake import Beat, Ingest
-from exporter.ingest.management import Management
 from exporter.ingest.request import Basic, Request
 from exporter.ingest.response import JSON, TEXT, Response
 from exporter.ingest.routes import Route

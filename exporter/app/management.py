@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ApiForDialects:
-    """Implements ingest.management.Management."""
+    """Implements ingest.dialect.Management."""
 
     def __init__(
         self,

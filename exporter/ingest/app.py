@@ -12,11 +12,10 @@ from typing import Any
 
 from exporter.core.clock import Clock
 from exporter.core.telemetry import IRREGULAR, RejectReason, Telemetry
-from exporter.ingest.dialect import Dialect, Resource
+from exporter.ingest.dialect import Dialect, Management, Resource
 from exporter.ingest.errors import CREDENTIALS, DEFECT, METHOD, RETRY_AFTER, STARTING, IngestError, NotStored
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.intake import Ingest, Intake
-from exporter.ingest.management import Management
 from exporter.ingest.refusals import Refusals
 from exporter.ingest.request import Request
 from exporter.ingest.response import Response

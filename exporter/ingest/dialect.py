@@ -1,15 +1,17 @@
 """What a dialect is: one small module that turns requests of one protocol into heartbeats, and answers them."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+from exporter.core.fleet import FleetMonitor
+from exporter.core.monitor import Monitor
 from exporter.ingest.errors import IngestError
 from exporter.ingest.intake import Ingest
-from exporter.ingest.management import Management
 from exporter.ingest.request import Request
 from exporter.ingest.response import Response
 from exporter.ingest.routes import Route
 
+T = TypeVar("T")
 Resource = Callable[[Request], Awaitable[Response]]
 
 
@@ -33,6 +35,36 @@ class Dialect(Protocol):
         """The answer to what `handle` raised, to a method that no route takes, and to a defect of the dialect. `Allow`
         and `Retry-After` are added to it.
         """
+        ...
+
+
+class Management(Protocol):
+    """What management resources may do: the same as the API, with the same rights. Methods that change something block
+    and raise Conflict, NotFound and StorageUnavailable: call them by `run`.
+    """
+
+    def admits(self, token: str | None) -> bool:
+        """Whether this is the token that the API takes. Without one configured, nothing is managed."""
+        ...
+
+    def monitors(self) -> Iterable[FleetMonitor]:
+        """All monitors, in the order of tags."""
+        ...
+
+    def monitor(self, tag: str) -> FleetMonitor | None: ...
+
+    def token_of(self, monitor: FleetMonitor) -> str | None:
+        """The monitor's built-in token; None while those are switched off."""
+        ...
+
+    def add(self, monitor: Monitor, secret: str) -> None: ...
+
+    def set_paused(self, tag: str, paused: bool) -> None: ...
+
+    def remove(self, tag: str) -> None: ...
+
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Calls `work` off the event loop."""
         ...
 
 

@@ -15,10 +15,9 @@ from exporter.core.telemetry import RejectReason, Silent
 from exporter.core.timeline import CurrentStatus
 from exporter.ingest.app import IngestApplication
 from exporter.ingest.credentials import Credentials
-from exporter.ingest.dialect import Dialect
+from exporter.ingest.dialect import Dialect, Management
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.intake import Beat, Ingest, Intake
-from exporter.ingest.management import Management
 from exporter.ingest.newcomers import Newcomers
 from exporter.ingest.refusals import Refusals
 from exporter.ingest.request import Request
