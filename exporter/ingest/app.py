@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 _HIDDEN = "<secret>"
-_SHORTEST = 4
+_MIN_SECRET = 4
 """Characters of a secret that is looked for in a traceback; shorter ones are found in every text."""
 
 
@@ -153,7 +153,7 @@ class IngestApplication:
         """Logs the error, without what is secret in the request."""
         text = "".join(traceback.format_exception(error))
         for secret in sorted(request.secrets(), key=len, reverse=True):
-            if len(secret) >= _SHORTEST:
+            if len(secret) >= _MIN_SECRET:
                 text = text.replace(secret, _HIDDEN)
         log.error("an unexpected error in the dialect %s\n%s", dialect.name, text)
         problem = IngestError(RejectReason.INTERNAL, "a defect of the dialect", DEFECT, 500)

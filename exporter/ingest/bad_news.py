@@ -159,7 +159,7 @@ _SHOWN = 40
 def bad_news(query: str, kind: Kind) -> str | None:
     """A warning that names the first parameter of `query` that looks like bad news; None when none does.
 
-    `kind` is what the heartbeat was taken for: a failure has told its bad news.
+    `kind` is what the heartbeat was taken for: a failure has reported its bad news.
     """
     if kind is Kind.FAILURE:
         return None

@@ -14,7 +14,7 @@ PATIENCE = 4.0
 """Seconds without a byte of a body whose sender has named its length, and so has all of it."""
 STREAM_PATIENCE = 30.0
 """Seconds without a byte of one in chunks: a job's output while it is made, which may pause."""
-LONGEST = 120.0
+MAX_TIME = 120.0
 """Seconds in which a body has to arrive, however it comes."""
 BREATH = 100
 """Pieces after which everybody else gets a turn: those that are there already are read without ever waiting."""
@@ -39,7 +39,7 @@ async def read_body(stream: Any, keep: int = KEPT, patience: float = PATIENCE) -
     seen = pieces = 0
     try:
         loop = asyncio.get_running_loop()
-        end = loop.time() + LONGEST
+        end = loop.time() + MAX_TIME
         async with asyncio.timeout(patience) as limit:
             # Piece by piece as they arrive: `read` would hold back what has come so far from one who stalls.
             async for chunk in stream:

@@ -18,11 +18,11 @@ BURST = 10
 """Wrong answers that an address gets at once, after a time without any."""
 INTERVAL = 200
 """Milliseconds between two more of them: five a second."""
-LONGEST = 5 * SECOND
+MAX_DELAY = 5 * SECOND
 """How long one is held back at most: a client gives up after ten, and should see what is wrong."""
-MOST_ADDRESSES = 4096
+MAX_ADDRESSES = 4096
 """In the table; the one that was quiet for longest makes room."""
-MOST_LINES = 30
+MAX_LINES = 30
 """Log lines a minute, for all addresses together."""
 _PREFIX = 64
 """An IPv6 client has as many addresses as it likes, in one network of this size."""
@@ -50,7 +50,7 @@ class Guesses:
         self._minute: int | None = None
         """When the minute began in which `_lines` were written."""
         self._others = 0
-        """Refusals that no line tells of, from addresses that made room or came when there were lines enough."""
+        """Refusals that no line reports, from addresses that made room or came when there were lines enough."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def slow(self, client: str) -> None:
@@ -65,21 +65,21 @@ class Guesses:
         now = self._clock.monotonic()
         address = self._address(client)
         address.next_at = max(address.next_at, now - BURST * INTERVAL) + INTERVAL
-        wait = min(max(0, address.next_at - now), LONGEST)
-        address.next_at = min(address.next_at, now + LONGEST)
+        wait = min(max(0, address.next_at - now), MAX_DELAY)
+        address.next_at = min(address.next_at, now + MAX_DELAY)
         return wait
 
     def tell(
         self, message: str, client: str, level: int = logging.INFO, fields: Mapping[str, str] | None = None
     ) -> None:
-        """Logs the first refusal of an address in a minute; the others are counted, and told when it is over."""
+        """Logs the first refusal of an address in a minute; the others are counted and reported when it is over."""
         now = self._clock.monotonic()
         if self._minute is None or now - self._minute >= MINUTE:
             self.sum_up()
             self._minute, self._lines = now, 0
         address = self._address(client)
         if address.logged is None or now - address.logged >= MINUTE:
-            if self._lines < MOST_LINES:
+            if self._lines < MAX_LINES:
                 self._lines += 1
                 address.logged = now
                 shown = client or "a local socket"
@@ -110,7 +110,7 @@ class Guesses:
         key = network_of(client)
         found = self._addresses.get(key)
         if found is None:
-            if len(self._addresses) >= MOST_ADDRESSES:
+            if len(self._addresses) >= MAX_ADDRESSES:
                 self._others += self._addresses.popitem(last=False)[1].unlogged
             found = self._addresses[key] = _Address()
         else:
@@ -122,7 +122,7 @@ class Guesses:
             try:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
-                return  # told with the next refusal, then
+                return  # reported with the next refusal, then
             self._timer = loop.call_later(MINUTE / SECOND, self._timed)
 
     def _timed(self) -> None:

@@ -18,7 +18,7 @@ from exporter.recording.statements import Pending
 
 _new = tuple.__new__
 """Makes a named tuple in half the time that its own constructor takes; thousands are made a second."""
-LONGEST_RUN = 10 * 365 * DAY
+MAX_RUN = 10 * 365 * DAY
 """Milliseconds; what a sender measured beyond it is kept as this."""
 
 
@@ -81,8 +81,8 @@ class Ingest:
         """What the sender's credential opens; None when it opens nothing. The same time is spent whatever is wrong.
 
         With a `tag`, `secret` is the monitor's own secret, or a ping key that opens the monitor: both work wherever one
-        of them does. Without one it is a token, which names its monitor by itself. With `create`, a ping key is good
-        for a monitor that is not there yet, and that `ensure` is to create.
+        of them does. Without one it is a token, which identifies its monitor without a tag. With `create`, a ping key
+        is good for a monitor that is not there yet, and that `ensure` is to create.
         """
         found = self._intake.credentials.check(secret, tag, create)
         if isinstance(found, Grant):
@@ -116,7 +116,7 @@ class Ingest:
         waits: list[tuple[asyncio.Future[bool], Kind]] = []
         for monitor, kind, rid, exit_code, output, duration in beats:
             if duration is not None:
-                duration = min(max(0, duration), LONGEST_RUN)
+                duration = min(max(0, duration), MAX_RUN)
             pending = Pending(monitor, _new(Heartbeat, (kind, at, rid, exit_code, output, duration)))
             wait = intake.waiters.wait_for(pending)
             if not intake.recorder.record(pending):

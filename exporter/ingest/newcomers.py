@@ -33,7 +33,7 @@ class Newcomers:
         self._began: int | None = None
 
     async def arrive(self) -> bool:
-        """Returns once the fleet knows every monitor that was there before the call; False if that cannot be told."""
+        """Returns once the fleet knows every monitor that was there before the call; False if that is not known."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_task(self._look(self._running))
         try:

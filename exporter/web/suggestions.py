@@ -10,7 +10,7 @@ from exporter.core.suggestion.suggestion import suggest
 from exporter.presentation.suggestion import evidence_lines, suggestion_yaml
 from exporter.storage.repositories.history import History
 
-MOST_HEARTBEATS = 400
+MAX_HEARTBEATS = 400
 """Of the newest kept ones; the command looks at more."""
 _KEPT = 64
 """Texts kept: pages load themselves again and again, and mostly nothing has arrived meanwhile."""
@@ -46,7 +46,7 @@ class SuggestionTexts:
         return text[1]
 
     def _made(self, watched: FleetMonitor) -> SuggestionText:
-        beats = self._history.results(watched.id, MOST_HEARTBEATS)
+        beats = self._history.results(watched.id, MAX_HEARTBEATS)
         suggestion = suggest(watched.monitor, beats, (), watched.exclusions)
         shown = suggestion.proposes and suggestion.differs
         return SuggestionText(tuple(evidence_lines(suggestion)), suggestion_yaml(suggestion) if shown else "")

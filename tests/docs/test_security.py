@@ -42,9 +42,9 @@ def test_secrets() -> None:
 
 def test_guesses() -> None:
     assert f"After {guesses.BURST} wrong answers at once an address gets five a second" in TEXT
-    assert f"one every {guesses.INTERVAL} ms), and waits for {guesses.LONGEST // 1000} s at most" in TEXT
-    assert f"{guesses.MOST_ADDRESSES} addresses are remembered" in TEXT
-    assert f"{guesses.MOST_LINES} such lines a minute" in TEXT
+    assert f"one every {guesses.INTERVAL} ms), and waits for {guesses.MAX_DELAY // 1000} s at most" in TEXT
+    assert f"{guesses.MAX_ADDRESSES} addresses are remembered" in TEXT
+    assert f"{guesses.MAX_LINES} such lines a minute" in TEXT
     assert 1000 // newcomers.INTERVAL == 1000 // guesses.INTERVAL == 5
 
 

@@ -8,9 +8,9 @@ from exporter.core.clock import MINUTE, SECOND
 from exporter.ingest.guesses import (
     BURST,
     INTERVAL,
-    LONGEST,
-    MOST_ADDRESSES,
-    MOST_LINES,
+    MAX_ADDRESSES,
+    MAX_DELAY,
+    MAX_LINES,
     Guesses,
     network_of,
 )
@@ -23,8 +23,8 @@ def test_a_few_are_answered_at_once_and_then_five_a_second(clock: ManualClock) -
     assert [guesses.delay("192.0.2.1") for _ in range(3)] == [INTERVAL, 2 * INTERVAL, 3 * INTERVAL]
     assert guesses.delay("192.0.2.2") == 0
     for _ in range(1000):
-        assert guesses.delay("192.0.2.1") <= LONGEST
-    clock.advance(LONGEST + BURST * INTERVAL)
+        assert guesses.delay("192.0.2.1") <= MAX_DELAY
+    clock.advance(MAX_DELAY + BURST * INTERVAL)
     assert [guesses.delay("192.0.2.1") for _ in range(BURST)] == [0] * BURST
     assert guesses.delay("192.0.2.1") == INTERVAL
 
@@ -69,9 +69,9 @@ def test_who_is_one_client(client: str, network: str) -> None:
 
 def test_the_table_is_bounded(clock: ManualClock) -> None:
     guesses = Guesses(clock)
-    for number in range(3 * MOST_ADDRESSES):
+    for number in range(3 * MAX_ADDRESSES):
         guesses.delay(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert len(guesses._addresses) == MOST_ADDRESSES
+    assert len(guesses._addresses) == MAX_ADDRESSES
 
 
 def test_the_log_has_the_first_of_a_minute_and_a_sum(clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
@@ -102,7 +102,7 @@ def test_many_addresses_write_no_more(clock: ManualClock, caplog: pytest.LogCapt
     with caplog.at_level(logging.INFO, "exporter.ingest"):
         for number in range(10_000):
             guesses.tell("heartbeat refused: wrong secret", f"10.0.{number >> 8}.{number & 255}")
-        assert len(caplog.messages) == MOST_LINES
+        assert len(caplog.messages) == MAX_LINES
         caplog.clear()
         guesses.sum_up()
-        assert caplog.messages == [f"{10_000 - MOST_LINES:,} more requests were refused in the last minute"]
+        assert caplog.messages == [f"{10_000 - MAX_LINES:,} more requests were refused in the last minute"]

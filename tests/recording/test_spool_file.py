@@ -242,7 +242,7 @@ def test_no_more_may_wait_than_it_was_given(tmp_path: Path) -> None:
 def test_a_long_backlog_is_many_files_and_each_goes_when_it_is_replayed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.recording.spool.backlog.LARGEST", 300)
+    monkeypatch.setattr("exporter.recording.spool.backlog.MAX_SIZE", 300)
     backlog = backlog_in(tmp_path)
     backlog.open()
     many = [Record("job", Heartbeat(Kind.SUCCESS, START + number, f"r{number}")) for number in range(40)]

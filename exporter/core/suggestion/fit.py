@@ -18,7 +18,7 @@ _MIN_PRECISION = 0.9
 """Share of the moments that have to fit."""
 _MIN_RECALL = 0.8
 """Share of the ticks that must have a moment."""
-_MOST_YEARS = 5
+_MAX_YEARS = 5
 
 
 class Fit(NamedTuple):
@@ -63,7 +63,7 @@ def fit(candidate: Candidate, moments: Sequence[int], successes: Sequence[bool],
     ticks = ticks_between(*schedule, moments[0] - allowed - 1, moments[-1] + early, most)
     if not ticks or len(ticks) == most:
         return None
-    further = ticks_between(*schedule, ticks[-1], ticks[-1] + _MOST_YEARS * 366 * DAY, 1)
+    further = ticks_between(*schedule, ticks[-1], ticks[-1] + _MAX_YEARS * 366 * DAY, 1)
     around = [*ticks, *further]
     step = min((later - earlier for earlier, later in pairwise(around)), default=366 * DAY)
     if candidate.reach > _longest_reach(step):

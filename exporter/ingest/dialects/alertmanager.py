@@ -26,7 +26,7 @@ from exporter.ingest.routes import Route
 READ = 1024 * 1024
 """Bytes of a post that are looked at: about a thousand alerts."""
 TAG_LABEL = "heartbeat_tag"
-"""The label that tells several Watchdogs apart, unless the query names another one as `tag_label`."""
+"""The label that distinguishes several Watchdogs, unless the query names another one as `tag_label`."""
 _LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _ALERTS = re.compile(r'"alerts"\s*:\s*\[')
 _BETWEEN = re.compile(r"[\s,]*")
@@ -93,7 +93,7 @@ def _claim(request: Request, ingest: Ingest) -> tuple[Grant, str]:
 
 def _firing(body: Body) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """The firing alerts that a rule's evaluation made, and those that Grafana made because there was none; raises
-    IngestError when that cannot be told.
+    IngestError when that is not known.
     """
     text = body.kept.decode("utf-8", "replace")
     try:

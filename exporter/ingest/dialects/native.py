@@ -18,7 +18,7 @@ from exporter.ingest.routes import Route
 
 _RID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EXIT_CODE = re.compile(r"-?[0-9]{1,300}")
-_LARGEST_EXIT_CODE = 2**63 - 1
+_MAX_EXIT_CODE = 2**63 - 1
 _SUFFIXES = {"": Kind.SUCCESS, "start": Kind.START, "fail": Kind.FAILURE, "log": Kind.LOG}
 _LONG = "the body is longer than 10 kB: its first 1 kB and its last 9 kB are kept"
 _NOT_WHOLE = "the body did not arrive whole: what arrived is kept"
@@ -93,7 +93,7 @@ def _kind(suffix: str, warnings: list[str]) -> tuple[Kind, int | None]:
     exit_code = int(suffix)
     if exit_code == 0:
         return Kind.SUCCESS, 0
-    if abs(exit_code) > _LARGEST_EXIT_CODE:
+    if abs(exit_code) > _MAX_EXIT_CODE:
         warnings.append("the exit code is out of range: counted as a failure without one")
         return Kind.FAILURE, None
     return Kind.FAILURE, exit_code

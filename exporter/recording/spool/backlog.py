@@ -28,7 +28,7 @@ from exporter.recording.spool.file import (
 
 log = logging.getLogger(__name__)
 
-LARGEST = 16 * 1024 * 1024
+MAX_SIZE = 16 * 1024 * 1024
 """Bytes in one file, or a group more: what is replayed makes room on the disk a file at a time."""
 OWNER = "owner"
 """The file that says whose directory it is."""
@@ -118,7 +118,7 @@ class Backlog:
         own.append(records, self.most - sum(file.end - file.position for file in self._files()))
         if self.since is None:
             self.since = self._clock.now()
-        if own.end >= LARGEST:
+        if own.end >= MAX_SIZE:
             try:
                 self._renew()
             except SpoolUnusable as error:

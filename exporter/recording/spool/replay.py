@@ -48,7 +48,7 @@ class Replay:
         self._lines = LINES
         """How many lines are replayed at once; fewer after some that could not be."""
         self._poison: tuple[str, int] | None = None
-        """File and offset of a line that could not be recorded by itself."""
+        """File and offset of a line that could not be recorded even alone."""
         self._mark = Prepared(database, self._upsert("committed"))
         self._move = Prepared(database, self._upsert("position"))
         self._touch = Prepared(database, self._upsert())
