@@ -15,6 +15,7 @@ import promql_parser
 import pytest
 
 from dashboards.source import links
+from exporter.core.runtimes import MIN_RUNS
 from exporter.core.status import Status
 from tests.live.conftest import SECRET, Service, curl, eventually
 from tests.live.test_prometheus import Prometheus
@@ -85,6 +86,9 @@ class Fleet:
         one.ping("failed", "/start")
         two.ping("failed", "/7")
         one.ping("overrun", "/start")
+        for _ in range(MIN_RUNS):
+            one.ping("up", "/start")
+            two.ping("up")
         assert one.ping("up", secret="wrong-secret").status == 404
         assert one.ping("nobody").status == 404
         self.refuse()

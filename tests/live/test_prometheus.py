@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from exporter.core.runtimes import MIN_RUNS
 from exporter.metrics.exposition.families import FAMILIES
 from tests.live.conftest import SECRET, Service, curl, eventually, free_port
 from tests.support.tools import need_tool, run_tool
@@ -25,6 +26,7 @@ monitors:
   - {{tag: overrun, secret: {SECRET}, max_runtime: 1s}}
   - {{tag: new, secret: {SECRET}}}
   - {{tag: resting, secret: {SECRET}, paused: true}}
+  - {{tag: steady, secret: {SECRET}, every: 1h}}
 """
 WANTED = {
     "up": "UP",
@@ -35,6 +37,7 @@ WANTED = {
     "overrun": "DOWN",
     "new": "NO_DATA",
     "resting": "PAUSED",
+    "steady": "UP",
 }
 
 
@@ -88,6 +91,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         service.ping(tag)
     service.ping("failed", "/7")
     service.ping("overrun", "/start")
+    for _ in range(MIN_RUNS):
+        service.ping("steady", "/start")
+        service.ping("steady")
     yield service
     service.kill()
 
@@ -105,7 +111,8 @@ def prometheus(service: Service, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def test_every_family_has_an_answer(prometheus: Prometheus) -> None:
     for family in FAMILIES:
-        assert prometheus.query(family.sample_name), family.sample_name
+        # Quantiles of runs are computed some seconds later.
+        eventually(lambda family=family: prometheus.query(family.sample_name), 40)
 
 
 def test_every_status_is_told(prometheus: Prometheus) -> None:
