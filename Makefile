@@ -16,7 +16,7 @@ help:
 	@echo "make dashboards   rebuild the Grafana dashboards"
 	@echo "make rules   rebuild the PrometheusRule for the Operator"
 	@echo "make openapi rewrite docs/openapi.json"
-	@echo "make fuzz    generated requests against the running program, FUZZ_SECONDS=600 long"
+	@echo "make fuzz    generated requests against the running program; FUZZ_SECONDS=600, for each campaign"
 	@echo "make bench   measure against the bars"
 	@echo "make storm   ten minutes of faults under load, in every world; SECONDS=, SEED=, ARGS="
 	@echo "make newest  the live tests with Prometheus 3, VictoriaMetrics and PostgreSQL 18"
