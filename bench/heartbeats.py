@@ -12,7 +12,7 @@ from bench.processes import MONITORS, SECRET, exporter, hello, wrk
 from bench.row import Row
 
 LEAST_RATIO = 0.46
-"""The least of ten runs on quiet machines: see docs/bench.md."""
+"""The least of nine runs on quiet machines: see docs/bench.md."""
 
 
 def throughput(store: Store, rounds: int, seconds: int, workers: int = 1, connections: int = 64) -> Iterator[Row]:
