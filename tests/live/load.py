@@ -5,6 +5,12 @@ import threading
 
 from tests.live.conftest import SECRET, Service
 
+MOST_AT_FULL_SPEED = 6_000
+"""Heartbeats after which the clients slow down: a log keeps 10,000, and what it no longer keeps would look lost."""
+
+UNHURRIED = 0.5
+"""Seconds between a slow client's heartbeats."""
+
 
 class Load:
     """`clients` threads that ping until told to stop; each heartbeat's rid is its number."""
@@ -66,6 +72,8 @@ class Load:
             fresh = False
             if answer.status == 200:
                 self.acknowledged.add(rid)
+                if len(self.acknowledged) > MOST_AT_FULL_SPEED:
+                    self._stop.wait(UNHURRIED)
             else:
                 self.refused[answer.status] = self.refused.get(answer.status, 0) + 1
             if answer.will_close:
