@@ -5,7 +5,7 @@ from stay the same objects. A scrape joins what is kept, renders what changed, a
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any
@@ -70,15 +70,55 @@ class _Block:
             changed[Part.DUE] = list(zip(parts[Part.MONITOR], parts[Part.STATE], exclusions, strict=True))
         if not changed:
             return
-        lines = dict(self.lines)
+        lines, values = dict(self.lines), dict(self._values)
         for part, now in changed.items():
+            moved = self._moved(part, parts, exclusions)
             for family in _BY_PART[part]:
-                values = list(map(family.value, now))
-                # A success changes three families of ten; comparing costs a tenth of rendering.
-                if self._values.get(family.name) != values:
-                    self._values[family.name] = values
-                    lines[family.name] = family.render(values, self.tags)
-        self._parts, self._uncounted, self.lines = parts, exclusions, lines
+                self._render(family, now, moved, lines, values)
+        self._parts, self._uncounted, self.lines, self._values = parts, exclusions, lines, values
+
+    def _moved(
+        self, part: Part, parts: Mapping[Part, list[Any]], exclusions: Sequence[Exclusions]
+    ) -> Sequence[int] | None:
+        """Members whose part is another object than at the last refresh, by index; None when there was none."""
+        if not self._parts:
+            return None
+        if part is not Part.DUE:
+            return _differing(self._parts[part], parts[part])
+        moved = _differing(self._parts[Part.MONITOR], parts[Part.MONITOR])
+        moved += _differing(self._parts[Part.STATE], parts[Part.STATE])
+        return sorted({*moved, *_differing(self._uncounted, exclusions)})
+
+    def _render(
+        self,
+        family: Family,
+        parts: Sequence[Any],
+        moved: Sequence[int] | None,
+        lines: dict[str, bytes],
+        values: dict[str, list[Any]],
+    ) -> None:
+        """Puts the family's lines and values there, where they differ from those of the last refresh."""
+        before = values.get(family.name)
+        if moved is None or before is None:
+            values[family.name] = now = list(map(family.value, parts))
+            lines[family.name] = family.render(now, self.tags)
+            return
+        # A success changes three families of ten; comparing costs a tenth of rendering.
+        fresh = [family.value(parts[index]) for index in moved]
+        if fresh == [before[index] for index in moved]:
+            return
+        values[family.name] = now = list(before)
+        for index, value in zip(moved, fresh, strict=True):
+            now[index] = value
+        if family.lines is not None or None in before or None in now:
+            lines[family.name] = family.render(now, self.tags)
+            return
+        # One line for each member: the lines of the others are cut out of what is kept, at a quarter of the cost.
+        kept = lines[family.name].split(b"\n")
+        changed = family.render(fresh, [self.tags[index] for index in moved]).split(b"\n")
+        for index, line in zip(moved, changed, strict=False):
+            kept[index] = line
+        lines[family.name] = b"\n".join(kept)
 
     def ages(self, family: Family, now: int) -> bytes:
         """Never below zero, whatever the clock did."""
@@ -150,6 +190,11 @@ class Exposition:
             self._blocks = [old.get(tuple(map(id, part))) or _Block(part) for part in _cut(members)]
             self._members = members
         return self._blocks
+
+
+def _differing(before: Sequence[Any], now: Sequence[Any]) -> list[int]:
+    """The indexes at which these are not the same objects."""
+    return [index for index, (old, new) in enumerate(zip(before, now, strict=True)) if old is not new]
 
 
 def _cut(members: Sequence[FleetMonitor]) -> list[Sequence[FleetMonitor]]:
