@@ -3,6 +3,7 @@
 import logging
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ GROUPS = {
     "monitor": "exporter.cli.monitors",
     "ping-key": "exporter.cli.credentials.ping_keys",
     "suggest": "exporter.cli.suggest",
+    "import": "exporter.cli.importing",
     "maintenance": "exporter.cli.maintenance",
     "incident": "exporter.cli.incidents",
     "notify": "exporter.cli.notifiers",
@@ -42,7 +44,8 @@ class Main(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in GROUPS:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = getattr(import_module(GROUPS[cmd_name]), cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(GROUPS[cmd_name]), f"{name}_" if iskeyword(name) else name)
         return command
 
 

@@ -237,6 +237,7 @@ def test_examples_in_help_are_good(storage: str, no_server: list[object], tmp_pa
         if path.split()[1] in (
             "check-config",
             "suggest",
+            "import",
             "incident",
             "notify",
             "notification",
@@ -244,7 +245,7 @@ def test_examples_in_help_are_good(storage: str, no_server: list[object], tmp_pa
             "backup",
             "doctor",
         ):
-            continue  # they need an incident, somebody to tell, a folder or a database: their own tests run them
+            continue  # they need an incident, a receiver, a file or a database: their own tests run them
         text = run(*path.split()[1:], "--help").output.replace("\\\n", "")
         for line in re.findall(r"^    (heartbeat-exporter .*)$", text, re.M):
             arguments = shlex.split(line, comments=True)[1:]

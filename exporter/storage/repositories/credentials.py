@@ -67,6 +67,23 @@ class MonitorCredentials:
                 monitors.update(**{"revision": revision}).where(monitors.id.in_(chunk)).execute()
         return changed
 
+    def give_tokens(self, transaction: Transaction, tokens: Mapping[str, Sequence[bytes]]) -> Sequence[int]:
+        """Gives monitors these tokens, by tag, beside those that they have; inside a transaction that holds the
+        monitors' revision. Returns the ids of the monitors that did not have them all. Raises Conflict when a token is
+        in use elsewhere.
+        """
+        table, monitors = self._db.tables.monitor_tokens, self._db.tables.monitors
+        ids = self._ids(tokens.keys())
+        present = {bytes(digest): id for id, digest in table.select(table.monitor_id, table.digest).tuples()}
+        rows = [(ids[tag], digest) for tag in ids for digest in tokens[tag] if present.get(digest) != ids[tag]]
+        check_unused(self._db, [digest for _, digest in rows], "a token")
+        self._insert(transaction, self._add_token, rows, False)
+        changed = sorted({id for id, _ in rows})
+        revision = next_revision(self._db, MONITOR_REVISION) if changed else 0
+        for chunk in chunks(changed):
+            monitors.update(**{"revision": revision}).where(monitors.id.in_(chunk)).execute()
+        return changed
+
     def differ(self, digests: Mapping[str, Digests]) -> bool:
         """Whether `provision` would change any, inside a reading. Monitors that are not there yet do not count."""
         return bool(self._compare(digests)[1])
@@ -153,6 +170,20 @@ class FileCredentials:
 
     def write(self, transaction: Transaction) -> Sequence[int]:
         return self._credentials.provision(transaction, self._wanted)
+
+
+class OwnTokens:
+    """Tokens that monitors made by hand get, by tag; implements monitors.Further."""
+
+    def __init__(self, credentials: MonitorCredentials, tokens: Mapping[str, Sequence[bytes]]) -> None:
+        self._credentials = credentials
+        self._wanted = tokens
+
+    def differs(self) -> bool:
+        return True
+
+    def write(self, transaction: Transaction) -> Sequence[int]:
+        return self._credentials.give_tokens(transaction, self._wanted)
 
 
 class PingKeys:

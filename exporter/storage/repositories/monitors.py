@@ -5,7 +5,7 @@ remembers the last number it saw finds all that others changed since, and nothin
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -134,6 +134,33 @@ class Monitors:
                 raise Conflict(f"there is a monitor {monitor.tag!r} already")
         self._events.record(LogEvent.MONITOR_ADDED, monitor=monitor.tag, provisioned=False)
 
+    def take_over(self, monitors: Sequence[tuple[Monitor, bytes]], tokens: Further) -> tuple[int, int]:
+        """Makes monitors by hand, or changes those that there are, with their tokens: all or nothing. Returns how many
+        were added and changed. Raises Conflict for a monitor of the configuration file, and for a secret or a token
+        that opens something else.
+        """
+        with self._db.write("import monitors") as transaction:
+            hold_revision(self._db, REVISION)
+            wanted = {monitor.tag: (monitor, digest) for monitor, digest in monitors}
+            new, changed = self._missing_and_changed(wanted)
+            check_unused(self._db, [digest for _, digest in new], "a secret", beside_secrets=True)
+            check_unused(self._db, [digest for _, _, digest in changed], "a secret", beside_secrets=True)
+            back = self._removed_with({monitor.tag for monitor, _ in new})
+            fresh = [definition for definition in new if definition[0].tag not in back]
+            changed += [(back[monitor.tag], monitor, digest) for monitor, digest in new if monitor.tag in back]
+            if fresh:
+                self._create(transaction, fresh, provisioned=False)
+            if changed:
+                self._change(transaction, changed, provisioned=False)
+            opened = set(tokens.write(transaction)) - {id for id, _, _ in changed}
+            added = {monitor.tag for monitor, _ in new}
+            touched = {*(monitor.tag for _, monitor, _ in changed), *self._tags(sorted(opened))} - added
+        for tag in sorted(added):
+            self._events.record(LogEvent.MONITOR_ADDED, monitor=tag, provisioned=False)
+        for tag in sorted(touched):
+            self._events.record(LogEvent.MONITOR_CHANGED, monitor=tag, provisioned=False)
+        return len(added), len(touched)
+
     def create_for(self, monitor: Monitor, digest: bytes, key: str, most: int) -> tuple[bool, int]:
         """Whether the monitor was created now, for a ping key, and its number; False if it was there. Raises TooMany
         when there are `most` that this key has created, and Conflict for a tag that was removed not long ago.
@@ -243,6 +270,29 @@ class Monitors:
             elif not (here and entry[1] == bytes(old_digest) and entry[0] == monitor_of(row, False)):
                 changed.append((id, *entry))
         return _Difference(list(missing.values()), changed, removed)
+
+    def _missing_and_changed(
+        self, wanted: Mapping[str, tuple[Monitor, bytes]]
+    ) -> tuple[list[tuple[Monitor, bytes]], list[tuple[int, Monitor, bytes]]]:
+        """Of monitors that are made by hand. Raises Conflict for one of the configuration file."""
+        monitors, missing, changed = self._db.tables.monitors, dict(wanted), []
+        columns = [getattr(monitors, column) for column in MONITOR_COLUMNS]
+        query = monitors.select(monitors.id, monitors.digest, monitors.provisioned, *columns)
+        for id, digest, provisioned, *row in query.where(monitors.removed_at.is_null()).tuples():
+            entry = missing.pop(row[0], None)
+            if entry is None:
+                continue
+            if provisioned:
+                raise Conflict(f"{row[0]!r} comes from the configuration file: change it there and reload")
+            if entry[1] != bytes(digest) or entry[0] != monitor_of(row, False):
+                changed.append((id, *entry))
+        return list(missing.values()), changed
+
+    def _removed_with(self, tags: Collection[str]) -> dict[str, int]:
+        """Ids of removed monitors, by tag: they come back with their history."""
+        monitors = self._db.tables.monitors
+        query = monitors.select(monitors.tag, monitors.id).where(monitors.removed_at.is_null(False))
+        return {tag: id for tag, id in query.tuples() if tag in tags}
 
     def _tags(self, ids: Sequence[int]) -> list[str]:
         monitors = self._db.tables.monitors
