@@ -11,7 +11,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.live.conftest import SECRET, Service, curl, eventually, free_port
+from tests.live.conftest import SECRET, Service, curl, eventually, fetch, free_port
 from tests.support.documents import ROOT, Block, blocks, missing_lines
 from tests.support.tools import need_tool
 
@@ -109,7 +109,7 @@ class Reader:
             f"--storage.tsdb.path={self.folder}/tsdb",
             f"--web.listen-address=127.0.0.1:{self.ports['9090']}",
         )
-        eventually(lambda: curl(f"http://127.0.0.1:{self.ports['9090']}/-/ready").status == 200)
+        eventually(lambda: fetch(f"http://127.0.0.1:{self.ports['9090']}/-/ready").status == 200)
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         with (self.folder / "processes.log").open("ab") as log:

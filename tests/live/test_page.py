@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from exporter import __version__
-from tests.live.conftest import ROOT, curl, eventually, free_port
+from tests.live.conftest import ROOT, eventually, fetch, free_port
 from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
@@ -35,7 +35,7 @@ def serving(world: str) -> Iterator[str]:
     process = subprocess.Popen([*command, f"tests.support.scenes:app({world!r})"], cwd=ROOT, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: curl(f"{url}/-/healthy").status == 200)
+        eventually(lambda: fetch(f"{url}/-/healthy").status == 200)
         yield url
     finally:
         process.terminate()

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.live.conftest import curl, eventually, free_port
+from tests.live.conftest import curl, eventually, fetch, free_port
 from tests.live.test_prometheus import Prometheus
 
 DATABASE = ("-retentionPeriod=1d", "-search.latencyOffset=0s", "-search.disableCache", "-inmemoryDataFlushInterval=1s")
@@ -18,7 +18,7 @@ class Victoria(Prometheus):
         agent = free_port()
         address = self.url.removeprefix("http://")
         self._run("victoria-metrics", f"-storageDataPath={self._folder}/data", f"-httpListenAddr={address}", *DATABASE)
-        eventually(lambda: curl(f"{self.url}/health").status == 200)
+        eventually(lambda: fetch(f"{self.url}/health").status == 200)
         self._run(
             "vmagent",
             f"-promscrape.config={config}",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from tests.live.conftest import Service, curl, eventually
+from tests.live.conftest import Service, eventually, fetch
 from tests.storm.clients import Client, Clients
 from tests.storm.worlds import World
 from tests.support.receivers import answer, reset, silence
@@ -293,7 +293,7 @@ def _out_of_order(hit: Hit, tag: str, one: Service, two: Service) -> None:
     world, client = hit.world, hit.clients.client(tag)
     assert world.postgres is not None
     for service in (one, two):  # one may have been started again just now
-        eventually(lambda service=service: curl(f"{service.url}/-/ready").status == 200, 60)
+        eventually(lambda service=service: fetch(f"{service.url}/-/ready").status == 200, 60)
     eventually(lambda: client.once(tag, "success", f"{tag}.first.{time.monotonic_ns()}"), 60)
     (hold,) = world.rows("SELECT id FROM monitors WHERE tag = 'hold-0'")[0]
     with psycopg.connect(world.postgres.url(world.database)) as connection:
