@@ -3,7 +3,6 @@
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.samples import read_samples
 from tests.support.tools import need_tool
 
@@ -41,12 +41,6 @@ def eventually(what: Callable[[], object], seconds: float = PATIENCE) -> object:
                 raise
         assert time.monotonic() < deadline, f"not within {seconds} s"
         pause.wait(min(0.5, max(0.05, 4 * (time.monotonic() - began))))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

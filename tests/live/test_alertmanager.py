@@ -16,7 +16,8 @@ from exporter.notify.notifiers.alertmanager import AlertmanagerNotifier, Alertma
 from exporter.notify.samples import SAMPLE_SITE, nasty_samples, sample
 from exporter.presentation.message import AlertSnapshot, Event, Message
 from tests.conftest import ManualClock
-from tests.live.conftest import eventually, fetch, free_port
+from tests.live.conftest import eventually, fetch
+from tests.support.ports import free_port
 from tests.support.receivers import Receiver, answer
 from tests.support.tools import need_tool, run_tool
 

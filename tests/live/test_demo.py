@@ -16,7 +16,8 @@ from types import ModuleType
 
 import pytest
 
-from tests.live.conftest import ROOT, curl, eventually, fetch, free_port
+from tests.live.conftest import ROOT, curl, eventually, fetch
+from tests.support.ports import free_port
 from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import SECRET, eventually, fetch, free_port
+from tests.live.conftest import SECRET, eventually, fetch
 from tests.live.reader import DocumentedService, Reader
 from tests.support.documents import ROOT, blocks, documents
+from tests.support.ports import free_port
 from tests.support.postgres import PASSWORD, USER, running
 from tests.support.receivers import Receiver, answer
 from tests.support.tools import need_tool

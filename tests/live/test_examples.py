@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually, fetch, free_port, monitors
+from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually, fetch, monitors
 from tests.live.test_ingest import rows
+from tests.support.ports import free_port
 from tests.support.tools import need_tool, run_tool
 
 pytestmark = pytest.mark.live

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import ROOT, curl, eventually, fetch, free_port
+from tests.live.conftest import ROOT, curl, eventually, fetch
 from tests.support import dockerfile
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 BUILD, IMAGE = dockerfile.read(ROOT / "deploy" / "Dockerfile")

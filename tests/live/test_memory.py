@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import ROOT, Starter, curl, eventually, fetch, free_port, monitors
+from tests.live.conftest import ROOT, Starter, curl, eventually, fetch, monitors
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.live
 READ_AT = ("heartbeat_exporter_config_last_reload_success_timestamp_seconds",)

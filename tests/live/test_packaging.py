@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import made
-from tests.live.conftest import ROOT, curl, eventually, fetch, free_port
+from tests.live.conftest import ROOT, curl, eventually, fetch
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.live
 

@@ -12,7 +12,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Request, sync_playwright
 
 from exporter import __version__
-from tests.live.conftest import ROOT, eventually, fetch, free_port
+from tests.live.conftest import ROOT, eventually, fetch
+from tests.support.ports import free_port
 from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live

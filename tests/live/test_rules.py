@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.live.conftest import SECRET, Service, curl, eventually, fetch, free_port
+from tests.live.conftest import SECRET, Service, curl, eventually, fetch
+from tests.support.ports import free_port
 from tests.support.receivers import Receiver, answer
 from tests.support.tools import need_tool
 

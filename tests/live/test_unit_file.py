@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import ROOT, SECRET, curl, eventually, fetch, free_port
+from tests.live.conftest import ROOT, SECRET, curl, eventually, fetch
+from tests.support.ports import free_port
 from tests.support.tools import need_tool, run_tool
 
 pytestmark = pytest.mark.live

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.live import test_rules as same
-from tests.live.conftest import curl, eventually, fetch, free_port
+from tests.live.conftest import curl, eventually, fetch
 from tests.live.test_rules import PATIENT, Stack, beaten
 from tests.newest.victoria import AGENT, DATABASE
+from tests.support.ports import free_port
 from tests.support.receivers import Receiver, answer
 from tests.support.tools import need_tool, run_tool
 

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from tests.live.conftest import curl, eventually, fetch, free_port
+from tests.live.conftest import curl, eventually, fetch
 from tests.live.test_prometheus import Prometheus
+from tests.support.ports import free_port
 
 DATABASE = ("-retentionPeriod=1d", "-search.latencyOffset=0s", "-search.disableCache", "-inmemoryDataFlushInterval=1s")
 """By default, queries leave out the last 30 seconds: too long for a test."""
