@@ -1,6 +1,7 @@
 """Shared by all tests: a clock that moves only when told to, and a database of one's own."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -96,10 +97,22 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
+    """Makes a SQLite file in this version's schema, and returns its URL; migrated once, for that costs 30 ms of CPU."""
+    template = tmp_path_factory.mktemp("template") / "migrated.db"
+    made(f"sqlite:///{template}")
+
+    def copy(path: Path) -> str:
+        shutil.copy(template, path)
+        return f"sqlite:///{path}"
+
+    return copy
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/test.db")
-    migrate(database)
+def database(tmp_path: Path, migrated_file: Callable[[Path], str]) -> Iterator[Database]:
+    database = Database(migrated_file(tmp_path / "test.db"))
     yield database
     database.close()
 

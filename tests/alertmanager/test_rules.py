@@ -183,16 +183,17 @@ def test_two_fleets_are_two(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "minutes"),
-    [("", 10), ("@hourly", 70), ("15 * * * *", 70), ("0 3 * * *", 25 * 60 + 10), ("0 */6 * * *", 25 * 60 + 10)],
+    ("schedules", "minutes"),
+    [([""], 10), (["@hourly", "15 * * * *"], 70), (["0 3 * * *", "0 */6 * * *"], 25 * 60 + 10)],
 )
-def test_a_monitor_that_never_reported(tmp_path: Path, schedule: str, minutes: int) -> None:
+def test_a_monitor_that_never_reported(tmp_path: Path, schedules: list[str], minutes: int) -> None:
     world = World(step=60)
     length = minutes + 5
     world.replica(f"on*{length}")
-    world.monitor(f"NO_DATA*{minutes + 3} UP*2", info={"schedule": schedule})
+    for number, schedule in enumerate(schedules):
+        world.monitor(f"NO_DATA*{minutes + 3} UP*2", tag=f"job-{number}", info={"schedule": schedule})
     world.monitor(f"PAUSED*{length}", tag="resting")
-    world.alerts_are(tmp_path, HeartbeatNeverReceived=f"0*{minutes + 1} 1*2 0*2")
+    world.alerts_are(tmp_path, HeartbeatNeverReceived=f"0*{minutes + 1} {len(schedules)}*2 0*2")
 
 
 DAY = 86_400

@@ -33,8 +33,9 @@ from exporter.storage.repositories.maintenances import Maintenances
 from exporter.storage.server_clock import ServerClock
 from tests.conftest import ManualClock
 from tests.notify.entries import entry
+from tests.support.ports import free_port
 from tests.support.postgres import running
-from tests.support.receivers import Receiver, answer, free_port, self_signed
+from tests.support.receivers import Receiver, answer, self_signed
 from tests.support.replica import Replica, execute
 
 ROOT = Path(__file__).parent.parent.parent

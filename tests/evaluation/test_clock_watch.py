@@ -153,9 +153,10 @@ def test_a_clock_that_is_ahead_for_a_while_leaves_no_trace(one: Machine, clock: 
 def test_a_step_forward_that_is_believed_counts_for_no_monitor(
     one: Machine, clock: ManualClock, synchronised: bool
 ) -> None:
+    deadline = MAX_DOUBT + 10 * MINUTE  # far less than the step, and more than the clock is doubted for
     begin(one)
     one.synchronised = synchronised
-    one.add("slow", degraded_after=HOUR, down_after=HOUR)
+    one.add("slow", degraded_after=deadline, down_after=deadline)
     one.send("slow")
     clock.step(5 * HOUR)
     one.live(SECOND)
@@ -166,7 +167,7 @@ def test_a_step_forward_that_is_believed_counts_for_no_monitor(
     assert one.status("slow") == ("UP", "on_time")
     assert Blackouts(one.db, clock).all() == ()
     assert [span.length for span in Blackouts(one.db, clock).skipped()] == [5 * HOUR]
-    one.live(HOUR - lived - MINUTE, 4 * SECOND)
+    one.live(deadline - lived - MINUTE, 4 * SECOND)
     assert one.status("slow") == ("UP", "on_time")
     one.live(3 * MINUTE, 4 * SECOND)
     assert one.status("slow") == ("DOWN", "missed")

@@ -4,6 +4,7 @@ import pytest
 
 from exporter.core.clock import DAY, HOUR, MINUTE
 from exporter.core.heartbeat import Kind
+from exporter.core.monitor import Monitor
 from exporter.core.status import Status
 from exporter.core.uptime import ALWAYS_UP, NOTHING_HAPPENED, Ratios, uptime
 from exporter.fleet.loader import load
@@ -96,7 +97,8 @@ def test_what_pruning_leaves_is_enough_for_90_days(job: Replica, clock: ManualCl
 def test_many_monitors_at_once(replica: Replica, clock: ManualClock) -> None:
     tags = [f"job-{number}" for number in range(450)]
     for tag in tags:
-        replica.add(tag, degraded_after=MINUTE, down_after=2 * MINUTE)
+        replica.monitors.add(Monitor(tag=tag, degraded_after=MINUTE, down_after=2 * MINUTE), b"d" * 32)
+    replica.refresh()
     replica.beat(tags[0])
     for tag in tags[1:]:
         replica.beat(tag)

@@ -18,7 +18,8 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from exporter import __version__
 from exporter.web.api.openapi import describe, operations
-from tests.live.conftest import SECRET, Service, curl, eventually, free_port, monitors
+from tests.live.conftest import SECRET, Service, curl, eventually, monitors
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(3600)]
 

@@ -11,8 +11,9 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.live.conftest import SECRET, Service, curl, eventually, free_port
+from tests.live.conftest import SECRET, Service, eventually, fetch
 from tests.support.documents import ROOT, Block, blocks, missing_lines
+from tests.support.ports import free_port
 from tests.support.tools import need_tool
 
 SERVERS = re.compile(r"^(heartbeat-exporter serve|prometheus |alertmanager |make run)")
@@ -82,14 +83,13 @@ class Reader:
         self.service.ready()
         return self.service
 
-    def export_assets(self) -> None:
-        self.heartbeat_exporter("assets", "export", str(self.work / "assets"))
-
     def watch(self) -> None:
-        """A Prometheus with the shipped rules scrapes the service once a second."""
-        self.export_assets()
-        shutil.copytree(self.work / "assets" / "alertmanager", self.work, dirs_exist_ok=True)
-        shutil.rmtree(self.work / "assets")
+        """A Prometheus with the shipped rules scrapes the service once a second.
+
+        The files are those that `assets export` writes, as its own tests show.
+        """
+        sources = shutil.ignore_patterns("*.py", "__pycache__", "source")
+        shutil.copytree(ROOT / "alertmanager", self.work, ignore=sources, dirs_exist_ok=True)
         for name, changes in {
             "prometheus.yml": [
                 ("interval: 15s", "interval: 1s"),
@@ -109,7 +109,7 @@ class Reader:
             f"--storage.tsdb.path={self.folder}/tsdb",
             f"--web.listen-address=127.0.0.1:{self.ports['9090']}",
         )
-        eventually(lambda: curl(f"http://127.0.0.1:{self.ports['9090']}/-/ready").status == 200)
+        eventually(lambda: fetch(f"http://127.0.0.1:{self.ports['9090']}/-/ready").status == 200)
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         with (self.folder / "processes.log").open("ab") as log:
@@ -220,7 +220,7 @@ class Reader:
 
         def answers() -> bool:
             assert process.poll() is None, f"{block} ended:\n{printed.read_text(errors='replace')}"
-            return curl(self.ready).status == 200
+            return fetch(self.ready).status == 200
 
         eventually(answers, 60)
 
@@ -230,7 +230,7 @@ class Reader:
             address = f"http://127.0.0.1:{self.ports['9090']}/api/v1/query?query={urllib.parse.quote(query)}"
 
             def answered(address: str = address, query: str = query) -> bool:
-                answer = json.loads(curl(address).body)
+                answer = json.loads(fetch(address).body)
                 assert answer["status"] == "success", (str(block), query, answer)
                 return block.may_be_empty or bool(answer["data"]["result"])
 

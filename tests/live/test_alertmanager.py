@@ -16,7 +16,8 @@ from exporter.notify.notifiers.alertmanager import AlertmanagerNotifier, Alertma
 from exporter.notify.samples import SAMPLE_SITE, nasty_samples, sample
 from exporter.presentation.message import AlertSnapshot, Event, Message
 from tests.conftest import ManualClock
-from tests.live.conftest import curl, eventually, free_port
+from tests.live.conftest import eventually, fetch
+from tests.support.ports import free_port
 from tests.support.receivers import Receiver, answer
 from tests.support.tools import need_tool, run_tool
 
@@ -58,7 +59,7 @@ def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
         )
     url = f"http://127.0.0.1:{port}/behind/a/proxy"
     try:
-        eventually(lambda: curl(f"{url}/-/ready").status == 200)
+        eventually(lambda: fetch(f"{url}/-/ready").status == 200)
         yield Alertmanager(url)
     finally:
         process.terminate()

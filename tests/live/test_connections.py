@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from exporter.server.connection import READ_PATIENCE
-from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually, free_port, monitors
+from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually, monitors
+from tests.support.ports import free_port
 from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live

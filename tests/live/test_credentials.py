@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import SECRET, Service, Starter, curl, eventually
+from tests.live.conftest import SECRET, Service, Starter, curl, eventually, fetch
 
 pytestmark = pytest.mark.live
 
@@ -93,7 +93,7 @@ def test_monitors_are_created_by_their_first_heartbeat(service: Service) -> None
     assert curl(f"{base}/ci-3:SESAME-key-of-ops?create=1").status == 403
     assert curl(f"{base}/ci-3:{SECRET}?create=1").status == 404
     service.cli("monitor", "remove", "ci-1")
-    eventually(lambda: curl(f"{base}/ci-1:SESAME-key-of-ops?create=1").status == 403)
+    eventually(lambda: fetch(f"{base}/ci-1:SESAME-key-of-ops?create=1").status == 403)
 
 
 def test_what_is_added_by_hand_works_at_once(service: Service) -> None:
@@ -102,13 +102,13 @@ def test_what_is_added_by_hand_works_at_once(service: Service) -> None:
     assert curl(f"{base}/job:{key}").status == 200
     fresh = service.cli("ping-key", "rotate", "hand").splitlines()[2].strip()
     assert curl(f"{base}/job:{fresh}").status == 200
-    eventually(lambda: curl(f"{base}/job:{key}").status == 404)
+    eventually(lambda: fetch(f"{base}/job:{key}").status == 404)
     service.cli("ping-key", "remove", "hand")
-    eventually(lambda: curl(f"{base}/job:{fresh}").status == 404)
+    eventually(lambda: fetch(f"{base}/job:{fresh}").status == 404)
     token = service.cli("monitor", "token", "other").strip()
     assert curl(f"{service.url}/pulse/{token}").status == 202
     service.cli("monitor", "rotate-secret", "other")
-    eventually(lambda: curl(f"{service.url}/pulse/{token}").status == 404)
+    eventually(lambda: fetch(f"{service.url}/pulse/{token}").status == 404)
     assert curl(f"{service.url}/pulse/{service.cli('monitor', 'token', 'other').strip()}").status == 202
 
 
@@ -121,7 +121,7 @@ def test_a_reload_applies_credentials_and_switches(service: Service) -> None:
         + CONFIG.replace("SESAME-token-of-job", "SESAME-token-of-now").replace("SESAME-key-of-ops", "SESAME-key-of-now")
     )
     service.send(signal.SIGHUP)
-    eventually(lambda: curl(f"{service.url}/pulse/SESAME-token-of-now").status == 202)
+    eventually(lambda: fetch(f"{service.url}/pulse/SESAME-token-of-now").status == 202)
     assert curl(f"{service.url}/pulse/SESAME-token-of-job").status == 404
     assert curl(f"{base}/job:SESAME-key-of-now").status == 200
     assert curl(f"{base}/job:SESAME-key-of-ops").status == 404

@@ -17,7 +17,7 @@ import pytest
 from dashboards.source import links
 from exporter.core.runtimes import MIN_RUNS
 from exporter.core.status import Status
-from tests.live.conftest import SECRET, Service, curl, eventually
+from tests.live.conftest import SECRET, Service, eventually, fetch
 from tests.live.test_prometheus import Prometheus
 from tests.support.dashboards import MODELS, QUERIES, Json, Query, interpolate, panels, queries
 from tests.support.receivers import Receiver, answer
@@ -102,7 +102,7 @@ class Fleet:
                 assert service.ping("up").status == 503
             held.execute("ROLLBACK")
         for service in self.replicas:
-            eventually(lambda service=service: curl(f"{service.url}/-/ready").status == 200)
+            eventually(lambda service=service: fetch(f"{service.url}/-/ready").status == 200)
 
     def close(self) -> None:
         for service in (*self.replicas, self.other):

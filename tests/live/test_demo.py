@@ -16,7 +16,8 @@ from types import ModuleType
 
 import pytest
 
-from tests.live.conftest import ROOT, curl, eventually, free_port
+from tests.live.conftest import ROOT, curl, eventually, fetch
+from tests.support.ports import free_port
 from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
@@ -119,7 +120,7 @@ def test_the_demo(demo: Demo) -> None:
 def test_another_end_is_an_end_too(demo: Demo, number: signal.Signals) -> None:
     process = demo.start("sh", "examples/demo/run.sh")
     try:
-        eventually(lambda: curl(f"{demo.url('EXPORTER')}/-/healthy").status == 200)
+        eventually(lambda: fetch(f"{demo.url('EXPORTER')}/-/healthy").status == 200)
     finally:
         process.send_signal(number)
         said, _ = process.communicate(timeout=60)

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import SECRET, curl, eventually, free_port
+from tests.live.conftest import SECRET, eventually, fetch
 from tests.live.reader import DocumentedService, Reader
 from tests.support.documents import ROOT, blocks, documents
+from tests.support.ports import free_port
 from tests.support.postgres import PASSWORD, USER, running
 from tests.support.receivers import Receiver, answer
 from tests.support.tools import need_tool
@@ -241,11 +242,11 @@ def a_locked_database(reader: Reader) -> None:
     lock = sqlite3.connect(reader.lib / "heartbeats.db", timeout=10, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     try:
-        eventually(lambda: curl(f"{service.url}/-/ready").status == 503)
+        eventually(lambda: fetch(f"{service.url}/-/ready").status == 503)
         reader.follow()
     finally:
         lock.close()
-    eventually(lambda: curl(f"{service.url}/-/ready").status == 200)
+    eventually(lambda: fetch(f"{service.url}/-/ready").status == 200)
 
 
 @scenario(runbook("Watchdog"))
@@ -262,7 +263,7 @@ def a_watchdog_that_fires(reader: Reader) -> None:
         f"--storage.path={reader.folder}/am", f"--web.listen-address=127.0.0.1:{reader.ports['9093']}",
     )  # fmt: skip
     alerts = f"http://127.0.0.1:{reader.ports['9093']}/api/v2/alerts"
-    eventually(lambda: "Watchdog" in curl(alerts).body, 60)
+    eventually(lambda: "Watchdog" in fetch(alerts).body, 60)
     reader.follow()
 
 
@@ -274,7 +275,7 @@ def end_servers(reader: Reader) -> None:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(40)
-    eventually(lambda: curl(reader.ready).status == 0)
+    eventually(lambda: fetch(reader.ready).status == 0)
 
 
 def sources(reader: Reader) -> None:
@@ -382,7 +383,7 @@ def a_client_of_the_api(reader: Reader) -> None:
 
     def add_again() -> None:
         service.cli("monitor", "add", TAG)
-        eventually(lambda: f'tag="{TAG}"' in curl(f"{service.url}/metrics").body)  # it was added by another process
+        eventually(lambda: f'tag="{TAG}"' in fetch(f"{service.url}/metrics").body)  # it was added by another process
 
     reader.follow({"/transitions": add_again})
 

@@ -24,6 +24,7 @@ from tests.support.mail import (
     make_certificate,
     rude_server,
 )
+from tests.support.ports import free_port
 
 pytestmark = [
     pytest.mark.live,
@@ -288,9 +289,7 @@ def test_what_a_server_echoes_of_a_password_is_not_shown(certificate: Certificat
 
 
 def test_nobody_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    error = failure(notifier(port))
+    error = failure(notifier(port := free_port()))
     assert (error.failure, str(error)) == (Failure.CONNECT, "no connection to 127.0.0.1: connection refused")
     assert failure(notifier(port, host="no-such-host.invalid")).failure is Failure.CONNECT
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually, free_port, monitors
+from tests.live.conftest import ROOT, SECRET, Service, Starter, curl, eventually, fetch, monitors
 from tests.live.test_ingest import rows
+from tests.support.ports import free_port
 from tests.support.tools import need_tool, run_tool
 
 pytestmark = pytest.mark.live
@@ -406,7 +407,7 @@ def test_nginx_in_front(start: Starter, tmp_path: Path) -> None:
     process = subprocess.Popen([nginx, "-e", str(logs / "error.log"), "-c", str(configuration)])
     try:
         site = f"http://127.0.0.1:{port}"
-        eventually(lambda: curl(f"{site}/-/ready").status == 200)
+        eventually(lambda: fetch(f"{site}/-/ready").status == 200)
         assert TAG in curl(f"{site}/").body
         heartbeat = f"{site}/ext/heartbeat/{TAG}:{SECRET}"
         assert curl(heartbeat).body == '{"status":"OK"}'

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import ROOT, curl, eventually, free_port
+from tests.live.conftest import ROOT, curl, eventually, fetch
 from tests.support import dockerfile
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 BUILD, IMAGE = dockerfile.read(ROOT / "deploy" / "Dockerfile")
@@ -79,7 +80,7 @@ def test_what_the_image_builds_and_runs(tmp_path: Path) -> None:
         process = subprocess.Popen(command, cwd=data, stdout=said, stderr=said)
     try:
         url = f"http://127.0.0.1:{port}"
-        eventually(lambda: curl(f"{url}/-/ready").status == 200)
+        eventually(lambda: fetch(f"{url}/-/ready").status == 200)
         assert subprocess.run(health, capture_output=True, timeout=30, check=False).returncode == 0
         runbook = curl(f"{url}/docs/runbooks/HeartbeatDown")
         assert (runbook.status, ">HeartbeatDown</h1>" in runbook.body) == (200, True)
@@ -88,7 +89,7 @@ def test_what_the_image_builds_and_runs(tmp_path: Path) -> None:
         added = subprocess.run(add, cwd=data, capture_output=True, text=True, timeout=30, check=False)
         assert added.returncode == 0, added.stderr
         (heartbeat,) = re.findall(r"/ext/heartbeat/job:\S+", added.stdout)
-        eventually(lambda: curl(f"{url}{heartbeat}").status == 200)
+        eventually(lambda: fetch(f"{url}{heartbeat}").status == 200)
     finally:
         process.terminate()
         assert process.wait(40) == 0, log.read_text()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import SECRET, Service, Starter, curl, eventually, monitors
+from tests.live.conftest import SECRET, Service, Starter, curl, eventually, fetch, monitors
 
 pytestmark = pytest.mark.live
 COUNT, LINES = 3_000, 4
@@ -31,7 +31,7 @@ def ready(service: Service, times: int = 1) -> None:
 
 def test_it_listens_before_it_has_read_its_monitors(start: Starter) -> None:
     service = start(fleet(), ready=False)
-    answer = eventually(lambda: curl(f"{service.url}/-/ready"))
+    answer = eventually(lambda: fetch(f"{service.url}/-/ready"))
     loading = eventually(
         lambda: (answer := curl(f"{service.url}/-/ready")).status == 503 and "loading configuration" in answer.body
     )
@@ -101,7 +101,7 @@ def test_a_replaced_worker_has_what_was_reloaded(start: Starter) -> None:
 
 def test_a_stop_while_it_loads(start: Starter) -> None:
     service = start(fleet(), ready=False)
-    eventually(lambda: "loading configuration" in curl(f"{service.url}/-/ready").body)
+    eventually(lambda: "loading configuration" in fetch(f"{service.url}/-/ready").body)
     assert service.stop() == 0
     assert "Traceback" not in service.output()
 

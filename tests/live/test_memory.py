@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import ROOT, Starter, curl, eventually, free_port, monitors
+from tests.live.conftest import ROOT, Starter, curl, eventually, fetch, monitors
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.live
 READ_AT = ("heartbeat_exporter_config_last_reload_success_timestamp_seconds",)
@@ -30,7 +31,7 @@ def test_a_service_at_rest(tmp_path: Path) -> None:
     command += ["--web.listen-address", f"127.0.0.1:{port}", "--log.level", "warning"]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
-        eventually(lambda: curl(f"http://127.0.0.1:{port}/-/ready").status == 200, 60)
+        eventually(lambda: fetch(f"http://127.0.0.1:{port}/-/ready").status == 200, 60)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         shares = [pss(pid) for pid in (process.pid, *map(int, children))]
     finally:

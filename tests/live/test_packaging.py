@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import made
-from tests.live.conftest import ROOT, curl, eventually, free_port
+from tests.live.conftest import ROOT, curl, eventually, fetch
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.live
 
@@ -74,7 +75,7 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     with (tmp_path / "serve.log").open("wb") as log:
         service = subprocess.Popen(serve, stdout=log, stderr=log, cwd=tmp_path, env=environment)
     try:
-        eventually(lambda: curl(f"{url}/-/ready").status == 200)
+        eventually(lambda: fetch(f"{url}/-/ready").status == 200)
         runbook = curl(f"{url}/docs/runbooks/HeartbeatDown")
         assert (runbook.status, ">HeartbeatDown</h1>" in runbook.body) == (200, True)
         assert curl(f"{url}/docs/").status == curl(f"{url}/docs/incident.png").status == 200

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Request, sync_playwright
 
 from exporter import __version__
-from tests.live.conftest import ROOT, curl, eventually, free_port
+from tests.live.conftest import ROOT, eventually, fetch
+from tests.support.ports import free_port
 from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
@@ -35,7 +36,7 @@ def serving(world: str) -> Iterator[str]:
     process = subprocess.Popen([*command, f"tests.support.scenes:app({world!r})"], cwd=ROOT, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: curl(f"{url}/-/healthy").status == 200)
+        eventually(lambda: fetch(f"{url}/-/healthy").status == 200)
         yield url
     finally:
         process.terminate()
@@ -43,15 +44,8 @@ def serving(world: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    """Monitors in every status, and what alerting makes of them."""
-    with serving("alarmed") as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
 def sites() -> Iterator[Callable[[str], str]]:
-    """The same over other worlds, each started when it is first asked for."""
+    """The web application over each world, started when it is first asked for."""
     with ExitStack() as stack:
         started: dict[str, str] = {}
 
@@ -69,6 +63,52 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=need_tool("chromium"), args=QUIET)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Page]:
+    """A page that tests use one after the other; a new one each time costs a process and a second of CPU."""
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
+def look(page: Page, width: int, scheme: Any = "light") -> Page:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    return page
+
+
+@contextmanager
+def complaints_of(page: Page) -> Iterator[list[str]]:
+    """What the browser objects to meanwhile: policy violations, errors, requests that fail, scripts that run."""
+    complaints: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(message.text)
+
+    def on_dialog(dialog: Dialog) -> None:
+        complaints.append(f"a script ran: {dialog.message}")
+        dialog.dismiss()
+
+    def on_error(error: Error) -> None:
+        complaints.append(str(error))
+
+    def on_failure(request: Request) -> None:
+        complaints.append(f"failed: {request.url}")
+
+    listeners: dict[str, Callable[[Any], None]] = {
+        "console": on_console,
+        "pageerror": on_error,
+        "requestfailed": on_failure,
+        "dialog": on_dialog,
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)  # type: ignore[call-overload]
+    yield complaints
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
 
 
 LOOKS = [(1100, "light"), (1100, "dark"), (360, "light"), (360, "dark")]
@@ -110,6 +150,12 @@ OTHERS = [
 ]
 
 
+def picture(page: Page, name: str) -> None:
+    """Takes one only for a person who asked for it by `PICTURES=folder`: the tests do not look at it."""
+    if "PICTURES" in os.environ:
+        page.screenshot(path=Path(os.environ["PICTURES"]) / name, full_page=True)
+
+
 @pytest.mark.parametrize(
     ("scene", "path", "status", "width", "scheme"),
     [
@@ -118,36 +164,21 @@ OTHERS = [
     ],
 )
 def test_pages(
-    sites: Callable[[str], str],
-    browser: Browser,
-    tmp_path: Path,
-    scene: str,
-    path: str,
-    status: int,
-    width: int,
-    scheme: Any,
+    sites: Callable[[str], str], tab: Page, scene: str, path: str, status: int, width: int, scheme: Any
 ) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    complaints: list[str] = []
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-    page.on("dialog", lambda dialog: complaints.append(f"a script ran: {dialog.message}"))
-    answer = page.goto(sites(scene) + path, wait_until="networkidle")
-    assert answer is not None
-    assert answer.status == status
-    if answer.status == 200:
+    look(tab, width, scheme)
+    with complaints_of(tab) as complaints:
+        answer = tab.goto(sites(scene) + path, wait_until="networkidle")
+        assert answer is not None
+        assert answer.status == status
+        wide = tab.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{wide - width} px too wide"
+        assert min(tab.evaluate(INSETS), default=12) >= 12, "a heading that touches the edge of its box"
+        name = path.strip("/?").replace("/", "-").replace("=", "-") or "page"
+        picture(tab, f"{scene}-{name}-{scheme}-{width}.png")
+        assert tab.title()
+    if status == 200:
         assert complaints == []
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= width, f"{wide - width} px too wide"
-    assert min(page.evaluate(INSETS), default=12) >= 12, "a heading that touches the edge of its box"
-    pictures = Path(os.environ.get("PICTURES", tmp_path))
-    name = path.strip("/?").replace("/", "-").replace("=", "-") or "page"
-    page.screenshot(path=pictures / f"{scene}-{name}-{scheme}-{width}.png", full_page=True)
-    assert page.title()
-    page.close()
 
 
 @pytest.mark.parametrize(
@@ -159,54 +190,45 @@ def test_pages(
     ],
 )
 def test_the_pictures_in_the_documents(
-    browser: Browser, tmp_path: Path, document: str, picture: str, path: str, scheme: Any
+    sites: Callable[[str], str], tab: Page, tmp_path: Path, document: str, picture: str, path: str, scheme: Any
 ) -> None:
-    """Their files are not compared, for fonts differ; `PICTURES=docs` takes them anew."""
+    """Their files are not compared, for fonts differ; `PICTURES=docs` takes them again."""
     assert picture in (ROOT / document).read_text()
     name = Path(picture).name
-    with serving("as_it_is") as site:
-        page = browser.new_page(viewport={"width": PICTURE, "height": 800}, color_scheme=scheme)
-        page.goto(site + path, wait_until="networkidle")
-        assert page.get_by_text(f"Heartbeat Exporter {__version__}").count() == 1
-        taken = page.screenshot(path=Path(os.environ.get("PICTURES", tmp_path)) / name, full_page=True)
-        page.close()
-    kept = (ROOT / "docs" / name).read_bytes()
-    assert taken[16:20] == kept[16:20], "the picture has another width: take it anew with PICTURES=docs"
+    look(tab, PICTURE, scheme).goto(sites("as_it_is") + path, wait_until="networkidle")
+    assert tab.get_by_text(f"Heartbeat Exporter {__version__}").count() == 1
+    taken = tab.screenshot(path=Path(os.environ.get("PICTURES", tmp_path)) / name, full_page=True)
+    committed = (ROOT / "docs" / name).read_bytes()
+    assert taken[16:20] == committed[16:20], "the picture has another width: take it again with PICTURES=docs"
 
 
 @pytest.mark.parametrize("width", [1280, 820, 360])
-def test_the_longest_names_leave_the_page_readable(browser: Browser, tmp_path: Path, width: int) -> None:
-    pictures = Path(os.environ.get("PICTURES", tmp_path))
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    with serving("longest_names") as site:
-        for path in ("/", "/monitors/" + "W" * 128, "/monitors/" + "w" * 128):
-            page.goto(site + path, wait_until="networkidle")
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, f"{path} is {wide - width} px too wide"
-            tall = page.evaluate("Math.max(0, ...Array.from(document.querySelectorAll('.row'), r => r.offsetHeight))")
-            assert tall <= 260, f"a row of {tall} px"
-            heading = page.evaluate("Math.max(...Array.from(document.querySelectorAll('h2'), h => h.offsetHeight))")
-            assert heading <= 200, f"a heading of {heading} px: letter under letter"
-            page.screenshot(path=pictures / f"longest-{len(path)}-{path[-1:].strip('/')}-{width}.png", full_page=True)
-    page.close()
+def test_the_longest_names_leave_the_page_readable(sites: Callable[[str], str], tab: Page, width: int) -> None:
+    look(tab, width)
+    for path in ("/", "/monitors/" + "W" * 128, "/monitors/" + "w" * 128):
+        tab.goto(sites("longest_names") + path, wait_until="networkidle")
+        wide = tab.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{path} is {wide - width} px too wide"
+        tall = tab.evaluate("Math.max(0, ...Array.from(document.querySelectorAll('.row'), r => r.offsetHeight))")
+        assert tall <= 260, f"a row of {tall} px"
+        heading = tab.evaluate("Math.max(...Array.from(document.querySelectorAll('h2'), h => h.offsetHeight))")
+        assert heading <= 200, f"a heading of {heading} px: letter under letter"
+        picture(tab, f"longest-{len(path)}-{path[-1:].strip('/')}-{width}.png")
 
 
-def test_without_monitors_the_page_tells_how_to_begin(browser: Browser) -> None:
-    page = browser.new_page(viewport={"width": 1100, "height": 800})
-    with serving("nothing") as site:
-        page.goto(site, wait_until="networkidle")
-        assert page.get_by_text("heartbeat-exporter monitor add nightly-backup").is_visible()
-        hero, card = (page.locator(part).bounding_box() for part in (".hero", ".card"))
+def test_without_monitors_the_page_tells_how_to_begin(sites: Callable[[str], str], tab: Page) -> None:
+    look(tab, 1100).goto(sites("nothing"), wait_until="networkidle")
+    assert tab.get_by_text("heartbeat-exporter monitor add nightly-backup").is_visible()
+    hero, card = (tab.locator(part).bounding_box() for part in (".hero", ".card"))
     assert hero is not None
     assert card is not None
     assert card["y"] - (hero["y"] + hero["height"]) >= 10, "the two boxes touch"
-    page.close()
 
 
-def test_the_page_refreshes_itself_and_works_without_scripts(site: str, browser: Browser) -> None:
+def test_the_page_refreshes_itself_and_works_without_scripts(sites: Callable[[str], str], browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(site)
+    page.goto(sites("alarmed"))
     assert page.locator("text=Nightly backup").count() == 1
     assert page.locator("meta[http-equiv=refresh]").count() == 1 or "refresh" in page.content()
     context.close()

@@ -12,7 +12,8 @@ import pytest
 
 from exporter.core.runtimes import MIN_RUNS
 from exporter.metrics.exposition.families import FAMILIES
-from tests.live.conftest import SECRET, Service, curl, eventually, free_port
+from tests.live.conftest import SECRET, Service, curl, eventually
+from tests.support.ports import free_port
 from tests.support.tools import need_tool, run_tool
 
 pytestmark = pytest.mark.live

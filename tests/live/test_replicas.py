@@ -11,7 +11,7 @@ import pytest
 
 from exporter.presentation.moments import parse_moment
 from exporter.storage.repositories.leases import DURATION
-from tests.live.conftest import Service, Starter, curl, eventually, monitors
+from tests.live.conftest import Service, Starter, curl, eventually, fetch, monitors
 from tests.live.load import Load
 from tests.support.postgres import Line, Postgres, line, running
 
@@ -148,7 +148,7 @@ def test_when_the_one_that_evaluates_fails_another_does(
         return
     ends(one, cable)
     # It comes back, finds that it is no longer the one, writes nothing over its successor, and follows.
-    eventually(lambda: curl(f"{one.url}/-/ready").status == 200)
+    eventually(lambda: fetch(f"{one.url}/-/ready").status == 200)
     assert one.ping("job").status == 200
     eventually(lambda: one.received("job") == two.received("job") == 3)
     goes_down(one, "other")
@@ -202,7 +202,7 @@ def test_a_server_that_is_away(start: Starter, mortal: Postgres, how: str) -> No
         mortal.resume()
     else:
         mortal.start()
-    eventually(lambda: curl(f"{service.url}/-/ready").status == 200)
+    eventually(lambda: fetch(f"{service.url}/-/ready").status == 200)
     eventually(lambda: service.ping("job").status == 200)
     eventually(lambda: service.metrics()["heartbeat_exporter_storage_up",] == 1)
     # One that was under way when the server stood still may have been recorded though nobody was told.
@@ -214,7 +214,7 @@ def test_a_server_that_comes_later(start: Starter, mortal: Postgres) -> None:
     url = mortal.create()
     mortal.stop()
     service = start(storage=url, ready=False)
-    eventually(lambda: "cannot be opened" in curl(f"{service.url}/-/ready").body)
+    eventually(lambda: "cannot be opened" in fetch(f"{service.url}/-/ready").body)
     assert refused(service) <= 5.0
     mortal.start()
     service.ready()

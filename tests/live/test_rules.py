@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.live.conftest import SECRET, Service, curl, eventually, free_port
+from tests.live.conftest import SECRET, Service, curl, eventually, fetch
+from tests.support.ports import free_port
 from tests.support.receivers import Receiver, answer
 from tests.support.tools import need_tool
 
@@ -147,7 +148,7 @@ class Stack:
             f"--web.listen-address={self.prometheus_url.removeprefix('http://')}",
             "--rules.alert.resend-delay=1s",
         )
-        eventually(lambda: curl(f"{self.prometheus_url}/-/ready").status == 200)
+        eventually(lambda: fetch(f"{self.prometheus_url}/-/ready").status == 200)
 
     def stop_prometheus(self) -> None:
         process = self.processes.pop("prometheus")

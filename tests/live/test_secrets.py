@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.live.conftest import SECRET, Service, Starter, curl, eventually, monitors
+from tests.live.conftest import SECRET, Service, Starter, curl, eventually, fetch, monitors
 
 pytestmark = pytest.mark.live
 TOKENS = ("SESAME-page-token", "SESAME-metrics-token", "SESAME-secret-key")
@@ -107,7 +107,7 @@ def test_no_secret_leaves_by_log_page_metrics_or_database(start: Starter, format
         database.execute("BEGIN EXCLUSIVE")
         get(f"{base}/job:{SECRET}")
         database.execute("ROLLBACK")
-    eventually(lambda: curl(f"{service.url}/-/ready").status == 200)
+    eventually(lambda: fetch(f"{service.url}/-/ready").status == 200)
     service.stop()
     output = service.output()
     assert len(output) > 1000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import SECRET, Service, Starter, curl, eventually, monitors
+from tests.live.conftest import SECRET, Service, Starter, curl, eventually, fetch, monitors
 from tests.live.load import Load
 from tests.live.test_durability import check, recorded
 from tests.live.test_storage_trouble import lock
@@ -64,7 +64,7 @@ def test_a_database_locked_for_20_seconds_under_load(start: Starter, tmp_path: P
         if killed:
             service.kill()
             service.process = service._start(())
-            eventually(lambda: curl(f"{service.url}/-/healthy").status == 200)
+            eventually(lambda: fetch(f"{service.url}/-/healthy").status == 200)
             assert service.ping("job").status == 503, "it knows no monitors yet"
         assert len(load.acknowledged) - before > 500
         held.execute("ROLLBACK")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import SECRET, Service, Starter, curl, eventually, monitors
+from tests.live.conftest import SECRET, Service, Starter, curl, eventually, fetch, monitors
 from tests.live.load import Load
 from tests.support.tools import need_tool
 
@@ -39,7 +39,7 @@ def test_a_locked_database(start: Starter) -> None:
     held = lock(service)
     refused_in_time(service)
     refused_in_time(service)
-    eventually(lambda: curl(f"{service.url}/-/ready").status == 503)
+    eventually(lambda: fetch(f"{service.url}/-/ready").status == 503)
     assert curl(f"{service.url}/-/healthy").status == 200
     metrics = service.metrics()
     assert metrics["heartbeat_exporter_storage_up",] == 0
@@ -49,7 +49,7 @@ def test_a_locked_database(start: Starter) -> None:
     held.execute("ROLLBACK")
     held.close()
     eventually(lambda: service.ping("job").status == 200)
-    eventually(lambda: curl(f"{service.url}/-/ready").status == 200)
+    eventually(lambda: fetch(f"{service.url}/-/ready").status == 200)
     metrics = service.metrics()
     assert metrics["heartbeat_exporter_storage_up",] == 1
     # What was answered 503 may have been counted, never what was answered 200 not.
@@ -75,7 +75,7 @@ def test_a_database_that_is_locked_at_the_start(start: Starter, tmp_path: Path) 
     held = sqlite3.connect(tmp_path / "live.db", isolation_level=None)
     held.execute("BEGIN EXCLUSIVE")
     service = start(monitors("job"), ready=False)
-    eventually(lambda: curl(f"{service.url}/-/healthy").status == 200)
+    eventually(lambda: fetch(f"{service.url}/-/healthy").status == 200)
     assert curl(f"{service.url}/-/ready").status == 503
     refused_in_time(service)
     assert curl(f"{service.url}/metrics").status == 200
@@ -98,7 +98,7 @@ def test_a_database_that_may_not_be_written(start: Starter, tmp_path: Path) -> N
     tmp_path.chmod(0o555)
     service.log.touch()
     service.process = service._start(prefix)
-    eventually(lambda: curl(f"{service.url}/-/healthy").status == 200)
+    eventually(lambda: fetch(f"{service.url}/-/healthy").status == 200)
     refused_in_time(service)
     assert "readonly" in curl(f"{service.url}/-/ready").body
     tmp_path.chmod(0o755)
@@ -321,8 +321,8 @@ def test_a_full_disk(start: Starter, tmp_path: Path, disk: SmallDisk | NoLongerF
         else:
             eventually(lambda: disk.fill(service) and refused_in_time(service) is None)
             eventually(lambda: disk.fill(service) and load.refused.get(503, 0) >= 2)
-            eventually(lambda: disk.fill(service) and disk.says in curl(f"{service.url}/-/ready").body)
-            eventually(lambda: disk.fill(service) and disk.says in curl(f"{service.url}/").body)
+            eventually(lambda: disk.fill(service) and disk.says in fetch(f"{service.url}/-/ready").body)
+            eventually(lambda: disk.fill(service) and disk.says in fetch(f"{service.url}/").body)
         eventually(lambda: disk.fill(service) and service.metrics()["heartbeat_exporter_storage_up",] == 0)
         assert service.metrics()["heartbeat_received_total", "job"] >= 20
         assert curl(f"{service.url}/").status == 200

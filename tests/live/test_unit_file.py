@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import ROOT, SECRET, curl, eventually, free_port
+from tests.live.conftest import ROOT, SECRET, curl, eventually, fetch
+from tests.support.ports import free_port
 from tests.support.tools import need_tool, run_tool
 
 pytestmark = pytest.mark.live
@@ -80,13 +81,13 @@ def trace(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     with log.open("wb") as said:
         process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said, start_new_session=True)
     try:
-        eventually(lambda: curl(f"{url}/-/ready").status == 200, 60)
+        eventually(lambda: fetch(f"{url}/-/ready").status == 200, 60)
         assert curl("-d", "42 files", f"{url}/ext/heartbeat/job:{SECRET}").status == 200
         for path in ("/", "/metrics", "/monitors/job", "/api/v1/monitors"):
             assert curl("--compressed", f"{url}{path}").status == 200
         assert curl("-X", "POST", f"{url}/-/reload").status == 200
         failed = r"^heartbeat_exporter_notifications_failed_total\{.*hook.*\} [1-9]"
-        eventually(lambda: re.search(failed, curl(f"{url}/metrics").body, re.MULTILINE), 30)
+        eventually(lambda: re.search(failed, fetch(f"{url}/metrics").body, re.MULTILINE), 30)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.live import test_rules as same
-from tests.live.conftest import curl, eventually, free_port
+from tests.live.conftest import curl, eventually, fetch
 from tests.live.test_rules import PATIENT, Stack, beaten
 from tests.newest.victoria import AGENT, DATABASE
+from tests.support.ports import free_port
 from tests.support.receivers import Receiver, answer
 from tests.support.tools import need_tool, run_tool
 
@@ -31,7 +32,7 @@ class VictoriaStack(Stack):
             f"-httpListenAddr={database}",
             *DATABASE,
         )
-        eventually(lambda: curl(f"http://{database}/health").status == 200)
+        eventually(lambda: fetch(f"http://{database}/health").status == 200)
         self.processes["vmagent"] = self._start(
             "vmagent",
             need_tool("vmagent"),
@@ -58,7 +59,7 @@ class VictoriaStack(Stack):
             "-remoteWrite.flushInterval=200ms",
         )
         self.prometheus_url = f"http://127.0.0.1:{self.alerts_port}"
-        eventually(lambda: curl(f"{self.prometheus_url}/health").status == 200)
+        eventually(lambda: fetch(f"{self.prometheus_url}/health").status == 200)
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from tests.live.conftest import curl, eventually, free_port
+from tests.live.conftest import curl, eventually, fetch
 from tests.live.test_prometheus import Prometheus
+from tests.support.ports import free_port
 
 DATABASE = ("-retentionPeriod=1d", "-search.latencyOffset=0s", "-search.disableCache", "-inmemoryDataFlushInterval=1s")
 """By default, queries leave out the last 30 seconds: too long for a test."""
@@ -18,7 +19,7 @@ class Victoria(Prometheus):
         agent = free_port()
         address = self.url.removeprefix("http://")
         self._run("victoria-metrics", f"-storageDataPath={self._folder}/data", f"-httpListenAddr={address}", *DATABASE)
-        eventually(lambda: curl(f"{self.url}/health").status == 200)
+        eventually(lambda: fetch(f"{self.url}/health").status == 200)
         self._run(
             "vmagent",
             f"-promscrape.config={config}",

@@ -119,11 +119,11 @@ def in_turn(commits: Sequence[Commit]) -> list[Commit]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+def fresh(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Callable[[Path], str]) -> Callable[[], str]:
     """Makes the URL of another database, at each call."""
     numbers = iter(range(10_000))
     if request.param == "sqlite":
-        return lambda: f"sqlite:///{tmp_path}/{next(numbers)}.db"
+        return lambda: migrated_file(tmp_path / f"{next(numbers)}.db")
     server = request.getfixturevalue("postgres")
     return lambda: str(server.create("migrated"))
 

@@ -1,7 +1,9 @@
 """Heartbeats are counted exactly, survive, and are forgotten only when they may be."""
 
+import itertools
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,13 +55,12 @@ def test_two_thousand_at_once_are_counted_exactly(replica: Replica) -> None:
     assert load(replica.db)[0].state == watched.state
 
 
-def test_the_database_adds_up_what_the_core_adds_up(tmp_path: Path) -> None:
-    clock = ManualClock()
+def test_the_database_adds_up_what_the_core_adds_up(tmp_path: Path, migrated_file: Callable[[Path], str]) -> None:
+    clock, numbers = ManualClock(), itertools.count()
 
     @given(st.lists(heartbeats(), max_size=4), st.none() | st.integers(1, 10_000_000))
     def check(groups: list[list[Heartbeat]], max_runtime: int | None) -> None:
-        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.db"
-        replica = Replica(f"sqlite:///{path}", clock)
+        replica = Replica(migrated_file(tmp_path / f"{next(numbers)}.db"), clock)
         replica.add("job", max_runtime=max_runtime)
         watched = replica.fleet.get("job")
         assert watched is not None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from tests.live.conftest import Service, curl, eventually
+from tests.live.conftest import Service, eventually, fetch
 from tests.storm.clients import Client, Clients
 from tests.storm.worlds import World
 from tests.support.receivers import answer, reset, silence
@@ -203,10 +203,17 @@ def disk_full(hit: Hit) -> None:
 
 
 def _survives(world: World) -> bool:
-    """PostgreSQL recovers from a full disk by itself, or ends."""
-    assert world.postgres is not None
-    time.sleep(1)
-    return world.postgres.process.poll() is None
+    """PostgreSQL recovers from a full disk by itself, or ends; before it has done either it answers nothing."""
+    server = world.postgres
+    assert server is not None
+
+    def decided() -> bool:
+        with suppress(psycopg.OperationalError):
+            return server.process.poll() is not None or bool(server.execute("SELECT pg_current_xact_id()"))
+        return False
+
+    _within(20, decided)
+    return server.process.poll() is None
 
 
 # ── PostgreSQL, and the way to it ────────────────────────────────────────────────────────────────────────────────
@@ -293,28 +300,34 @@ def _out_of_order(hit: Hit, tag: str, one: Service, two: Service) -> None:
     world, client = hit.world, hit.clients.client(tag)
     assert world.postgres is not None
     for service in (one, two):  # one may have been started again just now
-        eventually(lambda service=service: curl(f"{service.url}/-/ready").status == 200, 60)
+        eventually(lambda service=service: fetch(f"{service.url}/-/ready").status == 200, 60)
     eventually(lambda: client.once(tag, "success", f"{tag}.first.{time.monotonic_ns()}"), 60)
     (hold,) = world.rows("SELECT id FROM monitors WHERE tag = 'hold-0'")[0]
+    blocked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    evaluated = f"SELECT evaluated_at FROM states JOIN monitors ON id = monitor_id WHERE tag = '{tag}'"
     with psycopg.connect(world.postgres.url(world.database)) as connection:
         connection.execute("SELECT 1 FROM states WHERE monitor_id = %s FOR UPDATE", (hold,))
-        held, failing = (
-            _sending(hit.clients.client(f"{tag}-held"), "hold-0", "log", f"{tag}.held", one.port),
-            _sending(hit.clients.client(f"{tag}-fails"), tag, "failure", f"{tag}.fails", one.port, after=0.3),
-        )
-        time.sleep(1.2)
+        held = _sending(hit.clients.client(f"{tag}-held"), "hold-0", "log", f"{tag}.held", one.port)
+        _within(1.0, lambda: world.rows(blocked))
+        failing_client = hit.clients.client(f"{tag}-fails")
+        failing = _sending(failing_client, tag, "failure", f"{tag}.fails", one.port)
+        _within(0.5, lambda: failing_client.waiting)
+        fetch(f"{one.url}/-/healthy")  # one event loop: what came before this has been received
         eventually(lambda: client.once(tag, "success", f"{tag}.last.{time.monotonic_ns()}", port=two.port), 10)
-        time.sleep(1.0)
+        answered_at = time.time_ns() // 1_000_000
+        _within(1.0, lambda: world.rows(evaluated)[0][0] >= answered_at)
         connection.rollback()
     held.join(20)
     failing.join(20)
 
 
-def _sending(client: Client, tag: str, kind: str, rid: str, port: int, after: float = 0) -> threading.Thread:
-    def work() -> None:
-        time.sleep(after)
-        client.once(tag, kind, rid, port=port)
+def _within(seconds: float, what: Callable[[], object]) -> None:
+    """Waits for it, but no longer: what a replica commits waits for no lock of ours for more than three seconds."""
+    with suppress(AssertionError):
+        eventually(what, seconds)
 
-    thread = threading.Thread(target=work)
+
+def _sending(client: Client, tag: str, kind: str, rid: str, port: int) -> threading.Thread:
+    thread = threading.Thread(target=client.once, args=(tag, kind, rid), kwargs={"port": port})
     thread.start()
     return thread

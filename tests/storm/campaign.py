@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.storm.worlds import World, made
 
 SETTLING = 90.0
 """Seconds in which all is quiet again after a storm: leases, retries of notifications, what waits in spools."""
+FOLLOWING = 10.0
+"""Seconds in which every replica shows what is stored."""
 MAX_PAUSE = 4.0
 CLOCKS_DIFFER = 5_000
 """Milliseconds between the moments in a state and in the log, after both were moved out of the future."""
@@ -138,19 +141,28 @@ def _settle(world: World) -> list[str]:
     """Waits until nothing moves any more."""
     awaited = {"steady", "quick", "dead"}
 
+    def odd() -> list[str]:
+        """Monitors whose clients are silent, and which are not DOWN."""
+        rows = world.rows("SELECT tag, status FROM states JOIN monitors ON id = monitor_id WHERE removed_at IS NULL")
+        return [tag for tag, status in rows if tag.partition("-")[0] in awaited and status != "DOWN"]
+
     def quiet() -> bool:
-        found = records(world)
-        down = all(one.status == "DOWN" for tag, one in found.items() if tag.partition("-")[0] in awaited)
-        return down and not list(checks.settled(world)) and all(_spooled(world))
+        return not odd() and not list(checks.settled(world)) and all(_spooled(world))
 
     try:
         eventually(quiet, SETTLING)
     except AssertionError as error:
-        found = records(world)
-        odd = [tag for tag, one in found.items() if tag.partition("-")[0] in awaited and one.status != "DOWN"]
-        return [f"{error}: not DOWN {odd}, {list(checks.settled(world))}, spools empty: {_spooled(world)}"]
-    time.sleep(1.5)  # replicas follow each other twice a second
+        return [f"{error}: not DOWN {odd()}, {list(checks.settled(world))}, spools empty: {_spooled(world)}"]
+    with suppress(AssertionError):  # replicas follow each other twice a second; what never follows is found by `_check`
+        eventually(lambda: not list(_not_shown(world, records(world))), FOLLOWING)
     return []
+
+
+def _not_shown(world: World, stored: dict[str, Record]) -> Iterator[str]:
+    for service in world.services:
+        metrics = service.metrics()
+        for record in stored.values():
+            yield from checks.shown(record, service.config.stem, metrics)
 
 
 def _spooled(world: World) -> list[bool]:
@@ -165,7 +177,7 @@ def _check(world: World, clients: Clients, report: Report) -> None:
     odd = set(report.answers) - {0, 200, 503}
     if odd:
         problems.append(f"answers other than 200 and 503: { {status: report.answers[status] for status in odd} }")
-    shown = {service.config.stem: service.metrics() for service in world.services}
+    problems += _not_shown(world, found)
     for tag, record in found.items():
         problems += checks.stored_once(record, sent.get(tag, []))
         problems += checks.order_of_receipt(record, CLOCKS_DIFFER if world.plan.clocks else 0)
@@ -175,8 +187,6 @@ def _check(world: World, clients: Clients, report: Report) -> None:
             problems += checks.history(record, sent.get(tag, []), forgiven)
             problems += checks.falsely_late(record, sent.get(tag, []))
         problems += checks.alarms(record, delivered, forgiven)
-        for name, metrics in shown.items():
-            problems += checks.shown(record, name, metrics)
     known = {alarm.uid for record in found.values() for alarm in record.alarms}
     unknown = set(delivered) - known
     if unknown:

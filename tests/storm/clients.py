@@ -64,6 +64,8 @@ class Client:
         self.dice = random.Random(seed)
         self._port = 0
         self._kept: http.client.HTTPConnection | None = None
+        self.waiting = False
+        """Whether a request has been sent and no answer read."""
 
     def once(self, tag: str, kind: str, rid: str, *, port: int | None = None, patience: float = PATIENCE) -> bool:
         """One request on a connection of its own."""
@@ -95,11 +97,13 @@ class Client:
         began, status = _now(), 0
         try:
             connection.request("POST", f"/ext/heartbeat/{tag}:{SECRET}{SUFFIX[kind]}?rid={rid}")
+            self.waiting = True
             answer = connection.getresponse()
             answer.read()
             status = answer.status
         except (OSError, http.client.HTTPException):
             status = 0
+        self.waiting = False
         self._page.append(Sent(tag, kind, rid, began, _now(), status))
         return status
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.live.conftest import Service, curl
+from tests.live.conftest import Service, fetch
 from tests.live.wall_clock import WallClock
 from tests.storm.monitors import EXTRAS, Plan
 from tests.support.pgbouncer import PgBouncer, pooling
@@ -70,7 +70,7 @@ class World:
 
     def ready(self, seconds: float = 60) -> None:
         for service in list(self.services):
-            _until(lambda service=service: curl(f"{service.url}/-/ready").status == 200, seconds, service)
+            _until(lambda service=service: fetch(f"{service.url}/-/ready").status == 200, seconds, service)
 
     def close(self) -> None:
         for service in self.services:

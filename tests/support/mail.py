@@ -17,6 +17,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
+from tests.support.ports import free_port
 from tests.support.tools import run_tool
 
 USER, PASSWORD = "mailer", "SESAME-mail-password"
@@ -107,8 +108,7 @@ def mail_server(
     box: Mailbox, security: str = "none", certificate: Certificate | None = None, auth: bool = False
 ) -> Iterator[int]:
     """A real one, on a port of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     how: dict[str, Any] = {}
     if certificate is not None:
         if security == "starttls":

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 
+from tests.support.ports import free_port
 from tests.support.postgres import PASSWORD, PATIENCE, USER, Postgres
 from tests.support.tools import need_tool
 
@@ -25,9 +25,7 @@ class PgBouncer:
         """`mode` is `session`, `transaction` or `statement`; `settings` are further lines of its configuration."""
         self.folder = folder
         self._server = server
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._as = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups") if os.getuid() == 0 else ()
         users = folder / "users.txt"
         users.write_text(f'"{USER}" "{PASSWORD}"\n')

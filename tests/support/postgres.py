@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 
+from tests.support.ports import free_port
 from tests.support.tools import need_tool, run_tool
 
 USER, PASSWORD = "heartbeats", "SESAME-postgres/p%w"
@@ -35,9 +36,7 @@ class Postgres:
 
     def __init__(self, folder: Path, *, durable: bool) -> None:
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._numbers = count(1)
         self._as = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups") if os.getuid() == 0 else ()
         if self._as:

@@ -163,13 +163,6 @@ def _read(client: socket.socket) -> Received | None:
     return Received(method, target, headers, body)
 
 
-def free_port() -> int:
-    """One on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 def self_signed(folder: Path, name: str = "localhost") -> tuple[ssl.SSLContext, Path]:
     """A server's context with a certificate that nobody vouches for, and the certificate."""
     key, certificate = folder / "key.pem", folder / "cert.pem"

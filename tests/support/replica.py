@@ -1,7 +1,7 @@
 """Everything about storage runs against every engine there is."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,10 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database that is migrated, or will be by who opens it."""
+def url(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Callable[[Path], str]) -> str:
+    """A database that is migrated."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/contract.db"
+        return migrated_file(tmp_path / "contract.db")
     return str(request.getfixturevalue("postgres").create("migrated"))
 
 
