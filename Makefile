@@ -37,9 +37,10 @@ run: $(STAMP)
 demo: $(STAMP)
 	@BIN=$(BIN) sh examples/demo/run.sh
 
+# More processes than cores: tests with real programs mostly wait.
 .PHONY: test
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 
 .PHONY: format
 format: $(STAMP)
