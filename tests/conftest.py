@@ -1,6 +1,8 @@
 """Shared by all tests: a clock that moves only when told to, and a database of one's own."""
 
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +18,11 @@ pytest_plugins = ["tests.support.replica"]
 
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("steady")
+
+# A container's image may forbid it. A test that starts the program saves a third of the program's start by compiled
+# modules, and each of the processes that run the tests half of its own.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 Fleet.checked = True  # a write to the fleet by a wrong thread is an error in every test
 # On a busy machine a transaction takes longer than the second after which a database counts as having been away.
