@@ -6,10 +6,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import psycopg
 
-from tests.live.conftest import SECRET, Service, fetch
+from tests.live.conftest import SECRET, Service, eventually, fetch
 from tests.support.postgres import Line
 
 
@@ -57,11 +58,20 @@ class Pulse:
             self.acknowledged += self._service.ping(self._tag).status == 200
 
 
+def _stand_still(service: Service) -> bool:
+    """Whether every thread has stopped: a signal that has been sent may not have arrived."""
+    threads = [
+        path for pid in (service.process.pid, *service.workers()) for path in Path(f"/proc/{pid}/task").iterdir()
+    ]
+    return all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
+
+
 @contextmanager
 def paused(service: Service) -> Iterator[None]:
     """All its processes stand still meanwhile."""
     service.send(signal.SIGSTOP, group=True)
     try:
+        eventually(lambda: _stand_still(service))
         yield
     finally:
         service.send(signal.SIGCONT, group=True)
