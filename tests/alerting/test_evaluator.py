@@ -1191,7 +1191,7 @@ def test_what_cannot_be_read_is_one_message_s_trouble(replica: Replica) -> None:
     assert (notification.failure, notification.error) == ("internal", "the notifier raised InvalidValue")
 
 
-def wait_until(what: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(what: Callable[[], bool], seconds: float = 30) -> None:
     deadline, pause = time.monotonic() + seconds, threading.Event()
     while not what():
         assert time.monotonic() < deadline

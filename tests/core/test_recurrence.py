@@ -3,7 +3,7 @@
 import datetime as datetime_module
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from time import perf_counter
+from time import process_time
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -99,10 +99,10 @@ def starts(rule: str, number: int, first: int = START, zone: str = ROME) -> list
     ],
 )
 def test_what_is_forbidden_is_refused_soon_with_the_reason(rule: str, said: str) -> None:
-    start = perf_counter()
+    start = process_time()
     with pytest.raises(InvalidValue, match=said):
         check_rule(rule, START, ROME)
-    assert perf_counter() - start < 0.5  # under a tenth, on a machine that does nothing else
+    assert process_time() - start < 0.5  # under a tenth, on a machine that does nothing else
 
 
 @pytest.mark.parametrize(
@@ -180,12 +180,12 @@ def test_clocks_that_skip_and_repeat() -> None:
 )
 def test_searches_are_short_however_long_ago_it_began(rule: str) -> None:
     for first in (0, START):
-        start = perf_counter()
+        start = process_time()
         check_rule(rule, first, "America/New_York")
         made = Recurrence(rule, first, "America/New_York")
         made.after(START + 3 * DAY)
         made.between(START, START + 31 * DAY)
-        assert perf_counter() - start < 1  # a tenth of it, on a machine that does nothing else
+        assert process_time() - start < 1  # a tenth of it, on a machine that does nothing else
 
 
 def test_counts_from_decades_ago() -> None:

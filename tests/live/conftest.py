@@ -10,6 +10,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ from tests.support.tools import need_tool
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "SESAME-live-secret"
 PATIENCE = 20.0
+FAR_HOUR = (datetime.now(UTC).hour + 12) % 24
+"""For daily schedules that do not come due while tests run, in any timezone of Europe."""
 
 
 def eventually(what: Callable[[], object], seconds: float = PATIENCE) -> object:

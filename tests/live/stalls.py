@@ -1,32 +1,39 @@
 """Ways to have one process commit its heartbeats long after it received them, and after others received later ones."""
 
+import http.client
 import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import psycopg
 
-from tests.live.conftest import Answer, Service
+from tests.live.conftest import SECRET, Service, eventually, fetch
 from tests.support.postgres import Line
-
-QUEUED = 0.5
-"""Seconds after which a heartbeat that was sent has been received, on a busy machine too."""
 
 
 class Sent:
-    """A heartbeat that is sent by a thread of its own, because it is not answered soon."""
+    """A heartbeat that is not answered soon. When this has been made, the service has received it."""
 
     def __init__(self, service: Service, tag: str, suffix: str = "") -> None:
-        self._answers: list[Answer] = []
-        self._thread = threading.Thread(target=lambda: self._answers.append(service.ping(tag, suffix)))
+        self._connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+        self._connection.request("GET", f"/ext/heartbeat/{tag}:{SECRET}{suffix}")
+        assert fetch(f"{service.url}/-/healthy").status == 200  # its one loop has seen what came before
+        self._statuses: list[int] = []
+        self._thread = threading.Thread(target=self._read)
         self._thread.start()
+
+    def _read(self) -> None:
+        with closing(self._connection), self._connection.getresponse() as answer:
+            answer.read()
+            self._statuses.append(answer.status)
 
     def status(self) -> int:
         """What it was answered with, in the end."""
         self._thread.join(30)
-        return self._answers[0].status
+        return self._statuses[0]
 
 
 class Pulse:
@@ -51,11 +58,20 @@ class Pulse:
             self.acknowledged += self._service.ping(self._tag).status == 200
 
 
+def _stand_still(service: Service) -> bool:
+    """Whether every thread has stopped: a signal that has been sent may not have arrived."""
+    threads = [
+        path for pid in (service.process.pid, *service.workers()) for path in Path(f"/proc/{pid}/task").iterdir()
+    ]
+    return all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
+
+
 @contextmanager
 def paused(service: Service) -> Iterator[None]:
     """All its processes stand still meanwhile."""
     service.send(signal.SIGSTOP, group=True)
     try:
+        eventually(lambda: _stand_still(service))
         yield
     finally:
         service.send(signal.SIGCONT, group=True)

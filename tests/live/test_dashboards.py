@@ -17,7 +17,7 @@ import pytest
 from dashboards.source import links
 from exporter.core.runtimes import MIN_RUNS
 from exporter.core.status import Status
-from tests.live.conftest import SECRET, Service, eventually, fetch
+from tests.live.conftest import FAR_HOUR, SECRET, Service, eventually, fetch
 from tests.live.test_prometheus import Prometheus
 from tests.support.dashboards import MODELS, QUERIES, Json, Query, interpolate, panels, queries
 from tests.support.receivers import Receiver, answer
@@ -27,7 +27,8 @@ CONFIG = f"""
 after_outage: strict  # the database is locked below for long enough to be a blackout, and moments are to be exact
 monitors:
   - {{tag: up, name: Up and running, secret: {SECRET}, group: shop}}
-  - {{tag: nightly, name: Nightly backup, secret: {SECRET}, schedule: "0 3 * * *", timezone: Europe/Rome, group: shop}}
+  - {{tag: nightly, name: Nightly backup, secret: {SECRET}, group: shop,
+      schedule: "0 {FAR_HOUR} * * *", timezone: Europe/Rome}}
   - {{tag: failed, secret: {SECRET}, group: mail}}
   - {{tag: late, secret: {SECRET}, degraded_after: 1s, down_after: 1h, group: mail}}
   - {{tag: missed, secret: {SECRET}, degraded_after: 0s, down_after: 1500ms}}

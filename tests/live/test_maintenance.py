@@ -8,7 +8,7 @@ from exporter.presentation.moments import parse_moment
 from tests.live.conftest import Service, Starter, curl, eventually, monitors
 
 pytestmark = pytest.mark.live
-FAST = monitors("job", "other", degraded_after="3s", down_after="4s")
+FAST = monitors("job", "other", degraded_after="8s", down_after="9s")
 WITHIN_A_SECOND = 2.0
 
 
@@ -44,7 +44,7 @@ def test_a_pause_with_an_end(start: Starter) -> None:
     assert ended == parse_moment(str(shown["running_until"])) == parse_moment(str(shown["starts_at"])) + 5_000
     assert 0 <= began - parse_moment(str(shown["starts_at"])) < 1_000
     success = round(service.metrics()["heartbeat_last_success_timestamp_seconds", "job"] * 1000)
-    assert (late, down) == (success + 8_001, success + 9_001)
+    assert (late, down) == (success + 13_001, success + 14_001)
     assert windows(service) == []
     assert "No maintenance" in service.cli("maintenance", "list")
 

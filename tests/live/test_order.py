@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.conftest import SECRET, Service, Starter, curl, eventually, monitors
-from tests.live.stalls import QUEUED, Pulse, Sent, cut_off, file_locked, paused, row_locked
+from tests.live.stalls import Pulse, Sent, cut_off, file_locked, paused, row_locked
 from tests.live.test_replicas import history, last_success
 from tests.support.postgres import Postgres, line, running
 
@@ -65,7 +65,6 @@ def stalled(world: World, tag: str, suffix: str = "") -> Iterator[Sent]:
         held = stack.enter_context(ExitStack())
         held.enter_context(world.hold())
         sent = Sent(world.slow, tag, suffix)
-        wait(QUEUED)
         stack.callback(sent.status)
         resumed = stack.enter_context(ExitStack())
         resumed.enter_context(paused(world.slow))
@@ -136,7 +135,6 @@ def test_a_failure_that_a_lock_holds_back_does_not_undo_a_later_success(start: S
     eventually(lambda: quick.status("job") == slow.status("job") == "UP")
     with row_locked(url, "held"):
         first = Sent(slow, "held")
-        wait(QUEUED)
         failure = Sent(slow, "job", "/fail")
         wait(1)
         assert quick.ping("job").status == 200

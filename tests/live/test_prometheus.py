@@ -12,7 +12,7 @@ import pytest
 
 from exporter.core.runtimes import MIN_RUNS
 from exporter.metrics.exposition.families import FAMILIES
-from tests.live.conftest import SECRET, Service, curl, eventually
+from tests.live.conftest import FAR_HOUR, SECRET, Service, curl, eventually
 from tests.support.ports import free_port
 from tests.support.tools import need_tool, run_tool
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.live
 CONFIG = f"""
 monitors:
   - {{tag: up, name: 'Up "and" running', secret: {SECRET}, labels: {{team: a}}, group: g}}
-  - {{tag: nightly, secret: {SECRET}, schedule: "0 3 * * *", timezone: Europe/Rome}}
+  - {{tag: nightly, secret: {SECRET}, schedule: "0 {FAR_HOUR} * * *", timezone: Europe/Rome}}
   - {{tag: failed, secret: {SECRET}}}
   - {{tag: late, secret: {SECRET}, degraded_after: 1s, down_after: 1h}}
   - {{tag: missed, secret: {SECRET}, degraded_after: 500ms, down_after: 1500ms}}

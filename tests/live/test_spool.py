@@ -52,15 +52,15 @@ def test_a_database_locked_for_20_seconds_under_load(start: Starter, tmp_path: P
     with Load(service, clients=16) as load:
         eventually(lambda: len(load.acknowledged) > 100)
         held = lock(service)
-        locked_at = time.time()
+        locked_at, until = time.time(), time.monotonic() + 20
         before = len(load.acknowledged)
         eventually(lambda: waiting(service) > 100)
         slowest = 0.0
-        while time.time() < locked_at + 20:
+        while time.monotonic() < until:
             began = time.monotonic()
             assert service.ping("job", "/log").status == 200
             slowest = max(slowest, time.monotonic() - began)
-        assert slowest < 1, "what is spooled does not wait for the database"
+        assert slowest < 2, "what is spooled does not wait for the database"
         if killed:
             service.kill()
             service.process = service._start(())
@@ -140,8 +140,8 @@ def test_ages_go_on_statuses_wait_and_there_is_no_false_alarm(start: Starter, tm
     service.ping("dead")
     eventually(lambda: service.status("job") == service.status("dead") == "UP")
     held = lock(service)
-    locked_at = time.time()
-    while time.time() < locked_at + 15:
+    until = time.monotonic() + 15
+    while time.monotonic() < until:
         assert service.ping("job").status == 200  # the first of them waits for the database, some three seconds
     metrics = service.metrics()
     assert metrics["heartbeat_exporter_storage_up",] == 0

@@ -192,7 +192,7 @@ def test_a_database_that_is_replaced_before_it_was_ever_open(start: Starter, tmp
 
 
 def test_two_processes_on_one_database(start: Starter) -> None:
-    config = monitors("job", degraded_after="1s", down_after="2s")
+    config = monitors("job", degraded_after="3s", down_after="4s")
     one, two = start(config, "one"), start(config, "two")
 
     def leaders() -> list[Service]:
@@ -202,7 +202,7 @@ def test_two_processes_on_one_database(start: Starter) -> None:
     one.ping("job")
     two.ping("job")
     eventually(lambda: one.received("job") == two.received("job") == 2, 2)
-    eventually(lambda: one.status("job") == two.status("job") == "DOWN", 6)
+    eventually(lambda: one.status("job") == two.status("job") == "DOWN", 10)
     assert len(leaders()) == 1
     with closing(sqlite3.connect(one.storage.removeprefix("sqlite:///"))) as database:
         found = [row[0] for row in database.execute("SELECT status FROM transitions ORDER BY id")]

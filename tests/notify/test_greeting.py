@@ -1,6 +1,7 @@
 """The name by which a mail server is greeted is one that could exist."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -46,11 +47,13 @@ def test_the_machines_name(monkeypatch: pytest.MonkeyPatch, host: str, canonical
 
 def test_a_resolver_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "web1")
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(1) or [])
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(30) and [])
     monkeypatch.setattr(hello, "LOOK_UP", 0.05)
     began = time.monotonic()
     assert greeting(None, "example.com") == "example.com"
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 10
+    over.set()
 
 
 def test_without_any_name(monkeypatch: pytest.MonkeyPatch) -> None:

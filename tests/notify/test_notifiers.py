@@ -11,6 +11,7 @@ from exporter.notify.notifiers import NOTIFIERS, notifier_class
 from exporter.notify.samples import nasty_samples, sample, samples
 from exporter.presentation.message import Event, Message
 from tests.notify.entries import Entry, entry
+from tests.support.ports import free_port
 from tests.support.receivers import (
     DRIPPING_BODY,
     DRIPPING_HEAD,
@@ -19,7 +20,6 @@ from tests.support.receivers import (
     answer,
     echo,
     flood,
-    free_port,
     reset,
     self_signed,
     silence,

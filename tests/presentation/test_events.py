@@ -78,11 +78,11 @@ def test_of_a_hundred_thousand_changes_at_once_some_are_logged_and_all_are_count
     output: StringIO, clock: ManualClock
 ) -> None:
     events = EventLog(clock)
-    began = time.perf_counter()
+    began = time.process_time()
     for number in range(100_000):
         status = Status.DOWN if number % 10 else Status.DEGRADED
         events.record(LogEvent.STATUS_CHANGED, monitor=f"job{number}", status=status, at=START)
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     events.record(LogEvent.ALERT_FIRING, monitor="job")  # other events have lines of their own
     assert len(lines(output)) == LINES + 1
     assert took < 5, "the log is the bottleneck"

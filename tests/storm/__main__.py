@@ -26,32 +26,32 @@ def main() -> int:
     parser.add_argument("--pace", type=float, default=3.0, help="the larger, the slower they are")
     parser.add_argument("--keep", type=Path, help="a folder for databases and logs")
     parser.add_argument("--json", type=Path, help="a file for the figures")
-    given = parser.parse_args()
-    spools = {"with": [True], "without": [False], "both": [False, True]}[given.spool]
-    scenarios = [(world, spool) for world in given.world or WORLDS for spool in spools]
+    options = parser.parse_args()
+    spools = {"with": [True], "without": [False], "both": [False, True]}[options.spool]
+    scenarios = [(world, spool) for world in options.world or WORLDS for spool in spools]
     reports: list[Report] = []
     for number, (world, spool) in enumerate(scenarios):
-        strict = given.after_outage == "strict" or (given.after_outage == "both" and number // 2 % 2 == number % 2)
-        seed, seconds = given.seed + number, given.seconds / len(scenarios)
+        strict = options.after_outage == "strict" or (options.after_outage == "both" and number // 2 % 2 == number % 2)
+        seed, seconds = options.seed + number, options.seconds / len(scenarios)
         print(f"{world}, {'with' if spool else 'without'} spool, seed {seed}, {seconds:.0f} s", flush=True)
-        plan = Plan(dead=max(12, int(seconds / 10)), strict=strict, spool=spool, clocks=given.clocks)
+        plan = Plan(dead=max(12, int(seconds / 10)), strict=strict, spool=spool, clocks=options.clocks)
         with tempfile.TemporaryDirectory(prefix="storm-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
-            if given.keep is not None:
-                folder = given.keep / f"{world}{'-spool' if spool else ''}-{seed}"
+            if options.keep is not None:
+                folder = options.keep / f"{world}{'-spool' if spool else ''}-{seed}"
                 folder.mkdir(parents=True, exist_ok=True)
             report = storm(
-                world, folder, seed=seed, seconds=seconds, plan=plan, only=given.blow, senders=given.senders,
-                pace=given.pace, say=lambda line: print(line, flush=True),
+                world, folder, seed=seed, seconds=seconds, plan=plan, only=options.blow, senders=options.senders,
+                pace=options.pace, say=lambda line: print(line, flush=True),
             )  # fmt: skip
         reports.append(report)
         print(report.line(), flush=True)
         for problem in report.problems:
             print(f"  PROBLEM {problem}", flush=True)
-    if given.json is not None:
-        given.json.write_text(json.dumps([one.figures() for one in reports], indent=1))
+    if options.json is not None:
+        options.json.write_text(json.dumps([one.figures() for one in reports], indent=1))
     failed = [one for one in reports if one.problems]
-    print(f"{len(reports)} storms, {len(failed)} with problems; repeat with --seed {given.seed}")
+    print(f"{len(reports)} storms, {len(failed)} with problems; repeat with --seed {options.seed}")
     return 1 if failed else 0
 
 

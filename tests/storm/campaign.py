@@ -170,15 +170,15 @@ def _spooled(world: World) -> list[bool]:
 
 
 def _check(world: World, clients: Clients, report: Report) -> None:
-    found, sent, forgiven = records(world), clients.ledger.by_tag(), calendar(world)
+    stored, sent, forgiven = records(world), clients.ledger.by_tag(), calendar(world)
     delivered = deliveries(world)
     problems = list(checks.settled(world))
     report.answers = Counter(one.status for page in sent.values() for one in page)
     odd = set(report.answers) - {0, 200, 503}
     if odd:
         problems.append(f"answers other than 200 and 503: { {status: report.answers[status] for status in odd} }")
-    problems += _not_shown(world, found)
-    for tag, record in found.items():
+    problems += _not_shown(world, stored)
+    for tag, record in stored.items():
         problems += checks.stored_once(record, sent.get(tag, []))
         problems += checks.order_of_receipt(record, CLOCKS_DIFFER if world.plan.clocks else 0)
         if world.plan.clocks:
@@ -187,21 +187,21 @@ def _check(world: World, clients: Clients, report: Report) -> None:
             problems += checks.history(record, sent.get(tag, []), forgiven)
             problems += checks.falsely_late(record, sent.get(tag, []))
         problems += checks.alarms(record, delivered, forgiven)
-    known = {alarm.uid for record in found.values() for alarm in record.alarms}
+    known = {alarm.uid for record in stored.values() for alarm in record.alarms}
     unknown = set(delivered) - known
     if unknown:
         problems.append(f"{len(unknown)} alerts were sent that are not stored")
-    report.stored = sum(len(record.log) for record in found.values())
-    report.transitions = sum(len(record.changes) for record in found.values())
-    report.alerts = sum(len(record.alarms) for record in found.values())
+    report.stored = sum(len(record.log) for record in stored.values())
+    report.transitions = sum(len(record.changes) for record in stored.values())
+    report.alerts = sum(len(record.alarms) for record in stored.values())
     report.requests = len(world.receiver.received)
     report.blackouts = len(forgiven.blackouts)
     report.exact = sum(
-        checks.transitions(one)[1:] == checks.expected(one, forgiven.of(one.monitor)) for one in found.values()
+        checks.transitions(one)[1:] == checks.expected(one, forgiven.of(one.monitor)) for one in stored.values()
     )
-    report.overtaken = sum(map(checks.overtaken, found.values()))
+    report.overtaken = sum(map(checks.overtaken, stored.values()))
     report.problems += problems
-    for tag, record in found.items():
+    for tag, record in stored.items():
         if any(problem.startswith(f"{tag}:") for problem in problems):
             _keep(world.folder / f"{tag}.txt", record, sent.get(tag, []))
 

@@ -41,9 +41,9 @@ def order_of_receipt(record: Record, tolerance: int = 0) -> Problems:
     tag, monitor = record.monitor.tag, record.monitor
     wanted = apply(NO_HEARTBEATS, record.received, monitor.max_runtime)
     for name in (*_STATE, "last_outcome", "last_exit_code", "consecutive_failures"):
-        found, right = getattr(record.state, name), getattr(wanted, name)
-        near = name.endswith("_at") and found is not None and right is not None and abs(found - right) <= tolerance
-        if found != right and not near:
+        actual, right = getattr(record.state, name), getattr(wanted, name)
+        near = name.endswith("_at") and actual is not None and right is not None and abs(actual - right) <= tolerance
+        if actual != right and not near:
             yield f"{tag}: {name} is {getattr(record.state, name)}, the log says {getattr(wanted, name)}"
     left = [run.rid for run in wanted.runs]
     if record.in_order and sorted(record.runs) != sorted(left):
@@ -64,28 +64,28 @@ def history(record: Record, sent: Iterable[Sent], calendar: Calendar) -> Problem
     reason that the log holds, and the last status is right.
     """
     tag = record.monitor.tag
-    found = transitions(record)
-    if not found or found[0][0] is not Status.NO_DATA:
-        yield f"{tag}: its history does not begin with NO_DATA: {found[:2]}"
+    actual = transitions(record)
+    if not actual or actual[0][0] is not Status.NO_DATA:
+        yield f"{tag}: its history does not begin with NO_DATA: {actual[:2]}"
         return
-    for before, after in pairwise(found):
+    for before, after in pairwise(actual):
         if before[0] is after[0]:
             yield f"{tag}: the same transition twice: {before}, {after}"
         if after[2] < before[2]:
             yield f"{tag}: transitions go back in time: {before}, {after}"
     exclusions = calendar.of(record.monitor)
     wanted = expected(record, exclusions)
-    if wanted != found[1:]:
-        if stored_in_time(record, sent) and not _about(found[1:], wanted):
-            yield f"{tag}: transitions are {_difference(found[1:], wanted)}"
+    if wanted != actual[1:]:
+        if stored_in_time(record, sent) and not _about(actual[1:], wanted):
+            yield f"{tag}: transitions are {_difference(actual[1:], wanted)}"
         unfounded = [one for one in record.changes[1:] if not _founded(record, one, exclusions)]
         if unfounded:
             yield f"{tag}: transitions without a reason in the log: {unfounded[:3]}"
         last = wanted[-1][0] if wanted else Status.NO_DATA
-        if last is not found[-1][0]:
-            yield f"{tag}: is {found[-1]}, by the order of receipt it is {wanted[-1:]}"
-    if record.status is not found[-1][0]:
-        yield f"{tag}: is {record.status}, its last transition says {found[-1][0]}"
+        if last is not actual[-1][0]:
+            yield f"{tag}: is {actual[-1]}, by the order of receipt it is {wanted[-1:]}"
+    if record.status is not actual[-1][0]:
+        yield f"{tag}: is {record.status}, its last transition says {actual[-1][0]}"
 
 
 def outline(record: Record, sent: Iterable[Sent]) -> Problems:
@@ -98,18 +98,18 @@ def outline(record: Record, sent: Iterable[Sent]) -> Problems:
     missed = sum(one.reason is Reason.MISSED for one in record.changes)
     if missed > silences + 1:
         yield f"{record.monitor.tag}: was missed {missed} times, and silent {silences + 1} times"
-    found = transitions(record)
-    for before, after in pairwise(found):
+    actual = transitions(record)
+    for before, after in pairwise(actual):
         if before[0] is after[0]:
             yield f"{record.monitor.tag}: the same transition twice: {before}, {after}"
-    if not found or record.status is not found[-1][0]:
-        yield f"{record.monitor.tag}: is {record.status}, its last transition says {found[-1:]}"
+    if not actual or record.status is not actual[-1][0]:
+        yield f"{record.monitor.tag}: is {record.status}, its last transition says {actual[-1:]}"
 
 
-def _about(found: Sequence[tuple[Status, Reason, int]], wanted: Sequence[tuple[Status, Reason, int]]) -> bool:
+def _about(actual: Sequence[tuple[Status, Reason, int]], wanted: Sequence[tuple[Status, Reason, int]]) -> bool:
     """The same transitions at almost the same moments: an evaluation may fall between a receipt and its commit."""
-    return len(found) == len(wanted) and all(
-        one[:2] == other[:2] and abs(one[2] - other[2]) < PROMPT for one, other in zip(found, wanted, strict=True)
+    return len(actual) == len(wanted) and all(
+        one[:2] == other[:2] and abs(one[2] - other[2]) < PROMPT for one, other in zip(actual, wanted, strict=True)
     )
 
 
@@ -136,11 +136,11 @@ def expected(record: Record, exclusions: Exclusions) -> list[tuple[Status, Reaso
     return result
 
 
-def _difference(found: Sequence[object], wanted: Sequence[object]) -> str:
-    for place, (one, other) in enumerate(zip(found, wanted, strict=False)):
+def _difference(actual: Sequence[object], wanted: Sequence[object]) -> str:
+    for place, (one, other) in enumerate(zip(actual, wanted, strict=False)):
         if one != other:
-            return f"…{found[place : place + 3]} and not {wanted[place : place + 3]} (place {place})"
-    return f"{len(found)} and not {len(wanted)}: …{found[len(wanted) :][:3]}{wanted[len(found) :][:3]}"
+            return f"…{actual[place : place + 3]} and not {wanted[place : place + 3]} (place {place})"
+    return f"{len(actual)} and not {len(wanted)}: …{actual[len(wanted) :][:3]}{wanted[len(actual) :][:3]}"
 
 
 def _founded(record: Record, change: Change, exclusions: Exclusions) -> bool:
@@ -213,12 +213,12 @@ def _told(tag: str, alarm: Alarm, delivered: Delivered) -> Problems:
     for event, keys in delivered.keys.items():
         if len(set(keys)) > 1:
             yield f"{tag}: {event} of alert {alarm.uid} was sent under the keys {sorted(set(keys))}"
-    told = set(delivered.keys)
-    if alarm.resolved_at is None and told != {"TRIGGERED"}:
-        yield f"{tag}: alert {alarm.uid} goes on, and {sorted(told) or 'nothing'} was sent"
-    if alarm.resolved_at is not None and not told:
+    events = set(delivered.keys)
+    if alarm.resolved_at is None and events != {"TRIGGERED"}:
+        yield f"{tag}: alert {alarm.uid} goes on, and {sorted(events) or 'nothing'} was sent"
+    if alarm.resolved_at is not None and not events:
         yield f"{tag}: nothing was sent of alert {alarm.uid}"
-    if alarm.resolved_at is not None and "TRIGGERED" in told and "RESOLVED" not in told:
+    if alarm.resolved_at is not None and "TRIGGERED" in events and "RESOLVED" not in events:
         yield f"{tag}: the end of alert {alarm.uid} was not sent"
 
 
@@ -240,9 +240,9 @@ def shown(record: Record, service: str, metrics: dict[tuple[str, ...], float]) -
         ("heartbeat_last_success_timestamp_seconds", _seconds(state.last_success_at)),
         ("heartbeat_last_failure_timestamp_seconds", _seconds(state.last_failure_at)),
     ):
-        found = metrics.get((name, tag))
-        if found != wanted:
-            yield f"{tag}: {service} shows {name} {found} and not {wanted}"
+        actual = metrics.get((name, tag))
+        if actual != wanted:
+            yield f"{tag}: {service} shows {name} {actual} and not {wanted}"
     statuses = defaultdict(list)
     for key, value in metrics.items():
         if key[0] == "heartbeat_status" and key[2] == tag and value:

@@ -67,12 +67,12 @@ class Record:
 
 def records(world: World) -> dict[str, Record]:
     """By tag, of the monitors of the plan."""
-    found = {one.tag: Record(one) for one in world.plan.monitors()}
+    by_tag = {one.tag: Record(one) for one in world.plan.monitors()}
     by_id: dict[int, Record] = {}
     for id, tag, created_at in world.rows("SELECT id, tag, created_at FROM monitors WHERE removed_at IS NULL"):
-        if tag in found:
-            by_id[id] = found[tag]
-            found[tag].created_at = created_at
+        if tag in by_tag:
+            by_id[id] = by_tag[tag]
+            by_tag[tag].created_at = created_at
     columns = "id, monitor_id, received_at, kind, rid, exit_code, replica, late"
     for id, monitor_id, at, kind, rid, exit_code, replica, late in world.rows(
         f"SELECT {columns} FROM heartbeats ORDER BY id"
@@ -103,7 +103,7 @@ def records(world: World) -> dict[str, Record]:
             record.state = HeartbeatState(
                 *numbers, Kind(outcome) if outcome else None, exit_code, consecutive_failures=in_a_row
             )
-    return found
+    return by_tag
 
 
 def calendar(world: World) -> Calendar:
@@ -120,8 +120,8 @@ class Delivered:
 
 def deliveries(world: World) -> dict[str, Delivered]:
     """By the alert's uid. Each request that was read counts, answered or not: a client cannot tell either."""
-    found: defaultdict[str, Delivered] = defaultdict(Delivered)
+    by_alert: defaultdict[str, Delivered] = defaultdict(Delivered)
     for request in list(world.receiver.received):
         for alert in request.json["alerts"]:
-            found[alert["alert_id"]].keys[request.json["event"]].append(request.headers["idempotency-key"])
-    return found
+            by_alert[alert["alert_id"]].keys[request.json["event"]].append(request.headers["idempotency-key"])
+    return by_alert

@@ -44,10 +44,10 @@ def problems(made: Record, requests: list[Sent], calendar: Calendar = EVERYTHING
     yield from checks.order_of_receipt(made)
     yield from checks.history(made, requests, calendar)
     yield from checks.falsely_late(made, requests)
-    told = {one.uid: Delivered() for one in made.alarms}
-    for uid, delivered in told.items():
+    deliveries = {one.uid: Delivered() for one in made.alarms}
+    for uid, delivered in deliveries.items():
         delivered.keys["TRIGGERED"] = [uid]
-    yield from checks.alarms(made, told, calendar)
+    yield from checks.alarms(made, deliveries, calendar)
 
 
 BEATS = (success(1_000), success(3_000))
@@ -67,8 +67,8 @@ def test_a_heartbeat_that_is_lost_or_stored_twice() -> None:
 
 def test_a_state_that_the_last_commit_decided() -> None:
     made = record(success(3_000), Heartbeat(Kind.FAILURE, START + 1_000, "fail"))
-    found = list(checks.order_of_receipt(made))
-    assert any("last_outcome is failure, the log says success" in one for one in found)
+    reports = list(checks.order_of_receipt(made))
+    assert any("last_outcome is failure, the log says success" in one for one in reports)
 
 
 def test_a_run_that_is_left_over() -> None:
