@@ -1,14 +1,17 @@
 """A request as dialects see it. What is not asked for is not worked out."""
 
+import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from exporter.ingest.body import KEPT, PATIENCE, STREAM_PATIENCE, Body, read_body
 from exporter.ingest.routes import Route
 
+_WORDS = re.compile(r"[\s,=]+")
+"""What separates the parts of a header field such as `X-Sentry-Auth: Sentry sentry_key=…, sentry_version=7`."""
 Receive = Callable[[], Awaitable[Any]]
 
 
@@ -56,12 +59,14 @@ class Request:
 
     def parameters(self, name: str) -> list[str]:
         """All values of a parameter of the query, in their order."""
+        return self.all_parameters.get(name, [])
+
+    @property
+    def all_parameters(self) -> Mapping[str, list[str]]:
+        """All parameters of the query, by name."""
         if not hasattr(self, "_parameters"):
-            found: dict[str, list[str]] = {}
-            for key, value in parse_qsl(self.query, keep_blank_values=True, errors="replace"):
-                found.setdefault(key, []).append(value)
-            self._parameters = found
-        return self._parameters.get(name, [])
+            self._parameters = parameters_of(self.query)
+        return self._parameters
 
     def header(self, name: str) -> str | None:
         """The value of a header field; of several fields of one name, their values with commas between them."""
@@ -120,10 +125,24 @@ class Request:
                 yield value
         for name in self.route.secret:
             yield from self.parameters(name)
-            yield self.header(name) or ""
+            header = self.header(name) or ""
+            yield header
+            yield from _WORDS.split(header)
         _, _, credentials = (self.header("Authorization") or "").partition(" ")
         yield credentials
         yield from self.basic() or ()
+
+
+def parameters_of(text: str) -> dict[str, list[str]]:
+    """The parameters of a query, or of a form in a body; as `parse_qs` with blank values, in a third of its time."""
+    found: dict[str, list[str]] = {}
+    for part in text.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            if "%" in part or "+" in part:
+                name, value = unquote_plus(name, errors="replace"), unquote_plus(value, errors="replace")
+            found.setdefault(name, []).append(value)
+    return found
 
 
 async def _pieces(receive: Receive) -> AsyncIterator[bytes]:

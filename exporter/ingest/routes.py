@@ -33,8 +33,8 @@ class Route:
     """Fields of the template that are no secrets, such as a monitor's tag."""
     secret: Sequence[str] = ()
     """Parameters of the query and header fields, besides `Authorization`, that hold secrets."""
-    query: str | None = None
-    """Only requests with this parameter are this route's; those without go to another route."""
+    query: str | Sequence[str] | None = None
+    """Only requests with this parameter, or with one of these, are this route's; those without go to another route."""
 
     def __post_init__(self) -> None:
         fields = self.fields
@@ -49,6 +49,11 @@ class Route:
     def fields(self) -> list[str]:
         """The names of the template's fields."""
         return [segment.strip("{*}") for segment in self.template.split("/") if segment.startswith("{")]
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The parameters of the query of which a request needs one; empty if it needs none."""
+        return frozenset((self.query,) if isinstance(self.query, str) else self.query or ())
 
     @property
     def segments(self) -> list[str]:
@@ -83,7 +88,7 @@ class Served:
         self.resource = resource
         """What answers, where it is a management resource and so no heartbeat."""
         self.methods = tuple(route.methods)
-        self.query = route.query
+        self.query = route.wanted
         *before, last = route.segments
         # Most have literals and one field that takes the rest: no regular expression is needed for those.
         plain = last.endswith("*}") and not any(segment.startswith("{") for segment in before)
@@ -107,10 +112,10 @@ class Routes:
     def __init__(self, entries: Iterable[tuple["Dialect", Route, "Resource | None"]]) -> None:
         """Raises InvalidValue where two routes want the same requests."""
         self._by_segment: dict[str, tuple[Served, ...]] = {}
-        taken: dict[tuple[str, str, str | None], str] = {}
+        taken: dict[tuple[str, str, frozenset[str]], str] = {}
         for dialect, route, resource in entries:
             for method in route.methods:
-                key = (method, _shape(route), route.query)
+                key = (method, _shape(route), route.wanted)
                 if key in taken:
                     raise InvalidValue(
                         f"the dialects {taken[key]!r} and {dialect.name!r} both take {method} {route.template}"
@@ -132,18 +137,17 @@ class Routes:
         for entry in entries:
             if method in entry.methods:
                 prefix = entry.prefix
-                if prefix is not None and path.startswith(prefix) and entry.query is None:  # as most heartbeats are
+                if prefix is not None and path.startswith(prefix) and not entry.query:  # as most heartbeats are
                     return entry, {entry.rest: path[len(prefix) :]}
-                fields = entry.fields(path)
-                if fields is not None and (entry.query is None or _has(query, entry.query)):
-                    return entry, fields
+                if not entry.query or _has(query, entry.query):
+                    fields = entry.fields(path)
+                    if fields is not None:
+                        return entry, fields
         return self._refused(entries, path, query)
 
     @staticmethod
     def _refused(entries: Iterable[Served], path: str, query: bytes) -> NotAllowed | None:
-        refused = [
-            one for one in entries if one.fields(path) is not None and (one.query is None or _has(query, one.query))
-        ]
+        refused = [one for one in entries if one.fields(path) is not None and (not one.query or _has(query, one.query))]
         if not refused:
             return None
         dialect = refused[0].dialect
@@ -178,11 +182,11 @@ def _shape(route: Route) -> str:
 def _rank(route: Route) -> tuple[object, ...]:
     """Literals come before fields, longer templates before shorter ones, conditions before none."""
     kinds = tuple(2 if one.endswith("*}") else 1 if one.startswith("{") else 0 for one in route.segments)
-    return kinds, -len(route.segments), route.query is None
+    return kinds, -len(route.segments), not route.wanted
 
 
-def _has(query: bytes, name: str) -> bool:
+def _has(query: bytes, names: frozenset[str]) -> bool:
     if not query:
         return False
     parts = query.decode("utf-8", "replace").split("&")
-    return any(unquote_plus(part.partition("=")[0]) == name for part in parts)
+    return any(unquote_plus(part.partition("=")[0]) in names for part in parts)

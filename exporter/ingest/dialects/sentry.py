@@ -1,0 +1,129 @@
+"""Sentry's cron check-ins, over both transports: `/api/{project}/cron/{slug}/{key}` and `/api/{project}/envelope`.
+
+The key is the public one of a DSN. It is a ping key here, or the secret of the monitor, whose tag is the slug.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from exporter.core.telemetry import RejectReason
+from exporter.ingest.built_in import SENTRY
+from exporter.ingest.credentials import Grant
+from exporter.ingest.dialects.check_in import CheckIn, check_in_of
+from exporter.ingest.dialects.envelope import READ, Envelope, opened
+from exporter.ingest.errors import Denied, IngestError
+from exporter.ingest.intake import Beat, Ingest
+from exporter.ingest.request import Request
+from exporter.ingest.response import JSON, Response
+from exporter.ingest.routes import Route
+
+_ACCEPTED = Response(202, b"", None)
+_KEY = re.compile(r"sentry_key=([^,\s&]+)")
+_DSN = re.compile(r"https?://([^:@/\s]+)(?::[^@/\s]*)?@")
+_PROJECT = re.compile(r"[0-9]{1,30}")
+_MAX_SLUG = 50
+_DENIED = "event submission rejected with_reason: ProjectId"
+_AGAIN = "the check-in could not be stored: send it again"
+_NOT_WHOLE = "the request did not arrive whole: send it again"
+_TOO_LONG = "no check-in in the part of the envelope that is read"
+
+
+class SentryDialect:
+    name = "sentry"
+    routes: Sequence[Route] = SENTRY
+
+    async def handle(self, request: Request, ingest: Ingest) -> Response:
+        if not _PROJECT.fullmatch(request.fields["project"]):
+            raise IngestError(None, "no project", "the project is a number")
+        if "slug" in request.fields:
+            return await self._cron(request, ingest)
+        return await self._envelope(request, ingest)
+
+    async def _cron(self, request: Request, ingest: Ingest) -> Response:
+        content = await _content(request)
+        check_in = check_in_of({**content, "monitor_slug": request.fields["slug"]})
+        key = request.fields.get("key")
+        grant = _grant(ingest, check_in, _keys(request) if key is None else (key,))
+        if grant is None:
+            raise Denied(status=403)
+        await ingest.record([await _beat(ingest, check_in, grant)])
+        return _ACCEPTED
+
+    async def _envelope(self, request: Request, ingest: Ingest) -> Response:
+        body = await request.body(READ)
+        envelope = opened(body.kept, request.header("Content-Encoding") or "")
+        if not envelope.check_ins and body.cut:
+            if len(body.kept) < READ:
+                raise IngestError(RejectReason.UNREADABLE_BODY, "not whole", _NOT_WHOLE, 503)
+            raise IngestError(RejectReason.UNREADABLE_BODY, "too long", _TOO_LONG, 413)
+        keys = _keys(request, envelope)
+        check_ins = [check_in_of(content) for content in envelope.check_ins]
+        granted = [(one, grant) for one in check_ins if (grant := _grant(ingest, one, keys)) is not None]
+        if check_ins and not granted:
+            raise Denied(status=403)
+        await ingest.record([await _beat(ingest, check_in, grant) for check_in, grant in granted])
+        content = {"id": envelope.event_id} if envelope.event_id else {}
+        return Response(200, json.dumps(content).encode(), JSON)
+
+    def error(self, problem: IngestError) -> Response:
+        text = problem.hint or (_AGAIN if problem.status == 503 else _DENIED)
+        return Response.json({"detail": text}, problem.status)
+
+
+def _grant(ingest: Ingest, check_in: CheckIn, keys: Iterable[str]) -> Grant | None:
+    """What a key opens: the monitor of the whole slug, else, as there, the one of its first 50 characters."""
+    slug = check_in.slug
+    create = check_in.settings is not None
+    for key in keys:
+        grant = ingest.authenticate(key, slug, create and len(slug) <= _MAX_SLUG)
+        if grant is None and len(slug) > _MAX_SLUG:
+            grant = ingest.authenticate(key, slug[:_MAX_SLUG], create)
+        if grant is not None:
+            return grant
+    return None
+
+
+async def _beat(ingest: Ingest, check_in: CheckIn, grant: Grant) -> Beat:
+    if check_in.settings is not None:
+        # Whatever is wrong with it is found here, before anything is created.
+        grant = await ingest.ensure(grant, check_in.settings)
+    return Beat(grant.monitor, check_in.kind, check_in.rid, None, check_in.output, check_in.duration)
+
+
+async def _content(request: Request) -> dict[str, Any]:
+    """What a request to the cron URL says: in JSON, else in its query."""
+    query: dict[str, Any] = {
+        name: given[0]
+        for name in ("status", "check_in_id", "environment", "duration")
+        if (given := request.parameters(name))
+    }
+    if not request.has_body:
+        return query
+    body = await request.body(READ)
+    is_json = (request.header("Content-Type") or "").lower().startswith("application/json")
+    if not is_json and ("status" in query or not body.kept.lstrip().startswith(b"{")):
+        return query
+    if body.cut and len(body.kept) < READ:
+        raise IngestError(RejectReason.UNREADABLE_BODY, "not whole", _NOT_WHOLE, 503)
+    try:
+        content = json.loads(body.kept)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise IngestError(RejectReason.UNREADABLE_BODY, "no JSON", "the body is no JSON object", 400)
+    return {**query, **content}
+
+
+def _keys(request: Request, envelope: Envelope | None = None) -> Sequence[str]:
+    """Wherever a client may have put its key; one that shows none has the empty one."""
+    given = [request.parameter("sentry_key")] if request.query else []
+    for header in (request.header("X-Sentry-Auth"), request.credentials("Sentry")):
+        matched = _KEY.search(header or "")
+        if matched is not None:
+            given.append(matched[1])
+    matched = _DSN.match(envelope.dsn) if envelope is not None else None
+    if matched is not None:
+        given.append(matched[1])
+    return [key for key in dict.fromkeys(given) if key] or [""]
