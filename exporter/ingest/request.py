@@ -12,6 +12,7 @@ from exporter.ingest.routes import Route
 
 _WORDS = re.compile(r"[\s,=]+")
 """What separates the parts of a header field such as `X-Sentry-Auth: Sentry sentry_key=…, sentry_version=7`."""
+_NONE: Mapping[str, list[str]] = {}
 Receive = Callable[[], Awaitable[Any]]
 
 
@@ -27,7 +28,6 @@ class Request:
 
     __slots__ = ("_body", "_parameters", "_receive", "_scope", "fields", "received_at", "route")
     _body: Body
-    _parameters: Mapping[str, list[str]]
 
     def __init__(self, scope: Any, receive: Receive, route: Route, fields: Mapping[str, str], now: int) -> None:
         self.fields = fields
@@ -36,7 +36,8 @@ class Request:
         """Unix time in milliseconds."""
         self.route = route
         self._scope = scope
-        self._receive = receive  # and no more: most requests are asked for nothing else
+        self._receive = receive
+        self._parameters: Mapping[str, list[str]] | None = None  # and no more: most are asked for nothing else
 
     @property
     def method(self) -> str:
@@ -54,7 +55,7 @@ class Request:
 
     def parameter(self, name: str, default: str = "") -> str:
         """The first value of a parameter of the query; it may be empty."""
-        values = self.parameters(name)
+        values = self.all_parameters.get(name)
         return values[0] if values else default
 
     def parameters(self, name: str) -> list[str]:
@@ -63,10 +64,12 @@ class Request:
 
     @property
     def all_parameters(self) -> Mapping[str, list[str]]:
-        """All parameters of the query, by name."""
-        if not hasattr(self, "_parameters"):
-            self._parameters = parameters_of(self.query)
-        return self._parameters
+        """All parameters of the query, by name; none without a query."""
+        found = self._parameters
+        if found is None:
+            query = self._scope["query_string"]
+            found = self._parameters = parameters_of(query.decode("utf-8", "replace")) if query else _NONE
+        return found
 
     def header(self, name: str) -> str | None:
         """The value of a header field; of several fields of one name, their values with commas between them."""
@@ -76,10 +79,10 @@ class Request:
 
     def credentials(self, scheme: str) -> str | None:
         """What follows the scheme in `Authorization`, as `Bearer` or `GenieKey`; None with another scheme or none."""
-        authorization = self.header("Authorization")
-        if authorization is None:
+        values = [value for name, value in self._scope["headers"] if name == b"authorization"]
+        if not values:
             return None
-        given, blank, credentials = authorization.partition(" ")
+        given, blank, credentials = b",".join(values).decode("latin-1").partition(" ")
         return credentials.strip() if blank and given.lower() == scheme.lower() else None
 
     def bearer(self) -> str | None:

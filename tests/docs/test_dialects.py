@@ -40,7 +40,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_example_works_once_it_is_installed(installed: Path) -> None:
     dialects = all_dialects()
-    assert [dialect.name for dialect in dialects] == ["native", "alertmanager", "pulse"]
+    assert [dialect.name for dialect in dialects] == [*(make().name for make in DIALECTS), "pulse"]
     fleet = fleet_of(monitor(1, "job", tokens=["token-of-job"]))
     outcome = send(Asked("/pulse/token-of-job", query=b"bad=disk+full&seconds=90"), dialects, fleet)
     assert (outcome.status, outcome.body) == (202, b"thump\n")

@@ -26,26 +26,24 @@ class CheckIn(NamedTuple):
     """Of the monitor, as the configuration writes them; None without a `monitor_config`."""
 
 
-def check_in_of(content: Mapping[str, Any]) -> CheckIn:
+def check_in_of(slug: object, content: Mapping[str, Any]) -> CheckIn:
     """Raises IngestError for what lacks a slug or a status, and for settings that cannot be read."""
-    slug, status = content.get("monitor_slug"), content.get("status")
+    status = content.get("status")
     if not isinstance(slug, str) or not slug:
         raise _invalid("monitor_slug is missing")
     if not isinstance(status, str) or not status:
         raise _invalid("status is missing: use in_progress, ok or error")
     kind = _KINDS.get(status, Kind.LOG)  # as there: accepted, and no outcome
-    environment = content.get("environment")
-    output = lines_of(
-        f"environment: {environment}" if isinstance(environment, str) and environment else "",
-        f"unknown status: {status[:100]}" if kind is Kind.LOG else "",
-    )
-    config = content.get("monitor_config")
+    environment, duration, config = map(content.get, ("environment", "duration", "monitor_config"))
+    output = f"environment: {environment}" if isinstance(environment, str) and environment else ""
+    if kind is Kind.LOG:
+        output = f"{output}\nunknown status: {status[:100]}"
     return CheckIn(
         slug,
         kind,
-        _rid(content.get("check_in_id")),
-        milliseconds_of(content.get("duration")),
-        output,
+        _rid(content["check_in_id"]) if "check_in_id" in content else "",
+        None if duration is None else milliseconds_of(duration),
+        lines_of(output) if output else "",
         None if config is None else _settings(config),
     )
 

@@ -1,4 +1,4 @@
-"""Cronitor's telemetry: `/p/{key}/{monitor}` and `/ping/{key}/{monitor}`, with `?state=` or `/run`, `/complete`, `/fail`.
+"""Cronitor's telemetry: `/p/{key}/{monitor}` and `/ping/{key}/{monitor}`, with a state in the query or the path.
 
 The second path is Healthchecks' too: what has a parameter that only Cronitor's clients send is Cronitor's.
 """
@@ -37,6 +37,7 @@ _HINT = "unknown state: use run, complete, fail or ok"
 _MAX_STAMPS = 10_000
 
 Fields = Mapping[str, Sequence[str]]
+_NO_FORM: Fields = {}
 
 
 class CronitorDialect:
@@ -54,20 +55,19 @@ class CronitorDialect:
         grant = ingest.authenticate(key, tag, create=True)
         if grant is None:
             raise Denied
-        form, body = await form_of(request, _FIELDS) if request.has_body else ({}, "")
+        form, body = await form_of(request, _FIELDS) if request.has_body else (_NO_FORM, "")
         fields: Fields = {**form, **request.all_parameters} if form else request.all_parameters
         kind, exit_code = _outcome(verb, fields)
-        rid = run_id(_first(fields, "series"))
-        duration, figures = _metrics(fields)
-        output = ""
-        if fields or body:
-            told = _first(fields, "message") or _first(fields, "msg")
-            output = lines_of(told, body, *figures)
+        rid, duration, stamp, output = "", None, None, body
+        if len(fields) > 1 or (fields and "state" not in fields):
+            rid = run_id(_first(fields, "series"))
+            stamp = number_of(_first(fields, "stamp"))
+            duration, figures = _metrics(fields)
+            output = lines_of(_first(fields, "message") or _first(fields, "msg"), body, *figures)
         monitor = grant.watched
         if monitor is None:
             monitor = (await ingest.ensure(grant)).monitor
-        stamp = number_of(_first(fields, "stamp"))
-        if duration is None and stamp is not None and kind in (Kind.SUCCESS, Kind.FAILURE):
+        if duration is None and stamp is not None and kind is not Kind.START:
             duration = self._lasted(monitor.id, rid, stamp)
         await ingest.record((Beat(monitor, kind, rid, exit_code, output, duration),))
         self._note(monitor.id, rid, kind, stamp)
@@ -86,7 +86,7 @@ class CronitorDialect:
             self._stamps.move_to_end((monitor, rid))
             if len(self._stamps) > _MAX_STAMPS:
                 self._stamps.popitem(last=False)
-        elif self._stamps and kind is not Kind.LOG:
+        elif self._stamps:
             self._stamps.pop((monitor, rid), None)
 
 
@@ -103,6 +103,8 @@ def _parts(request: Request) -> tuple[str, str, str]:
 
 def _outcome(verb: str, fields: Fields) -> tuple[Kind, int | None]:
     """Bad news counts wherever it stands: in the path, as the state, or as a status code."""
+    if not fields and verb in _KINDS:
+        return _KINDS[verb], None
     state = _first(fields, "state").strip().lower()
     if verb not in _KINDS or state not in _KINDS:
         raise IngestError(RejectReason.INVALID, "unknown state", _HINT, 400)

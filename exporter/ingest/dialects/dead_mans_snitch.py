@@ -24,7 +24,7 @@ class DeadMansSnitchDialect:
         if grant is None:
             raise Denied
         kind, exit_code, output = Kind.SUCCESS, None, ""
-        if request.query or request.has_body:
+        if request.all_parameters or request.has_body:
             form, body = await form_of(request, _FIELDS)
             statuses = [*request.parameters("s"), *form.get("s", ())]
             kind, exit_code = _outcome(statuses)

@@ -1,4 +1,4 @@
-"""Gatus' external endpoints: `POST /api/v1/endpoints/{group}_{name}/external?success=true|false`, with a Bearer token."""
+"""Gatus' external endpoints: `POST /api/v1/endpoints/{group}_{name}/external?success=true`, with a Bearer token."""
 
 import re
 from collections.abc import Sequence
@@ -34,15 +34,15 @@ class GatusDialect:
     routes: Sequence[Route] = GATUS
 
     async def handle(self, request: Request, ingest: Ingest) -> Response:
-        success = request.parameter("success")
-        kind = _KINDS.get(success)
+        parameters = request.all_parameters
+        kind = _KINDS.get(request.parameter("success"))
         if kind is None:
             raise IngestError(RejectReason.INVALID, "no success parameter", _NO_OUTCOME, 400)
         grant = _grant(request, ingest)
-        duration = _duration(request.parameter("duration"))
-        body = (await request.body()).output if request.has_body else ""
-        error = request.parameter("error") if kind is Kind.FAILURE else ""
-        output = lines_of(error, body) if error else body
+        duration = _duration(parameters["duration"][0]) if "duration" in parameters else None
+        output = (await request.body()).output if request.has_body else ""
+        if kind is Kind.FAILURE and "error" in parameters:
+            output = lines_of(parameters["error"][0], output)
         await ingest.record((Beat(grant.monitor, kind, "", None, output, duration),))
         return _OK
 

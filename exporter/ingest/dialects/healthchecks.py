@@ -1,4 +1,4 @@
-"""Healthchecks' pings: `/ping/{uuid}` and `/ping/{ping_key}/{slug}`, each with `/start`, `/fail`, `/log`, `/{exit status}`.
+"""Healthchecks' pings: `/ping/{uuid}` and `/ping/{ping_key}/{slug}`, with `/start`, `/fail`, `/log` or an exit status.
 
 The UUID is a token of the monitor's, the ping key one of ours, and the slug is the tag.
 """
@@ -35,13 +35,14 @@ class HealthchecksDialect:
     async def handle(self, request: Request, ingest: Ingest) -> Response:
         if request.method == "OPTIONS":
             return _PREFLIGHT
-        create = bool(request.query) and request.parameter("create") == "1"
+        parameters = request.all_parameters
+        create = "create" in parameters and parameters["create"][-1] == "1"
         for secret, tag, action in _readings(request.fields["rest"]):
             grant = ingest.authenticate(secret, tag, create and tag is not None)
             if grant is None:
                 continue
             kind, exit_code = _outcome(action)
-            rid = _rid(request) if request.query else ""
+            rid = _rid(parameters["rid"][-1]) if "rid" in parameters else ""
             output = (await request.body()).output if request.has_body else ""
             answer, monitor = _OK, grant.watched
             if monitor is None:
@@ -84,11 +85,8 @@ def _outcome(action: str) -> tuple[Kind, int | None]:
     return (Kind.FAILURE if exit_code else Kind.SUCCESS), exit_code
 
 
-def _rid(request: Request) -> str:
-    given = request.parameters("rid")
-    if not given:
-        return ""
-    rid = given[-1].lower()
+def _rid(given: str) -> str:
+    rid = given.lower()
     if not _UUID.fullmatch(rid):
         raise IngestError(RejectReason.INVALID, "rid is no UUID", "invalid uuid format", 400)
     return rid

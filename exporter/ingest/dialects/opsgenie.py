@@ -16,6 +16,9 @@ from exporter.ingest.request import Request
 from exporter.ingest.response import JSON, Response
 from exporter.ingest.routes import Route
 
+_ID = b"00000000-0000-0000-0000-000000000000"
+_PONG_BODY = b'{"result":"PONG - Heartbeat received","took":0.001,"requestId":"%s"}' % _ID
+_PONG = Response(202, _PONG_BODY, JSON)
 _DENIED = "Could not authenticate"
 _UNKNOWN = "No heartbeat exists with this name"
 _AGAIN = "The heartbeat could not be stored: send it again"
@@ -45,8 +48,7 @@ class OpsgenieDialect:
         if monitor is None:
             monitor = (await ingest.ensure(grant)).monitor
         await ingest.record((Beat(monitor, output=output),))
-        body = '{"result":"PONG - Heartbeat received","took":0.001,"requestId":"%s"}' % self._request_id()
-        return Response(202, body.encode(), JSON)
+        return _PONG.with_body(_PONG_BODY.replace(_ID, self._request_id().encode()))
 
     def error(self, problem: IngestError) -> Response:
         text = problem.hint or (_AGAIN if problem.status == 503 else _DENIED)
@@ -61,7 +63,7 @@ class OpsgenieDialect:
 def _keys(request: Request) -> Sequence[str]:
     """Wherever a client may have put its key; a proxy may have added another header field of the same name."""
     key = request.credentials("GenieKey")
-    if key is not None and not request.query:
+    if key is not None and not request.all_parameters:
         return (key,)
     basic = request.basic()
     given = (key, basic.password if basic is not None else None, request.bearer(), request.parameter("apiKey"))

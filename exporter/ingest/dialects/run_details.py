@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from hashlib import blake2b
 
 from exporter.core.heartbeat import Kind
-from exporter.ingest.body import output_of
+from exporter.ingest.body import KEPT, output_of
 from exporter.ingest.intake import MAX_RUN
 from exporter.ingest.request import Request, parameters_of
 
@@ -53,12 +53,14 @@ def milliseconds_of(seconds: object) -> int | None:
 
 def lines_of(*parts: str) -> str:
     """The output of a heartbeat that is made of these; empty ones are left out."""
-    text = "\n".join(part for part in parts if part)
-    return output_of(text.encode("utf-8", "replace")) if text else ""
+    text = "\n".join(filter(None, parts))
+    if text.isascii() and len(text) <= KEPT:
+        return text.replace("\0", "\ufffd")
+    return output_of(text.encode("utf-8", "replace"))
 
 
 async def form_of(request: Request, names: Container[str]) -> tuple[Mapping[str, Sequence[str]], str]:
-    """The fields of a body that is a form, as `curl -d name=value` sends it; else none, and the body as the job's output.
+    """The fields of a body that is a form, as `curl -d name=value` sends it; else none, and the body as the output.
 
     curl calls any output a form: it is one if it has a field of these names.
     """

@@ -5,7 +5,7 @@ The key is the public one of a DSN. It is a ping key here, or the secret of the 
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from exporter.core.telemetry import RejectReason
@@ -16,13 +16,12 @@ from exporter.ingest.dialects.envelope import READ, Envelope, opened
 from exporter.ingest.errors import Denied, IngestError
 from exporter.ingest.intake import Beat, Ingest
 from exporter.ingest.request import Request
-from exporter.ingest.response import JSON, Response
+from exporter.ingest.response import Response
 from exporter.ingest.routes import Route
 
 _ACCEPTED = Response(202, b"", None)
 _KEY = re.compile(r"sentry_key=([^,\s&]+)")
 _DSN = re.compile(r"https?://([^:@/\s]+)(?::[^@/\s]*)?@")
-_PROJECT = re.compile(r"[0-9]{1,30}")
 _MAX_SLUG = 50
 _DENIED = "event submission rejected with_reason: ProjectId"
 _AGAIN = "the check-in could not be stored: send it again"
@@ -35,20 +34,23 @@ class SentryDialect:
     routes: Sequence[Route] = SENTRY
 
     async def handle(self, request: Request, ingest: Ingest) -> Response:
-        if not _PROJECT.fullmatch(request.fields["project"]):
+        fields = request.fields
+        if not (fields["project"].isascii() and fields["project"].isdecimal()):
             raise IngestError(None, "no project", "the project is a number")
-        if "slug" in request.fields:
+        if "slug" in fields:
             return await self._cron(request, ingest)
         return await self._envelope(request, ingest)
 
     async def _cron(self, request: Request, ingest: Ingest) -> Response:
-        content = await _content(request)
-        check_in = check_in_of({**content, "monitor_slug": request.fields["slug"]})
-        key = request.fields.get("key")
-        grant = _grant(ingest, check_in, _keys(request) if key is None else (key,))
+        fields = request.fields
+        content: Mapping[str, Any] = {name: given[0] for name, given in request.all_parameters.items()}
+        if request.has_body:
+            content = await _content(request, content)
+        check_in = check_in_of(fields["slug"], content)
+        grant = _grant(ingest, check_in, (fields["key"],) if "key" in fields else _keys(request))
         if grant is None:
             raise Denied(status=403)
-        await ingest.record([await _beat(ingest, check_in, grant)])
+        await ingest.record((await _beat(ingest, check_in, grant),))
         return _ACCEPTED
 
     async def _envelope(self, request: Request, ingest: Ingest) -> Response:
@@ -59,13 +61,12 @@ class SentryDialect:
                 raise IngestError(RejectReason.UNREADABLE_BODY, "not whole", _NOT_WHOLE, 503)
             raise IngestError(RejectReason.UNREADABLE_BODY, "too long", _TOO_LONG, 413)
         keys = _keys(request, envelope)
-        check_ins = [check_in_of(content) for content in envelope.check_ins]
+        check_ins = [check_in_of(content.get("monitor_slug"), content) for content in envelope.check_ins]
         granted = [(one, grant) for one in check_ins if (grant := _grant(ingest, one, keys)) is not None]
         if check_ins and not granted:
             raise Denied(status=403)
         await ingest.record([await _beat(ingest, check_in, grant) for check_in, grant in granted])
-        content = {"id": envelope.event_id} if envelope.event_id else {}
-        return Response(200, json.dumps(content).encode(), JSON)
+        return Response.json({"id": envelope.event_id} if envelope.event_id else {})
 
     def error(self, problem: IngestError) -> Response:
         text = problem.hint or (_AGAIN if problem.status == 503 else _DENIED)
@@ -87,20 +88,12 @@ def _grant(ingest: Ingest, check_in: CheckIn, keys: Iterable[str]) -> Grant | No
 
 async def _beat(ingest: Ingest, check_in: CheckIn, grant: Grant) -> Beat:
     if check_in.settings is not None:
-        # Whatever is wrong with it is found here, before anything is created.
         grant = await ingest.ensure(grant, check_in.settings)
     return Beat(grant.monitor, check_in.kind, check_in.rid, None, check_in.output, check_in.duration)
 
 
-async def _content(request: Request) -> dict[str, Any]:
-    """What a request to the cron URL says: in JSON, else in its query."""
-    query: dict[str, Any] = {
-        name: given[0]
-        for name in ("status", "check_in_id", "environment", "duration")
-        if (given := request.parameters(name))
-    }
-    if not request.has_body:
-        return query
+async def _content(request: Request, query: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a request to the cron URL says in JSON, else in its query."""
     body = await request.body(READ)
     is_json = (request.header("Content-Type") or "").lower().startswith("application/json")
     if not is_json and ("status" in query or not body.kept.lstrip().startswith(b"{")):
@@ -118,7 +111,7 @@ async def _content(request: Request) -> dict[str, Any]:
 
 def _keys(request: Request, envelope: Envelope | None = None) -> Sequence[str]:
     """Wherever a client may have put its key; one that shows none has the empty one."""
-    given = [request.parameter("sentry_key")] if request.query else []
+    given = request.parameters("sentry_key")[:1]
     for header in (request.header("X-Sentry-Auth"), request.credentials("Sentry")):
         matched = _KEY.search(header or "")
         if matched is not None:

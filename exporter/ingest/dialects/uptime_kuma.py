@@ -30,10 +30,12 @@ class UptimeKumaDialect:
             raise Denied
         kind, output = Kind.SUCCESS, ""
         body = (await request.body()).output if request.has_body else ""
-        if request.query:
-            if not _GOOD.issuperset(request.parameters("status")):
+        parameters = request.all_parameters
+        if parameters:
+            if not _GOOD.issuperset(parameters.get("status", ())):
                 kind = Kind.FAILURE
-            output = lines_of(request.parameter("msg"), body, _ping(request.parameter("ping")))
+            ping = request.parameter("ping")
+            output = lines_of(request.parameter("msg"), body, _ping(ping) if ping else "")
         await ingest.record((Beat(grant.monitor, kind, output=output or body),))
         return _OK
 
