@@ -22,8 +22,6 @@ ENTRY = Entry(
         Asked("/ping/{secret}"),
         Asked("/ping/job"),
         Asked("/ping/{token}/job"),
-        Asked("/ping/{token}/fial"),
-        Asked("/ping/{secret}/job/fial"),
         Asked("/ping/{secret}/nobody"),
         Asked("/ping/{secret}/nobody", query=b"create=1"),
         Asked("/ping/job/{secret}"),
