@@ -143,7 +143,7 @@ def ping(
     fleet: Fleet | None = None,
     **options: Any,
 ) -> Outcome:
-    """What comes of a request to a dialect: a POST if it has a body. There is the monitor `job` with TOKEN and SECRET."""
+    """What comes of a request to a dialect: a POST if it has a body. The monitor `job` has TOKEN and SECRET."""
     fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
     fields += [(b"content-length", b"%d" % len(body))] if body else []
     asked = Asked(path, method or ("POST" if body else "GET"), query.encode("utf-8"), tuple(fields), body)

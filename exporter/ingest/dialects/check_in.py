@@ -36,14 +36,13 @@ def check_in_of(slug: object, content: Mapping[str, Any]) -> CheckIn:
     kind = _KINDS.get(status, Kind.LOG)  # as there: accepted, and no outcome
     environment, duration, config = map(content.get, ("environment", "duration", "monitor_config"))
     output = f"environment: {environment}" if isinstance(environment, str) and environment else ""
-    if kind is Kind.LOG:
-        output = f"{output}\nunknown status: {status[:100]}"
+    unknown = f"unknown status: {status[:100]}" if kind is Kind.LOG else ""
     return CheckIn(
         slug,
         kind,
         _rid(content["check_in_id"]) if "check_in_id" in content else "",
         None if duration is None else milliseconds_of(duration),
-        lines_of(output) if output else "",
+        lines_of(output, unknown) if output or unknown else "",
         None if config is None else _settings(config),
     )
 
