@@ -29,7 +29,7 @@ class OpsgenieDialect:
     routes: Sequence[Route] = OPSGENIE
 
     def __init__(self) -> None:
-        self._process = f"{os.getpid() & 0xFFFFFFFF:08x}-{os.urandom(2).hex()}-4000-8000-"
+        self._process = f"{os.urandom(4).hex()}-{os.urandom(2).hex()}-4000-8000-"
         self._requests = count()
 
     async def handle(self, request: Request, ingest: Ingest) -> Response:
