@@ -199,6 +199,25 @@ def test_several_check_ins_of_one_envelope() -> None:
     assert post(envelope(*[check_in()] * 101)).status == 413
 
 
+def test_a_check_in_before_a_long_item_counts() -> None:
+    long = b'\n{"type":"attachment","length":3000000}\n' + b"x" * 3_000_000
+    assert only(post(envelope(check_in()) + long)).kind is Kind.SUCCESS
+    body = gzip.compress(envelope(check_in()) + long)
+    assert only(post(body, {**AUTH, "Content-Encoding": "gzip"})).kind is Kind.SUCCESS
+    cut_off = envelope(check_in())[:-5]
+    assert post(cut_off).status == 400
+    assert post(gzip.compress(envelope(check_in()))[:-20], {**AUTH, "Content-Encoding": "gzip"}).status in (200, 400)
+
+
+def test_a_run_that_begins_and_ends_in_one_envelope_of_a_new_monitor() -> None:
+    fleet = fleet_of(monitor(1, "job"))
+    creation = FakeCreation(fleet)
+    started = check_in(monitor_slug="new", status="in_progress", monitor_config={})
+    body = envelope(started, check_in(monitor_slug="new"))
+    outcome = post(body, {"X-Sentry-Auth": f"Sentry sentry_key={MAKER}"}, fleet=fleet, creation=creation)
+    assert [(tag, one.kind.value) for tag, one in outcome.recorded] == [("new", "start"), ("new", "success")]
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "GZIP", "x-gzip", "identity", ""])
 def test_compressed_and_plain(encoding: str) -> None:
     body = envelope(check_in())
@@ -212,7 +231,7 @@ def test_compressed_and_plain(encoding: str) -> None:
 def test_a_gzip_bomb_is_not_unpacked() -> None:
     bomb = gzip.compress(b"{}\n" + b"\0" * 200_000_000)
     outcome = post(bomb, {**AUTH, "Content-Encoding": "gzip"})
-    assert outcome.status == 400
+    assert outcome.status == 413
     bomb = gzip.compress(envelope(check_in()) + b"\n" + b'{"type":"x"}\n' + b" " * 200_000_000)
     assert only(post(bomb, {**AUTH, "Content-Encoding": "gzip"})).kind is Kind.SUCCESS
 
@@ -227,11 +246,17 @@ def test_a_gzip_bomb_is_not_unpacked() -> None:
         (b'{}\n{"type":"check_in"}', "", 400),
         (b"{}\nnot json\n{}", "", 400),
         (b"[" * 100_000, "", 400),
-        (b'{}\n{"type":"check_in","length":' + b"9" * 4000 + b"}\n{}", "", 200),
+        (b'{}\n{"type":"check_in","length":' + b"9" * 400 + b"}\n{}", "", 400),
+        (b'{"x":"' + b"x" * 40_000 + b'"}', "", 400),
         (b"no gzip", "gzip", 400),
         (b"x", "br", 415),
         (b"x", "gzip, gzip", 415),
-        (b"{}\n" + b'{"type":"attachment"}\n' + b"x" * READ, "", 413),
+        (b"{" + b" " * READ, "", 400),
+        (b"{}\n" + b" " * READ, "", 413),
+        (b'{}\n{"type":"attachment"}\n' + b"x" * READ, "", 200),
+        (b'{}\n{"type":"attachment","length":3000000}\n' + b"x" * 3_000_000, "", 200),
+        (gzip.compress(b'{}\n{"type":"attachment","length":3000000}\n' + b"x" * 3_000_000), "gzip", 200),
+        (b'{}\n{"type":"session"}\n{}\n' + b'{"type":"x"}\n{}\n' * READ, "", 200),
     ],
 )
 def test_what_is_no_envelope(body: bytes, encoding: str, status: int) -> None:
