@@ -52,7 +52,9 @@ class SentryDialect:
         grant = _grant(ingest, keys, check_in.slug, check_in.settings is not None)
         if grant is None:
             raise Denied(status=403)
-        await ingest.record((await _beat(ingest, check_in, grant),))
+        if check_in.settings is not None:
+            grant = await ingest.ensure(grant, check_in.settings)
+        await ingest.record((_beat(check_in, grant),))
         return _ACCEPTED
 
     async def _envelope(self, request: Request, ingest: Ingest) -> Response:
@@ -69,8 +71,10 @@ class SentryDialect:
         keys, beats = _keys(request, envelope), []
         for check_in in [check_in_of(content.get("monitor_slug"), content) for content in envelope.check_ins]:
             grant = _grant(ingest, keys, check_in.slug, check_in.settings is not None)
+            if grant is not None and check_in.settings is not None:
+                grant = await ingest.ensure(grant, check_in.settings)
             if grant is not None:
-                beats.append(await _beat(ingest, check_in, grant))
+                beats.append(_beat(check_in, grant))
         if envelope.check_ins and not beats:
             raise Denied(status=403)
         await ingest.record(beats)
@@ -92,9 +96,7 @@ def _grant(ingest: Ingest, keys: Iterable[str], slug: str, create: bool = False)
     return None
 
 
-async def _beat(ingest: Ingest, check_in: CheckIn, grant: Grant) -> Beat:
-    if check_in.settings is not None:
-        grant = await ingest.ensure(grant, check_in.settings)
+def _beat(check_in: CheckIn, grant: Grant) -> Beat:
     return Beat(grant.monitor, check_in.kind, check_in.rid, None, check_in.output, check_in.duration)
 
 
