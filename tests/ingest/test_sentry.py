@@ -1,5 +1,6 @@
 """Sentry's check-ins over both transports, row by row."""
 
+import asyncio
 import gzip
 import json
 import zlib
@@ -17,7 +18,8 @@ from exporter.core.secret import digest
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.dialects.envelope import READ
 from exporter.ingest.dialects.sentry import SentryDialect
-from exporter.ingest.errors import IngestError
+from exporter.ingest.errors import Denied, IngestError
+from exporter.ingest.request import Request
 from tests.ingest.dialects.sentry import envelope
 from tests.support.ingest import (
     KEY,
@@ -26,11 +28,14 @@ from tests.support.ingest import (
     READER,
     SECRET,
     TOKEN,
+    Asked,
+    CollectingIngest,
     FakeCreation,
     Outcome,
     fleet_of,
     monitor,
     ping,
+    scope_of,
 )
 
 ID = "0b6f9d3a11114222833301234567890a"
@@ -399,6 +404,48 @@ def test_a_slug_is_cut_unless_the_whole_is_a_tag() -> None:
         )
         assert outcome.status == 202
     assert {tag for tag, _ in creation.asked} == {LONG[:50]}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (envelope(check_in()) + b"\n{", 200),
+        (envelope(), 503),
+        (envelope(check_in())[:-5], 503),
+        (b"{", 503),
+        (b"", 503),
+    ],
+)
+def test_an_envelope_that_does_not_arrive_whole(body: bytes, status: int) -> None:
+    """What arrived of it may hold the check-in; if it does not, the sender is asked to send it again."""
+    left = [body]
+
+    async def receive() -> dict[str, Any]:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": True}
+        return {"type": "http.disconnect"}
+
+    dialect, ingest = SentryDialect(), CollectingIngest(fleet_of(monitor(1, "job")))
+    headers = ((b"content-length", b"9000"), (b"x-sentry-auth", f"Sentry sentry_key={SECRET}".encode()))
+    request = Request(scope_of(Asked("", "POST", b"", headers)), receive, dialect.routes[0], {"project": "1"}, 1000)
+    if status == 200:
+        assert asyncio.run(dialect.handle(request, ingest)).status == 200
+        assert [beat.kind for beat in ingest.beats] == [Kind.SUCCESS]
+    else:
+        with pytest.raises(IngestError) as raised:
+            asyncio.run(dialect.handle(request, ingest))
+        assert (raised.value.status, ingest.beats) == (503, [])
+
+
+def test_a_body_for_the_cron_url_is_read_for_those_who_have_a_key() -> None:
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("the body is read")
+
+    dialect, ingest = SentryDialect(), CollectingIngest(fleet_of(monitor(1, "job")))
+    asked = scope_of(Asked("", "POST", b"", ((b"content-length", b"9000"),)))
+    fields = {"project": "1", "slug": "job", "key": "wrong"}
+    with pytest.raises(Denied):
+        asyncio.run(dialect.handle(Request(asked, receive, dialect.routes[2], fields, 1000), ingest))
 
 
 def test_our_own_trouble() -> None:
