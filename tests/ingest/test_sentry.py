@@ -413,7 +413,6 @@ def test_a_slug_is_cut_unless_the_whole_is_a_tag() -> None:
         (envelope(), 503),
         (envelope(check_in())[:-5], 503),
         (b"{", 503),
-        (b"", 503),
     ],
 )
 def test_an_envelope_that_does_not_arrive_whole(body: bytes, status: int) -> None:
