@@ -23,6 +23,7 @@ help:
 	@echo "make bench   measure against the bars"
 	@echo "make storm   ten minutes of faults under load, in every world; SECONDS=, SEED=, ARGS="
 	@echo "make newest  the live tests with Prometheus 3, VictoriaMetrics and PostgreSQL 18"
+	@echo "make clients clients of other systems, for the tests of dialects"
 	@echo "make clean   remove what these made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -110,6 +111,17 @@ NEWEST_TESTS := tests/newest tests/live/test_prometheus.py tests/live/test_rules
 	tests/alertmanager/test_rules.py tests/alertmanager/test_config.py tests/metrics/test_exposition.py \
 	tests/docs/test_metrics.py tests/dashboards/test_queries.py tests/deploy/test_deploy.py
 
+# Clients of the systems whose protocols we speak, in an environment of their own; npm brings the one for Node.js
+CLIENTS := .clients
+$(CLIENTS)/.installed: tests/live/clients/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --requirement $<
+	npm install --silent --no-fund --no-audit --ignore-scripts --prefix $(CLIENTS) cronitor@2.6.1
+	@touch $@
+
+.PHONY: clients
+clients: $(CLIENTS)/.installed
+
 .PHONY: clean
 clean:
-	rm -rf $(VENV) $(OLDEST) .newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .run
+	rm -rf $(VENV) $(OLDEST) $(CLIENTS) .newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .run

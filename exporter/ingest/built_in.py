@@ -4,4 +4,36 @@ from exporter.ingest.routes import Route
 
 NATIVE = (Route(("GET", "POST", "HEAD"), "/ext/heartbeat/{rest*}"),)
 ALERTMANAGER = (Route(("POST",), "/api/v1/alertmanager/{rest*}"),)
-ROUTES = (*NATIVE, *ALERTMANAGER)
+HEALTHCHECKS = (Route(("GET", "POST", "HEAD", "OPTIONS"), "/ping/{rest*}"),)
+UPTIME_KUMA = (Route(("GET", "POST", "HEAD", "PUT"), "/api/push/{token*}"),)
+GATUS = (Route(("POST",), "/api/v1/endpoints/{key}/external", public=("key",)),)
+BETTER_STACK = (Route(("GET", "POST", "HEAD"), "/api/v1/heartbeat/{rest*}"),)
+DEAD_MANS_SNITCH = (Route(("GET", "POST", "HEAD"), "/snitch/{token*}"),)
+_TELEMETRY = ("GET", "POST", "HEAD")
+CRONITOR = (
+    Route(_TELEMETRY, "/p/{rest*}"),
+    # Healthchecks' path, too: its clients send none of these parameters and none of these verbs.
+    Route(_TELEMETRY, "/ping/{key}/{name}", query=("state", "stamp", "series", "metric")),
+    Route(_TELEMETRY, "/ping/{key}/{name}/run"),
+    Route(_TELEMETRY, "/ping/{key}/{name}/complete"),
+    Route(_TELEMETRY, "/ping/{key}/{name}/fail", query=("state", "stamp", "series", "metric")),
+)
+OPSGENIE = (Route(("GET", "POST", "PUT", "PATCH"), "/v2/heartbeats/{name}/ping", public=("name",), secret=("apiKey",)),)
+_SENTRY_KEYS = ("sentry_key", "X-Sentry-Auth")
+SENTRY = (
+    Route(("POST",), "/api/{project}/envelope", public=("project",), secret=_SENTRY_KEYS),
+    Route(("GET", "POST"), "/api/{project}/cron/{slug}", public=("project", "slug"), secret=_SENTRY_KEYS),
+    Route(("GET", "POST"), "/api/{project}/cron/{slug}/{key}", public=("project", "slug"), secret=_SENTRY_KEYS),
+)
+ROUTES = (
+    *NATIVE,
+    *ALERTMANAGER,
+    *HEALTHCHECKS,
+    *UPTIME_KUMA,
+    *GATUS,
+    *BETTER_STACK,
+    *DEAD_MANS_SNITCH,
+    *CRONITOR,
+    *OPSGENIE,
+    *SENTRY,
+)

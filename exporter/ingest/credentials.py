@@ -71,9 +71,10 @@ class Credentials:
         if self._fleet.get(tag) is not None:
             return tag
         in_its_place = bool(secret) and self._fleet.get(secret) is None
-        return tag if in_its_place and looks_like_tag(tag) and not self._opens_something(tag) else ""
+        return tag if in_its_place and looks_like_tag(tag) and not self.is_known(tag) else ""
 
-    def _opens_something(self, text: str) -> bool:
+    def is_known(self, text: str) -> bool:
+        """Whether it is a ping key or a token, whatever it opens. A monitor's secret is not known without its tag."""
         return digest(text, self._key) in self._keys or isinstance(self._check_token(text), Grant)
 
     def _check_token(self, secret: str) -> Grant | RejectReason:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from exporter.core.errors import HeartbeatExporterError
 from exporter.core.telemetry import RejectReason
-from exporter.ingest.response import Response
+from exporter.ingest.response import TEXT, Response
 
 CREDENTIALS = frozenset((RejectReason.UNKNOWN_TAG, RejectReason.WRONG_SECRET, RejectReason.UNKNOWN_TOKEN))
 """Reasons that a sender is slowed down for, and that are looked into once more before it is answered."""
@@ -12,6 +12,7 @@ METHOD = "This method is not allowed here; the Allow header names those that are
 STARTING = "Monitors are not known yet: ask again in some seconds."
 DEFECT = "Something went wrong on our side; the log says what."
 NOT_FOUND = b'{"error":"there is no monitor with this tag and secret"}'
+_AGAIN = "the heartbeat could not be stored: send it again"
 NOT_STORED = b'{"error":"the heartbeat could not be stored: send it again"}'
 RETRY_AFTER = "5"
 """Seconds, in every answer with the status 503."""
@@ -51,6 +52,12 @@ class NotStored(IngestError):
 
     def __init__(self, reason: RejectReason = RejectReason.STORAGE) -> None:
         super().__init__(reason, "not stored", status=503)
+
+
+def text_error(problem: IngestError, denied: str = "not found") -> Response:
+    """One sentence, as plain text; `denied` answers wrong credentials."""
+    text = problem.hint or (_AGAIN if problem.status == 503 else denied)
+    return Response(problem.status, text.encode("utf-8", "replace"), TEXT)
 
 
 def json_error(problem: IngestError) -> Response:

@@ -96,6 +96,12 @@ class Ingest:
                 self.tag = self._intake.credentials.shown_tag(tag, secret) or self.tag
         return None
 
+    def recognizes(self, secret: str) -> bool:
+        """Whether it is a ping key or a token in force, whatever it opens: where a protocol answers a good key for
+        something unknown otherwise than a wrong key.
+        """
+        return self._intake.credentials.is_known(secret)
+
     async def ensure(self, grant: Grant, settings: Mapping[str, Any] | None = None) -> Grant:
         """The grant with its monitor, which is created if it is not there: exactly once, however many ask for it.
 

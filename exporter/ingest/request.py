@@ -1,14 +1,18 @@
 """A request as dialects see it. What is not asked for is not worked out."""
 
+import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from exporter.ingest.body import KEPT, PATIENCE, STREAM_PATIENCE, Body, read_body
 from exporter.ingest.routes import Route
 
+_WORDS = re.compile(r"[\s,=]+")
+"""What separates the parts of a header field such as `X-Sentry-Auth: Sentry sentry_key=…, sentry_version=7`."""
+_NONE: Mapping[str, list[str]] = {}
 Receive = Callable[[], Awaitable[Any]]
 
 
@@ -24,7 +28,6 @@ class Request:
 
     __slots__ = ("_body", "_parameters", "_receive", "_scope", "fields", "received_at", "route")
     _body: Body
-    _parameters: Mapping[str, list[str]]
 
     def __init__(self, scope: Any, receive: Receive, route: Route, fields: Mapping[str, str], now: int) -> None:
         self.fields = fields
@@ -33,7 +36,8 @@ class Request:
         """Unix time in milliseconds."""
         self.route = route
         self._scope = scope
-        self._receive = receive  # and no more: most requests are asked for nothing else
+        self._receive = receive
+        self._parameters: Mapping[str, list[str]] | None = None  # and no more: most are asked for nothing else
 
     @property
     def method(self) -> str:
@@ -51,17 +55,21 @@ class Request:
 
     def parameter(self, name: str, default: str = "") -> str:
         """The first value of a parameter of the query; it may be empty."""
-        values = self.parameters(name)
+        values = self.all_parameters.get(name)
         return values[0] if values else default
 
     def parameters(self, name: str) -> list[str]:
         """All values of a parameter of the query, in their order."""
-        if not hasattr(self, "_parameters"):
-            found: dict[str, list[str]] = {}
-            for key, value in parse_qsl(self.query, keep_blank_values=True, errors="replace"):
-                found.setdefault(key, []).append(value)
-            self._parameters = found
-        return self._parameters.get(name, [])
+        return self.all_parameters.get(name, [])
+
+    @property
+    def all_parameters(self) -> Mapping[str, list[str]]:
+        """All parameters of the query, by name; none without a query."""
+        found = self._parameters
+        if found is None:
+            query = self._scope["query_string"]
+            found = self._parameters = parameters_of(query.decode("utf-8", "replace")) if query else _NONE
+        return found
 
     def header(self, name: str) -> str | None:
         """The value of a header field; of several fields of one name, their values with commas between them."""
@@ -71,10 +79,10 @@ class Request:
 
     def credentials(self, scheme: str) -> str | None:
         """What follows the scheme in `Authorization`, as `Bearer` or `GenieKey`; None with another scheme or none."""
-        authorization = self.header("Authorization")
-        if authorization is None:
+        values = [value for name, value in self._scope["headers"] if name == b"authorization"]
+        if not values:
             return None
-        given, blank, credentials = authorization.partition(" ")
+        given, blank, credentials = b",".join(values).decode("latin-1").partition(" ")
         return credentials.strip() if blank and given.lower() == scheme.lower() else None
 
     def bearer(self) -> str | None:
@@ -120,10 +128,24 @@ class Request:
                 yield value
         for name in self.route.secret:
             yield from self.parameters(name)
-            yield self.header(name) or ""
+            header = self.header(name) or ""
+            yield header
+            yield from _WORDS.split(header)
         _, _, credentials = (self.header("Authorization") or "").partition(" ")
         yield credentials
         yield from self.basic() or ()
+
+
+def parameters_of(text: str) -> dict[str, list[str]]:
+    """The parameters of a query, or of a form in a body; as `parse_qs` with blank values, in a third of its time."""
+    found: dict[str, list[str]] = {}
+    for part in text.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            if "%" in part or "+" in part:
+                name, value = unquote_plus(name, errors="replace"), unquote_plus(value, errors="replace")
+            found.setdefault(name, []).append(value)
+    return found
 
 
 async def _pieces(receive: Receive) -> AsyncIterator[bytes]:

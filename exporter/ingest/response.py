@@ -54,6 +54,12 @@ class Response:
             )
         return made
 
+    def with_body(self, body: bytes) -> "Response":
+        """A copy with a body of the same length, which shares the header fields: they are made only once."""
+        made = Response(self.status, body, self.content_type, self.headers)
+        made._messages = (self.messages()[0], {"type": "http.response.body", "body": body})
+        return made
+
     def with_headers(self, *headers: tuple[str, str]) -> "Response":
         """A copy with these header fields, in place of its own of the same names."""
         names = {name.lower() for name, _ in headers}

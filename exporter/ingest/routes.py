@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _TEMPLATE = re.compile(r"(/[A-Za-z0-9._~-]+)((/([A-Za-z0-9._~-]+|\{[a-z_]+\}))*(/\{[a-z_]+\*\})?)")
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _SLASH = "(?:/|%2f)"
+_SHOWN = r"(?:(?!%2f)[^\s/?\"'<>])+"
+"""One segment: where a slash is escaped, what follows it is another one."""
 _TO_THE_END = r"[^\s\"'<>]+"
 
 
@@ -33,8 +35,8 @@ class Route:
     """Fields of the template that are no secrets, such as a monitor's tag."""
     secret: Sequence[str] = ()
     """Parameters of the query and header fields, besides `Authorization`, that hold secrets."""
-    query: str | None = None
-    """Only requests with this parameter are this route's; those without go to another route."""
+    query: str | Sequence[str] | None = None
+    """Only requests with this parameter, or with one of these, are this route's; those without go to another route."""
 
     def __post_init__(self) -> None:
         fields = self.fields
@@ -51,6 +53,11 @@ class Route:
         return [segment.strip("{*}") for segment in self.template.split("/") if segment.startswith("{")]
 
     @property
+    def wanted(self) -> frozenset[str]:
+        """The parameters of the query of which a request needs one; empty if it needs none."""
+        return frozenset((self.query,) if isinstance(self.query, str) else self.query or ())
+
+    @property
     def segments(self) -> list[str]:
         return self.template.split("/")[1:]
 
@@ -60,7 +67,7 @@ class Route:
         for index, segment in enumerate(self.segments):
             if segment.startswith("{") and segment.strip("{*}") not in self.public:
                 return f"({shown}{_SLASH if index else ''}){_TO_THE_END}"
-            shown += (_SLASH if index else "") + ("[^\\s/?\"'<>]+" if segment.startswith("{") else re.escape(segment))
+            shown += (_SLASH if index else "") + (_SHOWN if segment.startswith("{") else re.escape(segment))
         return rf"({shown}\?){_TO_THE_END}"
 
 
@@ -75,7 +82,19 @@ class NotAllowed(NamedTuple):
 class Served:
     """A route of a dialect, ready to be compared."""
 
-    __slots__ = ("_pattern", "dialect", "methods", "prefix", "query", "resource", "rest", "route")
+    __slots__ = (
+        "_literals",
+        "_names",
+        "_pattern",
+        "depth",
+        "dialect",
+        "methods",
+        "prefix",
+        "query",
+        "resource",
+        "rest",
+        "route",
+    )
 
     def __init__(self, dialect: "Dialect", route: Route, resource: "Resource | None") -> None:
         self.dialect = dialect
@@ -83,22 +102,36 @@ class Served:
         self.resource = resource
         """What answers, where it is a management resource and so no heartbeat."""
         self.methods = tuple(route.methods)
-        self.query = route.query
+        self.query = route.wanted
         *before, last = route.segments
         # Most have literals and one field that takes the rest: no regular expression is needed for those.
         plain = last.endswith("*}") and not any(segment.startswith("{") for segment in before)
         self.prefix = f"/{'/'.join(before)}/" if plain else None
         """What the path begins with, where the rest of it is one field."""
         self.rest = last.strip("{*}") if plain else ""
-        self._pattern = re.compile("".join(map(_segment_pattern, route.segments)), re.DOTALL)
+        places = list(enumerate(route.segments, 1))
+        self.depth = 0 if last.endswith("*}") else len(places)
+        """How many segments a path must have; 0 where the last field takes all that follow."""
+        self._literals = [(place, segment) for place, segment in places if not segment.startswith("{")]
+        self._names = [(place, segment.strip("{}")) for place, segment in places if segment.startswith("{")]
+        self._pattern = None if self.depth else re.compile("".join(map(_segment_pattern, route.segments)), re.DOTALL)
 
-    def fields(self, path: str) -> Mapping[str, str] | None:
-        """What `path`, without a slash at its end, holds; None if it is not this route's."""
+    def fields(self, path: str, depth: int) -> Mapping[str, str] | None:
+        """What `path`, of `depth` segments and without a slash at its end, holds; None if it is not this route's."""
         prefix = self.prefix
         if prefix is not None:
             return {self.rest: path[len(prefix) :]} if path.startswith(prefix) else None
-        matched = self._pattern.fullmatch(path)
-        return matched.groupdict() if matched is not None else None
+        if self._pattern is not None:
+            matched = self._pattern.fullmatch(path)
+            return matched.groupdict() if matched is not None else None
+        if depth != self.depth:
+            return None
+        segments = path.split("/")
+        for place, literal in self._literals:
+            if segments[place] != literal:
+                return None
+        found = {name: segments[place] for place, name in self._names}
+        return found if "" not in found.values() else None
 
 
 class Routes:
@@ -107,10 +140,10 @@ class Routes:
     def __init__(self, entries: Iterable[tuple["Dialect", Route, "Resource | None"]]) -> None:
         """Raises InvalidValue where two routes want the same requests."""
         self._by_segment: dict[str, tuple[Served, ...]] = {}
-        taken: dict[tuple[str, str, str | None], str] = {}
+        taken: dict[tuple[str, str, frozenset[str]], str] = {}
         for dialect, route, resource in entries:
             for method in route.methods:
-                key = (method, _shape(route), route.query)
+                key = (method, _shape(route), route.wanted)
                 if key in taken:
                     raise InvalidValue(
                         f"the dialects {taken[key]!r} and {dialect.name!r} both take {method} {route.template}"
@@ -129,20 +162,28 @@ class Routes:
             return None
         if path[-1] == "/":
             path = path[:-1]
+        depth = 0
         for entry in entries:
             if method in entry.methods:
                 prefix = entry.prefix
-                if prefix is not None and path.startswith(prefix) and entry.query is None:  # as most heartbeats are
+                if prefix is not None and path.startswith(prefix) and not entry.query:  # as most heartbeats are
                     return entry, {entry.rest: path[len(prefix) :]}
-                fields = entry.fields(path)
-                if fields is not None and (entry.query is None or _has(query, entry.query)):
-                    return entry, fields
+                if entry.depth:
+                    depth = depth or path.count("/")
+                    if entry.depth != depth:
+                        continue
+                if not entry.query or _has(query, entry.query):
+                    fields = entry.fields(path, depth)
+                    if fields is not None:
+                        return entry, fields
         return self._refused(entries, path, query)
 
     @staticmethod
     def _refused(entries: Iterable[Served], path: str, query: bytes) -> NotAllowed | None:
         refused = [
-            one for one in entries if one.fields(path) is not None and (one.query is None or _has(query, one.query))
+            one
+            for one in entries
+            if one.fields(path, path.count("/")) is not None and (not one.query or _has(query, one.query))
         ]
         if not refused:
             return None
@@ -153,7 +194,9 @@ class Routes:
     def takes(self, path: str) -> str | None:
         """The name of a dialect that has a route for `path`, whatever the method and the query."""
         entries = self._by_segment.get(path.split("/")[1], ())
-        return next((entry.dialect.name for entry in entries if entry.fields(path.removesuffix("/")) is not None), None)
+        path = path.removesuffix("/")
+        depth = path.count("/")
+        return next((entry.dialect.name for entry in entries if entry.fields(path, depth) is not None), None)
 
     def __iter__(self) -> Iterator[Route]:
         return (entry.route for entries in self._by_segment.values() for entry in entries)
@@ -178,11 +221,11 @@ def _shape(route: Route) -> str:
 def _rank(route: Route) -> tuple[object, ...]:
     """Literals come before fields, longer templates before shorter ones, conditions before none."""
     kinds = tuple(2 if one.endswith("*}") else 1 if one.startswith("{") else 0 for one in route.segments)
-    return kinds, -len(route.segments), route.query is None
+    return kinds, -len(route.segments), not route.wanted
 
 
-def _has(query: bytes, name: str) -> bool:
+def _has(query: bytes, names: frozenset[str]) -> bool:
     if not query:
         return False
     parts = query.decode("utf-8", "replace").split("&")
-    return any(unquote_plus(part.partition("=")[0]) == name for part in parts)
+    return any(unquote_plus(part.partition("=")[0]) in names for part in parts)

@@ -40,7 +40,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_example_works_once_it_is_installed(installed: Path) -> None:
     dialects = all_dialects()
-    assert [dialect.name for dialect in dialects] == ["native", "alertmanager", "pulse"]
+    assert [dialect.name for dialect in dialects] == [*(make().name for make in DIALECTS), "pulse"]
     fleet = fleet_of(monitor(1, "job", tokens=["token-of-job"]))
     outcome = send(Asked("/pulse/token-of-job", query=b"bad=disk+full&seconds=90"), dialects, fleet)
     assert (outcome.status, outcome.body) == (202, b"thump\n")
@@ -68,6 +68,21 @@ def test_the_log_knows_the_routes_of_every_built_in_dialect() -> None:
 def test_every_built_in_dialect_has_a_row() -> None:
     named = re.findall(r"^\| `(\w+)` \| `/", DOCS, re.MULTILINE)
     assert named == [make().name for make in DIALECTS]
+
+
+def test_everyone_who_comes_from_elsewhere_has_a_page() -> None:
+    index, contents = (ROOT / "README.md").read_text(), (ROOT / "docs" / "README.md").read_text()
+    for make in DIALECTS:
+        if make.name in ("native", "alertmanager"):
+            continue
+        page = f"dialects/{make.name.replace('_', '-')}.md"
+        text = (ROOT / "docs" / page).read_text()
+        assert re.findall("^## (.*)$", text, re.MULTILINE) == ["Change this", "Keep that", "What differs"]
+        assert "503" in text
+        assert f"]({page})" in DOCS
+        assert f"](docs/{page})" in index
+        assert f"]({page})" in contents
+    assert "2027-04-05" in index
 
 
 def test_every_route_of_a_built_in_dialect_is_in_the_table_of_routes() -> None:

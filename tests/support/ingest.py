@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from exporter.core.alerts.alert_rule import Selector
 from exporter.core.credentials import PingKey
 from exporter.core.errors import StorageUnavailable
 from exporter.core.fleet import Fleet, FleetMonitor
@@ -16,6 +17,7 @@ from exporter.core.timeline import CurrentStatus
 from exporter.ingest.app import IngestApplication
 from exporter.ingest.credentials import Credentials
 from exporter.ingest.dialect import Dialect, Management
+from exporter.ingest.errors import IngestError
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.intake import Beat, Ingest, Intake
 from exporter.ingest.newcomers import Newcomers
@@ -28,6 +30,13 @@ from tests.conftest import ManualClock
 
 KEY = b"k" * 32
 SECRET = "s3cret"
+TOKEN = "0b6f9d3a-1111-4222-8333-0123456789ab"
+MAKER = "key-that-creates"
+READER = "key-that-creates-nothing"
+KEYS = (
+    PingKey(name="maker", digest=digest(MAKER, KEY), selector=Selector(tags=("job", "new*")), defaults={}),
+    PingKey(name="reader", digest=digest(READER, KEY), selector=Selector(tags=("job",))),
+)
 
 Fate = StorageUnavailable | str | None
 """Of heartbeats: `overloaded`, or `starting` where nothing can be taken yet, or why they are not stored."""
@@ -104,6 +113,43 @@ class Outcome(NamedTuple):
     """Whether the application behind was asked."""
 
 
+class FakeCreation:
+    """Adds monitors to the fleet, and notes what it was asked for: (tag, settings)."""
+
+    def __init__(self, fleet: Fleet, refusal: IngestError | None = None) -> None:
+        self._fleet = fleet
+        self._refusal = refusal
+        self.asked: list[tuple[str, Mapping[str, Any]]] = []
+
+    async def ensure(
+        self, tag: str, watched: FleetMonitor | None, key: PingKey, settings: Mapping[str, Any]
+    ) -> FleetMonitor:
+        self.asked.append((tag, settings))
+        if self._refusal is not None:
+            raise self._refusal
+        if watched is None:
+            watched = monitor(1000 + len(self._fleet), tag)
+            self._fleet.update([watched])
+        return watched
+
+
+def ping(
+    dialect: Dialect,
+    path: str,
+    query: str = "",
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    method: str | None = None,
+    fleet: Fleet | None = None,
+    **options: Any,
+) -> Outcome:
+    """What comes of a request to a dialect: a POST if it has a body. The monitor `job` has TOKEN and SECRET."""
+    fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
+    fields += [(b"content-length", b"%d" % len(body))] if body else []
+    asked = Asked(path, method or ("POST" if body else "GET"), query.encode("utf-8"), tuple(fields), body)
+    return send(asked, [dialect], fleet or fleet_of(monitor(1, "job", tokens=[TOKEN])), **options)
+
+
 def send(
     asked: Asked,
     dialects: Sequence[Dialect],
@@ -114,9 +160,10 @@ def send(
     newcomers: Newcomers | None = None,
     management: Management | None = None,
     switched_off: Sequence[str] = (),
+    creation: FakeCreation | None = None,
 ) -> Outcome:
     """What comes of one request."""
-    return asyncio.run(_send(asked, dialects, fleet, fate, keys, newcomers, management, switched_off))
+    return asyncio.run(_send(asked, dialects, fleet, fate, keys, newcomers, management, switched_off, creation))
 
 
 async def _send(
@@ -128,6 +175,7 @@ async def _send(
     newcomers: Newcomers | None,
     management: Management | None,
     switched_off: Sequence[str],
+    creation: FakeCreation | None,
 ) -> Outcome:
     clock, telemetry, guesses = ManualClock(), Counts(), DoctorContext()
     refusals = Refusals(clock, guesses)
@@ -135,7 +183,7 @@ async def _send(
     recorder = FakeRecorder(waiters, fate)
     credentials = Credentials(fleet, KEY)
     credentials.use(keys)
-    intake = Intake(credentials, recorder, waiters, newcomers)  # type: ignore[arg-type]
+    intake = Intake(credentials, recorder, waiters, newcomers, creation)  # type: ignore[arg-type]
     observed: list[tuple[str, str, int]] = []
     sent: list[Any] = []
     passed_on = False

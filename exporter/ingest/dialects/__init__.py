@@ -6,9 +6,28 @@ from importlib.metadata import EntryPoint, entry_points
 from exporter.core.errors import InvalidValue
 from exporter.ingest.dialect import Dialect
 from exporter.ingest.dialects.alertmanager import AlertmanagerDialect
+from exporter.ingest.dialects.better_stack import BetterStackDialect
+from exporter.ingest.dialects.cronitor import CronitorDialect
+from exporter.ingest.dialects.dead_mans_snitch import DeadMansSnitchDialect
+from exporter.ingest.dialects.gatus import GatusDialect
+from exporter.ingest.dialects.healthchecks import HealthchecksDialect
 from exporter.ingest.dialects.native import NativeDialect
+from exporter.ingest.dialects.opsgenie import OpsgenieDialect
+from exporter.ingest.dialects.sentry import SentryDialect
+from exporter.ingest.dialects.uptime_kuma import UptimeKumaDialect
 
-DIALECTS: tuple[type[Dialect], ...] = (NativeDialect, AlertmanagerDialect)
+DIALECTS: tuple[type[Dialect], ...] = (
+    NativeDialect,
+    AlertmanagerDialect,
+    HealthchecksDialect,
+    UptimeKumaDialect,
+    GatusDialect,
+    BetterStackDialect,
+    DeadMansSnitchDialect,
+    CronitorDialect,
+    OpsgenieDialect,
+    SentryDialect,
+)
 ENTRY_POINT = "heartbeat_exporter.dialects"
 
 

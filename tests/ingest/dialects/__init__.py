@@ -26,6 +26,8 @@ class Entry:
     """Methods that none of the good requests may be sent with."""
     refused: Sequence[tuple[Asked, int]] = field(default_factory=tuple)
     """Requests with right credentials that the dialect refuses, with the status."""
+    varying: bytes = b"$^"
+    """A regular expression for what differs from answer to answer, such as the id of a request."""
 
 
 def entries() -> list[Entry]:
