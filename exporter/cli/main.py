@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 GROUPS = {
     "monitor": "exporter.cli.monitors",
+    "status": "exporter.cli.status",
     "ping-key": "exporter.cli.credentials.ping_keys",
     "suggest": "exporter.cli.suggest",
     "import": "exporter.cli.importing",

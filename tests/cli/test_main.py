@@ -236,6 +236,7 @@ def test_examples_in_help_are_good(storage: str, no_server: list[object], tmp_pa
     for path, _ in commands(main, "heartbeat-exporter"):
         if path.split()[1] in (
             "check-config",
+            "status",
             "suggest",
             "import",
             "incident",
