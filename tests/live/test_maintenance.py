@@ -72,7 +72,7 @@ def test_windows_by_hand_and_of_the_file(start: Starter) -> None:
 
 
 def test_uptime_by_the_transitions(start: Starter) -> None:
-    service = start(FAST)
+    service = start(monitors("job", "other"))
     service.ping("job")
     eventually(lambda: service.status("job") == "UP")
     assert service.metrics()["heartbeat_uptime_ratio", "job", "24h"] == 1
