@@ -33,8 +33,8 @@ def all_of(connection: socket.socket) -> bytes:
     return answer
 
 
-def quick(service: Service, seconds: float) -> None:
-    """A heartbeat on a new connection is answered within `seconds`."""
+def quick(service: Service, seconds: float = 5) -> None:
+    """A heartbeat on a new connection is answered within `seconds`; on a machine that does nothing else, in some ms."""
     began = time.monotonic()
     with connect(service) as connection:
         connection.sendall(BEAT)
@@ -192,7 +192,7 @@ def test_heartbeats_go_on_when_idle_connections_take_all_descriptors(start: Star
             with contextlib.suppress(ConnectionError):
                 client.sendall(part)
             if number % 250 == 249:
-                quick(service, 2)
+                quick(service)
         assert service.metrics()[("heartbeat_exporter_connections",)] <= 200
         assert service.metrics()["heartbeat_exporter_connections_dropped_total", "limit"] > 1000
     assert len(service.output()) < 20_000
@@ -219,11 +219,11 @@ def test_unfinished_header_fields_take_no_memory_to_speak_of(start: Starter) -> 
         for thread in threads:
             thread.start()
         for _ in range(5):
-            quick(service, 2)
+            quick(service)
         for thread in threads:
             thread.join(60)
         assert resident() - before < 60_000
-    assert service.metrics()["heartbeat_exporter_requests_refused_total", "too_large"] == 300
+    eventually(lambda: service.metrics()["heartbeat_exporter_requests_refused_total", "too_large"] == 300)
 
 
 def test_header_fields_that_never_end(shared: Service) -> None:
@@ -284,7 +284,7 @@ def test_clients_that_ask_for_much_and_never_read_are_closed(start: Starter) -> 
         for client in (large, many):
             with pytest.raises(ConnectionResetError):
                 all_of(client)
-    quick(service, 2)
+    quick(service)
     eventually(lambda: service.metrics()[("heartbeat_exporter_connections",)] <= 2)
     assert "not reading" in service.output()
     assert "Traceback" not in service.output()
