@@ -49,12 +49,7 @@ class SentryDialect:
                 raise Denied(status=403)  # and none of the body is read
             content = await _content(request, content)
         check_in = check_in_of(fields["slug"], content)
-        grant = _grant(ingest, keys, check_in.slug, check_in.settings is not None)
-        if grant is None:
-            raise Denied(status=403)
-        if check_in.settings is not None:
-            grant = await ingest.ensure(grant, check_in.settings)
-        await ingest.record((_beat(check_in, grant),))
+        await ingest.record((await _granted(ingest, keys, check_in),))
         return _ACCEPTED
 
     async def _envelope(self, request: Request, ingest: Ingest) -> Response:
@@ -68,15 +63,16 @@ class SentryDialect:
             raise
         if not_whole and not envelope.check_ins:
             raise _not_whole()
-        keys, beats = _keys(request, envelope), []
+        keys, beats, problem = _keys(request, envelope), [], IngestError(None, "no check-in")
         for check_in in [check_in_of(content.get("monitor_slug"), content) for content in envelope.check_ins]:
-            grant = _grant(ingest, keys, check_in.slug, check_in.settings is not None)
-            if grant is not None and check_in.settings is not None:
-                grant = await ingest.ensure(grant, check_in.settings)
-            if grant is not None:
-                beats.append(_beat(check_in, grant))
+            try:
+                beats.append(await _granted(ingest, keys, check_in))
+            except IngestError as error:
+                if error.status == 503:
+                    raise
+                problem = error  # the others of the envelope count, as they would in envelopes of their own
         if envelope.check_ins and not beats:
-            raise Denied(status=403)
+            raise problem
         await ingest.record(beats)
         return Response.json({"id": envelope.event_id} if envelope.event_id else {})
 
@@ -96,7 +92,13 @@ def _grant(ingest: Ingest, keys: Iterable[str], slug: str, create: bool = False)
     return None
 
 
-def _beat(check_in: CheckIn, grant: Grant) -> Beat:
+async def _granted(ingest: Ingest, keys: Iterable[str], check_in: CheckIn) -> Beat:
+    """The heartbeat of a check-in, whose monitor is created or changed if need be. Raises IngestError."""
+    grant = _grant(ingest, keys, check_in.slug, check_in.settings is not None)
+    if grant is None:
+        raise Denied(status=403)
+    if check_in.settings is not None:
+        grant = await ingest.ensure(grant, check_in.settings)
     return Beat(grant.monitor, check_in.kind, check_in.rid, None, check_in.output, check_in.duration)
 
 
