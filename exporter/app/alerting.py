@@ -69,6 +69,7 @@ class Alerting:
             telemetry,
             self._sender.wake,
             repositories.held_alerts,
+            repositories.ingest_suspicions,
             repositories.events,
         )
         self.engine = AlertEvaluator(

@@ -82,8 +82,13 @@ class Suspicion:
     late: int
     """Late monitors, when it was noticed or later, and the sample that they belong to."""
     sample: int
-    monitor_ids: tuple[int, ...]
-    """The sample when it was noticed."""
+    late_ids: tuple[int, ...]
+    """Of the sample when it was noticed: the late monitors, and the others."""
+    other_ids: tuple[int, ...]
+
+    @property
+    def monitor_ids(self) -> tuple[int, ...]:
+        return (*self.late_ids, *self.other_ids)
 
 
 class _Split(NamedTuple):
@@ -153,9 +158,8 @@ def suspect(
         received += sum(heard_since(id, at) for id in others - sent)
         split = _Split(at, rest, tuple(sorted(others)), received)
         if len(rest) >= policy.late_share * split.size and received < policy.received_share * split.size:
-            ids = tuple(sorted((*(each.id for each in rest), *others)))
-            until = now + policy.hold
-            return Suspicion(now, at, last_received_before(at), until, len(rest), split.size, ids)
+            late_ids, until = tuple(sorted(each.id for each in rest)), now + policy.hold
+            return Suspicion(now, at, last_received_before(at), until, len(rest), split.size, late_ids, split.others)
     return None
 
 
@@ -173,6 +177,15 @@ def has_returned(
         return True
     received = sum(heard_since(id, suspicion.counted_from) for id in sample)
     return bool(received) and received >= policy.received_share * len(sample)
+
+
+def returned_at(suspicion: Suspicion, last_received: Callable[[int], int | None], now: int) -> int:
+    """When the first heartbeat arrived again: one of a monitor that was late, if there is any."""
+    for ids in (suspicion.late_ids, suspicion.other_ids):
+        moments = [at for id in ids if (at := last_received(id)) is not None and at >= suspicion.since]
+        if moments:
+            return min(*moments, now)
+    return now
 
 
 def with_figures(suspicion: Suspicion, late: int, sample: int) -> Suspicion:
