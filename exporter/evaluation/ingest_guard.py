@@ -87,7 +87,7 @@ class IngestGuard:
         self._decide_at: int | None = None
         """When the passing of time alone may change the decision."""
         self._not_before = 0
-        """Deadlines up to this moment belong to a suspicion that is over."""
+        """When heartbeats arrived again after the last suspicion; deadlines up to then belong to it."""
         self._looked_at: int | None = None
         """When a large sample was looked at last, by the steady clock."""
 
@@ -183,9 +183,14 @@ class IngestGuard:
             self._begin(suspicion, now, gate)
 
     def _is_late(self, late: LateMonitor) -> bool:
-        """Whether it is still there, and has not sent a success since that is not evaluated yet."""
+        """Whether it is still there, and has not sent a success since that is not evaluated yet. One that has sent
+        nothing since the last suspicion is no sign of another one: else the dead half of a fleet would be excused again
+        and again.
+        """
         watched = self._fleet.with_id(late.id)
-        return watched is not None and (watched.state.last_success_at or 0) < late.deadline
+        if watched is None or (watched.state.last_success_at or 0) >= late.deadline:
+            return False
+        return (watched.state.last_received_at or 0) >= self._not_before
 
     def _judge(self, policy: GuardPolicy, late: Sequence[LateMonitor], now: int) -> Suspicion | None:
         """Goes through the fleet, as far as is needed to know that nothing is suspect."""

@@ -162,7 +162,7 @@ def _by_definition(policy: GuardPolicy, world: World) -> int | None:
             if each.last_success_at >= at or (each.met_deadline is not None and at <= each.met_deadline <= NOW)
         }
         sample = {each.id for each in rest} | others
-        received = sum(world.heard(id, at) for id in sample)
+        received = sum(world.heard(each.id, at) for each in rest) + len(others)
         if len(rest) / len(sample) >= policy.late_share and received / len(sample) < policy.received_share:
             return at
     return None
