@@ -82,6 +82,8 @@ class IngestGuard:
         """Monitors whose deadline passed unmet within the window, by id."""
         self._by_deadline: list[tuple[int, int]] = []
         """A heap of (deadline, id); may hold entries that `_late` does not any more."""
+        self._back: dict[int, int] = {}
+        """When monitors that were late sent again, by id, while a suspicion is on."""
         self._changed = False
         """Whether monitors have become late since the last decision."""
         self._decide_at: int | None = None
@@ -119,8 +121,8 @@ class IngestGuard:
             watched = outcome.watched
             if outcome.after.reason in _SILENT:
                 self._note_late(watched, now)
-            else:
-                self._late.pop(watched.id, None)
+            elif self._late.pop(watched.id, None) is not None and watched.state.last_received_at is not None:
+                self._back.setdefault(watched.id, watched.state.last_received_at)
 
     def look(self, now: int, gate: EvaluationGate) -> None:
         """Decides, and writes what follows: a suspicion begins or ends."""
@@ -139,7 +141,7 @@ class IngestGuard:
     def _load(self, policy: GuardPolicy | None, now: int) -> None:
         self._stored = self._suspicions.unsettled()
         self._not_before = self._suspicions.last_return() or 0
-        self._late, self._by_deadline, self._looked_at = {}, [], None
+        self._late, self._by_deadline, self._back, self._looked_at = {}, [], {}, None
         window = (policy or GuardPolicy()).window
         pause = Pause()
         for watched in self._fleet:
@@ -237,7 +239,7 @@ class IngestGuard:
     def _follow(self, stored: StoredSuspicion, policy: GuardPolicy | None, now: int, gate: EvaluationGate) -> None:
         suspicion = stored.suspicion
         if self._returned(policy or GuardPolicy(), suspicion, now):
-            at = returned_at(suspicion, self._last_received, now)
+            at = returned_at(self._returns(suspicion), now)
             if stored.ended_at is None:
                 self._end(stored, Ending.RETURNED, now, at, gate)
                 log.warning("heartbeats arrive again: alerts are no longer held")
@@ -313,14 +315,21 @@ class IngestGuard:
             rfc3339(span.end),
         )
 
+    def _returns(self, suspicion: Suspicion) -> list[int]:
+        """When monitors that were late sent again."""
+        heard = {id: at for id in suspicion.late_ids if (at := self._last_received(id)) is not None}
+        return [at for at in (heard | self._back).values() if at >= suspicion.since]
+
     def _replace(self, stored: StoredSuspicion) -> None:
+        if self._stored is None:
+            self._back = {}
         self._stored, self._decide_at, self._looked_at = stored, None, None
 
     def _settle(self, at: int) -> None:
         """What was late until now is no sign of another silence."""
         self._stored, self._decide_at, self._looked_at = None, None, None
         self._not_before = at
-        self._late, self._by_deadline = {}, []
+        self._late, self._by_deadline, self._back = {}, [], {}
 
     # ── the fleet ────────────────────────────────────────────────────────────────────────────────────────────
 

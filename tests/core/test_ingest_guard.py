@@ -226,11 +226,13 @@ def test_a_sample_that_grows_by_those_that_send_ends_it() -> None:
 
 
 def test_the_return_is_the_first_heartbeat_of_a_monitor_that_was_late() -> None:
-    suspicion = replace(silent(6).judge(replace(POLICY, min_monitors=1)) or _none(), other_ids=(50,))
-    received = {1: NOW + 5 * SECOND, 2: NOW + 9 * SECOND, 3: NOW - SECOND, 50: NOW + SECOND}
-    assert returned_at(suspicion, received.get, NOW + MINUTE) == NOW + 5 * SECOND
-    assert returned_at(suspicion, {50: NOW + SECOND}.get, NOW + MINUTE) == NOW + SECOND
-    assert returned_at(suspicion, {}.get, NOW + MINUTE) == NOW + MINUTE
+    assert returned_at([NOW + 9, NOW + 5, NOW + 7], NOW + 20) == NOW + 5
+    assert returned_at([], NOW + 20) == NOW + 20
+    assert returned_at([NOW + 30], NOW + 20) == NOW + 20
+
+
+def test_a_few_that_came_by_another_way_are_no_return() -> None:
+    assert returned_at([NOW - 60, *range(NOW + 5, NOW + 12)], NOW + 20) == NOW + 6
 
 
 def test_figures_never_shrink() -> None:
