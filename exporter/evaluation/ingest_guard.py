@@ -82,6 +82,8 @@ class IngestGuard:
         """Monitors whose deadline passed unmet within the window, by id."""
         self._by_deadline: list[tuple[int, int]] = []
         """A heap of (deadline, id); may hold entries that `_late` does not any more."""
+        self._stragglers = 0
+        """How many of those were late before the suspicion that is on."""
         self._back: dict[int, int] = {}
         """When monitors that were late sent again, by id, while a suspicion is on."""
         self._changed = False
@@ -99,7 +101,7 @@ class IngestGuard:
         stored = self._stored
         if stored is None or stored.ended_at is not None:
             return None
-        late = sum(each.deadline >= stored.suspicion.counted_from for each in self._late.values())
+        late = len(self._late) - self._stragglers
         return with_figures(stored.suspicion, late, max(late, stored.suspicion.sample))
 
     def forget(self) -> None:
@@ -150,6 +152,7 @@ class IngestGuard:
             if watched.current.reason in _SILENT and watched.current.since > now - window:
                 self._note_late(watched, now)
         self._loaded, self._changed = True, True
+        self._count_stragglers()
 
     def _note_late(self, watched: FleetMonitor, now: int) -> None:
         if watched.id in self._late:
@@ -321,9 +324,15 @@ class IngestGuard:
         return [at for at in (heard | self._back).values() if at >= suspicion.since]
 
     def _replace(self, stored: StoredSuspicion) -> None:
-        if self._stored is None:
-            self._back = {}
+        begins = self._stored is None
         self._stored, self._decide_at, self._looked_at = stored, None, None
+        if begins:
+            self._back = {}
+            self._count_stragglers()
+
+    def _count_stragglers(self) -> None:
+        since = self._stored.suspicion.counted_from if self._stored is not None else 0
+        self._stragglers = sum(each.deadline < since for each in self._late.values())
 
     def _settle(self, at: int) -> None:
         """What was late until now is no sign of another silence."""

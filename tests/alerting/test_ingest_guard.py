@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -33,7 +34,7 @@ class Fleet:
 
     def __init__(self, replica: Replica, *, group_wait: int = 10 * SECOND) -> None:
         self.replica = replica
-        use_calendar(replica)
+        self.calendars = use_calendar(replica)
         self.ops = Scripted()
         self.channel = replica.channel(self.ops)
         self.beats: dict[str, tuple[int, int]] = {}
@@ -111,11 +112,12 @@ class Fleet:
         return int(self.replica.execute("SELECT COUNT(*) FROM held_alerts")[0][0])
 
 
-def use_calendar(replica: Replica) -> None:
+def use_calendar(replica: Replica) -> FleetExclusions:
     """Blackouts that the database has count; time that a test lets pass is no outage of the exporter."""
     repositories = replica.container.repositories
     calendars = FleetExclusions(replica.db, replica.fleet, repositories.blackouts, repositories.maintenances)
     replica.evaluator._calendars = calendars
+    return calendars
 
 
 def _monitor(tag: str, **options: object) -> Monitor:
@@ -473,3 +475,59 @@ def test_an_alert_shows_what_holds_it(fleet: Fleet) -> None:
     guard = fleet.replica.container.ingest_guard.suspicion
     assert guard is not None
     assert {(hold.kind, hold.until) for alert in held for hold in alert.holds} == {(HoldKind.INGEST_GUARD, guard.until)}
+
+
+def test_with_after_outage_strict_nothing_is_excused(fleet: Fleet) -> None:
+    """What has not sent again when heartbeats return is sent at once."""
+    fleet.calendars.forgive(False, fleet.replica.clock.now())
+    silent(fleet)
+    fleet.drops = False
+    fleet.run(10 * MINUTE)
+    alarms = fleet.count("TRIGGERED")
+    assert 0 < len(alarms) < 20
+    assert set(alarms.values()) == {1}
+    assert fleet.count("RESOLVED") == alarms
+    assert fleet.suspicions() == [("returned", 1)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_nothing_is_lost_and_nothing_told_twice(fleet: Fleet, seed: int) -> None:
+    """Load balancers, dead jobs, failures, pauses and processes that die, by chance."""
+    chance = Random(seed)
+    fleet.watch(DOWN)
+    fleet.add(16, MINUTE, chance.random() < 0.5, **MINUTELY, **chance.choice([{}, {"schedule": "* * * * *"}]))
+    tags = list(fleet.beats)
+    fleet.run(3 * MINUTE, step=10 * SECOND)
+    for _ in range(10):
+        match chance.randrange(6):
+            case 0 | 1:
+                fleet.drops = not fleet.drops
+            case 2:
+                fleet.dead ^= set(chance.sample(tags, chance.choice([1, 3, 8])))
+            case 3:
+                fleet.replica.beat(chance.choice(tags), Kind.FAILURE)
+            case 4:
+                fleet.replica.monitors.set_paused(chance.choice(tags), chance.random() < 0.5)
+            case 5:
+                fleet.replica.lease.release()  # as if another process had held it meanwhile
+        fleet.run(chance.choice([20, 70, 200, 400]) * SECOND, step=10 * SECOND)
+    fleet.drops = False
+    for tag in tags:
+        fleet.replica.monitors.set_paused(tag, False)
+    fleet.run(20 * MINUTE, step=20 * SECOND)
+    assert fleet.held() == 0
+    open_alerts = {alert.tag for alert in fleet.replica.alerts.recent(step=AlertState.TRIGGERED)}
+    assert open_alerts == fleet.dead == {tag for tag in tags if fleet.replica.status(tag)[0] == "DOWN"}
+    told: dict[str, list[str]] = {tag: [] for tag in tags}
+    for _, message in fleet.sent:
+        for facts in message.alerts:
+            if facts.rule == "down":
+                told[facts.tag].append(message.event.value)
+    for tag, events in told.items():
+        # An alarm and its end by turns; the last is an alarm if the job is dead.
+        assert events == ["TRIGGERED", "RESOLVED"] * (len(events) // 2) + ["TRIGGERED"] * (len(events) % 2), tag
+        assert len(events) % 2 == (tag in fleet.dead), tag
+    ids = [
+        facts.alert_id for _, message in fleet.sent for facts in message.alerts if message.event.value == "TRIGGERED"
+    ]
+    assert len(ids) == len(set(ids))
