@@ -1,4 +1,4 @@
-"""Pydantic models of `alerts`, `notifiers`, `ingest_guard` and `self_heartbeat`; options of a notifier are in its module."""
+"""Pydantic models of `alerts`, `notifiers`, `ingest_guard` and `self_heartbeat`. A notifier's options are in its module."""
 
 from typing import Annotated, Literal, Self
 
