@@ -1,4 +1,4 @@
-"""Pydantic models of `alerts`, `notifiers`, `ingest_guard` and `self_heartbeat`. A notifier's options are in its module."""
+"""Pydantic models of alerts, notifiers, the ingest guard and `self_heartbeat`; a notifier has its options itself."""
 
 from typing import Annotated, Literal, Self
 
