@@ -484,9 +484,10 @@ def test_with_after_outage_strict_nothing_is_excused(fleet: Fleet) -> None:
     fleet.drops = False
     fleet.run(10 * MINUTE)
     alarms = fleet.count("TRIGGERED")
-    assert 0 < len(alarms) < 20
-    assert set(alarms.values()) == {1}
-    assert fleet.count("RESOLVED") == alarms
+    ends = fleet.count("RESOLVED")  # some report both, as their monitors were well before the alarm could be sent
+    assert 0 < len(alarms) <= len(ends) < 20
+    assert alarms.keys() <= ends.keys()
+    assert set(alarms.values()) == set(ends.values()) == {1}
     assert fleet.suspicions() == [("returned", 1)]
 
 
