@@ -1,6 +1,6 @@
 """Pydantic models of alerts, notifiers, the ingest guard and `self_heartbeat`; a notifier has its options itself."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -230,4 +230,9 @@ class IngestGuardSection(Model):
         )
 
 
-GuardSwitch = Annotated[IngestGuardSection | None, BeforeValidator(_guard)]
+def _switchable(schema: dict[str, Any]) -> None:
+    """The schema says what may be written: a switch instead of nothing."""
+    schema["anyOf"] = [*schema["anyOf"][:-1], {"enum": [True, False, "on", "off"]}]
+
+
+GuardSwitch = Annotated[IngestGuardSection | None, BeforeValidator(_guard), Field(json_schema_extra=_switchable)]
