@@ -5,8 +5,10 @@ from typing import Any
 from exporter.core.clock import HOUR
 from exporter.core.trusted_clock import NOTABLE
 from exporter.storage.database import Database
+from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.notifications import PENDING
 from exporter.storage.delivery.outbox import Outbox
+from exporter.storage.ingest_suspicions import IngestSuspicions
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.maintenances import REVISION as MAINTENANCE_REVISION
@@ -31,6 +33,7 @@ class FutureMoments:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._progress, self._alerts, self._outbox = AlertProgress(database), Alerts(database), Outbox(database)
+        self._held, self._suspicions = HeldAlerts(database), IngestSuspicions(database)
 
     def settle_log(self, now: int) -> int:
         """Moments of receipt, the newest rows first, in transactions of their own; how many rows were changed."""
@@ -113,6 +116,8 @@ class FutureMoments:
         self._progress.set_back(by, now)
         self._alerts.set_back(by, now)
         self._outbox.set_back(by, now)
+        self._held.set_back(by, now)
+        self._suspicions.set_back(by, now)
         messages = tables.notifications
         # A message that began to wait while the clock was ahead has all its time left.
         begun_ahead = (messages.state == PENDING) & (messages.created_at > now)
@@ -145,6 +150,8 @@ def shift_plans(database: Database, by: int) -> None:
     messages, alerts = database.tables.notifications, database.tables.alerts
     later = {"next_attempt_at": messages.next_attempt_at + by, "expires_at": messages.expires_at + by}
     messages.update(**later).where(messages.state == PENDING).execute()
+    HeldAlerts(database).set_forward(by)
+    IngestSuspicions(database).set_forward(by)
     alerts.update(**{"next_repeat_at": alerts.next_repeat_at + by}).where(
         alerts.next_repeat_at.is_null(False)
     ).execute()
