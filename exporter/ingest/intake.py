@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 
 from exporter.core.clock import DAY
 from exporter.core.fleet import FleetMonitor
-from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.heartbeat import Claim, Heartbeat, Kind
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.creation import Creation
 from exporter.ingest.credentials import Credentials, Grant
 from exporter.ingest.errors import IngestError, NotStored
+from exporter.ingest.moments import counted_at
 from exporter.ingest.newcomers import Newcomers
 from exporter.ingest.waiters import Waiters
+from exporter.recording.late import LatePending
 from exporter.recording.recorder import Recorder
 from exporter.recording.statements import Pending
 
@@ -34,6 +36,10 @@ class Beat(NamedTuple):
     """What the job printed; see `text_of`."""
     duration: int | None = None
     """How long the run took as its sender measured it, in milliseconds; None when it did not say."""
+    at: int | None = None
+    """When it happened, as its sender says, in milliseconds of Unix time; see `counted_at`. None is its receipt. One of
+    the same monitor, kind, rid and moment as a kept one counts once.
+    """
 
 
 class Intake:
@@ -111,19 +117,25 @@ class Ingest:
         return grant._replace(watched=await creation.ensure(grant.tag, grant.watched, grant.key, settings or {}))
 
     async def record(self, beats: Sequence[Beat]) -> None:
-        """Returns once all of them are committed. Raises NotStored."""
+        """Returns once all of them are committed, or were before. Raises NotStored."""
         intake, at = self._intake, self._received_at
-        waits: list[tuple[asyncio.Future[bool], Kind]] = []
-        for monitor, kind, rid, exit_code, output, duration in beats:
+        waits: list[tuple[asyncio.Future[bool], Pending]] = []
+        for monitor, kind, rid, exit_code, output, duration, claimed_at in beats:
             if duration is not None:
                 duration = min(max(0, duration), MAX_RUN)
-            pending = Pending(monitor, _new(Heartbeat, (kind, at, rid, exit_code, output, duration)))
+            counts_at = at if claimed_at is None else counted_at(claimed_at, at)
+            beat = _new(Heartbeat, (kind, at if counts_at is None else counts_at, rid, exit_code, output, duration))
+            if claimed_at is None or counts_at is None:
+                pending = Pending(monitor, beat)
+            else:
+                pending = LatePending(monitor, beat, Claim(max(0, claimed_at), at))
             wait = intake.waiters.wait_for(pending)
             if not intake.recorder.record(pending):
                 wait.set_result(False)
                 raise NotStored(RejectReason.OVERLOADED)
-            waits.append((wait, kind))
-        for wait, kind in waits:
+            waits.append((wait, pending))
+        for wait, pending in waits:
             if not await wait:
                 raise NotStored
-            intake.count(self._dialect, kind)
+            if not pending.repeated:
+                intake.count(self._dialect, pending.beat.kind)

@@ -120,7 +120,7 @@ def test_what_the_evaluator_has_evaluated_meanwhile_is_not_replayed(
     watched = FleetMonitor(1, monitor, b"", current, state)
     fleet = Fleet()
     fleet.update([watched])
-    fleet.preview([(watched, new, None)])
+    fleet.preview([(watched, new, None, 0)])
     watched.state = apply(state, new, monitor.max_runtime)
     between = written(monitor, current, log[: len(past) + done], T, done, EVERYTHING_COUNTS)
     fleet.evaluated(1, between, len(past) + done, {})
