@@ -16,6 +16,7 @@ from exporter.ingest.credentials import Grant
 from exporter.ingest.dialect import Dialect, ManagedDialect, Management, Resource
 from exporter.ingest.errors import Denied, IngestError, NotStored
 from exporter.ingest.intake import Beat, Ingest
+from exporter.ingest.moments import read_moment
 from exporter.ingest.request import Basic, Request
 from exporter.ingest.response import JSON, TEXT, Response
 from exporter.ingest.routes import Route
@@ -108,6 +109,7 @@ __all__ = [
     "icon",
     "output_of",
     "plain_text",
+    "read_moment",
     "shorten",
     "tail",
     "text_of",

@@ -15,7 +15,7 @@ from exporter.core.errors import StorageUnavailable
 from exporter.core.spans import Span, merged
 from exporter.presentation.moments import humanize_duration
 from exporter.storage.database import Database
-from exporter.storage.future_moments import FutureMoments, shift_plans
+from exporter.storage.future_moments import SKIPPED, FutureMoments, shift_plans
 from exporter.storage.repositories.maintenances import REVISION as CALENDAR_REVISION
 from exporter.storage.repositories.revisions import next_revision
 
@@ -37,8 +37,6 @@ COURTESY = 3 * SECOND
 """How long a process that did not accept heartbeats, while others may have spooled them, leaves the stamp to those.
 They look twice a second.
 """
-SKIPPED = "clock"
-"""The kind of a span that a clock was set forward over."""
 _NAME = "exporter"
 
 
