@@ -8,6 +8,7 @@ from peewee import Case
 from exporter.core.clock import HOUR, MINUTE
 from exporter.core.trusted_clock import NOTABLE
 from exporter.storage.database import Database
+from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.notifications import PENDING
 from exporter.storage.delivery.outbox import Outbox
 from exporter.storage.repositories.alert_progress import AlertProgress
@@ -67,6 +68,7 @@ class FutureMoments:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._progress, self._alerts, self._outbox = AlertProgress(database), Alerts(database), Outbox(database)
+        self._held = HeldAlerts(database)
 
     def settle_log(self, now: int) -> int:
         """Moments of receipt, the newest rows first, in transactions of their own; how many rows were changed."""
@@ -168,6 +170,7 @@ class FutureMoments:
         self._progress.set_back(by, now)
         self._alerts.set_back(by, now)
         self._outbox.set_back(by, now)
+        self._held.set_back(by, now)
         messages = tables.notifications
         too_far = (messages.state == PENDING) & (messages.next_attempt_at > now + MAX_PAUSE)
         messages.update(**{"next_attempt_at": now}).where(too_far).execute()
@@ -195,6 +198,7 @@ def shift_plans(database: Database, by: int) -> None:
     messages, alerts = database.tables.notifications, database.tables.alerts
     later = {"next_attempt_at": messages.next_attempt_at + by, "expires_at": messages.expires_at + by}
     messages.update(**later).where(messages.state == PENDING).execute()
+    HeldAlerts(database).set_forward(by)
     alerts.update(**{"next_repeat_at": alerts.next_repeat_at + by}).where(
         alerts.next_repeat_at.is_null(False)
     ).execute()

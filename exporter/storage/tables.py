@@ -79,6 +79,31 @@ ALERT_COLUMNS = (
     "incident_id",
     "acknowledged_at",
 )
+HELD_COLUMNS = (
+    "alert_id",
+    "kind",
+    "notifier",
+    "monitor_id",
+    "since",
+    "until",
+    "set_at",
+    "parent_id",
+    "parent_alert_id",
+)
+SUSPICION_COLUMNS = (
+    "since",
+    "counted_from",
+    "last_received_at",
+    "until",
+    "late",
+    "sample",
+    "monitor_ids",
+    "returned_at",
+    "ended_at",
+    "ending",
+    "settled",
+    "alert_id",
+)
 INCIDENT_COLUMNS = (
     "monitor_id",
     "tag",
@@ -184,4 +209,6 @@ class Tables:
         self.notification_alerts = table(
             "notification_alerts", "id", "notification_id", "alert_id", "facts", "replaced"
         )
+        self.held_alerts = table("held_alerts", "id", *HELD_COLUMNS)
+        self.ingest_suspicions = table("ingest_suspicions", "id", *SUSPICION_COLUMNS)
         self.notifier_holds = table("notifier_holds", "notifier", "since", "until", "error", primary_key="notifier")
