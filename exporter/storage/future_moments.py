@@ -40,6 +40,7 @@ BECOME_NOW: Mapping[str, Sequence[str]] = {
     "incident_updates": ("at",),
     "notifications": ("created_at", "ended_at"),
     "clocks": ("measured_at",),
+    "ingest_suspicions": ("since", "counted_from", "last_received_at", "returned_at", "ended_at"),
 }
 """Columns of moments, by table. Those of the future become the moment at which that is noticed."""
 HANDLED: Mapping[str, Sequence[str]] = {
@@ -54,6 +55,8 @@ HANDLED: Mapping[str, Sequence[str]] = {
     "alerts": (*BECOME_NOW["alerts"], "next_repeat_at"),
     "notifications": (*BECOME_NOW["notifications"], "next_attempt_at", "expires_at"),
     "notifier_holds": ("since", "until"),
+    "held_alerts": ("since", "until", "set_at"),
+    "ingest_suspicions": (*BECOME_NOW["ingest_suspicions"], "until"),
 }
 """Every column of a moment that is moved when a clock that was ahead is right again. A test compares this with the
 schema.
@@ -124,6 +127,8 @@ class FutureMoments:
         # A message that began to wait while the clock was ahead has all its time left.
         begun_ahead = (messages.state == PENDING) & (messages.created_at > now)
         messages.update(**{"expires_at": messages.expires_at - by}).where(begun_ahead).execute()
+        suspicions = tables.ingest_suspicions
+        suspicions.update(until=suspicions.until - by).where(suspicions.since > now + NOTABLE).execute()
         # Every process reads these monitors again: what it holds in memory is of the future too.
         late = now + NOTABLE
         of_the_future = states.select(states.monitor_id).where(

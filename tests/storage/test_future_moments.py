@@ -34,9 +34,10 @@ NO_MOMENTS = {
     "notifications": {"attempts"},
     "ping_keys": {"max_monitors"},
     "schema_migrations": {"batch"},
+    "ingest_suspicions": {"late", "sample"},
 }
 """Counts, durations and the like."""
-FLAGS = {"triggered", "sealed", "replaced", "provisioned", "paused", "paused_by_hand", "late"}
+FLAGS = {"triggered", "sealed", "replaced", "provisioned", "paused", "paused_by_hand", "late", "settled"}
 """SQLite has no type for them."""
 PLANS = {
     ("states", "next_evaluation_at"),
@@ -45,6 +46,8 @@ PLANS = {
     ("notifications", "next_attempt_at"),
     ("notifications", "expires_at"),
     ("notifier_holds", "until"),
+    ("held_alerts", "until"),
+    ("ingest_suspicions", "until"),
     ("maintenances", "starts_at"),
 }
 """These may lie ahead of the clock, and then keep their distance from it."""
