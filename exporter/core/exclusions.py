@@ -7,7 +7,7 @@ from typing import Protocol
 
 from exporter.core.clock import DAY
 from exporter.core.monitor import Monitor
-from exporter.core.spans import Span, covering, merged, moment_after
+from exporter.core.spans import Span, covering, merged, moment_after, overlap
 
 _MAX_SPAN = 366 * DAY
 """Windows that adjoin one another without end are read for a year at a time."""
@@ -38,6 +38,8 @@ class Exclusions:
     blackouts: tuple[Span, ...] = ()
     """Merged."""
     maintenances: tuple[Maintenance, ...] = ()
+    skipped: tuple[Span, ...] = ()
+    """Merged. Of the blackouts those that a clock was set forward over: that time never was."""
 
     def maintenance(self, at: int) -> Span | None:
         """The window in which the moment `at` lies, with whatever windows join on at its end."""
@@ -67,6 +69,14 @@ class Exclusions:
         if self.maintenances:
             spans = merged((*spans, *self._windows(start, now + 1)))
         return moment_after(start, length, spans)
+
+    def later(self, start: int, length: int) -> int:
+        """When so much time has passed since `start`, whether it counts or not."""
+        return moment_after(start, length, self.skipped) if self.skipped else start + length
+
+    def skipped_between(self, start: int, end: int) -> int:
+        """Milliseconds between two moments that never were."""
+        return overlap(self.skipped, start, end)
 
     def _windows(self, start: int, end: int) -> tuple[Span, ...]:
         return merged(span for window in self.maintenances for span in window.spans(start, end))
@@ -98,7 +108,7 @@ class Calendar:
         chosen = tuple(window for window in asked if window.applies_to(monitor))
         if not chosen:
             return self._plain
-        return self._made.setdefault(chosen, Exclusions(self._plain.blackouts, chosen))
+        return self._made.setdefault(chosen, Exclusions(self._plain.blackouts, chosen, self.skipped))
 
     @cached_property
     def _by_tag(self) -> tuple[dict[str, list[Maintenance]], list[Maintenance]]:
@@ -115,4 +125,5 @@ class Calendar:
 
     @cached_property
     def _plain(self) -> Exclusions:
-        return Exclusions(merged((*self.blackouts, *self.skipped)) if self.forgives else self.skipped)
+        blackouts = merged((*self.blackouts, *self.skipped)) if self.forgives else self.skipped
+        return Exclusions(blackouts, skipped=self.skipped)

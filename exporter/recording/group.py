@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from exporter.core.exclusions import Exclusions
 from exporter.core.fleet import Fleet, FleetMonitor
-from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply, merge
+from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply, merge, outcome_at
 from exporter.core.order import include
 from exporter.core.status import Status
 from exporter.recording.late import LatePending, LateStatements, arrivals_of, late_last, late_of
@@ -100,6 +101,10 @@ class GroupCommit:
                 delta = apply(nothing, received, watched[id].monitor.max_runtime)
             else:
                 delta = _difference(received, whole)
+            if watched[id].exclusions.skipped:
+                delta = without_skipped_time(delta, watched[id].exclusions)
+                if id in replayed:
+                    replayed[id] = without_skipped_time(replayed[id], watched[id].exclusions)
             deltas[id] = delta
             if delta.runs != open_runs:
                 # Rows keep the order of starts, so everything from the first difference on is written again.
@@ -149,6 +154,17 @@ def unwritten(batch: Sequence[Pending]) -> Changes:
         else:
             deltas[id] = apply(HeartbeatState(runs=state.runs), received, max_runtime)
     return Changes(watched, deltas, replayed, beats, arrivals_of(late_of(batch)))
+
+
+def without_skipped_time(state: HeartbeatState, exclusions: Exclusions) -> HeartbeatState:
+    """The same where the clock was set forward while the run went on that the last outcome ended: that was shorter."""
+    began, took = state.outcome_started_at, state.outcome_duration
+    if began is None or took is None or took != outcome_at(state) - began:  # else its sender measured it
+        return state
+    lasted = took - exclusions.skipped_between(began, began + took)
+    if state.last_duration == took:
+        state = state._replace(last_duration=lasted)
+    return state._replace(outcome_duration=lasted)
 
 
 def _difference(beats: Sequence[Heartbeat], whole: HeartbeatState) -> HeartbeatState:

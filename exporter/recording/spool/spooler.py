@@ -7,7 +7,7 @@ than was put, so it catches up however many come.
 import logging
 from collections.abc import Sequence
 
-from exporter.core.clock import Clock
+from exporter.core.clock import Clock, PastMoment
 from exporter.core.errors import StorageUnavailable
 from exporter.core.telemetry import Telemetry
 from exporter.presentation.moments import exact
@@ -42,7 +42,7 @@ class Spooler:
         """Monitors of which the fleet knows more than the database, until the spool is empty."""
         self._claims: set[ClaimKey] = set()
         """Of late heartbeats in the spool."""
-        self._taking_since: int | None = None
+        self._taking_since: PastMoment | None = None
 
     # ── on any thread ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -56,7 +56,8 @@ class Spooler:
         """The moment from which every heartbeat that came was taken, whatever the database did; None when the spool did
         not take what it was given last.
         """
-        return self._taking_since
+        since = self._taking_since
+        return None if since is None else since.at
 
     def notice(self) -> str | None:
         """For people: what waits in the spool."""
@@ -86,7 +87,7 @@ class Spooler:
         """Begins with what the spool holds. Until it is recorded, `behind` is true."""
         try:
             self._backlog.open()
-            self._taking_since = self._clock.now()
+            self._taking_since = PastMoment(self._clock)
         except SpoolUnusable as error:
             log.error("%s; trying again when it is needed", error)
 
@@ -112,7 +113,7 @@ class Spooler:
     def missed(self) -> None:
         """A heartbeat was refused: it waited for too long, or too many did."""
         if self._taking_since is not None:
-            self._taking_since = self._clock.now()
+            self._taking_since = PastMoment(self._clock)
 
     def put(self, batch: Sequence[Pending], tried: bool) -> Changes:
         """Writes a group to the spool: durable when it returns. Returns how the fleet has to change. Raises
@@ -134,7 +135,7 @@ class Spooler:
         if self._db.trouble is not None:
             self._replay.ready = False
         if self._taking_since is None:
-            self._taking_since = self._clock.now()
+            self._taking_since = PastMoment(self._clock)
         if len(self._claims) + len(late) <= MAX_CLAIMS:
             self._claims.update(pending.key for pending in late)
         changes = unwritten(batch)
