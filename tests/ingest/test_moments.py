@@ -1,5 +1,6 @@
 """`?at=`: what can be read is believed within bounds, and nothing makes a heartbeat fail."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from urllib.parse import quote
@@ -9,11 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
-from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.heartbeat import Claim, Heartbeat, Kind
+from exporter.ingest.credentials import Credentials
 from exporter.ingest.dialects.native import NativeDialect
+from exporter.ingest.intake import Beat, Ingest, Intake
 from exporter.ingest.moments import counted_at, read_moment
-from tests.conftest import START
-from tests.support.ingest import SECRET, Asked, fleet_of, monitor, send
+from exporter.ingest.waiters import Waiters
+from exporter.recording.late import LatePending
+from exporter.recording.statements import Pending
+from tests.conftest import START, ManualClock
+from tests.support.ingest import KEY, SECRET, Asked, fleet_of, monitor, send
 
 FLEET = fleet_of(monitor(1, "job"))
 NOW = "2026-09-21T14:13:20"  # START, in UTC
@@ -191,3 +197,35 @@ def test_other_parameters_are_not_mistaken_for_it() -> None:
     for query in ("AT=1789990000", "format=1", "data=1", "cat=1789990000", "at[]=1789990000"):
         assert sent(query)[0].received_at == START
     assert sent("%61t=1789990000")[0].received_at == START - 10_000 * SECOND
+
+
+def test_what_is_kept_already_is_answered_and_not_counted() -> None:
+    class Recorder:
+        def record(self, pending: Pending) -> bool:
+            if isinstance(pending, LatePending):
+                seen.append(pending.claim)
+                pending.repeated = len(seen) > 1
+            waiters.settled([pending])
+            return True
+
+    async def work() -> None:
+        nonlocal waiters
+        waiters = Waiters(asyncio.get_running_loop(), ManualClock())
+        intake = Intake(
+            Credentials(FLEET, KEY),
+            Recorder(),  # type: ignore[arg-type]
+            waiters,
+            count=lambda dialect, kind: counted.append((dialect, kind)),
+        )
+        watched = FLEET.get("job")
+        assert watched is not None
+        for kind in (Kind.START, Kind.LOG):
+            await Ingest(intake, "native", START).record([Beat(watched, kind, at=START - 1), Beat(watched)])
+        waiters.close()
+
+    waiters: Waiters
+    seen: list[Claim] = []
+    counted: list[tuple[str, Kind]] = []
+    asyncio.run(work())
+    assert seen == [Claim(START - 1, START)] * 2
+    assert counted == [("native", Kind.START), ("native", Kind.SUCCESS), ("native", Kind.SUCCESS)]
