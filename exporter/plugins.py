@@ -16,10 +16,10 @@ from exporter.ingest.credentials import Grant
 from exporter.ingest.dialect import Dialect, ManagedDialect, Management, Resource
 from exporter.ingest.errors import Denied, IngestError, NotStored
 from exporter.ingest.intake import Beat, Ingest
-from exporter.ingest.moments import read_moment
 from exporter.ingest.request import Basic, Request
 from exporter.ingest.response import JSON, TEXT, Response
 from exporter.ingest.routes import Route
+from exporter.presentation.sent_moments import read_moment
 
 if TYPE_CHECKING:
     from exporter.config.alert_models import NotifierOptions

@@ -19,11 +19,11 @@ from exporter.presentation.suggestion import suggestion_json, suggestion_yaml
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
 def suggest(tag: str | None, as_json: bool, config_file: Path | None, storage_url: str | None) -> None:
-    """Proposes a schedule or an interval, and thresholds, for TAG or all monitors.
+    """Proposes a schedule and thresholds for TAG or all monitors.
 
     Reads the kept heartbeats, of which at least ten with a result are needed, and prints YAML for the configuration
-    file, with the evidence as comments. If runs report their starts, it also proposes a max_runtime. Nothing is
-    applied.
+    file, with the evidence as comments. Runs that come regularly, but at no fixed times, get an interval instead of a
+    schedule. If runs report their starts, it also proposes a max_runtime. Nothing is applied.
 
     \b
     Examples:

@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from exporter.core.clock import DAY
+from exporter.core.clock import DAY, MINUTE
 from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Claim, Heartbeat, Kind
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.creation import Creation
 from exporter.ingest.credentials import Credentials, Grant
 from exporter.ingest.errors import IngestError, NotStored
-from exporter.ingest.moments import counted_at
 from exporter.ingest.newcomers import Newcomers
 from exporter.ingest.waiters import Waiters
 from exporter.recording.late import LatePending
@@ -22,6 +21,11 @@ _new = tuple.__new__
 """Makes a named tuple in half the time that its own constructor takes; thousands are made a second."""
 MAX_RUN = 10 * 365 * DAY
 """Milliseconds; what a sender measured beyond it is kept as this."""
+
+MAX_AGE = 7 * DAY
+"""A heartbeat that is older counts as one of that age."""
+MAX_AHEAD = MINUTE
+"""How far ahead of ours a sender's clock may be; what it says beyond that is not believed."""
 
 
 class Beat(NamedTuple):
@@ -139,3 +143,10 @@ class Ingest:
                 raise NotStored
             if not pending.repeated:
                 intake.count(self._dialect, pending.beat.kind)
+
+
+def counted_at(claimed_at: int, received_at: int) -> int | None:
+    """The moment at which a heartbeat counts whose sender says `claimed_at`; None when that is not believed."""
+    if claimed_at > received_at + MAX_AHEAD:
+        return None
+    return min(received_at, max(claimed_at, received_at - MAX_AGE))

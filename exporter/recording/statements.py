@@ -203,7 +203,8 @@ class CommitStatements:
     def add_heartbeats(self, transaction: Transaction, batch: Sequence[Pending], replica: str) -> None:
         values: list[Any] = []
         for pending in batch:
-            values += beat_values(pending, replica)
+            kind, received_at, rid, exit_code, output, duration = pending.beat
+            values += (pending.watched.id, received_at, kind._value_, rid, exit_code, output, replica, duration)
         self._beats.write(transaction, values, len(BEAT_COLUMNS))
 
     def end_runs(self, transaction: Transaction, ended: Sequence[tuple[int, str]]) -> None:

@@ -13,7 +13,7 @@ from exporter.core.heartbeat import NO_HEARTBEATS, Claim, Heartbeat, HeartbeatSt
 from exporter.core.order import in_order, log_of, without_strays
 from exporter.core.status import Status, evaluate
 from exporter.fleet.loader import load
-from exporter.ingest.moments import counted_at
+from exporter.ingest.intake import counted_at
 from exporter.recording.late import LatePending, late_last
 from exporter.recording.statements import Pending
 from exporter.storage.repositories.pruning import Pruner

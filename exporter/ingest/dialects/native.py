@@ -11,11 +11,11 @@ from exporter.ingest.bad_news import bad_news
 from exporter.ingest.body import KEPT
 from exporter.ingest.built_in import NATIVE
 from exporter.ingest.errors import Denied, IngestError, json_error
-from exporter.ingest.intake import Beat, Ingest
-from exporter.ingest.moments import MAX_AGE, counted_at, read_moment
+from exporter.ingest.intake import MAX_AGE, Beat, Ingest, counted_at
 from exporter.ingest.request import Request
 from exporter.ingest.response import Response
 from exporter.ingest.routes import Route
+from exporter.presentation.sent_moments import read_moment
 
 _RID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EXIT_CODE = re.compile(r"-?[0-9]{1,300}")

@@ -1,15 +1,11 @@
-"""When a heartbeat happened, as its sender says: the parameter `at`."""
+"""Moments as senders of heartbeats write them: the parameter `at`."""
 
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from exporter.core.clock import DAY, MINUTE, SECOND
+from exporter.core.clock import SECOND
 
-MAX_AGE = 7 * DAY
-"""A heartbeat that is older counts as one of that age."""
-MAX_AHEAD = MINUTE
-"""How far ahead of ours a sender's clock may be; what it says beyond that is not believed."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = 253_402_300_799_999
 """The last millisecond of the year 9999."""
@@ -50,10 +46,3 @@ def _of_date(
         return None
     since = read - _EPOCH + (offset if sign == "-" else -offset) + timedelta(seconds=leap)
     return since // timedelta(milliseconds=1) + int(f"{fraction or ''}000"[:3])
-
-
-def counted_at(claimed_at: int, received_at: int) -> int | None:
-    """The moment at which a heartbeat counts whose sender says `claimed_at`; None when that is not believed."""
-    if claimed_at > received_at + MAX_AHEAD:
-        return None
-    return min(received_at, max(claimed_at, received_at - MAX_AGE))

@@ -13,9 +13,9 @@ from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.heartbeat import Claim, Heartbeat, Kind
 from exporter.ingest.credentials import Credentials
 from exporter.ingest.dialects.native import NativeDialect
-from exporter.ingest.intake import Beat, Ingest, Intake
-from exporter.ingest.moments import counted_at, read_moment
+from exporter.ingest.intake import Beat, Ingest, Intake, counted_at
 from exporter.ingest.waiters import Waiters
+from exporter.presentation.sent_moments import read_moment
 from exporter.recording.late import LatePending
 from exporter.recording.statements import Pending
 from tests.conftest import START, ManualClock
