@@ -15,6 +15,7 @@ from exporter.ingest.refusals import Refusals
 from exporter.recording.late import LatePending
 from exporter.recording.statements import Pending
 from exporter.storage.repositories.maintenances import Maintenances
+from tests.alerting.test_holds import HOLD, Holding
 from tests.conftest import START, ManualClock
 from tests.evaluation.test_clock_watch import Machine, one
 from tests.recording.test_spool import Spooling, away
@@ -267,3 +268,23 @@ def test_moments_in_memory_stay_as_long_ago_as_they_are() -> None:
     clock.advance(MINUTE)
     clock.step(-HOUR)
     assert moment.at == refusals.since == refusals.recent()[0].at == clock.now() - MINUTE
+
+
+@pytest.mark.parametrize("steps", STEPS[:3], ids=lambda steps: steps.__name__)
+def test_a_held_alert_is_announced_when_its_time_is_over(one: Machine, clock: ManualClock, steps: Steps) -> None:
+    one.writer.holds.deciders = (Holding(),)
+    one.watch(AlertRule(name="down", notify=("ops",)))
+    one.add("job", degraded_after=MINUTE, down_after=2 * MINUTE)
+    one.send("job")
+    until(one, "job", ("DOWN", "missed"), HOUR)
+    elapsed = Elapsed(clock)
+    one.live(2 * MINUTE, EVERY)
+    steps(one, clock)
+    assert one.status("job") == ("DOWN", "missed")
+    assert one.open_alerts() == ["down"]
+    assert list(one.notifications.recent()) == []
+    while not one.notifications.recent():
+        assert elapsed() < HOUR
+        one.live(EVERY)
+    assert HOLD - EVERY <= elapsed() <= HOLD + SLACK
+    assert len(one.notifications.recent()) == 1
