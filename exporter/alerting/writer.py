@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from exporter.alerting.changes import AlertChanges, AlertEnded, AlertStarted
 from exporter.alerting.holds import AlertHolds, heard_by
+from exporter.alerting.ingest_alerts import IngestAlerts
 from exporter.alerting.ruleset import RuleSet
 from exporter.alerting.snapshot import snapshot_of, snapshot_of_end
 from exporter.core.alerts.alert import ResolveReason
@@ -19,6 +20,7 @@ from exporter.storage.database import Transaction
 from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.notifications import ALARM, REPEAT
 from exporter.storage.delivery.outbox import DeliveryPolicy, Outbox, OutboxItem
+from exporter.storage.ingest_suspicions import IngestSuspicions
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alert, Alerts, NewAlert
 from exporter.storage.repositories.history import History
@@ -29,6 +31,7 @@ _ENDED = {
     ResolveReason.RULE_REMOVED: "its rule was removed",
     ResolveReason.DESELECTED: "its rule no longer watches this monitor",
     ResolveReason.MONITOR_REMOVED: "the monitor was removed",
+    ResolveReason.HOLD_ENDED: "the hold has ended",
 }
 
 
@@ -46,11 +49,15 @@ class AlertWriter:
         telemetry: Telemetry,
         on_enqueued: Callable[[], None],
         held: HeldAlerts,
+        suspicions: IngestSuspicions,
         events: EventLog | None = None,
     ) -> None:
         self._events = events or EventLog()
         self.holds = AlertHolds(held, alerts, outbox, history, on_enqueued, self._events)
         """Which alerts begin without a message, and when those are announced."""
+        self.ingest = IngestAlerts(self.holds, alerts, outbox, suspicions, self._policy, on_enqueued, self._events)
+        """What is held because heartbeats may not arrive."""
+        self.holds.deciders = (self.ingest,)
         self._fleet = fleet
         self._history = history
         self._progress = progress

@@ -40,7 +40,11 @@ def suggest(tag: str | None, as_json: bool, config_file: Path | None, storage_ur
         members = sorted(load(database, ids, histories=False), key=lambda member: member.monitor.tag)
         windows = tuple(kept.window for kept in parts.maintenances.all())
         calendar = Calendar(
-            parts.blackouts.all(), windows, settings.after_outage == "forgive", parts.blackouts.skipped()
+            parts.blackouts.all(),
+            windows,
+            settings.after_outage == "forgive",
+            parts.blackouts.skipped(),
+            parts.blackouts.unreachable(),
         )
         zones = tuple(dict.fromkeys(member.monitor.timezone for member in members))
         proposed, answers = 0, []

@@ -2,9 +2,10 @@
 
 What is expected is known, so no history is needed. Each active monitor has one expectation: a success by its deadline,
 which is its due moment + `degraded_after`. The sample are the monitors whose deadline passed unmet within the window,
-and those that sent a success since the earliest such deadline; a monitor with a schedule that met an expectation of
-which the deadline lies between is in it too, so that five jobs of a hundred that start together are not the only ones
-that count. Everything here is pure; moments are Unix time in milliseconds.
+and those that sent a success since the earliest such deadline. A monitor with a schedule that met an expectation whose
+deadline lies between is in it too, and counts as heard: of a hundred jobs that are due together, five that die are five
+of a hundred even at the moment of the deadline, since which none has sent anything. Everything here is pure; moments
+are Unix time in milliseconds.
 """
 
 from bisect import bisect_left
@@ -82,8 +83,13 @@ class Suspicion:
     late: int
     """Late monitors, when it was noticed or later, and the sample that they belong to."""
     sample: int
-    monitor_ids: tuple[int, ...]
-    """The sample when it was noticed."""
+    late_ids: tuple[int, ...]
+    """Of the sample when it was noticed: the late monitors, and the others."""
+    other_ids: tuple[int, ...]
+
+    @property
+    def monitor_ids(self) -> tuple[int, ...]:
+        return (*self.late_ids, *self.other_ids)
 
 
 class _Split(NamedTuple):
@@ -150,12 +156,11 @@ def suspect(
         sent = {id for _, id in successes[bisect_left(successes, (at, 0)) :]}
         others = sent | {id for deadline, id in met[bisect_left(met, (at, 0)) :] if deadline <= now}
         received = len(sent) + sum(heard_since(each.id, at) for each in rest)
-        received += sum(heard_since(id, at) for id in others - sent)
+        received += len(others - sent)  # they met a deadline that others missed: heartbeats arrived for it
         split = _Split(at, rest, tuple(sorted(others)), received)
         if len(rest) >= policy.late_share * split.size and received < policy.received_share * split.size:
-            ids = tuple(sorted((*(each.id for each in rest), *others)))
-            until = now + policy.hold
-            return Suspicion(now, at, last_received_before(at), until, len(rest), split.size, ids)
+            late_ids, until = tuple(sorted(each.id for each in rest)), now + policy.hold
+            return Suspicion(now, at, last_received_before(at), until, len(rest), split.size, late_ids, split.others)
     return None
 
 
@@ -173,6 +178,14 @@ def has_returned(
         return True
     received = sum(heard_since(id, suspicion.counted_from) for id in sample)
     return bool(received) and received >= policy.received_share * len(sample)
+
+
+def returned_at(returns: Iterable[int], now: int) -> int:
+    """When heartbeats arrived again, from the moments at which monitors that had been late sent again: the first of
+    them, but for up to a quarter that sent by another way, or by luck, while the others could not.
+    """
+    moments = sorted(returns)
+    return min(moments[len(moments) // 4], now) if moments else now
 
 
 def with_figures(suspicion: Suspicion, late: int, sample: int) -> Suspicion:

@@ -11,6 +11,7 @@ from exporter.storage.database import Database
 from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.notifications import PENDING
 from exporter.storage.delivery.outbox import Outbox
+from exporter.storage.ingest_suspicions import IngestSuspicions
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.maintenances import REVISION as MAINTENANCE_REVISION
@@ -40,7 +41,6 @@ BECOME_NOW: Mapping[str, Sequence[str]] = {
     "incident_updates": ("at",),
     "notifications": ("created_at", "ended_at"),
     "clocks": ("measured_at",),
-    "ingest_suspicions": ("since", "counted_from", "last_received_at", "returned_at", "ended_at"),
 }
 """Columns of moments, by table. Those of the future become the moment at which that is noticed."""
 HANDLED: Mapping[str, Sequence[str]] = {
@@ -56,7 +56,7 @@ HANDLED: Mapping[str, Sequence[str]] = {
     "notifications": (*BECOME_NOW["notifications"], "next_attempt_at", "expires_at"),
     "notifier_holds": ("since", "until"),
     "held_alerts": ("since", "until", "set_at"),
-    "ingest_suspicions": (*BECOME_NOW["ingest_suspicions"], "until"),
+    "ingest_suspicions": ("since", "counted_from", "last_received_at", "until", "returned_at", "ended_at"),
 }
 """Every column of a moment that is moved when a clock that was ahead is right again. A test compares this with the
 schema.
@@ -71,7 +71,7 @@ class FutureMoments:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._progress, self._alerts, self._outbox = AlertProgress(database), Alerts(database), Outbox(database)
-        self._held = HeldAlerts(database)
+        self._held, self._suspicions = HeldAlerts(database), IngestSuspicions(database)
 
     def settle_log(self, now: int) -> int:
         """Moments of receipt, the newest rows first, in transactions of their own; how many rows were changed."""
@@ -127,8 +127,6 @@ class FutureMoments:
         # A message that began to wait while the clock was ahead has all its time left.
         begun_ahead = (messages.state == PENDING) & (messages.created_at > now)
         messages.update(**{"expires_at": messages.expires_at - by}).where(begun_ahead).execute()
-        suspicions = tables.ingest_suspicions
-        suspicions.update(until=suspicions.until - by).where(suspicions.since > now + NOTABLE).execute()
         # Every process reads these monitors again: what it holds in memory is of the future too.
         late = now + NOTABLE
         of_the_future = states.select(states.monitor_id).where(
@@ -176,6 +174,7 @@ class FutureMoments:
         self._alerts.set_back(by, now)
         self._outbox.set_back(by, now)
         self._held.set_back(by, now)
+        self._suspicions.set_back(by, now)
         messages = tables.notifications
         too_far = (messages.state == PENDING) & (messages.next_attempt_at > now + MAX_PAUSE)
         messages.update(**{"next_attempt_at": now}).where(too_far).execute()
@@ -204,6 +203,7 @@ def shift_plans(database: Database, by: int) -> None:
     later = {"next_attempt_at": messages.next_attempt_at + by, "expires_at": messages.expires_at + by}
     messages.update(**later).where(messages.state == PENDING).execute()
     HeldAlerts(database).set_forward(by)
+    IngestSuspicions(database).set_forward(by)
     alerts.update(**{"next_repeat_at": alerts.next_repeat_at + by}).where(
         alerts.next_repeat_at.is_null(False)
     ).execute()

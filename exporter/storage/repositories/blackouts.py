@@ -37,6 +37,8 @@ COURTESY = 3 * SECOND
 """How long a process that did not accept heartbeats, while others may have spooled them, leaves the stamp to those.
 They look twice a second.
 """
+UNREACHABLE = "unreachable"
+"""The kind of a span in which heartbeats did not reach a process that was there."""
 _NAME = "exporter"
 
 
@@ -127,6 +129,14 @@ class Blackouts:
     def skipped(self) -> tuple[Span, ...]:
         """The time that clocks were set forward over, as far as it is kept, merged."""
         return self._kept(self._db.tables.blackouts.kind == SKIPPED)
+
+    def unreachable(self) -> tuple[Span, ...]:
+        """The time in which heartbeats did not reach the exporter, as far as it is kept, merged."""
+        return self._kept(self._db.tables.blackouts.kind == UNREACHABLE)
+
+    def record_unreachable(self, span: Span) -> None:
+        """Inside a transaction. Every process builds its calendar again."""
+        self._record(span, UNREACHABLE)
 
     def _kept(self, condition: object) -> tuple[Span, ...]:
         blackouts = self._db.tables.blackouts

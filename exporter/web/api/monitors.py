@@ -16,6 +16,7 @@ from exporter.presentation.moments import parse_moment
 from exporter.resources.maintenances import MaintenanceAnswer, MaintenancesAnswer
 from exporter.resources.monitors import (
     BlackoutAnswer,
+    BlackoutKind,
     BlackoutsAnswer,
     CreatedAnswer,
     HeartbeatAnswer,
@@ -103,7 +104,7 @@ class MonitorList(Resource):
         shown = matching[:limit]
         return to_json(
             MonitorsAnswer(
-                monitors=[MonitorAnswer.of(each, now, self._parts.fleet.calendar.blackouts) for each in shown],
+                monitors=[MonitorAnswer.of(each, now, self._parts.fleet.calendar.away) for each in shown],
                 next_cursor=shown[-1].monitor.tag if len(matching) > limit else None,
             )
         )
@@ -114,7 +115,7 @@ class OneMonitor(Resource):
 
     @operation(summary="Get a monitor", answer=MonitorAnswer, refusals=(404, 503))
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
-        watched, blackouts = find(self._parts, tag), self._parts.fleet.calendar.blackouts
+        watched, blackouts = find(self._parts, tag), self._parts.fleet.calendar.away
         answer(resp, to_json(MonitorAnswer.of(watched, self._parts.clock.now(), blackouts)))
 
     on_head = on_get
@@ -195,9 +196,10 @@ class BlackoutList(Resource):
     )
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         since, calendar = _since(req, 0), self._parts.fleet.calendar
-        found = kept(calendar.blackouts, since)
-        blackouts = [BlackoutAnswer.of(span) for span in found]
-        answer(resp, to_json(BlackoutsAnswer(forgiven=calendar.forgives, blackouts=blackouts)))
+        spans = [(span, BlackoutKind.OUTAGE) for span in kept(calendar.blackouts, since)]
+        spans += [(span, BlackoutKind.UNREACHABLE) for span in kept(calendar.unreachable, since)]
+        blackouts = [BlackoutAnswer.of(*each) for each in sorted(spans, reverse=True)]
+        answer(resp, to_json(BlackoutsAnswer.of(calendar.forgives, blackouts, self._parts.suspicion())))
 
     on_head = on_get
 
