@@ -447,7 +447,7 @@ def a_job(reader: Reader) -> None:
     service = reader.serve(monitor())
     reader.program("backup", "echo 42 files; exit 0")
     reader.follow()
-    assert service.received(TAG) == 3
+    assert service.received(TAG) == 4
 
 
 @scenario("docs/maintenance.md")

@@ -124,9 +124,10 @@ class Spooler:
         if not self._backlog.holding:
             log.warning("writing heartbeats to the spool: %s", self._db.trouble)
         group = self._number if tried else 0
-        late = late_of(late_last(batch))
-        mark_repeated(late, set(self._claims))
-        batch = [pending for pending in batch if not pending.repeated] if late else batch
+        late = late_of(batch)
+        if late:
+            late = mark_repeated(late_of(late_last(batch)), set(self._claims))
+            batch = [pending for pending in batch if not pending.repeated]
         try:
             self._backlog.put([_record(pending, group) for pending in batch])
         except SpoolUnusable:
