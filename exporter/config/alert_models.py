@@ -1,6 +1,6 @@
 """Pydantic models of alerts, notifiers, the ingest guard and `self_heartbeat`; a notifier has its options itself."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -228,6 +228,11 @@ class IngestGuardSection(Model):
         return GuardPolicy(
             self.window, self.hold, self.min_monitors, self.min_due, self.late_share, self.received_share
         )
+
+
+def switchable(schema: dict[str, Any]) -> None:
+    """Writes into the schema of a GuardSwitch what may be written: a switch instead of nothing."""
+    schema["anyOf"] = [*schema["anyOf"][:-1], {"type": ["boolean", "string"], "enum": [True, False, "on", "off"]}]
 
 
 GuardSwitch = Annotated[IngestGuardSection | None, BeforeValidator(_guard)]

@@ -51,7 +51,7 @@ def add(replica: Replica, *tags: str, **options: object) -> None:
 def missed(replica: Replica, *rules: AlertRule) -> None:
     """A monitor whose alert is held since MISSED_AT."""
     replica.watch(*(rules or (DOWN,)))
-    if not replica.writer.holds.deciders:
+    if not any(isinstance(decider, Holding) for decider in replica.writer.holds.deciders):
         hold(replica)
     add(replica)
     pass_time(replica, 10 * MINUTE + 1)
@@ -308,6 +308,25 @@ def test_one_that_waits_for_its_end_is_not_announced(replica: Replica) -> None:
     assert told(replica) == []
     pass_time(replica, MINUTE)  # missed again, before the alert could end
     assert told(replica) == [("TRIGGERED", ["job"])]
+
+
+def test_one_that_is_evaluated_at_ticks_waits_for_the_tick(replica: Replica) -> None:
+    """It has sent a heartbeat since, which only its next evaluation will see."""
+    replica.watch(DOWN)
+    hold(replica, Holding(length=3 * MINUTE))
+    add(replica, evaluation_cron="*/10 * * * *")
+    replica.clock.advance(17 * MINUTE)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("DOWN", "missed")
+    assert rows(replica) == 1
+    replica.beat("job")
+    pass_time(replica, 3 * MINUTE)
+    assert replica.status("job") == ("DOWN", "missed")
+    assert told(replica) == []
+    pass_time(replica, 7 * MINUTE)
+    assert replica.status("job")[0] == "UP"
+    assert rows(replica) == 0
+    assert told(replica) == []
 
 
 def test_a_clock_that_was_ahead_moves_the_deadline(replica: Replica) -> None:
