@@ -19,6 +19,7 @@ from exporter.ingest.intake import Beat, Ingest
 from exporter.ingest.request import Basic, Request
 from exporter.ingest.response import JSON, TEXT, Response
 from exporter.ingest.routes import Route
+from exporter.presentation.sent_moments import read_moment
 
 if TYPE_CHECKING:
     from exporter.config.alert_models import NotifierOptions
@@ -108,6 +109,7 @@ __all__ = [
     "icon",
     "output_of",
     "plain_text",
+    "read_moment",
     "shorten",
     "tail",
     "text_of",

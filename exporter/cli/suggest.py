@@ -1,5 +1,6 @@
 """`heartbeat-exporter suggest`: proposes schedules and thresholds from the heartbeats that are kept."""
 
+import json
 from pathlib import Path
 
 import click
@@ -10,23 +11,25 @@ from exporter.core.monitor import check_tag
 from exporter.core.suggestion.suggestion import MAX_HEARTBEATS
 from exporter.core.suggestion.suggestion import suggest as suggest_settings
 from exporter.fleet.loader import load
-from exporter.presentation.suggestion import suggestion_yaml
+from exporter.presentation.suggestion import suggestion_json, suggestion_yaml
 
 
 @click.command()
 @click.argument("tag", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @storage_options
-def suggest(tag: str | None, config_file: Path | None, storage_url: str | None) -> None:
+def suggest(tag: str | None, as_json: bool, config_file: Path | None, storage_url: str | None) -> None:
     """Proposes a schedule and thresholds for TAG or all monitors.
 
     Reads the kept heartbeats, of which at least ten with a result are needed, and prints YAML for the configuration
-    file, with the evidence as comments. If runs report their starts, it also proposes a max_runtime. Nothing is
-    applied.
+    file, with the evidence as comments. Runs that come regularly, but at no fixed times, get an interval instead of a
+    schedule. If runs report their starts, it also proposes a max_runtime. Nothing is applied.
 
     \b
     Examples:
       heartbeat-exporter suggest nightly-backup
       heartbeat-exporter suggest > suggestions.yml
+      heartbeat-exporter suggest nightly-backup --json
     """
     if tag is not None:
         with report_errors():
@@ -44,12 +47,17 @@ def suggest(tag: str | None, config_file: Path | None, storage_url: str | None) 
             parts.blackouts.unreachable(),
         )
         zones = tuple(dict.fromkeys(member.monitor.timezone for member in members))
-        proposed = 0
+        proposed, answers = 0, []
         for member in members:
             beats = parts.history.results(member.id, 2 * MAX_HEARTBEATS)
             suggestion = suggest_settings(member.monitor, beats, zones, calendar.of(member.monitor))
-            if suggestion.proposes and not proposed:
-                click.echo("monitors:")
             proposed += suggestion.proposes
+            if as_json:
+                answers.append(suggestion_json(suggestion))
+                continue
+            if suggestion.proposes and proposed == 1:
+                click.echo("monitors:")
             click.echo(suggestion_yaml(suggestion), nl=False)
+    if as_json:
+        click.echo(json.dumps(answers if tag is None else answers[0], indent=2))
     click.echo(f"{proposed} of {len(members)} monitors have a suggestion. Nothing was changed.", err=True)

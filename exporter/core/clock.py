@@ -42,6 +42,24 @@ class SystemClock:
         return time.clock_gettime_ns(_STEADY) // 1_000_000
 
 
+class PastMoment:
+    """A moment of this process's past, kept by the steady clock: it stays as long ago as it was when the wall clock is
+    set.
+    """
+
+    __slots__ = ("_clock", "_steady")
+
+    def __init__(self, clock: Clock) -> None:
+        """Now."""
+        self._clock = clock
+        self._steady = clock.monotonic()
+
+    @property
+    def at(self) -> int:
+        """In Unix time in milliseconds, by the wall clock of now."""
+        return self._clock.now() - (self._clock.monotonic() - self._steady)
+
+
 class ReceiptClock:
     """A clock whose `now` never goes back: every moment of receipt comes from it, because those moments decide the
     order of heartbeats. While the clock behind it is behind its last answer, it repeats that answer.

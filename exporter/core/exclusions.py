@@ -7,7 +7,7 @@ from typing import Protocol
 
 from exporter.core.clock import DAY
 from exporter.core.monitor import Monitor
-from exporter.core.spans import Span, covering, merged, moment_after
+from exporter.core.spans import Span, covering, merged, moment_after, overlap
 
 _MAX_SPAN = 366 * DAY
 """Windows that adjoin one another without end are read for a year at a time."""
@@ -40,6 +40,8 @@ class Exclusions:
     maintenances: tuple[Maintenance, ...] = ()
     unreachable: tuple[Span, ...] = ()
     """Merged. Time in which heartbeats did not reach the exporter: it stops lateness and runs, and forgives no tick."""
+    skipped: tuple[Span, ...] = ()
+    """Merged. Of the blackouts those that a clock was set forward over: that time never was."""
 
     def maintenance(self, at: int) -> Span | None:
         """The window in which the moment `at` lies, with whatever windows join on at its end."""
@@ -76,6 +78,14 @@ class Exclusions:
         if self.maintenances:
             spans = merged((*spans, *self._windows(start, now + 1)))
         return moment_after(start, length, spans)
+
+    def later(self, start: int, length: int) -> int:
+        """When so much time has passed since `start`, whether it counts or not."""
+        return moment_after(start, length, self.skipped) if self.skipped else start + length
+
+    def skipped_between(self, start: int, end: int) -> int:
+        """Milliseconds between two moments that never were."""
+        return overlap(self.skipped, start, end)
 
     @cached_property
     def _stopped(self) -> tuple[Span, ...]:
@@ -118,7 +128,8 @@ class Calendar:
         chosen = tuple(window for window in asked if window.applies_to(monitor))
         if not chosen:
             return self._plain
-        return self._made.setdefault(chosen, Exclusions(self._plain.blackouts, chosen, self._plain.unreachable))
+        plain = self._plain
+        return self._made.setdefault(chosen, Exclusions(plain.blackouts, chosen, plain.unreachable, plain.skipped))
 
     @cached_property
     def _by_tag(self) -> tuple[dict[str, list[Maintenance]], list[Maintenance]]:
@@ -136,5 +147,6 @@ class Calendar:
     @cached_property
     def _plain(self) -> Exclusions:
         if not self.forgives:
-            return Exclusions(self.skipped)
-        return Exclusions(merged((*self.blackouts, *self.skipped)), unreachable=self.unreachable)
+            return Exclusions(self.skipped, skipped=self.skipped)
+        blackouts = merged((*self.blackouts, *self.skipped))
+        return Exclusions(blackouts, unreachable=self.unreachable, skipped=self.skipped)

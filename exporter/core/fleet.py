@@ -148,7 +148,7 @@ class FleetMonitor:
             return None
         if other.monitor.paused is not (other.current.status is Status.PAUSED):  # just paused, or just resumed
             return Preview(due_since, other.state)
-        if self.preview is None or (other.state.last_received_at or 0) < self.preview.until:
+        if self.preview is None or (other.state.last_received_at or 0) < self.preview.received_until:
             return None  # a clock that was ahead is right again, and those moments are gone
         return self.preview
 
@@ -260,15 +260,16 @@ class Fleet:
             with self._applying:
                 self._apply(self._calendar)
 
-    def preview(self, received: Sequence[tuple[FleetMonitor, Sequence[Heartbeat], HeartbeatState | None]]) -> None:
+    def preview(self, received: Sequence[tuple[FleetMonitor, Sequence[Heartbeat], HeartbeatState | None, int]]) -> None:
         """These heartbeats may change the status of their monitors, and are about to become part of their states. With
-        a state, the log was replayed, and that state is all that is known.
+        a state, the log was replayed or late heartbeats came, the last of them at the moment that follows, and that
+        state is all that is known.
         """
         with self._previews:
-            for watched, beats, whole in received:
+            for watched, beats, whole, arrived_at in received:
                 preview = watched.preview
                 if whole is not None:
-                    watched.preview = Preview(whole.last_received_at or 0, whole)
+                    watched.preview = Preview(whole.last_received_at or 0, whole, arrived_at=arrived_at)
                 elif preview is None:
                     watched.preview = Preview.begin(watched.current, watched.state, beats)
                 else:

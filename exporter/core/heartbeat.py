@@ -23,7 +23,7 @@ class Heartbeat(NamedTuple):
 
     kind: Kind
     received_at: int
-    """Unix time in milliseconds."""
+    """Unix time in milliseconds: the moment of receipt, or the earlier one that the sender gave for it."""
     rid: str = ""
     """Pairs the start and the end of a run; empty when the sender gave none."""
     exit_code: int | None = None
@@ -31,6 +31,17 @@ class Heartbeat(NamedTuple):
     """The job's output: of more than 10 kB the first 1 kB and the last 9 kB."""
     duration: int | None = None
     """Milliseconds that the run took, as its sender measured it; None when the sender did not say."""
+
+
+class Claim(NamedTuple):
+    """What the sender of a late heartbeat said of its moment. `Heartbeat.received_at` is the moment that counts."""
+
+    claimed_at: int
+    """The moment that the sender gave, as it gave it. With the kind and the rid it identifies the heartbeat: one that
+    is sent again counts once.
+    """
+    arrived_at: int
+    """When the heartbeat was received."""
 
 
 class Run(NamedTuple):

@@ -1,8 +1,9 @@
 """The order of receipt: what heartbeats leave behind, whatever process commits first.
 
-Heartbeats are ordered by their moments of receipt, and at the same millisecond by their numbers in the log, that is by
-the order of their commits. Counts, moments and the last outcome can be added up in any order (`core.heartbeat.merge`).
-Runs, durations and consecutive failures cannot, so the log of the monitor is replayed for them.
+Heartbeats are ordered by their moments of receipt, late ones by the moments that their senders gave, and at the same
+millisecond by their numbers in the log, that is by the order of their commits. Counts, moments and the last outcome can
+be added up in any order (`core.heartbeat.merge`). Runs, durations and consecutive failures cannot, so the log of the
+monitor is replayed for them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,16 +48,36 @@ def in_order(beats: Iterable[Heartbeat]) -> list[Heartbeat]:
     return sorted(beats, key=moment)
 
 
-def log_of(numbered: Sequence[Heartbeat], received: int) -> Log:
+def log_of(numbered: Sequence[Heartbeat], received: int, arrivals: Sequence[int | None] = ()) -> Log:
     """From the newest heartbeats of a log in the order of their numbers, of a monitor that has `received` so many.
+    `arrivals` are the moments at which they were received, None for those of which that is the moment that counts.
 
     What is missing has lower numbers. Its moments may be mixed with those of the oldest heartbeats that are here.
     """
     if len(numbered) >= received:
         return Log(in_order(numbered), 0)
-    oldest = numbered[: -(-len(numbered) // _OLDEST)]
-    since = max(map(moment, oldest), default=None)
+    since = _whole_since(numbered, arrivals)
     return Log(in_order(beat for beat in numbered if since is not None and beat.received_at >= since), since)
+
+
+def without_strays(numbered: Sequence[Heartbeat], received: int, arrivals: Sequence[int | None]) -> Sequence[Heartbeat]:
+    """As `log_of`, in the order of moments: the heartbeats without the late ones whose moments lie before those of the
+    log. Between them and the log others are missing.
+    """
+    if len(numbered) >= received or not any(arrivals):
+        return in_order(numbered)
+    since = _whole_since(numbered, arrivals) or 0
+    pairs = zip(numbered, arrivals, strict=True)
+    return in_order(beat for beat, arrived_at in pairs if arrived_at is None or beat.received_at >= since)
+
+
+def _whole_since(numbered: Sequence[Heartbeat], arrivals: Sequence[int | None]) -> int | None:
+    """No heartbeat counts at a later moment than that of its receipt, so what is missing does not reach beyond the
+    receipt of the oldest ones that are here.
+    """
+    oldest = -(-len(numbered) // _OLDEST)
+    late = [arrived_at for arrived_at in arrivals[:oldest] if arrived_at is not None]
+    return max([*map(moment, numbered[:oldest]), *late], default=None)
 
 
 def include(

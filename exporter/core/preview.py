@@ -24,15 +24,19 @@ LOOK_BACK = 10 * SECOND
 class Preview:
     """What a monitor received since the evaluator wrote its status. Immutable, but for what it keeps of its result."""
 
-    __slots__ = ("_result", "beats", "since", "state")
+    __slots__ = ("_result", "arrived_at", "beats", "since", "state")
 
-    def __init__(self, since: int, state: HeartbeatState, beats: tuple[Heartbeat, ...] = ()) -> None:
+    def __init__(
+        self, since: int, state: HeartbeatState, beats: tuple[Heartbeat, ...] = (), arrived_at: int = 0
+    ) -> None:
         self.since = since
         """Unix time in milliseconds: from when on the status may differ from the one that is written."""
         self.state = state
         """As it was before `beats`."""
         self.beats = beats
         """Without their output, in the order of receipt."""
+        self.arrived_at = arrived_at
+        """When the last late heartbeat was received; 0 without any. It changes what happened before."""
         self._result: tuple[Monitor, CurrentStatus, Exclusions, CurrentStatus] | None = None
         """What the status was worked out from last, and that status."""
 
@@ -47,8 +51,9 @@ class Preview:
         """The same with heartbeats received after it."""
         together = (*self.beats, *map(_plain, beats))
         if len(together) <= MAX_BEATS:
-            return Preview(self.since, self.state, together)
-        return Preview(self.since, self.state, together).without_first(len(together) - MAX_BEATS, max_runtime)
+            return Preview(self.since, self.state, together, self.arrived_at)
+        longer = Preview(self.since, self.state, together, self.arrived_at)
+        return longer.without_first(len(together) - MAX_BEATS, max_runtime)
 
     def without_first(self, count: int, max_runtime: int | None) -> "Preview":
         """The same once the evaluator has evaluated that many of its heartbeats."""
@@ -56,12 +61,17 @@ class Preview:
             return self
         gone, kept = self.beats[:count], self.beats[count:]
         since = max(self.since, gone[-1].received_at)
-        return Preview(since, apply(self.state, gone, max_runtime), kept)
+        return Preview(since, apply(self.state, gone, max_runtime), kept, self.arrived_at)
+
+    @property
+    def received_until(self) -> int:
+        """The moment of the last heartbeat."""
+        return max(self.since, self.beats[-1].received_at) if self.beats else self.since
 
     @property
     def until(self) -> int:
-        """The moment for which the status is worked out: that of the last heartbeat."""
-        return max(self.since, self.beats[-1].received_at) if self.beats else self.since
+        """The moment for which the status is worked out: that of the last heartbeat, or the receipt of a late one."""
+        return max(self.received_until, self.arrived_at)
 
     def current(self, monitor: Monitor, written: CurrentStatus, exclusions: Exclusions) -> CurrentStatus:
         """The status, its reason and its beginning; `written` itself where the heartbeats change nothing. What time
@@ -74,6 +84,8 @@ class Preview:
         if not at_ticks(monitor, written):
             try:
                 since, state, beats = self._replayed(monitor, exclusions)
+                if self.arrived_at:  # what was written of the time before stays
+                    since = max(since, written.since)
                 passed = changes(monitor, state, written, since, self.until, beats, exclusions)
                 result = [written, *passed][-1]
             except Exception:  # noqa: BLE001 - the evaluation logs which and why; all others must still be read

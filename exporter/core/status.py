@@ -67,7 +67,7 @@ def due_at(monitor: Monitor, state: HeartbeatState, exclusions: Exclusions = EVE
         return exclusions.arrival_of(tick)
     if monitor.every is None:
         return served_at
-    due = served_at + monitor.every
+    due = exclusions.later(served_at, monitor.every)
     for _ in range(_MAX_FORGIVEN):
         exclusion = exclusions.exclusion_at(due)
         if exclusion is None:

@@ -225,8 +225,8 @@ class Evaluator:
     def _evaluate_monitor(self, watched: FleetMonitor, due: Due, now: int) -> Outcome:
         last = watched.state.last_received_at
         arrived = last is not None and last > starts_from(watched, due, now)
-        recent = self._history.heartbeats(watched.id, LOG_READ) if arrived else ()
-        return evaluate_monitor(watched, due, recent[::-1], now)
+        log = self._history.replayable(watched.id, watched.state.received, LOG_READ) if arrived else ()
+        return evaluate_monitor(watched, due, log, now)
 
     def _report(self, saved: list[Outcome], now: int) -> None:
         if not saved:

@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from exporter.core.clock import DAY
+from exporter.core.clock import DAY, MINUTE
 from exporter.core.fleet import FleetMonitor
-from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.heartbeat import Claim, Heartbeat, Kind
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.creation import Creation
 from exporter.ingest.credentials import Credentials, Grant
 from exporter.ingest.errors import IngestError, NotStored
 from exporter.ingest.newcomers import Newcomers
 from exporter.ingest.waiters import Waiters
+from exporter.recording.late import LatePending
 from exporter.recording.recorder import Recorder
 from exporter.recording.statements import Pending
 
@@ -20,6 +21,11 @@ _new = tuple.__new__
 """Makes a named tuple in half the time that its own constructor takes; thousands are made a second."""
 MAX_RUN = 10 * 365 * DAY
 """Milliseconds; what a sender measured beyond it is kept as this."""
+
+MAX_AGE = 7 * DAY
+"""A heartbeat that is older counts as one of that age."""
+MAX_AHEAD = MINUTE
+"""How far ahead of ours a sender's clock may be; what it says beyond that is not believed."""
 
 
 class Beat(NamedTuple):
@@ -34,6 +40,10 @@ class Beat(NamedTuple):
     """What the job printed; see `text_of`."""
     duration: int | None = None
     """How long the run took as its sender measured it, in milliseconds; None when it did not say."""
+    at: int | None = None
+    """When it happened, as its sender says, in milliseconds of Unix time; see `counted_at`. None is its receipt. One of
+    the same monitor, kind, rid and moment as a kept one counts once.
+    """
 
 
 class Intake:
@@ -117,19 +127,32 @@ class Ingest:
         return grant._replace(watched=await creation.ensure(grant.tag, grant.watched, grant.key, settings or {}))
 
     async def record(self, beats: Sequence[Beat]) -> None:
-        """Returns once all of them are committed. Raises NotStored."""
+        """Returns once all of them are committed, or were before. Raises NotStored."""
         intake, at = self._intake, self._received_at
-        waits: list[tuple[asyncio.Future[bool], Kind]] = []
-        for monitor, kind, rid, exit_code, output, duration in beats:
+        waits: list[tuple[asyncio.Future[bool], Pending]] = []
+        for monitor, kind, rid, exit_code, output, duration, claimed_at in beats:
             if duration is not None:
                 duration = min(max(0, duration), MAX_RUN)
-            pending = Pending(monitor, _new(Heartbeat, (kind, at, rid, exit_code, output, duration)))
+            counts_at = at if claimed_at is None else counted_at(claimed_at, at)
+            beat = _new(Heartbeat, (kind, at if counts_at is None else counts_at, rid, exit_code, output, duration))
+            if claimed_at is None or counts_at is None:
+                pending = Pending(monitor, beat)
+            else:
+                pending = LatePending(monitor, beat, Claim(max(0, claimed_at), at))
             wait = intake.waiters.wait_for(pending)
             if not intake.recorder.record(pending):
                 wait.set_result(False)
                 raise NotStored(RejectReason.OVERLOADED)
-            waits.append((wait, kind))
-        for wait, kind in waits:
+            waits.append((wait, pending))
+        for wait, pending in waits:
             if not await wait:
                 raise NotStored
-            intake.count(self._dialect, kind)
+            if not pending.repeated:
+                intake.count(self._dialect, pending.beat.kind)
+
+
+def counted_at(claimed_at: int, received_at: int) -> int | None:
+    """The moment at which a heartbeat counts whose sender says `claimed_at`; None when that is not believed."""
+    if claimed_at > received_at + MAX_AHEAD:
+        return None
+    return min(received_at, max(claimed_at, received_at - MAX_AGE))

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from exporter.core.clock import Clock
+from exporter.core.clock import Clock, PastMoment
 from exporter.core.monitor import TAG_PATTERN
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.guesses import Guesses
@@ -34,19 +34,24 @@ class Refusals:
     def __init__(self, clock: Clock, guesses: Guesses) -> None:
         self._clock = clock
         self._guesses = guesses
-        self._kept: deque[Refusal] = deque(maxlen=KEPT)
-        self.since = clock.now()
+        self._kept: deque[tuple[PastMoment, str, str, RejectReason]] = deque(maxlen=KEPT)
+        self._since = PastMoment(clock)
+
+    @property
+    def since(self) -> int:
         """When this process began to keep them, in Unix milliseconds."""
+        return self._since.at
 
     def note(self, reason: RejectReason, address: str, tag: str) -> None:
-        self._kept.append(Refusal(self._clock.now(), address, tag, reason))
+        self._kept.append((PastMoment(self._clock), address, tag, reason))
         named = {"tag": tag} if tag else {}
         text = f"heartbeat refused: {reason.value.replace('_', ' ')}"
         self._guesses.tell(text, address, fields={"reason": reason.value, **named})
 
     def recent(self) -> Sequence[Refusal]:
         """The newest first."""
-        return tuple(self._kept.copy())[::-1]
+        kept = reversed(self._kept.copy())
+        return [Refusal(moment.at, address, tag, reason) for moment, address, tag, reason in kept]
 
 
 def looks_like_tag(text: str) -> bool:

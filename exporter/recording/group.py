@@ -7,10 +7,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from exporter.core.exclusions import Exclusions
 from exporter.core.fleet import Fleet, FleetMonitor
-from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply, merge
+from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply, merge, outcome_at
 from exporter.core.order import include
 from exporter.core.status import Status
+from exporter.recording.late import LatePending, LateStatements, arrivals_of, late_last, late_of
 from exporter.recording.statements import CommitStatements, Pending
 from exporter.storage.database import Database, Transaction
 
@@ -25,6 +27,8 @@ class Changes:
     """The whole states of those whose logs were replayed."""
     beats: Mapping[int, Sequence[Heartbeat]]
     """In the order of receipt."""
+    arrivals: Mapping[int, int]
+    """When the last late heartbeat was received, of those monitors that have any."""
 
     def fold(self, fleet: Fleet) -> bool:
         """Updates the fleet; returns whether the evaluator has to be woken."""
@@ -38,7 +42,7 @@ class Changes:
         if loud:  # before the states: a reader never sees a new state beside an old status
             fleet.preview(
                 [
-                    (one, self.beats[id], self.replayed.get(id))
+                    (one, self.beats[id], self._whole(id), self.arrivals.get(id, 0))
                     for id in loud
                     if (one := self.watched[id]).monitor.evaluation_cron is None
                 ]
@@ -50,6 +54,12 @@ class Changes:
             self.watched[id].state = state
         return bool(loud)
 
+    def _whole(self, id: int) -> HeartbeatState | None:
+        """The state of a monitor of which more is known than its heartbeats in their order."""
+        if id in self.arrivals and id not in self.replayed:
+            return merge(self.watched[id].state, self.deltas[id])
+        return self.replayed.get(id)
+
 
 class GroupCommit:
     """Used inside a transaction. Not thread-safe."""
@@ -57,10 +67,14 @@ class GroupCommit:
     def __init__(self, database: Database, replica: str) -> None:
         self._replica = replica
         self._statements = CommitStatements(database)
+        self._late = LateStatements(database)
 
     def write(self, transaction: Transaction, batch: Sequence[Pending]) -> Changes:
         """States become what they would be if every heartbeat had been applied at its moment of receipt."""
         batch = sorted(batch, key=_moment)
+        late = late_of(batch)
+        if late:
+            batch = late_last(batch)
         watched, beats = gathered(batch)
         deltas: dict[int, HeartbeatState] = {}
         ended: list[tuple[int, str]] = []
@@ -70,7 +84,11 @@ class GroupCommit:
             for kind, _, _, _, _, duration in [pending.beat for pending in batch]
         )
         before = self._statements.before(transaction, sorted(beats), _moment(batch[0]), ordered)
-        overtaken = [id for id, last in before.ahead.items() if beats[id][0].received_at < last]
+        if late:  # looked for after the monitors were locked: another process may have been about to commit the same
+            late = self._late.unkept(transaction, late)
+            batch = [pending for pending in batch if not pending.repeated]
+            watched, beats = gathered(batch)
+        overtaken = [id for id, last in before.ahead.items() if id in beats and beats[id][0].received_at < last]
         replayed: dict[int, HeartbeatState] = {}
         if overtaken:
             for id, state, log in self._statements.present(transaction, overtaken, before.open_runs):
@@ -83,6 +101,10 @@ class GroupCommit:
                 delta = apply(nothing, received, watched[id].monitor.max_runtime)
             else:
                 delta = _difference(received, whole)
+            if watched[id].exclusions.skipped:
+                delta = without_skipped_time(delta, watched[id].exclusions)
+                if id in replayed:
+                    replayed[id] = without_skipped_time(replayed[id], watched[id].exclusions)
             deltas[id] = delta
             if delta.runs != open_runs:
                 # Rows keep the order of starts, so everything from the first difference on is written again.
@@ -91,7 +113,10 @@ class GroupCommit:
                 started += [(id, run) for run in delta.runs[same:]]
         self._statements.end_runs(transaction, ended)
         self._statements.add_runs(transaction, started)
+        if late:
+            batch = [pending for pending in batch if not isinstance(pending, LatePending)]
         self._statements.add_heartbeats(transaction, batch, self._replica)
+        self._late.add(transaction, late, self._replica)
         self._statements.update_states(transaction, list(deltas.items()))
         self._statements.set_replayed(transaction, replayed)
         self._statements.bring_forward(
@@ -102,7 +127,7 @@ class GroupCommit:
                 if due_at_once(watched[id], delta, id in before.not_up, id in replayed)
             ],
         )
-        return Changes(watched, deltas, replayed, beats)
+        return Changes(watched, deltas, replayed, beats, arrivals_of(late) if late else {})
 
 
 def gathered(batch: Sequence[Pending]) -> tuple[dict[int, FleetMonitor], dict[int, list[Heartbeat]]]:
@@ -118,7 +143,7 @@ def gathered(batch: Sequence[Pending]) -> tuple[dict[int, FleetMonitor], dict[in
 
 def unwritten(batch: Sequence[Pending]) -> Changes:
     """The changes of a group, computed from memory alone."""
-    watched, beats = gathered(sorted(batch, key=_moment))
+    watched, beats = gathered(late_last(batch))
     deltas: dict[int, HeartbeatState] = {}
     replayed: dict[int, HeartbeatState] = {}
     for id, received in beats.items():
@@ -128,7 +153,18 @@ def unwritten(batch: Sequence[Pending]) -> Changes:
             deltas[id] = _difference(received, whole)
         else:
             deltas[id] = apply(HeartbeatState(runs=state.runs), received, max_runtime)
-    return Changes(watched, deltas, replayed, beats)
+    return Changes(watched, deltas, replayed, beats, arrivals_of(late_of(batch)))
+
+
+def without_skipped_time(state: HeartbeatState, exclusions: Exclusions) -> HeartbeatState:
+    """The same where the clock was set forward while the run went on that the last outcome ended: that was shorter."""
+    began, took = state.outcome_started_at, state.outcome_duration
+    if began is None or took is None or took != outcome_at(state) - began:  # else its sender measured it
+        return state
+    lasted = took - exclusions.skipped_between(began, began + took)
+    if state.last_duration == took:
+        state = state._replace(last_duration=lasted)
+    return state._replace(outcome_duration=lasted)
 
 
 def _difference(beats: Sequence[Heartbeat], whole: HeartbeatState) -> HeartbeatState:

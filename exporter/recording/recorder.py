@@ -109,14 +109,15 @@ class Recorder:
 
     def waiting(self) -> Mapping[int, int]:
         """By monitor id, the earliest moment of receipt of its heartbeats that are neither in the database nor in the
-        spool yet. May be called on any thread.
+        spool yet. A late one waits since it was received: what was evaluated until then stays. May be called on any
+        thread.
         """
         first: dict[int, int] = {}
         # The queue before the group: a heartbeat that moves on is in both for a moment, and never in neither.
         queue = [pending for pending in self._queue.copy() if not pending.abandoned]
         for pending in (*queue, *self._under_way):
             if pending.error is None:
-                id, at = pending.watched.id, pending.beat.received_at
+                id, at = pending.watched.id, pending.arrived_at
                 first[id] = min(at, first.get(id, at))
         return first
 

@@ -30,6 +30,8 @@ class Pending:
     """A heartbeat on its way to the disk."""
 
     __slots__ = ("abandoned", "beat", "error", "waiter", "watched")
+    repeated = False
+    """Whether it repeats a late heartbeat that is kept already, so that it counts no more."""
 
     def __init__(self, watched: FleetMonitor, beat: Heartbeat, waiter: "Future[bool] | None" = None) -> None:
         self.watched = watched
@@ -43,6 +45,11 @@ class Pending:
         self.error: StorageUnavailable | None = None
         """Why it was not recorded."""
 
+    @property
+    def arrived_at(self) -> int:
+        """When it was received."""
+        return self.beat.received_at
+
 
 LOG_READ = 1000
 """Heartbeats of one monitor's log that are read to find out what its runs would be."""
@@ -50,8 +57,8 @@ LOGS_READ = 50_000
 """Heartbeats of all logs together that one group may read: it has to commit in seconds."""
 _MIN_READ = 50
 
-_KINDS = {kind.value: kind for kind in Kind}
-_BEAT_COLUMNS = ("monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica", "duration")
+KINDS = {kind.value: kind for kind in Kind}
+BEAT_COLUMNS = ("monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica", "duration")
 _RUN_COLUMNS = ("monitor_id", "rid", "started_at")
 _STATE_COLUMNS = (
     "monitor_id",
@@ -85,7 +92,7 @@ class CommitStatements:
     def __init__(self, database: Database) -> None:
         tables = database.tables
         beats, runs, states = tables.heartbeats, tables.runs, tables.states
-        self._beats = Bulk(database, lambda rows: _insert(beats, _BEAT_COLUMNS, rows))
+        self._beats = Bulk(database, lambda rows: insert(beats, BEAT_COLUMNS, rows))
         self._states = Bulk(database, lambda rows: _add_difference(states, rows))
         self._lock = Bulk(
             database,
@@ -120,7 +127,7 @@ class CommitStatements:
         )
         self._log = Prepared(
             database,
-            beats.select(beats.kind, beats.received_at, beats.rid, beats.exit_code, beats.duration)
+            beats.select(beats.kind, beats.received_at, beats.rid, beats.exit_code, beats.duration, beats.arrived_at)
             .where(beats.monitor_id == param("monitor_id"))
             .order_by(beats.id.desc())
             .limit(param("most")),
@@ -140,7 +147,7 @@ class CommitStatements:
                 & (planned.is_null() | ((planned > param("at")) & (planned > states.evaluated_at)))
             ),
         )
-        self._runs = Bulk(database, lambda rows: _insert(runs, _RUN_COLUMNS, rows))
+        self._runs = Bulk(database, lambda rows: insert(runs, _RUN_COLUMNS, rows))
         self._ended = Bulk(
             database,
             lambda rows: runs.delete().where(
@@ -179,10 +186,9 @@ class CommitStatements:
         return [(id, state, self._read_log(transaction, id, state.received, most)) for id, state in states.items()]
 
     def _read_log(self, transaction: Transaction, id: int, received: int, most: int) -> Log:
-        rows = list(transaction.query(self._log, self._log.row({"monitor_id": id, "most": most})))
-        return log_of(
-            [Heartbeat(_KINDS[kind], at, rid, code, "", took) for kind, at, rid, code, took in reversed(rows)], received
-        )
+        rows = list(transaction.query(self._log, self._log.row({"monitor_id": id, "most": most})))[::-1]
+        beats = [Heartbeat(KINDS[kind], at, rid, code, "", took) for kind, at, rid, code, took, _ in rows]
+        return log_of(beats, received, [row[-1] for row in rows])
 
     def set_replayed(self, transaction: Transaction, states: Mapping[int, HeartbeatState]) -> None:
         """Writes what is no sum, of the whole states by monitor id."""
@@ -199,7 +205,7 @@ class CommitStatements:
         for pending in batch:
             kind, received_at, rid, exit_code, output, duration = pending.beat
             values += (pending.watched.id, received_at, kind._value_, rid, exit_code, output, replica, duration)
-        self._beats.write(transaction, values, len(_BEAT_COLUMNS))
+        self._beats.write(transaction, values, len(BEAT_COLUMNS))
 
     def end_runs(self, transaction: Transaction, ended: Sequence[tuple[int, str]]) -> None:
         """Each is (monitor id, rid)."""
@@ -233,7 +239,13 @@ class CommitStatements:
         )
 
 
-def _insert(table: Any, columns: Sequence[str], rows: int) -> Any:
+def beat_values(pending: Pending, replica: str) -> tuple[Any, ...]:
+    """Of BEAT_COLUMNS."""
+    kind, received_at, rid, exit_code, output, duration = pending.beat
+    return pending.watched.id, received_at, kind._value_, rid, exit_code, output, replica, duration
+
+
+def insert(table: Any, columns: Sequence[str], rows: int) -> Any:
     """An insert of so many rows; the columns, and so each row's values, in the order given."""
     places = [[param(column) for column in columns] for _ in range(rows)]
     return table.insert(places, columns=[getattr(table, column) for column in columns])
@@ -283,4 +295,4 @@ def _add_difference(states: Any, rows: int) -> Any:
         states.outcome_started_at: of_last_outcome("outcome_started_at"),
         states.outcome_duration: of_last_outcome("outcome_duration"),
     }
-    return _insert(states, _STATE_COLUMNS, rows).on_conflict(conflict_target=[states.monitor_id], update=update)
+    return insert(states, _STATE_COLUMNS, rows).on_conflict(conflict_target=[states.monitor_id], update=update)

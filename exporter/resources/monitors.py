@@ -135,7 +135,9 @@ class TransitionsAnswer(ResponseModel):
 
 class HeartbeatAnswer(ResponseModel):
     kind: Kind
-    received_at: str
+    received_at: str = Field(
+        description="Time at which the heartbeat counts: that of its receipt, or for a late heartbeat what `at` said."
+    )
     rid: str
     exit_code: int | None
     output: str

@@ -178,7 +178,18 @@ class Tables:
         self.runs = table("runs", "id", "monitor_id", "rid", "started_at")
         # Its column `late`, of databases that were migrated by 0005, is used no more.
         self.heartbeats = table(
-            "heartbeats", "id", "monitor_id", "received_at", "kind", "rid", "exit_code", "output", "replica", "duration"
+            "heartbeats",
+            "id",
+            "monitor_id",
+            "received_at",
+            "kind",
+            "rid",
+            "exit_code",
+            "output",
+            "replica",
+            "duration",
+            "claimed_at",
+            "arrived_at",
         )
         self.runtimes = table(
             "runtimes", "monitor_id", "received", "runs", "median", "p95", "revision", primary_key="monitor_id"

@@ -99,6 +99,44 @@ def test_what_is_in_force_already_is_said(jobs: Replica, url: str) -> None:
     assert "max_runtime 15m. Nothing would change." in suggest(url, "right").stdout
 
 
+def test_json(jobs: Replica, url: str) -> None:
+    one = json.loads(suggest(url, "nightly", "--json").stdout)
+    (entry,) = YAML(typ="safe").load(suggest(url, "nightly").stdout)["monitors"]
+    assert {"tag": one["tag"], **one["settings"]} == entry
+    assert (one["pattern"], one["heartbeats"], one["differs"]) == ("schedule", 40, True)
+    assert one["evidence"][1] == "40 of 40 starts fit the schedule; 40 of its 40 times have one."
+    assert one["first"].endswith("Z")
+    assert one["first"] < one["last"]
+    everything = json.loads(suggest(url, "--json").stdout)
+    assert [(each["tag"], each["pattern"]) for each in everything] == [
+        ("nightly", "schedule"),
+        ("random", "none"),
+        ("young", "too_few"),
+    ]
+    assert everything[0] == one
+    assert everything[2]["settings"] == {}
+    assert not everything[2]["differs"]
+
+
+def test_an_interval_and_an_early_job(jobs: Replica, url: str) -> None:
+    jobs.add("loop", schedule="0 * * * *")
+    record(jobs, "loop", *(Heartbeat(Kind.SUCCESS, START + number * 613_000) for number in range(40)))
+    loop = suggest(url, "loop").stdout
+    (entry,) = YAML(typ="safe").load(loop)["monitors"]
+    assert entry == {"tag": "loop", "every": "10m", "degraded_after": "5m", "down_after": "10m"}
+    assert "The schedule in force does not fit: remove it." in loop
+    for tag, lead in (("hasty", 30_000), ("hastier", 100_000)):
+        jobs.add(tag, schedule="0 3 * * *")
+        ticks = ticks_between("0 3 * * *", "UTC", START - 60 * DAY, START, 40)
+        record(jobs, tag, *(Heartbeat(Kind.SUCCESS, tick - lead) for tick in ticks))
+    hasty, hastier = suggest(url, "hasty").stdout, suggest(url, "hastier").stdout
+    assert "early" not in YAML(typ="safe").load(hasty)["monitors"][0]
+    assert "by up to 30 s, which early: 1m covers." in hasty
+    assert "Nothing would change." in hasty
+    assert YAML(typ="safe").load(hastier)["monitors"][0]["early"] == "3m"
+    assert YAML(typ="safe").load(hastier)["monitors"][0]["schedule"] == "0 3 * * *"
+
+
 def test_no_such_monitor(jobs: Replica, url: str) -> None:
     for tag, said in (("other", "there is no monitor 'other'"), ("a b", "is not a tag")):
         result = suggest(url, tag)

@@ -9,6 +9,7 @@ from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, apply
 from exporter.core.maintenance import Selector, Window
 from exporter.core.monitor import Monitor
+from exporter.core.order import in_order
 from exporter.core.preview import LOOK_BACK, MAX_BEATS, Preview
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status, evaluate
@@ -120,7 +121,7 @@ def test_what_the_evaluator_has_evaluated_meanwhile_is_not_replayed(
     watched = FleetMonitor(1, monitor, b"", current, state)
     fleet = Fleet()
     fleet.update([watched])
-    fleet.preview([(watched, new, None)])
+    fleet.preview([(watched, new, None, 0)])
     watched.state = apply(state, new, monitor.max_runtime)
     between = written(monitor, current, log[: len(past) + done], T, done, EVERYTHING_COUNTS)
     fleet.evaluated(1, between, len(past) + done, {})
@@ -129,6 +130,41 @@ def test_what_the_evaluator_has_evaluated_meanwhile_is_not_replayed(
     assert watched.shown == written(monitor, between, log, at, len(new) - done, EVERYTHING_COUNTS)
     fleet.evaluated(1, watched.shown, len(log), {})
     assert watched.preview is None
+
+
+@given(
+    monitors(),
+    beats(T - HOUR, T),
+    beats(T - HOUR, T, least=1),
+    st.integers(0, HOUR),
+    beats(T + HOUR, T + 2 * HOUR),
+    spans(st.integers(T - MINUTE, T + MINUTE)),
+)
+def test_after_late_heartbeats_the_status_is_that_of_their_receipt(
+    monitor: Monitor,
+    past: list[Heartbeat],
+    late: list[Heartbeat],
+    after: int,
+    more: list[Heartbeat],
+    exclusions: Exclusions,
+) -> None:
+    """However old they are, and whatever the evaluator has written until then."""
+    current, fleet = evaluated(monitor, past, T + after, exclusions), Fleet()
+    watched = FleetMonitor(1, monitor, b"", current, apply(NO_HEARTBEATS, past, monitor.max_runtime))
+    watched.exclusions = exclusions
+    fleet.update([watched])
+    watched.exclusions = exclusions
+    whole = apply(NO_HEARTBEATS, in_order([*past, *late]), monitor.max_runtime)
+    fleet.preview([(watched, late, whole, T + after)])
+    watched.state = whole
+    shown, now = watched.shown, evaluate(monitor, whole, T + after, exclusions)
+    assert (shown.status, shown.reason) == (now.status, now.reason)
+    assert current.since <= shown.since <= T + after
+    if more:
+        fleet.preview([(watched, more, None, 0)])
+        shown, at = watched.shown, more[-1].received_at
+        now = evaluate(monitor, apply(whole, more, monitor.max_runtime), at, exclusions)
+        assert (shown.status, shown.reason) == (now.status, now.reason)
 
 
 def test_ticks_of_evaluation_cron_and_pauses_decide_as_before() -> None:

@@ -14,7 +14,7 @@ from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span
 from exporter.core.suggestion.cron_text import field
-from exporter.core.suggestion.suggestion import MIN_HEARTBEATS, Pattern, Suggestion, nice, suggest
+from exporter.core.suggestion.suggestion import MIN_HEARTBEATS, Pattern, Suggestion, interval_of, nice, suggest
 from exporter.core.suggestion.ticks import ticks_between
 from tests.core.test_schedule import EXPRESSIONS, STARTS, ZONES
 
@@ -213,10 +213,83 @@ def test_a_loop_that_sleeps_has_an_interval_and_no_schedule(source: random.Rando
         beats.append(Heartbeat(Kind.SUCCESS, at))
     found = suggest(Monitor(tag="job"), beats)
     assert (found.pattern, found.schedule) == (Pattern.INTERVAL, None)
+    assert found.every is not None
     assert found.degraded_after is not None
-    assert pause < found.degraded_after <= 3 * pause
+    assert 0.9 * pause <= found.every <= 1.3 * pause
+    assert 1.1 * pause < found.every + found.degraded_after
+    assert found.degraded_after <= max(pause, 5 * MINUTE)
     assert found.down_after is not None
     assert found.degraded_after < found.down_after
+    again = suggest(
+        Monitor(tag="job", every=found.every, degraded_after=found.degraded_after, down_after=found.down_after),
+        beats,
+    )
+    assert not again.differs
+
+
+@pytest.mark.parametrize(
+    ("pause", "every"),
+    [
+        (10 * SECOND, 10 * SECOND),
+        (33 * SECOND, 33 * SECOND),
+        (613 * SECOND, 10 * MINUTE),
+        (2 * HOUR + 3 * MINUTE, 2 * HOUR),
+        (100 * MINUTE, 100 * MINUTE),
+        (101 * MINUTE + 1, 105 * MINUTE),
+        (5 * HOUR + MINUTE, 5 * HOUR + 5 * MINUTE),
+        (25 * HOUR, DAY),
+        (31 * HOUR + MINUTE, 32 * HOUR),
+    ],
+)
+def test_intervals_are_written_as_people_write_them(pause: int, every: int) -> None:
+    assert interval_of(pause) == every
+
+
+# ── early runs ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("by_start", [False, True])
+@pytest.mark.parametrize(
+    ("schedule", "lead", "early", "suggested"),
+    [
+        ("0 3 * * *", 30 * SECOND, MINUTE, None),
+        ("0 3 * * *", 30 * SECOND, 0, MINUTE),
+        ("0 3 * * *", 90 * SECOND, MINUTE, 3 * MINUTE),
+        ("0 3 * * *", 90 * SECOND, 2 * MINUTE, None),
+        ("*/15 * * * *", 3 * MINUTE, MINUTE, 5 * MINUTE),
+        ("0 9 * * 1-5", 100 * SECOND, MINUTE, 3 * MINUTE),
+    ],
+)
+def test_a_job_that_always_comes_before_its_tick(
+    schedule: str, lead: int, early: int, suggested: int | None, by_start: bool
+) -> None:
+    """The schedule in force stays."""
+    ticks = ticks_of(schedule, "Europe/Rome", moment("2026-05-04T00:00"), 40)
+    beats = []
+    for number, tick in enumerate(ticks):
+        at = tick - lead + number % 7 * SECOND
+        beats += [Heartbeat(Kind.START, at)] if by_start else []
+        beats.append(Heartbeat(Kind.SUCCESS, at + (20 * SECOND if by_start else 0)))
+    found = suggest(Monitor(tag="job", schedule=schedule, timezone="Europe/Rome", early=early), beats)
+    assert (found.schedule, found.timezone) == (schedule, "Europe/Rome")
+    assert (found.early, found.lead) == (suggested, lead)
+    assert found.every is None
+    assert found.fit is not None
+    assert found.fit.served == found.fit.ticks == 40
+    assert found.degraded_after is not None
+    assert found.degraded_after <= 5 * MINUTE
+
+
+def test_a_job_that_runs_at_another_time_is_not_early() -> None:
+    ticks = ticks_of("40 2 * * *", "UTC", moment("2026-05-04T00:00"), 40)
+    found = suggest(Monitor(tag="job", schedule="0 3 * * *"), at_ticks(ticks, [1000] * 40))
+    assert (found.schedule, found.early, found.lead) == ("40 2 * * *", None, None)
+
+
+def test_a_job_that_is_early_only_now_and_then() -> None:
+    ticks = ticks_of("0 3 * * *", "UTC", moment("2026-05-04T00:00"), 40)
+    late = [-40_000 if number % 3 == 0 else 5000 for number in range(40)]
+    assert suggest(Monitor(tag="job", schedule="0 3 * * *"), at_ticks(ticks, late)).lead is None
 
 
 @given(st.lists(st.integers(0, 400 * DAY), max_size=60), st.sampled_from(ZONES))

@@ -20,7 +20,7 @@ from exporter.core.alerts.alert_rule import Selector
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND, SystemClock
 from exporter.core.heartbeat import Kind
 from exporter.core.maintenance import Window
-from exporter.doctor.checks import CHECKS, reach, run_checks
+from exporter.doctor.checks import CHECKS, habits, reach, run_checks
 from exporter.doctor.checks.configuration import secrets_of
 from exporter.doctor.checks.disk import CRITICAL_FREE, MIN_FREE, file_system_of
 from exporter.doctor.context import DoctorContext
@@ -708,6 +708,18 @@ def test_monitors_that_beat_hourly_and_are_allowed_a_day(installation: Installat
     installation.replica.monitors.set_paused("resting", True)
     found = installation.finding("allowances", Result.WARNING, r"2 monitors .*: daily, lax \(daily: every 1 h, DOWN")
     assert "suggest" in found.advice
+
+
+def test_habits_read_so_many_logs_and_no_more(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that beat most and may be silent for longest."""
+    for tag, down_after in (("lax", DAY), ("laxer", 2 * DAY), ("strict", 2 * HOUR)):
+        every(installation, tag, HOUR, down_after=down_after)
+    installation.finding("allowances", Result.WARNING, r"2 monitors .*: lax, laxer ")
+    monkeypatch.setattr(habits, "MAX_LOGS", 1)
+    installation.finding("allowances", Result.WARNING, r"1 monitor .*: laxer ")
+    monkeypatch.setattr(habits, "_successes", lambda context, id: [])
+    (found,) = installation.run("allowances")
+    assert found.text.startswith("the 1 most frequent and least strict of 3 monitors")
 
 
 def test_monitors_that_are_always_seconds_early(installation: Installation) -> None:

@@ -136,7 +136,7 @@ def test_a_heartbeat_that_comes_while_the_evaluator_works(replica: Replica, cloc
     replica.beat("job", Kind.FAILURE)
     clock.advance(5)
     one = watched(replica)
-    replica.fleet.preview([(one, [Heartbeat(Kind.SUCCESS, clock.now())], None)])
+    replica.fleet.preview([(one, [Heartbeat(Kind.SUCCESS, clock.now())], None, 0)])
     one.state = one.state._replace(received=2, last_success_at=clock.now(), last_outcome=Kind.SUCCESS)
     replica.evaluator.evaluate_due()
     assert replica.status("job")[0] == "DOWN"

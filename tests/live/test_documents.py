@@ -448,7 +448,7 @@ def a_job(reader: Reader) -> None:
     service = reader.serve(monitor())
     reader.program("backup", "echo 42 files; exit 0")
     reader.follow()
-    assert service.received(TAG) == 3
+    assert service.received(TAG) == 4
 
 
 DIALECTS = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs" / "dialects").glob("*.md"))

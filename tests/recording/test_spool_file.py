@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.heartbeat import Claim, Heartbeat, Kind
 from exporter.recording.spool import file as spool
 from exporter.recording.spool.backlog import Backlog
 from exporter.recording.spool.file import LATEST, Record, SpoolFile, SpoolUnusable, decode, encode
@@ -31,6 +31,7 @@ RECORDS = st.builds(
         st.none() | st.integers(0, 2**53),
     ),
     st.integers(0, 2**40),
+    st.none() | st.builds(Claim, st.integers(0, LATEST), st.integers(0, LATEST)),
 )
 SOME = [Record("job", Heartbeat(Kind.SUCCESS, START + number, f"r{number}", output="é\r\n\0")) for number in range(6)]
 

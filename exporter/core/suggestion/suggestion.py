@@ -9,8 +9,10 @@ from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.exclusions import EVERYTHING_COUNTS, Exclusions
 from exporter.core.heartbeat import Heartbeat
 from exporter.core.monitor import DEGRADED_AFTER, Monitor
+from exporter.core.monitor import EARLY as DEFAULT_EARLY
 from exporter.core.runtimes import MIN_RUNS, quantile
 from exporter.core.suggestion.candidates import EARLY, Candidate, candidates, crosses_change
+from exporter.core.suggestion.early import early_fit
 from exporter.core.suggestion.evidence import Evidence, evidence_of
 from exporter.core.suggestion.fit import SLACK, Fit, fit
 from exporter.core.suggestion.ticks import ticks_between
@@ -36,6 +38,10 @@ _NICE = [
     *(number * DAY for number in (1, 1.5, 2, 3, 5, 7, 10, 14, 21, 30, 45, 60, 90, 180, 365)),
 ]
 """Durations as people write them."""
+_UNITS = ((MINUTE, SECOND), (HOUR, MINUTE), (12 * HOUR, 5 * MINUTE))
+"""Pauses below the first of these are written in whole multiples of the second."""
+_ROUND = 0.05
+"""By how much of itself a round interval may differ from the pauses that were seen."""
 _STEADY = 0.9
 """Share of the pauses between two runs that must be much alike for an interval."""
 _SURE = 0.995
@@ -84,9 +90,13 @@ class Suggestion:
     lateness: Quantiles | None = None
     """Of successes, after the tick of their run; with an interval the time between two successes."""
     runtimes: Quantiles | None = None
+    every: int | None = None
+    early: int | None = None
     degraded_after: int | None = None
     down_after: int | None = None
     max_runtime: int | None = None
+    lead: int | None = None
+    """How long before the ticks of the schedule in force the runs come, at most; None unless they always do."""
 
     @property
     def schedule(self) -> str | None:
@@ -107,11 +117,13 @@ class Suggestion:
         monitor = self.monitor
         if self.pattern is Pattern.SCHEDULE and (self.schedule, self.timezone) != (monitor.schedule, monitor.timezone):
             return True
-        if self.pattern is Pattern.INTERVAL and monitor.schedule is not None:
+        if self.every is not None and monitor.schedule is not None:
             return True
         return any(
             value is not None and value != getattr(monitor, name)
             for name, value in (
+                ("every", self.every),
+                ("early", self.early),
                 ("degraded_after", self.degraded_after),
                 ("down_after", self.down_after),
                 ("max_runtime", self.max_runtime),
@@ -137,16 +149,22 @@ def suggest(
         return Suggestion(monitor=monitor, pattern=Pattern.TOO_FEW, heartbeats=count)
     moments = evidence.moments
     runtimes = quantiles_of(run.duration for run in evidence.runs if run.duration is not None)
-    best = best_fit(evidence, (monitor.timezone, *zones, *OTHER_ZONES), exclusions)
+    before = early_fit(monitor, evidence, exclusions)
+    best = before.fit if before else best_fit(evidence, (monitor.timezone, *zones, *OTHER_ZONES), exclusions)
+    pattern, every, early = Pattern.NONE, None, None
     if best is not None:
-        lateness = _lateness(evidence, best.candidate)
         pattern = Pattern.SCHEDULE
+        lateness = quantiles_of(before.lateness) if before else _lateness(evidence, best.candidate)
         degraded_after, down_after = _thresholds(lateness, min(DEGRADED_AFTER, best.step))
+        if before and before.lead > monitor.early:
+            early = max(DEFAULT_EARLY, nice(1.5 * before.lead))
     else:
         lateness = quantiles_of(_pauses(evidence))
-        steady = lateness is not None and _is_steady(evidence, lateness.median)
-        pattern = Pattern.INTERVAL if steady else Pattern.NONE
-        degraded_after, down_after = _thresholds(lateness if steady else None, MINUTE)
+        degraded_after = down_after = None
+        if lateness is not None and _is_steady(evidence, lateness.median):
+            pattern, every = Pattern.INTERVAL, interval_of(lateness.median)
+            late = quantiles_of(max(0, pause - every) for pause in _pauses(evidence))
+            degraded_after, down_after = _thresholds(late, min(DEGRADED_AFTER, every))
     return Suggestion(
         monitor=monitor,
         pattern=pattern,
@@ -157,6 +175,9 @@ def suggest(
         fit=best,
         lateness=lateness,
         runtimes=runtimes,
+        every=every,
+        early=early,
+        lead=before.lead if before else None,
         degraded_after=degraded_after,
         down_after=down_after,
         max_runtime=_max_runtime(evidence, runtimes),
@@ -193,6 +214,15 @@ def quantiles_of(durations: Iterable[int]) -> Quantiles | None:
 def nice(duration: float) -> int:
     """The shortest duration of those that people write that is no shorter."""
     return int(next((one for one in _NICE if one >= duration), -(-duration // DAY) * DAY))
+
+
+def interval_of(pause: int) -> int:
+    """An interval as people write it for jobs that usually come after this pause."""
+    for one in (*(number * SECOND for number in (5, 10, 15, 20, 30)), *map(int, _NICE)):
+        if abs(pause - one) <= _ROUND * one:
+            return one
+    unit = next((unit for limit, unit in _UNITS if pause < limit), HOUR)
+    return -(-pause // unit) * unit
 
 
 def _is_better(found: Fit, best: Fit | None) -> bool:

@@ -1,10 +1,8 @@
 """Checks of monitors whose settings do not match what their jobs do, and of those that were forgotten."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
-
-from peewee import fn
 
 from exporter.core.calendar.schedule import next_tick
 from exporter.core.clock import DAY, MINUTE
@@ -23,27 +21,38 @@ MAX_MISSES = 12
 """How often a job may be missing before its monitor is DOWN, by its usual interval."""
 MAX_EARLY = MINUTE
 """How long before its tick a success counts as early."""
+MAX_LOGS = 2000
+"""Monitors whose logs one check reads at most."""
+_NEWEST = 100
+"""Heartbeats of one log that are read."""
 _LOOKED_AT = 20
 """Successes of one monitor that must all be early."""
 
 
 def allowances(context: DoctorContext) -> Iterator[Finding]:
     """No monitor is allowed to be silent for many times its usual interval."""
-    monitors, beats = context.database.tables.monitors, context.database.tables.heartbeats
-    first, last, count = fn.MIN(beats.received_at), fn.MAX(beats.received_at), fn.COUNT(beats.id)
+    tables = context.database.tables
+    monitors, states = tables.monitors, tables.states
     query = (
-        monitors.select(monitors.tag, monitors.schedule, monitors.timezone, monitors.down_after, first, last, count)
-        .join(beats, on=(beats.monitor_id == monitors.id))
-        .where(_active(monitors) & (beats.kind == Kind.SUCCESS.value))
-        .group_by(monitors.id, monitors.tag, monitors.schedule, monitors.timezone, monitors.down_after)
-        .having(count >= MIN_SUCCESSES)
-    )
-    with context.database.read("read heartbeats"):
+        monitors.select(
+            monitors.id, monitors.tag, monitors.schedule, monitors.timezone, monitors.every, monitors.down_after,
+            states.received, states.last_success_at,
+        )
+        .join(states, on=(states.monitor_id == monitors.id))
+        .where(_active(monitors) & (states.received >= MIN_SUCCESSES) & states.last_success_at.is_null(False))
+    )  # fmt: skip
+    with context.database.read("read monitors"):
         rows = list(query.tuples())
+    # Those that beat most and may be silent for longest come first: only so many logs are read.
+    rows.sort(key=lambda row: row[6] * (row[5] + (row[4] or 0)), reverse=True)
+    looked_at = rows[:MAX_LOGS]
     lax: dict[str, tuple[int, int]] = {}
-    for tag, schedule, timezone, down_after, began, ended, successes in rows:
-        interval = (int(ended) - int(began)) // (successes - 1)
-        allowed = down_after + (0 if schedule is None else _step(schedule, timezone, int(ended)))
+    for id, tag, schedule, timezone, every, down_after, _, last in looked_at:
+        moments = _successes(context, id)
+        if len(moments) < MIN_SUCCESSES:
+            continue
+        interval = (max(moments) - min(moments)) // (len(moments) - 1)
+        allowed = down_after + (every or 0) + (0 if schedule is None else _step(schedule, timezone, int(last)))
         if interval > 0 and allowed > MAX_MISSES * interval:
             lax[tag] = interval, allowed
     if lax:
@@ -55,29 +64,26 @@ def allowances(context: DoctorContext) -> Iterator[Finding]:
             "Give it the schedule of its job, or a shorter down_after: `heartbeat-exporter suggest TAG` proposes them.",
         )
     else:
-        yield ok(f"{counted(len(rows), 'monitor')} with {MIN_SUCCESSES} successes or more, none allowed too much")
+        yield ok(f"{_extent(looked_at, rows)} with {MIN_SUCCESSES} heartbeats or more, none allowed too much")
 
 
 def early_heartbeats(context: DoctorContext) -> Iterator[Finding]:
     """No job always reports shortly before its scheduled time."""
-    tables = context.database.tables
-    monitors, states, beats = tables.monitors, tables.states, tables.heartbeats
+    monitors, states = context.database.tables.monitors, context.database.tables.states
     query = (
         monitors.select(monitors.id, monitors.tag, monitors.schedule, monitors.timezone, states.last_success_at)
         .join(states, on=(states.monitor_id == monitors.id))
         .where(_active(monitors) & monitors.schedule.is_null(False) & states.last_success_at.is_null(False))
     )
-    early: list[str] = []
-    with context.database.read("read heartbeats"):
+    with context.database.read("read monitors"):
         rows = list(query.tuples())
-        for id, tag, schedule, timezone, last in rows:
-            if not _is_early(schedule, timezone, last):
-                continue  # most are done with here, without a query of their own
-            mine = (beats.monitor_id == id) & (beats.kind == Kind.SUCCESS.value)
-            newest = beats.select(beats.received_at).where(mine).order_by(beats.id.desc()).limit(_LOOKED_AT)
-            moments = [row[0] for row in newest.tuples()]
-            if len(moments) >= MIN_SUCCESSES and all(_is_early(schedule, timezone, at) for at in moments):
-                early.append(tag)
+    # Most are done with here, without a query of their own.
+    candidates = [row for row in rows if _is_early(row[2], row[3], row[4])]
+    early: list[str] = []
+    for id, tag, schedule, timezone, _ in candidates[:MAX_LOGS]:
+        moments = _successes(context, id)[:_LOOKED_AT]
+        if len(moments) >= MIN_SUCCESSES and all(_is_early(schedule, timezone, at) for at in moments):
+            early.append(tag)
     if early:
         yield warning(
             f"{counted(len(early), 'monitor')} always early, by less than a minute: {listed(early)}",
@@ -142,6 +148,21 @@ def _lasting(context: DoctorContext, status: Status, longest: int, advice: str) 
         f"{describe_duration(max(lasting.values()))}: {listed(lasting)}",
         advice,
     )
+
+
+def _successes(context: DoctorContext, id: int) -> list[int]:
+    """The moments of the successes among a monitor's newest heartbeats, the last one received first."""
+    beats = context.database.tables.heartbeats
+    newest = beats.select(beats.kind, beats.received_at).where(beats.monitor_id == id)
+    with context.database.read("read heartbeats"):
+        rows = list(newest.order_by(beats.id.desc()).limit(_NEWEST).tuples())
+    return [int(at) for kind, at in rows if kind == Kind.SUCCESS.value]
+
+
+def _extent(looked_at: Sequence[object], rows: Sequence[object]) -> str:
+    if len(looked_at) == len(rows):
+        return counted(len(rows), "monitor")
+    return f"the {len(looked_at):,} most frequent and least strict of {counted(len(rows), 'monitor')}"
 
 
 def _active(monitors: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The native dialect, Kener's URLs and more: `/ext/heartbeat/{tag}:{secret}[/suffix][?rid=…]`."""
+"""The native dialect, Kener's URLs and more: `/ext/heartbeat/{tag}:{secret}[/suffix][?rid=…&at=…]`."""
 
 import json
 import re
@@ -11,10 +11,11 @@ from exporter.ingest.bad_news import bad_news
 from exporter.ingest.body import KEPT
 from exporter.ingest.built_in import NATIVE
 from exporter.ingest.errors import Denied, IngestError, json_error
-from exporter.ingest.intake import Beat, Ingest
+from exporter.ingest.intake import MAX_AGE, Beat, Ingest, counted_at
 from exporter.ingest.request import Request
 from exporter.ingest.response import Response
 from exporter.ingest.routes import Route
+from exporter.presentation.sent_moments import read_moment
 
 _RID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EXIT_CODE = re.compile(r"-?[0-9]{1,300}")
@@ -22,6 +23,7 @@ _MAX_EXIT_CODE = 2**63 - 1
 _SUFFIXES = {"": Kind.SUCCESS, "start": Kind.START, "fail": Kind.FAILURE, "log": Kind.LOG}
 _LONG = "the body is longer than 10 kB: its first 1 kB and its last 9 kB are kept"
 _NOT_WHOLE = "the body did not arrive whole: what arrived is kept"
+_RECEIPT = "the moment of receipt counts"
 _OK = Response(body=b'{"status":"OK"}')
 
 
@@ -43,7 +45,7 @@ class NativeDialect:
             except IngestError as error:
                 problem = error  # what is no suffix here may be the secret in the next reading
                 continue
-            rid = _rid(query, kind, warnings) if query else ""
+            rid, at = _parameters(query, kind, request.received_at, warnings) if query else ("", None)
             output = ""
             if request.has_body:
                 body = await request.body()
@@ -53,7 +55,7 @@ class NativeDialect:
             monitor = grant.watched
             if monitor is None:
                 monitor = (await ingest.ensure(grant)).monitor
-            await ingest.record((Beat(monitor, kind, rid, exit_code, output),))
+            await ingest.record((Beat(monitor, kind, rid, exit_code, output, None, at),))
             return _OK if not warnings else _warned(warnings)
         raise problem or Denied()
 
@@ -99,12 +101,21 @@ def _kind(suffix: str, warnings: list[str]) -> tuple[Kind, int | None]:
     return Kind.FAILURE, exit_code
 
 
-def _rid(query: str, kind: Kind, warnings: list[str]) -> str:
-    """The run's id; what else the query says is not read, and named if it looks like bad news."""
+def _parameters(query: str, kind: Kind, received_at: int, warnings: list[str]) -> tuple[str, int | None]:
+    """The run's id, and the moment of the heartbeat if it is not that of its receipt. What else the query says is not
+    read, and named if it looks like bad news.
+    """
     news = bad_news(query, kind)
     if news is not None:
         warnings.append(news)
-    given = [value for key, value in parse_qsl(query, keep_blank_values=True, errors="replace") if key == "rid"]
+    given: dict[str, list[str]] = {"rid": [], "at": []}
+    for key, value in parse_qsl(query, keep_blank_values=True, errors="replace"):
+        if key in given:
+            given[key].append(value)
+    return _rid(given["rid"], warnings), _at(given["at"], received_at, warnings) if given["at"] else None
+
+
+def _rid(given: Sequence[str], warnings: list[str]) -> str:
     if not given:
         return ""
     if len(given) > 1:
@@ -113,3 +124,19 @@ def _rid(query: str, kind: Kind, warnings: list[str]) -> str:
         warnings.append("rid is not 1 to 64 of letters, digits, '.', '_' and '-': it was left out")
         return ""
     return given[0]
+
+
+def _at(given: Sequence[str], received_at: int, warnings: list[str]) -> int | None:
+    at = read_moment(given[0])
+    if len(given) > 1:
+        warnings.append(f"at is given more than once: {_RECEIPT}")
+        return None
+    if at is None:
+        warnings.append(f"at is neither RFC 3339, as 2026-11-24T03:00:00Z, nor Unix seconds: {_RECEIPT}")
+        return None
+    if counted_at(at, received_at) is None:
+        warnings.append(f"at is more than a minute ahead of the exporter's clock: {_RECEIPT}")
+        return None
+    if at < received_at - MAX_AGE:
+        warnings.append("at is more than 7 days ago: the heartbeat counts as 7 days old")
+    return at

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from exporter.core.clock import Clock
+from exporter.core.clock import Clock, PastMoment
 from exporter.recording.spool.file import (
     DONE,
     NEW,
@@ -50,8 +50,7 @@ class Backlog:
         self._claiming = threading.Lock()
         self.id = uuid.uuid4().hex
         """Of the own file, whether it is there yet or not."""
-        self.since: int | None = None
-        """The moment from which heartbeats wait; None when none do."""
+        self._since: PastMoment | None = None
         self._own: SpoolFile | None = None
         self._older: list[SpoolFile] = []
         self._found: deque[SpoolFile] = deque()
@@ -65,6 +64,12 @@ class Backlog:
         """Whether anything is yet to be replayed."""
         own = self._own
         return bool(self._older or self._found or (own is not None and own.position < own.end))
+
+    @property
+    def since(self) -> int | None:
+        """The moment from which heartbeats wait; None when none do."""
+        since = self._since
+        return None if since is None else since.at
 
     @property
     def waiting(self) -> int:
@@ -104,8 +109,8 @@ class Backlog:
                 self._refused.add(path)
                 log.error("the spool file %s is left as it is: %s", path.name, error)
         self._found.extend(sorted(adopted, key=lambda file: file.created))
-        if adopted and self.since is None:
-            self.since = self._clock.now()
+        if adopted and self._since is None:
+            self._since = PastMoment(self._clock)
 
     def put(self, records: Sequence[Record]) -> None:
         """On the disk when it returns. Raises SpoolUnusable, and then nothing was added."""
@@ -116,8 +121,8 @@ class Backlog:
                 raise SpoolUnusable("the spool is broken")  # whether they were committed is noted for that file
             own = made
         own.append(records, self.most - sum(file.end - file.position for file in self._files()))
-        if self.since is None:
-            self.since = self._clock.now()
+        if self._since is None:
+            self._since = PastMoment(self._clock)
         if own.end >= MAX_SIZE:
             try:
                 self._renew()
@@ -142,7 +147,7 @@ class Backlog:
             self._older.remove(file)
         self._stuck.append(file)
         if not self.holding:
-            self.since = None
+            self._since = None
 
     def settle(self, file: SpoolFile) -> None:
         """The database has everything of this file."""
@@ -158,7 +163,7 @@ class Backlog:
                 self._older.remove(file)
                 self._stuck.append(file)
         if not self.holding:
-            self.since = None
+            self._since = None
 
     def finished(self) -> list[Path]:
         """Files that are done with, but for their rows in the database. That they are is durable."""

@@ -3,6 +3,7 @@
     <crc32> {"spool":1,"id":"…","created":…}
     <crc32> [group, tag, kind, received_at, rid, exit_code, output]
     <crc32> [group, tag, kind, received_at, rid, exit_code, output, duration]
+    <crc32> [group, tag, kind, received_at, rid, exit_code, output, duration, claimed_at, arrived_at]
 
 A line that is not whole at the end was never acknowledged and is cut off. A damaged line costs itself alone: it is put
 aside, and the next one is found by its beginning. How far a file has been replayed is kept in the database, in the
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from exporter.core.errors import StorageUnavailable
-from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.heartbeat import Claim, Heartbeat, Kind
 
 VERSION = 1
 SUFFIX, DONE, DAMAGED, NEW = ".spool", ".done", ".damaged", ".new"
@@ -42,6 +43,8 @@ class Record(NamedTuple):
     beat: Heartbeat
     group: int = 0
     """The group whose commit failed so that the outcome is unknown; 0 if none."""
+    claim: Claim | None = None
+    """What its sender said of its moment, if it is late."""
 
 
 class Piece(NamedTuple):
@@ -61,6 +64,8 @@ class SpoolUnusable(StorageUnavailable):
 def encode(record: Record) -> bytes:
     kind, received_at, rid, exit_code, output, duration = record.beat
     content = [record.group, record.tag, kind.value, received_at, rid, exit_code, output]
+    if record.claim is not None:
+        return _line([*content, duration, *record.claim])
     return _line(content if duration is None else [*content, duration])
 
 
@@ -82,10 +87,13 @@ def _record(value: object) -> Record | None:
     """None for what no version of the exporter writes. The checksum says only that it is what was written: by a newer
     version, perhaps, or by another program.
     """
-    if not isinstance(value, list) or len(value) not in (7, 8):
+    if not isinstance(value, list) or len(value) not in (7, 8, 10):
         return None
     group, tag, kind, received_at, rid, exit_code, output, *more = value
-    if more and not _is_count(more[0]):
+    duration, *moments = more or [None]
+    if not (_is_count(duration) or (duration is None and len(value) != 8)):
+        return None
+    if not all(_is_count(at) and at <= LATEST for at in moments):
         return None
     if not (_is_count(group) and _is_count(received_at) and received_at <= LATEST):
         return None
@@ -93,7 +101,8 @@ def _record(value: object) -> Record | None:
         return None
     if not (exit_code is None or (_is_integer(exit_code) and abs(exit_code) < _BIGINT)):
         return None
-    return Record(tag, Heartbeat(Kind(kind), received_at, rid, exit_code, output, *more), group)
+    beat = Heartbeat(Kind(kind), received_at, rid, exit_code, output, duration)
+    return Record(tag, beat, group, Claim(*moments) if moments else None)
 
 
 def _is_integer(value: object) -> bool:

@@ -10,11 +10,14 @@ from typing import Any
 
 from peewee import EXCLUDED
 
+from exporter.core.clock import Clock
 from exporter.core.errors import HeartbeatExporterError, StorageConflict, StorageUnavailable
 from exporter.core.fleet import FleetMonitor
 from exporter.core.telemetry import Telemetry
+from exporter.core.trusted_clock import NOTABLE
 from exporter.fleet.loader import load
 from exporter.recording.group import GroupCommit
+from exporter.recording.late import LatePending
 from exporter.recording.spool.backlog import Backlog
 from exporter.recording.spool.file import Piece, Record, SpoolFile
 from exporter.recording.statements import Pending
@@ -38,8 +41,11 @@ class _Halve(Exception):
 class Replay:
     """`some` and `mark` belong to the recorder's thread; `attempt` is for any other."""
 
-    def __init__(self, database: Database, backlog: Backlog, group: GroupCommit, telemetry: Telemetry) -> None:
+    def __init__(
+        self, database: Database, backlog: Backlog, group: GroupCommit, telemetry: Telemetry, clock: Clock
+    ) -> None:
         self._db = database
+        self._clock = clock
         self._backlog = backlog
         self._group = group
         self._telemetry = telemetry
@@ -147,7 +153,8 @@ class Replay:
         gone = Counter(record.tag for record in records if record.tag not in watched)
         for tag, count in gone.items():
             log.warning("dropping %d heartbeats from the spool: the monitor %s was removed", count, tag)
-        batch = [Pending(watched[record.tag], record.beat) for record in records if record.tag in watched]
+        now = self._clock.now()
+        batch = [_pending(watched[record.tag], record, now) for record in records if record.tag in watched]
         if batch:
             self._group.write(transaction, batch)
         return {monitor.id for monitor in watched.values()}
@@ -181,3 +188,13 @@ class Replay:
         self, transaction: Transaction, statement: Prepared, id: str, position: int = 0, committed: int = 0
     ) -> None:
         transaction.execute(statement, statement.row({"id": id, "position": position, "committed": committed}))
+
+
+def _pending(watched: FleetMonitor, record: Record, now: int) -> Pending:
+    """A moment in the future was stamped by a clock that was ahead and that is right again: it becomes now."""
+    beat, claim = record.beat, record.claim
+    if beat.received_at > now + NOTABLE:
+        beat = beat._replace(received_at=now)
+    if claim is None:
+        return Pending(watched, beat)
+    return LatePending(watched, beat, claim._replace(arrived_at=min(claim.arrived_at, max(now, beat.received_at))))

@@ -7,11 +7,12 @@ than was put, so it catches up however many come.
 import logging
 from collections.abc import Sequence
 
-from exporter.core.clock import Clock
+from exporter.core.clock import Clock, PastMoment
 from exporter.core.errors import StorageUnavailable
 from exporter.core.telemetry import Telemetry
 from exporter.presentation.moments import exact
 from exporter.recording.group import Changes, GroupCommit, unwritten
+from exporter.recording.late import ClaimKey, LatePending, late_last, late_of, mark_repeated
 from exporter.recording.spool.backlog import Backlog
 from exporter.recording.spool.file import Record, SpoolUnusable
 from exporter.recording.spool.replay import Replay
@@ -19,6 +20,11 @@ from exporter.recording.statements import Pending
 from exporter.storage.database import Database, Transaction
 
 log = logging.getLogger(__name__)
+
+MAX_CLAIMS = 100_000
+"""Late heartbeats of the spool that are remembered, so that one that is sent again is not shown as another. Of more the
+replay finds those that are repeated.
+"""
 
 
 class Spooler:
@@ -29,12 +35,14 @@ class Spooler:
         self._backlog = backlog
         self._clock = clock
         self._telemetry = telemetry
-        self._replay = Replay(database, backlog, GroupCommit(database, replica), telemetry)
+        self._replay = Replay(database, backlog, GroupCommit(database, replica), telemetry, clock)
         self._number = 0
         """Of the last group that the database was to take."""
         self._unsure: set[int] = set()
         """Monitors of which the fleet knows more than the database, until the spool is empty."""
-        self._taking_since: int | None = None
+        self._claims: set[ClaimKey] = set()
+        """Of late heartbeats in the spool."""
+        self._taking_since: PastMoment | None = None
 
     # ── on any thread ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -48,7 +56,8 @@ class Spooler:
         """The moment from which every heartbeat that came was taken, whatever the database did; None when the spool did
         not take what it was given last.
         """
-        return self._taking_since
+        since = self._taking_since
+        return None if since is None else since.at
 
     def notice(self) -> str | None:
         """For people: what waits in the spool."""
@@ -78,7 +87,7 @@ class Spooler:
         """Begins with what the spool holds. Until it is recorded, `behind` is true."""
         try:
             self._backlog.open()
-            self._taking_since = self._clock.now()
+            self._taking_since = PastMoment(self._clock)
         except SpoolUnusable as error:
             log.error("%s; trying again when it is needed", error)
 
@@ -104,7 +113,7 @@ class Spooler:
     def missed(self) -> None:
         """A heartbeat was refused: it waited for too long, or too many did."""
         if self._taking_since is not None:
-            self._taking_since = self._clock.now()
+            self._taking_since = PastMoment(self._clock)
 
     def put(self, batch: Sequence[Pending], tried: bool) -> Changes:
         """Writes a group to the spool: durable when it returns. Returns how the fleet has to change. Raises
@@ -115,15 +124,21 @@ class Spooler:
         if not self._backlog.holding:
             log.warning("writing heartbeats to the spool: %s", self._db.trouble)
         group = self._number if tried else 0
+        late = late_of(batch)
+        if late:
+            late = mark_repeated(late_of(late_last(batch)), set(self._claims))
+            batch = [pending for pending in batch if not pending.repeated]
         try:
-            self._backlog.put([Record(pending.watched.monitor.tag, pending.beat, group) for pending in batch])
+            self._backlog.put([_record(pending, group) for pending in batch])
         except SpoolUnusable:
             self._taking_since = None
             raise
         if self._db.trouble is not None:
             self._replay.ready = False
         if self._taking_since is None:
-            self._taking_since = self._clock.now()
+            self._taking_since = PastMoment(self._clock)
+        if len(self._claims) + len(late) <= MAX_CLAIMS:
+            self._claims.update(pending.key for pending in late)
         changes = unwritten(batch)
         self._unsure.update(changes.watched)
         self._telemetry.spooled(len(batch))
@@ -148,5 +163,11 @@ class Spooler:
         if self._backlog.holding:
             return set()
         log.info("the spool is empty: all its heartbeats are in the database")
+        self._claims.clear()
         touched, self._unsure = self._unsure, set()
         return touched
+
+
+def _record(pending: Pending, group: int) -> Record:
+    claim = pending.claim if isinstance(pending, LatePending) else None
+    return Record(pending.watched.monitor.tag, pending.beat, group, claim)

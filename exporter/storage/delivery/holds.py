@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from peewee import Case
+
 from exporter.core.alerts.notification import Hold
 from exporter.storage.database import Database
 
@@ -35,5 +37,6 @@ class Holds:
     def set_back(self, by: int, now: int) -> None:
         """Inside `database.write`: the clock was set back by so much, to `now`; no notifier waits for longer."""
         table = self._db.tables.notifier_holds
-        change = {"since": table.since - by, "until": table.until - by}
+        since = Case(None, [(table.since - by > now, now), (table.since > now, table.since - by)], table.since)
+        change = {"since": since, "until": table.until - by}
         table.update(**change).where(table.until > now).execute()

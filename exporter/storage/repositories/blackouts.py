@@ -10,12 +10,12 @@ moves every other moment in the database with it, in the same transaction, so th
 import logging
 import threading
 
-from exporter.core.clock import SECOND, Clock
+from exporter.core.clock import SECOND, Clock, PastMoment
 from exporter.core.errors import StorageUnavailable
 from exporter.core.spans import Span, merged
 from exporter.presentation.moments import humanize_duration
 from exporter.storage.database import Database
-from exporter.storage.future_moments import FutureMoments, shift_plans
+from exporter.storage.future_moments import SKIPPED, FutureMoments, shift_plans
 from exporter.storage.repositories.maintenances import REVISION as CALENDAR_REVISION
 from exporter.storage.repositories.revisions import next_revision
 
@@ -37,8 +37,6 @@ COURTESY = 3 * SECOND
 """How long a process that did not accept heartbeats, while others may have spooled them, leaves the stamp to those.
 They look twice a second.
 """
-SKIPPED = "clock"
-"""The kind of a span that a clock was set forward over."""
 UNREACHABLE = "unreachable"
 """The kind of a span in which heartbeats did not reach a process that was there."""
 _NAME = "exporter"
@@ -62,7 +60,7 @@ class Blackouts:
         """When this process last knew the stamp to be fresh, by the steady clock; None before the first time."""
         self._alive_at: int | None = None
         """When it last did anything at all, by the steady clock."""
-        self._resumed_at: int | None = None
+        self._resumed_at: PastMoment | None = None
         """When it was paused last, and went on."""
         self._set_back_at: int | None = None
         """When the clock was set back last, by the steady clock."""
@@ -241,7 +239,7 @@ class Blackouts:
             start = max(start, self._last_observation(now))
         if taking_since is not None:
             self._notice_pause()  # it may have been just now
-            end = min(end, max(taking_since, self._resumed_at or taking_since))
+            end = min(end, taking_since if self._resumed_at is None else max(taking_since, self._resumed_at.at))
         return Span(start, end) if end - start > MAX_GAP else None
 
     def _last_observation(self, now: int) -> int:
@@ -254,5 +252,5 @@ class Blackouts:
     def _notice_pause(self) -> None:
         steady = self._clock.monotonic()
         if self._alive_at is not None and steady - self._alive_at > PAUSED:
-            self._resumed_at = self._clock.now()
+            self._resumed_at = PastMoment(self._clock)
         self._alive_at = steady

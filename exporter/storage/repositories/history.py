@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from peewee import Tuple, fn
 
 from exporter.core.heartbeat import Heartbeat, Kind
-from exporter.core.order import in_order
+from exporter.core.order import in_order, without_strays
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database
 from exporter.storage.rows import chunks
@@ -90,6 +90,22 @@ class History:
         with self._db.read("read heartbeats"):
             numbered = [Heartbeat(Kind(kind), *rest) for kind, *rest in query.tuples()]
         return in_order(reversed(numbered))[::-1]
+
+    def replayable(self, monitor_id: int, received: int, limit: int) -> Sequence[Heartbeat]:
+        """The newest `limit` heartbeats of a monitor that has received so many, in the order of their moments, without
+        outputs; and without late ones of a time of which the log has lost others.
+        """
+        table = self._db.tables.heartbeats
+        query = (
+            table.select(table.kind, table.received_at, table.rid, table.exit_code, table.duration, table.arrived_at)
+            .where(table.monitor_id == monitor_id)
+            .order_by(table.id.desc())
+            .limit(limit)
+        )
+        with self._db.read("read heartbeats"):
+            rows = list(query.tuples())[::-1]
+        beats = [Heartbeat(Kind(kind), at, rid, code, "", took) for kind, at, rid, code, took, _ in rows]
+        return without_strays(beats, received, [row[-1] for row in rows])
 
     def results(self, monitor_id: int, limit: int) -> Sequence[Heartbeat]:
         """As `heartbeats`, the first one received first, and without outputs, which take most of the reading."""
