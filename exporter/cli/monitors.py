@@ -73,6 +73,10 @@ def monitor() -> None:
 )
 @click.option("--evaluation-cron", metavar="CRON", help="Change the status only at these times.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label, exposed as label_KEY. Repeatable.")
+@click.option(
+    "--depends-on", multiple=True, metavar="TAG", help="Monitor, or glob of tags, that the job needs. Repeatable."
+)
+@click.option("--release-after", metavar="DURATION", help="How long a held alert waits at the end. Default: 5m.")
 @click.option("--paused", is_flag=True, help="Add the monitor in the paused state.")
 @click.option(
     "--secret-file",
@@ -98,7 +102,9 @@ def add(
       heartbeat-exporter monitor add nightly-backup \\
           --schedule "0 3 * * *" --timezone Europe/Rome --down-after 1h
     """
-    values = {name: value for name, value in options.items() if value not in (None, False)}
+    values = {name: value for name, value in options.items() if value not in (None, False, ())}
+    if "depends_on" in values:
+        values["depends_on"] = list(values["depends_on"])
     with report_errors():
         pairs = key_values(labels)
         new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
@@ -294,6 +300,8 @@ def _rows(member: FleetMonitor, now: int, absent_since: int | None) -> list[tupl
         ("failure tolerance", str(monitor.failure_tolerance) if monitor.failure_tolerance else None),
         ("evaluation cron", monitor.evaluation_cron),
         ("labels", ", ".join(f"{key}={value}" for key, value in monitor.labels)),
+        ("depends on", ", ".join(monitor.depends_on)),
+        ("release after", format_duration(monitor.release_after) if monitor.depends_on else None),
         ("provisioned", "yes" if member.provisioned else "no"),
     ]
 
