@@ -119,7 +119,7 @@ def test_what_is_no_pattern(pattern: str) -> None:
         check_pattern(pattern)
 
 
-def test_a_hundred_thousand_monitors_resolve_quickly() -> None:
+def test_the_work_grows_with_the_fleet_and_not_with_its_square() -> None:
     """Every monitor with a glob of its own, and a glob that all share: work grows with the fleet, not its square."""
 
     def resolve(hosts: int) -> float:
@@ -136,5 +136,5 @@ def test_a_hundred_thousand_monitors_resolve_quickly() -> None:
         assert len(list(graph.ancestors("host-5-job-3"))) == 41
         return took
 
-    small, large = resolve(1_000), resolve(10_000)
+    small, large = resolve(400), resolve(4_000)
     assert large < 30 * small + 1
