@@ -58,7 +58,7 @@ class AlertEvaluator:
         self._writer.set_back(by, now)
 
     def next_due(self) -> int | None:
-        moments = (self._progress.next_due(), self._alerts.next_repeat_at())
+        moments = (self._progress.next_due(), self._alerts.next_repeat_at(), self._writer.holds.next_due())
         return min((moment for moment in moments if moment is not None), default=None)
 
     def observe(self, transaction: Transaction, outcomes: Sequence[Outcome], now: int) -> None:
@@ -73,6 +73,9 @@ class AlertEvaluator:
             watched = outcome.watched
             self._step(changes, rules, watched, before[watched.id], outcome.after, outcome.observations, now)
         self._writer.write(transaction, changes, rules, now)
+        if before or changes.started:
+            evaluated = [(outcome.watched, outcome.after) for outcome in outcomes]
+            self._writer.reconsider(transaction, evaluated, rules, now)
 
     def advance(self, now: int, gate: EvaluationGate) -> None:
         if self._changed:
@@ -88,6 +91,7 @@ class AlertEvaluator:
                 self._advance_these(due, now, gate)
             if len(due) < BATCH:
                 break
+        self._release(now, gate)
         self._repeat(now, gate)
 
     # ── one rule, one monitor ────────────────────────────────────────────────────────────────────────────────
@@ -200,6 +204,17 @@ class AlertEvaluator:
             if changes:
                 with gate.transaction("reconcile alerts") as transaction:
                     self._writer.write(transaction, changes, rules, now)
+
+    def _release(self, now: int, gate: EvaluationGate) -> None:
+        """Announces held alerts whose deadline has passed."""
+        last = 0
+        while not self._changed:  # else alerts whose rule is gone are ended first, in the next turn
+            due = self._writer.holds.due(now, BATCH, last)
+            if not due:
+                break
+            with gate.transaction("release alerts") as transaction:
+                self._writer.release(transaction, due, self._rules, self._watched, now)
+            last = due[-1]
 
     def _repeat(self, now: int, gate: EvaluationGate) -> None:
         rules = self._rules

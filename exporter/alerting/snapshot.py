@@ -29,8 +29,11 @@ def snapshot_of(
     at: int,
     output: str,
     incident_id: int | None,
+    since: int | None = None,
 ) -> AlertSnapshot:
-    """Of an alert that is on."""
+    """Of an alert that is on. `since` is when its status began; None when the monitor says it, or it began with the
+    alert.
+    """
     monitor, state = watched.monitor, watched.state
     return AlertSnapshot(
         alert_id=uid,
@@ -52,7 +55,7 @@ def snapshot_of(
         triggered_at=triggered_at,
         last_success_at=state.last_success_at,
         due_at=watched.due_at,
-        since=watched.current.since if watched.current.status is status else triggered_at,
+        since=since or (watched.current.since if watched.current.status is status else triggered_at),
         exit_code=state.last_exit_code if reason in (Reason.FAILED, Reason.FAILING) else None,
         failures=state.consecutive_failures if reason is Reason.FAILING else None,
         failure_tolerance=monitor.failure_tolerance if reason is Reason.FAILING else None,

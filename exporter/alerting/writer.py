@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from exporter.alerting.changes import AlertChanges, AlertEnded, AlertStarted
+from exporter.alerting.holds import AlertHolds, heard_by
 from exporter.alerting.ruleset import RuleSet
 from exporter.alerting.snapshot import snapshot_of, snapshot_of_end
 from exporter.core.alerts.alert import ResolveReason
@@ -11,9 +12,11 @@ from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Telemetry
+from exporter.core.timeline import CurrentStatus
 from exporter.presentation.events import EventLog, LogEvent
 from exporter.presentation.moments import humanize_duration
 from exporter.storage.database import Transaction
+from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.notifications import ALARM, REPEAT
 from exporter.storage.delivery.outbox import DeliveryPolicy, Outbox, OutboxItem
 from exporter.storage.repositories.alert_progress import AlertProgress
@@ -42,9 +45,12 @@ class AlertWriter:
         outbox: Outbox,
         telemetry: Telemetry,
         on_enqueued: Callable[[], None],
+        held: HeldAlerts,
         events: EventLog | None = None,
     ) -> None:
         self._events = events or EventLog()
+        self.holds = AlertHolds(held, alerts, outbox, history, on_enqueued, self._events)
+        """Which alerts begin without a message, and when those are announced."""
         self._fleet = fleet
         self._history = history
         self._progress = progress
@@ -99,6 +105,28 @@ class AlertWriter:
     def set_back(self, by: int, now: int) -> None:
         """Inside a transaction: the clock was set back by so much, to `now`."""
         self._outbox.set_back(by, now)
+        self.holds.set_back(by, now)
+
+    def release(
+        self,
+        transaction: Transaction,
+        alert_ids: Sequence[int],
+        rules: RuleSet,
+        watched_of: Callable[[Sequence[int]], Mapping[int, FleetMonitor]],
+        now: int,
+    ) -> None:
+        """Announces those of these held alerts that nothing holds any more; `watched_of` reads their monitors."""
+        self.holds.release_due(transaction, alert_ids, rules, watched_of, self._policy, now)
+
+    def reconsider(
+        self,
+        transaction: Transaction,
+        evaluated: Iterable[tuple[FleetMonitor, CurrentStatus]],
+        rules: RuleSet,
+        now: int,
+    ) -> None:
+        """After evaluations: announces held alerts of which these leave no doubt."""
+        self.holds.reconsider(transaction, evaluated, rules, self._policy, now)
 
     # ── alerts that begin ────────────────────────────────────────────────────────────────────────────────────
 
@@ -148,9 +176,10 @@ class AlertWriter:
                 incident_id=incident_id,
             )
         ids = self._alerts.open(transaction, new)
+        holds = self.holds.begin(transaction, new_alerts, ids, now)
         items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
         for started in new_alerts:
-            for notifier in started.rule.notify:
+            for notifier in heard_by(started.rule.notify, holds.get(started.uid, ())):
                 items[notifier].append(OutboxItem(ids[started.uid], facts[started.uid].to_json()))
         for notifier, outbox_items in items.items():
             self._outbox.enqueue(transaction, notifier, ALARM, outbox_items, self._policy(notifier), now)
@@ -164,6 +193,7 @@ class AlertWriter:
         if not over:
             return
         alerts = self._alerts.find([ended.alert_id for ended in over])
+        self.holds.end(transaction, [ended.alert_id for ended in over])
         self._alerts.resolve(transaction, [(ended.alert_id, ended.at, ended.ending) for ended in over])
         outputs = self._history.last_outputs(sorted({ended.monitor_id for ended in over}))
         facts = {}

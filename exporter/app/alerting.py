@@ -68,6 +68,7 @@ class Alerting:
             repositories.outbox,
             telemetry,
             self._sender.wake,
+            repositories.held_alerts,
             repositories.events,
         )
         self.engine = AlertEvaluator(

@@ -6,6 +6,7 @@ from exporter.core.clock import Clock
 from exporter.presentation.events import EventLog
 from exporter.storage.database import Database
 from exporter.storage.delivery.deliveries import Deliveries
+from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.notifications import Notifications
 from exporter.storage.delivery.outbox import Outbox
 from exporter.storage.repositories.alert_progress import AlertProgress
@@ -55,6 +56,10 @@ class Repositories:
     @cached_property
     def suppressions(self) -> SuppressionTable:
         return SuppressionTable(self.database)
+
+    @cached_property
+    def held_alerts(self) -> HeldAlerts:
+        return HeldAlerts(self.database)
 
     @cached_property
     def incidents(self) -> Incidents:

@@ -21,6 +21,7 @@ from exporter.cli._person import person
 from exporter.core.alerts.alert import AlertState
 from exporter.core.alerts.incident import IncidentState, clean_author, clean_text
 from exporter.core.clock import SystemClock
+from exporter.presentation.held_alerts import describe_holds
 from exporter.presentation.moments import humanize_ago, humanize_duration, rfc3339
 from exporter.resources.incidents import IncidentAnswer, WholeIncidentAnswer
 from exporter.resources.model import to_python
@@ -117,8 +118,9 @@ def show(id: int, as_json: bool, config_file: Path | None, storage_url: str | No
         for line in update.text.split("\n"):
             click.echo(f"    {line}")
     for alert in alerts:
+        held = describe_holds(alert.holds, now)
         end = (
-            "firing"
+            (f"firing, {held}" if held else "firing")
             if alert.resolved_at is None
             else f"resolved after {humanize_duration(alert.resolved_at - alert.triggered_at)}"
         )

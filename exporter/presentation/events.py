@@ -26,6 +26,8 @@ MAX_NAMES = 10
 class LogEvent(StrEnum):
     STATUS_CHANGED = "status changed"
     ALERT_FIRING = "alert firing"
+    ALERT_HELD = "alert held"
+    ALERT_RELEASED = "alert released"
     ALERT_RESOLVED = "alert resolved"
     INCIDENT_OPENED = "incident opened"
     INCIDENT_UPDATED = "incident updated"
@@ -48,6 +50,8 @@ _NOTIFICATION = ("notifier", "key", "notification", "attempts", "alerts", "monit
 FIELDS: Mapping[LogEvent, tuple[str, ...]] = {
     LogEvent.STATUS_CHANGED: ("monitor", "status", "previous", "reason", "at"),
     LogEvent.ALERT_FIRING: ("monitor", "rule", "alert", "severity", "status", "reason", "incident", "at"),
+    LogEvent.ALERT_HELD: ("monitor", "rule", "alert", "held_by", "at", "until"),
+    LogEvent.ALERT_RELEASED: ("monitor", "rule", "alert", "at"),
     LogEvent.ALERT_RESOLVED: ("monitor", "rule", "alert", "severity", "reason", "incident", "at"),
     LogEvent.INCIDENT_OPENED: ("monitor", "incident", "severity", "title", "at"),
     LogEvent.INCIDENT_UPDATED: ("monitor", "incident", "state", "author", "at"),

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from exporter.core.alerts.alert import PublicAlertState, ResolveReason
 from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.held import HoldKind, held_until
 from exporter.core.alerts.incident import IncidentState
 from exporter.core.status import Reason, Status
 from exporter.presentation.moments import rfc3339
@@ -34,6 +35,13 @@ class AlertAnswer(ResponseModel):
     notify: list[str] = Field(description="Names of the notifiers.")
     incident_id: int | None
     acknowledged_at: str | None = Field(description="Time of the acknowledgement, after which no reminders are sent.")
+    held_by: list[HoldKind] = Field(
+        description="What holds its notifications while it is firing; empty if nothing does."
+    )
+    held_until: str | None = Field(
+        description="Time at which the last hold ends; null if the alert is not held, or is held until its monitor is "
+        "in the condition of the rule again."
+    )
 
     @classmethod
     def of(cls, alert: "Alert") -> "AlertAnswer":
@@ -51,6 +59,8 @@ class AlertAnswer(ResponseModel):
             notify=[clean(name) for name in alert.notify],
             incident_id=alert.incident_id,
             acknowledged_at=when(alert.acknowledged_at),
+            held_by=sorted({hold.kind for hold in alert.holds}),
+            held_until=when(held_until(alert.holds)),
         )
 
 

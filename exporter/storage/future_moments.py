@@ -5,6 +5,7 @@ from typing import Any
 from exporter.core.clock import HOUR
 from exporter.core.trusted_clock import NOTABLE
 from exporter.storage.database import Database
+from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.notifications import PENDING
 from exporter.storage.delivery.outbox import Outbox
 from exporter.storage.repositories.alert_progress import AlertProgress
@@ -32,6 +33,7 @@ class FutureMoments:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._progress, self._alerts, self._outbox = AlertProgress(database), Alerts(database), Outbox(database)
+        self._held = HeldAlerts(database)
 
     def settle_log(self, now: int) -> int:
         """Moments of receipt, the newest rows first, in transactions of their own; how many rows were changed."""
@@ -115,6 +117,7 @@ class FutureMoments:
         self._alerts.set_back(by, now)
         self._outbox.set_back(by, now)
         SuppressionTable(self._db).set_back(by, now)
+        self._held.set_back(by, now)
         messages = tables.notifications
         # A message that began to wait while the clock was ahead has all its time left.
         begun_ahead = (messages.state == PENDING) & (messages.created_at > now)
@@ -148,6 +151,7 @@ def shift_plans(database: Database, by: int) -> None:
     later = {"next_attempt_at": messages.next_attempt_at + by, "expires_at": messages.expires_at + by}
     messages.update(**later).where(messages.state == PENDING).execute()
     SuppressionTable(database).set_forward(by)
+    HeldAlerts(database).set_forward(by)
     alerts.update(**{"next_repeat_at": alerts.next_repeat_at + by}).where(
         alerts.next_repeat_at.is_null(False)
     ).execute()

@@ -82,6 +82,30 @@ ALERT_COLUMNS = (
     "acknowledged_at",
 )
 SUPPRESSION_COLUMNS = ("since", "unplanned_since", "release_at", "restarted", "released")
+HELD_COLUMNS = (
+    "alert_id",
+    "kind",
+    "notifier",
+    "monitor_id",
+    "since",
+    "until",
+    "set_at",
+    "parent_id",
+    "parent_alert_id",
+)
+SUSPICION_COLUMNS = (
+    "since",
+    "counted_from",
+    "last_received_at",
+    "until",
+    "late",
+    "sample",
+    "monitor_ids",
+    "returned_at",
+    "ended_at",
+    "settled",
+    "alert_id",
+)
 INCIDENT_COLUMNS = (
     "monitor_id",
     "tag",
@@ -177,4 +201,6 @@ class Tables:
         self.notification_alerts = table(
             "notification_alerts", "id", "notification_id", "alert_id", "facts", "replaced"
         )
+        self.held_alerts = table("held_alerts", "id", *HELD_COLUMNS)
+        self.ingest_suspicions = table("ingest_suspicions", "id", *SUSPICION_COLUMNS)
         self.notifier_holds = table("notifier_holds", "notifier", "since", "until", "error", primary_key="notifier")

@@ -33,6 +33,7 @@ MOMENTS = {
     "incidents": ("started_at", "resolved_at", "updated_at"),
     "incident_updates": ("at",),
     "alert_progress": ("at",),
+    "held_alerts": ("since", "set_at"),
     "notifications": ("created_at", "ended_at"),
     "blackouts": ("started_at", "ended_at"),
     "stamps": ("at",),

@@ -150,6 +150,12 @@ class Outbox:
             if NotificationState.DELIVERED.value in seen and PENDING not in seen
         ]
 
+    def alarmed(self, alert_ids: Sequence[int]) -> set[tuple[int, str]]:
+        """The (alert id, notifier) of which an alarm was enqueued, whatever became of it, unless it was taken back."""
+        return {
+            (alert_id, notifier) for _, _, alert_id, notifier, event, _ in self._alarms(alert_ids) if event == ALARM
+        }
+
     def _gathering(self, notifier: str, event: str) -> tuple[int | None, int]:
         """The message that still gathers, held so that it is not sealed meanwhile; and how much it has room for."""
         table, items = self._db.tables.notifications, self._db.tables.notification_alerts

@@ -1,15 +1,17 @@
 """Alerts, open and past."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from peewee import fn
 
 from exporter.core.alerts.alert import AlertState, ResolveReason
 from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.held import AlertHold
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.repositories.revisions import next_revision
 from exporter.storage.rows import CHUNK, chunks
 from exporter.storage.tables import ALERT_COLUMNS
@@ -37,6 +39,8 @@ class Alert:
     ending: ResolveReason | None = None
     incident_id: int | None = None
     acknowledged_at: int | None = None
+    holds: tuple[AlertHold, ...] = ()
+    """What holds its messages, while it is firing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Alerts:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._held = HeldAlerts(database)
         alerts = database.tables.alerts
         self._insert = Prepared(
             database,
@@ -172,6 +177,21 @@ class Alerts:
         for chunk in chunks(ids):
             alerts.update(**{"next_repeat_at": at}).where(alerts.id.in_(chunk)).execute()
 
+    def repeat_after_release(self, ids: Sequence[int], at: int) -> None:
+        """Inside a transaction: when these are to be repeated, except those that are acknowledged."""
+        alerts = self._db.tables.alerts
+        for chunk in chunks(ids):
+            mine = alerts.id.in_(chunk) & alerts.acknowledged_at.is_null()
+            alerts.update(**{"next_repeat_at": at}).where(mine).execute()
+
+    def touch(self, ids: Sequence[int]) -> None:
+        """Inside a transaction: has every process read these alerts again, since what holds them has changed."""
+        alerts = self._db.tables.alerts
+        if ids:
+            revision = next_revision(self._db, _REVISION)
+            for chunk in chunks(ids):
+                alerts.update(**{"revision": revision}).where(alerts.id.in_(chunk)).execute()
+
     def set_back(self, by: int, now: int) -> None:
         """Inside a transaction: the clock was set back by so much, to `now`; no reminder waits for longer."""
         alerts = self._db.tables.alerts
@@ -201,7 +221,11 @@ class Alerts:
         alerts = self._db.tables.alerts
         query = alerts.select(alerts.id, *(getattr(alerts, column) for column in ALERT_COLUMNS)).where(condition)
         query = query.order_by(alerts.id.desc())
-        return [_alert(row) for row in (query if limit is None else query.limit(limit)).tuples()]
+        alerts_read = [_alert(row) for row in (query if limit is None else query.limit(limit)).tuples()]
+        holds = self._held.of_alerts([alert.id for alert in alerts_read if alert.step is AlertState.TRIGGERED])
+        if not holds:
+            return alerts_read
+        return [replace(alert, holds=holds[alert.id]) if alert.id in holds else alert for alert in alerts_read]
 
 
 def _alert_row(alert: NewAlert, revision: int) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from exporter.core.alerts.alert_rule import Severity
 from exporter.core.alerts.incident import IncidentState
 from exporter.core.fleet import Fleet
 from exporter.core.status import Status
+from exporter.presentation.held_alerts import describe_holds
 from exporter.presentation.moments import Moment, humanize_duration, moment
 from exporter.presentation.reasons import RESOLVE_REASONS
 from exporter.presentation.statuses import IMPACTS, STATES
@@ -73,6 +74,8 @@ class AlertRow:
     ending: str
     lasted: str
     incident_id: int | None
+    held: str
+    """Why no message of it was sent yet; empty when nothing holds it."""
 
 
 def incident_rows(
@@ -125,6 +128,7 @@ def alert_rows(alerts: Sequence["Alert"], timezone: str, now: int) -> tuple[Aler
             ending=RESOLVE_REASONS[alert.ending or ResolveReason.RECOVERED],
             lasted=humanize_duration((now if alert.resolved_at is None else alert.resolved_at) - alert.triggered_at),
             incident_id=alert.incident_id,
+            held=describe_holds(alert.holds, now),
         )
         for alert in alerts
     )

@@ -42,7 +42,7 @@ class Row:
     """(window, share of it), the shortest first."""
     bar: Bar
     alerts: tuple[str, ...]
-    """The rules whose alerts are on, the most severe first."""
+    """The rules whose alerts are on, the most severe first; `(held)` where messages wait."""
     section: str
     """The heading under which it stands; empty for a quiet monitor without a group."""
 
@@ -73,7 +73,7 @@ def row(
         duration="" if state.last_duration is None else humanize_duration_exact(state.last_duration),
         uptimes=tuple(zip(WINDOWS, map(percent, uptime(watched.past, watched.counted, now, blackouts)), strict=True)),
         bar=bar(transitions, now, zone, blackouts),
-        alerts=tuple(alert.rule for alert in sorted(firing, key=_severity)),
+        alerts=tuple(f"{alert.rule} (held)" if alert.holds else alert.rule for alert in sorted(firing, key=_severity)),
         section=_section(watched),
     )
 
