@@ -57,6 +57,10 @@ class SuppressionTracker:
         """As of the last change that was committed or, inside a transaction, is about to be."""
         return self._kept.get(monitor_id)
 
+    def reason(self, tag: str) -> Reason | None:
+        """That of a monitor which is part of the graph or suppressed; None for any other one."""
+        return self._reasons.get(tag)
+
     def trouble(self) -> Trouble:
         """Which monitors suppress others."""
         return Trouble(self._graph, self._reasons)
@@ -137,6 +141,7 @@ class SuppressionTracker:
         self._reasons = {tag: statuses[id].reason for tag, id in present if id in statuses}
         self._stale, self._doubts = False, doubts
         self._unless_committed(transaction)
+        transaction.after_commit.append(lambda: self._fleet.show_suppressions(kept))
         self._report(graph)
         removed = {id for id in self._kept if self._fleet.with_id(id) is None}
         if removed:

@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
+from exporter.alerting.dependencies import DependencyHolds
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alerting.ruleset import RuleSet
+from exporter.alerting.suppressions import SuppressionTracker
 from exporter.alerting.writer import AlertWriter
 from exporter.app.periodic import Periodic
 from exporter.app.repositories import Repositories
@@ -71,8 +73,20 @@ class Alerting:
             repositories.held_alerts,
             repositories.events,
         )
+        self._suppressions = repositories.suppressions
+        tracker = SuppressionTracker(repositories.database, fleet, self._suppressions)
+        dependencies = DependencyHolds(
+            tracker, fleet, repositories.held_alerts, repositories.alerts, repositories.outbox
+        )
+        self.writer.hold_by_dependencies(dependencies)
         self.engine = AlertEvaluator(
-            repositories.database, fleet, repositories.alert_progress, repositories.alerts, self.writer
+            repositories.database,
+            fleet,
+            repositories.alert_progress,
+            repositories.alerts,
+            self.writer,
+            tracker,
+            dependencies,
         )
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
@@ -99,7 +113,7 @@ class Alerting:
 
     def start(self) -> None:
         """Once the database is open. Raises StorageUnavailable."""
-        self._board.poll()
+        self._poll()
         self._sender.start()
 
     def stop(self) -> None:
@@ -111,7 +125,7 @@ class Alerting:
 
     def periodics(self, settings: Settings, worked_at: Callable[[], int | None]) -> list[Periodic]:
         """`worked_at` returns when the evaluator last completed all its work, by the steady clock."""
-        periodics = [Periodic(self._threads, "board", POLL_EVERY, self._board.poll)]
+        periodics = [Periodic(self._threads, "board", POLL_EVERY, self._poll)]
         if settings.self_heartbeat is not None:
             # Imported only when asked for: it brings an HTTP library along.
             from exporter.notify.self_heartbeat import SelfHeartbeat
@@ -119,6 +133,13 @@ class Alerting:
             heartbeat = SelfHeartbeat(settings.self_heartbeat, lambda: self._trouble(worked_at()))
             periodics.append(Periodic(self._threads, "self-heartbeat", heartbeat.seconds, heartbeat.beat))
         return periodics
+
+    def _poll(self) -> None:
+        """Reads what any process wrote."""
+        self._board.poll()
+        suppressions = self._suppressions.read(self._fleet.suppressions.revision)
+        if suppressions is not None:
+            self._fleet.show_suppressions(suppressions)
 
     def _trouble(self, worked_at: int | None) -> str | None:
         """Which of the threads that alarms depend on does not work; None when they all do."""

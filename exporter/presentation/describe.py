@@ -60,11 +60,12 @@ def _headline(message: Message) -> str:
         return f"{_resolution(message)}: {len(names):,} monitors: {shown}"
     again = "still " if message.event is Event.REPEATED else ""
     statuses = Counter(facts.status for facts in message.alerts)
+    beside = _dependents(sum(facts.dependents for facts in message.alerts), "them")
     if len(statuses) == 1:
-        return f"{len(names):,} monitors {again}{_say(message.first.status)}: {shown}"
+        return f"{len(names):,} monitors {again}{_say(message.first.status)}: {shown}{beside}"
     # Alerts are counted, not monitors: two rules may alert on the same monitor.
     counts = ", ".join(f"{count:,} {_say(status)}" for status, count in statuses.most_common())
-    return f"{len(names):,} monitors {again}in trouble ({counts}): {shown}"
+    return f"{len(names):,} monitors {again}in trouble ({counts}): {shown}{beside}"
 
 
 def _headline_of_one(facts: AlertSnapshot, message: Message) -> str:
@@ -75,7 +76,13 @@ def _headline_of_one(facts: AlertSnapshot, message: Message) -> str:
             return f"Recovered: {name} was {_say(facts.status)}{lasted}"
         return f"Ended: {name}, {ending_text(facts)}; it was {_say(facts.status)}{lasted}"
     again = "Still " if message.event is Event.REPEATED else ""
-    return f"{again}{_say(facts.status)}: {name}, {why(facts)}"
+    beside = _dependents(max(each.dependents for each in message.alerts), "it")
+    return f"{again}{_say(facts.status)}: {name}, {why(facts)}{beside}"
+
+
+def _dependents(count: int, what: str) -> str:
+    """`, and 30 monitors that depend on it`; empty when there are none."""
+    return f", and {count:,} monitor{'s that depend' if count > 1 else ' that depends'} on {what}" if count else ""
 
 
 def _resolution(message: Message) -> str:
@@ -119,7 +126,8 @@ def brief(facts: AlertSnapshot, message: Message) -> str:
 def outcome(facts: AlertSnapshot, message: Message) -> str:
     """`DOWN, missed, 12 min late`; `was DOWN for 47 min`."""
     if not message.is_resolved:
-        return f"{_say(facts.status)}, {why(facts)}"
+        beside = f", {facts.dependents:,} dependent{'s' if facts.dependents > 1 else ''}" if facts.dependents else ""
+        return f"{_say(facts.status)}, {why(facts)}{beside}"
     lasted = _lasted(facts, " for ")
     ended = "" if _recovered(facts) else f"; {ending_text(facts)}"
     return f"was {_say(facts.status)}{lasted}{ended}"
@@ -151,6 +159,11 @@ def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
     if not message.is_resolved:
         last = exact(facts.last_success_at, zone) if facts.last_success_at is not None else "never"
         rows.append(Line("Last success", last))
+    if facts.dependents and not message.is_resolved:
+        names = [shorten(one_line(each), MAX_NAME) for each in facts.dependent_names]
+        beyond = facts.dependents - len(names)
+        listed = f"{', '.join(names)} and {beyond:,} more" if beyond else ", ".join(names)
+        rows.append(Line("Dependents", f"{listed}: their alerts are held"))
     name, group = name_of(facts), shorten(one_line(facts.group), MAX_NAME)
     rows.append(Line("Monitor", facts.tag if name == facts.tag else f"{name} ({facts.tag})"))
     if group and not message.is_resolved:

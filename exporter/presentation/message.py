@@ -67,6 +67,10 @@ class AlertSnapshot:
     output: str = ""
     """The end of the job's last output."""
     incident_id: int | None = None
+    dependents: int = 0
+    """Monitors that depend on it and whose own alerts are held because of it."""
+    dependent_names: tuple[str, ...] = ()
+    """The first of them."""
 
     @classmethod
     def from_json(cls, text: str) -> "AlertSnapshot":
@@ -80,6 +84,8 @@ class AlertSnapshot:
             for name, kind in _ENUMERATIONS.items():
                 if known.get(name) is not None:
                     known[name] = kind(known[name])
+            if "dependent_names" in known:
+                known["dependent_names"] = tuple(map(str, known["dependent_names"]))
             return cls(**known)
         except (TypeError, ValueError) as error:
             raise InvalidValue(f"not the facts of an alert: {type(error).__name__}") from error
