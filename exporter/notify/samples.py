@@ -89,11 +89,8 @@ def samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT, most: int = 500) -> l
     for ending in ResolveReason:
         facts = replace(sample(Event.RESOLVED, site, at).first, ending=ending)
         messages.append(Message(f"ended-{ending}", Event.RESOLVED, (facts,), site, facts.at))
-    family = replace(
-        sample(Event.TRIGGERED, site, at).first,
-        dependents=30,
-        dependent_names=("Archive", "Copy to Oslo", "restore-test"),
-    )
+    names = ("Archive", "Copy to Oslo", "restore-test")
+    family = replace(sample(Event.TRIGGERED, site, at).first, dependents=30, dependent_names=names)
     messages.append(Message("family", Event.TRIGGERED, (family,), site, family.at))
     bare = AlertSnapshot(
         alert_id="bare",

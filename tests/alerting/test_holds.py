@@ -51,7 +51,7 @@ def add(replica: Replica, *tags: str, **options: object) -> None:
 def missed(replica: Replica, *rules: AlertRule) -> None:
     """A monitor whose alert is held since MISSED_AT."""
     replica.watch(*(rules or (DOWN,)))
-    if not replica.writer.holds.deciders:
+    if not any(isinstance(decider, Holding) for decider in replica.writer.holds.deciders):
         hold(replica)
     add(replica)
     pass_time(replica, 10 * MINUTE + 1)
