@@ -73,8 +73,7 @@ class Alerting:
             repositories.held_alerts,
             repositories.events,
         )
-        self._suppressions = repositories.suppressions
-        tracker = SuppressionTracker(repositories.database, fleet, self._suppressions)
+        tracker = SuppressionTracker(repositories.database, fleet, repositories.suppressions)
         dependencies = DependencyHolds(
             tracker, fleet, repositories.held_alerts, repositories.alerts, repositories.outbox
         )
@@ -113,7 +112,7 @@ class Alerting:
 
     def start(self) -> None:
         """Once the database is open. Raises StorageUnavailable."""
-        self._poll()
+        self._board.poll()
         self._sender.start()
 
     def stop(self) -> None:
@@ -125,7 +124,7 @@ class Alerting:
 
     def periodics(self, settings: Settings, worked_at: Callable[[], int | None]) -> list[Periodic]:
         """`worked_at` returns when the evaluator last completed all its work, by the steady clock."""
-        periodics = [Periodic(self._threads, "board", POLL_EVERY, self._poll)]
+        periodics = [Periodic(self._threads, "board", POLL_EVERY, self._board.poll)]
         if settings.self_heartbeat is not None:
             # Imported only when asked for: it brings an HTTP library along.
             from exporter.notify.self_heartbeat import SelfHeartbeat
@@ -133,13 +132,6 @@ class Alerting:
             heartbeat = SelfHeartbeat(settings.self_heartbeat, lambda: self._trouble(worked_at()))
             periodics.append(Periodic(self._threads, "self-heartbeat", heartbeat.seconds, heartbeat.beat))
         return periodics
-
-    def _poll(self) -> None:
-        """Reads what any process wrote."""
-        self._board.poll()
-        suppressions = self._suppressions.read(self._fleet.suppressions.revision)
-        if suppressions is not None:
-            self._fleet.show_suppressions(suppressions)
 
     def _trouble(self, worked_at: int | None) -> str | None:
         """Which of the threads that alarms depend on does not work; None when they all do."""

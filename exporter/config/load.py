@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from exporter.config.alert_models import AlertEntry, NotifierOptions, SelfHeartbeatSection
+from exporter.config.checks.dependencies import NO_CHECK, check_dependencies
 from exporter.config.credential_models import PingKeyEntry, Selection
-from exporter.config.dependencies import NO_CHECK, check_dependencies
 from exporter.config.fields import secret_fields
 from exporter.config.include import IncludedFiles, Includes
 from exporter.config.maintenance_models import MaintenanceEntry

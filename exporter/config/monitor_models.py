@@ -11,6 +11,7 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -19,7 +20,7 @@ from exporter.config.model import Model, details, message_of, path_of
 from exporter.config.settings import ProvisionedMonitor, Secret
 from exporter.core.calendar.schedule import check_timezone
 from exporter.core.credentials import check_token
-from exporter.core.dependencies.patterns import check_pattern
+from exporter.core.dependencies.patterns import PARENT_PATTERN, check_pattern
 from exporter.core.durations import format_duration
 from exporter.core.errors import InvalidValue
 from exporter.core.monitor import (
@@ -57,10 +58,22 @@ def _once_each(patterns: list[str]) -> list[str]:
 
 
 Parents = Annotated[
-    list[Annotated[StrictStr, AfterValidator(check_pattern), Field(json_schema_extra={"minLength": 1})]],
+    list[Annotated[StrictStr, AfterValidator(check_pattern)]],
     BeforeValidator(_as_list),
     AfterValidator(_once_each),
     Field(max_length=MAX_PARENTS),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": f"^{PARENT_PATTERN}$"},
+                    "maxItems": MAX_PARENTS,
+                },
+                {"type": "string", "pattern": f"^{PARENT_PATTERN}$"},
+            ]
+        }
+    ),
 ]
 
 

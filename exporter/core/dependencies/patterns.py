@@ -9,10 +9,12 @@ from exporter.core.errors import InvalidValue
 from exporter.core.monitor import TAG_PATTERN
 
 _SPECIAL = re.compile(r"[*?\[]")
-_LITERAL = re.compile(TAG_PATTERN)
+MAX_PATTERN = 128
+PARENT_PATTERN = rf"({TAG_PATTERN}|(?=.*[*?\[])[A-Za-z0-9._*?!\[\]-]{{1,{MAX_PATTERN}}})"
+"""A tag, or a glob of tags."""
+_PATTERN = re.compile(PARENT_PATTERN)
 _END = "\U0010ffff"
 """Sorts after every character of a tag."""
-MAX_PATTERN = 128
 _FEW = 100
 """Tags that are compared with a glob without looking for fewer."""
 
@@ -24,15 +26,12 @@ def is_glob(pattern: str) -> bool:
 
 def check_pattern(pattern: str) -> str:
     """`pattern` itself; raises InvalidValue when it is neither a tag nor a glob that could match one."""
-    shown = pattern if len(pattern) <= 40 else pattern[:40] + "…"
-    if is_glob(pattern):
-        if len(pattern) > MAX_PATTERN:
-            raise InvalidValue(f"{shown!r} is too long: at most {MAX_PATTERN} characters are allowed")
-        if not pattern.isprintable() or " " in pattern:
-            raise InvalidValue(f"{shown!r} matches no tag: tags contain only letters, digits, '.', '_' and '-'")
-        return pattern
-    if not _LITERAL.fullmatch(pattern):
-        raise InvalidValue(f"{shown!r} is not a tag: use 1 to 128 letters, digits, '.', '_' or '-', or a glob")
+    if not _PATTERN.fullmatch(pattern):
+        shown = pattern if len(pattern) <= 40 else pattern[:40] + "…"
+        raise InvalidValue(
+            f"{shown!r} is neither a tag nor a glob of tags: use 1 to {MAX_PATTERN} letters, digits, '.', '_' or '-', "
+            "and '*', '?' or '[…]' in a glob"
+        )
     return pattern
 
 
