@@ -56,20 +56,15 @@ class DependencyHolds:
     ) -> Mapping[str, Sequence[AlertHold]]:
         covered = self.covered(started)
         held_now = {alert.uid for alert in covered}
-        graph = self._tracker.graph
-        parents = [
-            (ids[alert.uid], alert.watched.id, alert.rule.notify)
-            for alert in started
-            if alert.uid not in held_now and graph.has_children(alert.watched.monitor.tag)
-        ]
+        if not covered:
+            return {}
+        fresh = {ids[alert.uid] for alert in started if alert.uid not in held_now}
+        judge = self._judge([alert.watched for alert in covered], fresh, now)
         holds: dict[str, list[AlertHold]] = {}
-        if covered:
-            judge = self._judge([alert.watched for alert in covered], {id for id, _, _ in parents}, now)
-            for alert in covered:
-                new = [AlertHold(_DEPENDENCY, now, now, notifier) for notifier in alert.rule.notify or ("",)]
-                suppression = self._tracker.of(alert.watched.id) or Suppression(now)
-                holds[alert.uid] = [judge.judged(hold, alert.watched, suppression) for hold in new]
-        self.fold_into(transaction, parents, now)
+        for alert in covered:
+            new = [AlertHold(_DEPENDENCY, now, now, notifier) for notifier in alert.rule.notify or ("",)]
+            suppression = self._tracker.of(alert.watched.id) or Suppression(now)
+            holds[alert.uid] = [judge.judged(hold, alert.watched, suppression) for hold in new]
         return holds
 
     def fold_into(self, transaction: Transaction, parents: Sequence[tuple[int, int, Sequence[str]]], now: int) -> None:

@@ -18,6 +18,7 @@ from exporter.evaluation.gate import EvaluationGate
 from exporter.evaluation.outcomes import Outcome
 from exporter.fleet.loader import load_ids_with, load_present, load_statuses
 from exporter.storage.database import Database, Transaction
+from exporter.storage.ingest_suspicions import StoredSuspicion
 from exporter.storage.repositories.alert_progress import AlertProgress, Tracked
 from exporter.storage.repositories.alerts import Alerts
 
@@ -113,6 +114,12 @@ class AlertEvaluator:
                 break
         self._release(now, gate)
         self._repeat(now, gate)
+
+    def ingest_suspect(self, transaction: Transaction, stored: StoredSuspicion, now: int) -> None:
+        self._writer.ingest.begin(transaction, stored, now)
+
+    def ingest_over(self, transaction: Transaction, stored: StoredSuspicion, now: int) -> None:
+        self._writer.ingest.end(transaction, stored, now)
 
     # ── one rule, one monitor ────────────────────────────────────────────────────────────────────────────────
 

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from exporter.alerting.changes import AlertStarted
 from exporter.alerting.ruleset import RuleSet
 from exporter.alerting.snapshot import snapshot_of
 from exporter.core.alerts.alert import AlertState
-from exporter.core.alerts.held import HOLDABLE, AlertHold, held_until
+from exporter.core.alerts.held import HOLDABLE, AlertHold, HoldKind, held_until
 from exporter.core.fleet import FleetMonitor
 from exporter.core.timeline import CurrentStatus
 from exporter.presentation.events import EventLog, LogEvent
@@ -51,9 +52,7 @@ class AlertHolds:
         self.deciders: tuple[HoldDecider, ...] = ()
         """Each adds its own holds; an alert is announced when none is left."""
         self.on_announced: Callable[[Transaction, Sequence[tuple[int, int, Sequence[str]]], int], None] = _ignore
-        """Called when alerts that were held are about to be sent: (alert id, monitor id, notifiers) of each, and the
-        moment.
-        """
+        """Called when alarms were enqueued: (alert id, monitor id, notifiers) of each, and the moment."""
         self.open_incidents: Callable[[Sequence[Alert], Mapping[int, FleetMonitor], RuleSet, int], Mapping[int, int]]
         self.open_incidents = lambda alerts, watched, rules, now: {}
         """Opens those incidents that released alerts have been waiting for too; returns their numbers by alert."""
@@ -86,6 +85,32 @@ class AlertHolds:
         lines = [_held_line(candidates[uid], some) for uid, some in holds.items() if some]
         transaction.after_commit.append(lambda: self._record(LogEvent.ALERT_HELD, lines))
         return {uid: some for uid, some in holds.items() if some}
+
+    def take_back(self, transaction: Transaction, since: int, hold: AlertHold, now: int) -> Sequence[str]:
+        """Holds alerts after all that rest on silence, began at `since` or later, and of which no message was tried
+        yet: those are taken back. Returns the notifiers of these alerts.
+        """
+        alerts = {
+            alert.id: alert for alert in self._alerts.firing_since(since, HOLDABLE) if alert.monitor_id and alert.notify
+        }
+        withdrawn: defaultdict[int, set[str]] = defaultdict(set)
+        for id, notifier in self._outbox.withdraw(transaction, sorted(alerts), now):
+            withdrawn[id].add(notifier)
+        holds = []
+        for id, notifiers in withdrawn.items():
+            alert = alerts[id]
+            # One that another notifier has got already is held for the rest.
+            whole = notifiers.issuperset(alert.notify)
+            names = [""] if whole else sorted(notifiers)
+            holds += [(id, alert.monitor_id, replace(hold, notifier=name)) for name in names]
+        self._held.hold(transaction, holds, now)
+        self._alerts.touch(sorted(withdrawn))
+        return sorted(set().union(*withdrawn.values())) if withdrawn else []
+
+    def end_kind(self, transaction: Transaction, kind: HoldKind, now: int) -> None:
+        """Has all holds of this kind end at `now`."""
+        self._alerts.touch(sorted(self._held.of_kind(kind)))
+        self._held.end_at(transaction, kind, now, now)
 
     def end(self, transaction: Transaction, alert_ids: Sequence[int]) -> None:
         """The alerts are over: nothing is announced of those that nobody has heard of."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from exporter.alerting.changes import AlertChanges, AlertEnded, AlertStarted
 from exporter.alerting.dependencies import DependencyHolds, creates_incident
 from exporter.alerting.holds import AlertHolds, heard_by
+from exporter.alerting.ingest_alerts import IngestAlerts
 from exporter.alerting.ruleset import RuleSet
 from exporter.alerting.shared_incidents import SharedIncidents
 from exporter.alerting.snapshot import snapshot_of, snapshot_of_end
@@ -22,6 +23,7 @@ from exporter.storage.database import Transaction
 from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.notifications import ALARM, REPEAT
 from exporter.storage.delivery.outbox import DeliveryPolicy, Outbox, OutboxItem
+from exporter.storage.ingest_suspicions import IngestSuspicions
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alert, Alerts, NewAlert
 from exporter.storage.repositories.history import History
@@ -32,6 +34,7 @@ _ENDED = {
     ResolveReason.RULE_REMOVED: "its rule was removed",
     ResolveReason.DESELECTED: "its rule no longer watches this monitor",
     ResolveReason.MONITOR_REMOVED: "the monitor was removed",
+    ResolveReason.HOLD_ENDED: "the hold has ended",
 }
 
 
@@ -49,11 +52,15 @@ class AlertWriter:
         telemetry: Telemetry,
         on_enqueued: Callable[[], None],
         held: HeldAlerts,
+        suspicions: IngestSuspicions,
         events: EventLog | None = None,
     ) -> None:
         self._events = events or EventLog()
         self.holds = AlertHolds(held, alerts, outbox, history, on_enqueued, self._events)
         """Which alerts begin without a message, and when those are announced."""
+        self.ingest = IngestAlerts(self.holds, alerts, outbox, suspicions, self._policy, on_enqueued, self._events)
+        """What is held because heartbeats may not arrive."""
+        self.holds.deciders = (self.ingest,)
         self._fleet = fleet
         self._history = history
         self._progress = progress
@@ -200,12 +207,16 @@ class AlertWriter:
         if self._shared is not None and joined:
             self._shared.adopt(joined, rules, now)
         holds = self.holds.begin(transaction, new_alerts, ids, now)
+        announced: list[tuple[int, int, Sequence[str]]] = []
         items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
         for started in new_alerts:
-            for notifier in heard_by(started.rule.notify, holds.get(started.uid, ())):
+            heard = heard_by(started.rule.notify, holds.get(started.uid, ()))
+            announced.append((ids[started.uid], started.watched.id, heard))
+            for notifier in heard:
                 items[notifier].append(OutboxItem(ids[started.uid], facts[started.uid].to_json()))
         for notifier, outbox_items in items.items():
             self._outbox.enqueue(transaction, notifier, ALARM, outbox_items, self._policy(notifier), now)
+        self.holds.on_announced(transaction, announced, now)
         return ids
 
     # ── alerts that end ──────────────────────────────────────────────────────────────────────────────────────

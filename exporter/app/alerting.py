@@ -71,6 +71,7 @@ class Alerting:
             telemetry,
             self._sender.wake,
             repositories.held_alerts,
+            repositories.ingest_suspicions,
             repositories.events,
         )
         tracker = SuppressionTracker(repositories.database, fleet, repositories.suppressions)

@@ -20,6 +20,7 @@ from exporter.core.process.threads import Threads
 from exporter.core.telemetry import Silent, Telemetry
 from exporter.evaluation.calendars import ExclusionSource
 from exporter.evaluation.evaluator import Evaluator
+from exporter.evaluation.ingest_guard import IngestGuard
 from exporter.evaluation.outages import OutageTracker
 from exporter.evaluation.outcomes import Evaluations
 from exporter.evaluation.runtimes import RuntimeTracker
@@ -97,6 +98,16 @@ class Container:
         )
         self.registry.register(BlackoutSeconds(lambda: self.outages.total, PREFIX))
         self.evaluations = Evaluations(self.database, self.fleet, self.replica)
+        self.ingest_guard = IngestGuard(
+            self.database,
+            self.fleet,
+            repositories.ingest_suspicions,
+            repositories.blackouts,
+            clock,
+            lambda: self.settings.ingest_guard,
+        )
+        self.ingest_guard.alarms = self.alerting.engine
+        self.alerting.writer.ingest.current = lambda: self.ingest_guard.suspicion
         self.evaluator = Evaluator(
             self.database,
             self.evaluations,
@@ -110,6 +121,7 @@ class Container:
             minds_clock=exclusions is not None,  # else the outages notice a clock that is set back
             threads=self.threads,
             events=self.events,
+            guard=self.ingest_guard,
         )
         self.runtimes = RuntimeTracker(
             self.database, self.fleet, self.lease, lambda: self.settings.storage.heartbeat_log_size, self.threads

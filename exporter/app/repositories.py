@@ -9,6 +9,7 @@ from exporter.storage.delivery.deliveries import Deliveries
 from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.notifications import Notifications
 from exporter.storage.delivery.outbox import Outbox
+from exporter.storage.ingest_suspicions import IngestSuspicions
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.blackouts import Blackouts
@@ -60,6 +61,10 @@ class Repositories:
     @cached_property
     def held_alerts(self) -> HeldAlerts:
         return HeldAlerts(self.database)
+
+    @cached_property
+    def ingest_suspicions(self) -> IngestSuspicions:
+        return IngestSuspicions(self.database)
 
     @cached_property
     def incidents(self) -> Incidents:

@@ -258,7 +258,7 @@ def _load(
     forgives = settings.after_outage == "forgive"
     windows = tuple(kept.window for kept in repositories(database).maintenances.all())
     blackouts = repositories(database).blackouts
-    calendar = Calendar(blackouts.all(), windows, forgives, blackouts.skipped())
+    calendar = Calendar(blackouts.all(), windows, forgives, blackouts.skipped(), blackouts.unreachable())
     members = load(database, ids)
     for member in members:
         member.exclusions = calendar.of(member.monitor)
@@ -278,7 +278,7 @@ def _family(database: Database, members: Sequence[FleetMonitor]) -> Fleet:
 def _as_json(
     member: FleetMonitor, calendar: Calendar, now: int, absent_since: int | None, family: Fleet
 ) -> dict[str, object]:
-    answer = MonitorAnswer.of(member, now, calendar.blackouts, family)
+    answer = MonitorAnswer.of(member, now, calendar.away, family)
     return {**to_python(answer), "not_evaluated_since": absence(absent_since)}
 
 

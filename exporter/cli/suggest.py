@@ -37,7 +37,11 @@ def suggest(tag: str | None, config_file: Path | None, storage_url: str | None) 
         members = sorted(load(database, ids, histories=False), key=lambda member: member.monitor.tag)
         windows = tuple(kept.window for kept in parts.maintenances.all())
         calendar = Calendar(
-            parts.blackouts.all(), windows, settings.after_outage == "forgive", parts.blackouts.skipped()
+            parts.blackouts.all(),
+            windows,
+            settings.after_outage == "forgive",
+            parts.blackouts.skipped(),
+            parts.blackouts.unreachable(),
         )
         zones = tuple(dict.fromkeys(member.monitor.timezone for member in members))
         proposed = 0

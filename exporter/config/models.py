@@ -17,6 +17,7 @@ from exporter.config.fields import (
     TelemetryPath,
     Token,
 )
+from exporter.config.guard_models import GuardSwitch, IngestGuardSection
 from exporter.config.maintenance_models import MaintenanceEntry
 from exporter.config.model import Model
 from exporter.config.monitor_models import MonitorEntry
@@ -110,6 +111,11 @@ class ConfigFile(Model):
         "forgive",
         description="Whether outages of the exporter itself count against monitors (strict) or not (forgive).",
     )
+    ingest_guard: GuardSwitch = Field(
+        default_factory=IngestGuardSection,
+        description="Holds alerts for silence while so many monitors are silent that heartbeats may not reach the "
+        "exporter; `off` disables it.",
+    )
     include: list[StrictStr] = Field(
         default_factory=list,
         description="More files, or patterns of them, relative to this file: lists of monitors, maintenances, alerts "
@@ -151,6 +157,7 @@ class ConfigFile(Model):
             log=LogSettings(self.log.level, self.log.format),
             secret_key=_secret(self.secret_key),
             after_outage=self.after_outage,
+            ingest_guard=self.ingest_guard.policy() if self.ingest_guard is not None else None,
             dialects_off=frozenset(name for name, on in self.dialects.items() if not on),
             built_in_tokens=self.built_in_tokens,
             ping_keys=tuple(entry.settings() for entry in self.ping_keys),

@@ -7,6 +7,7 @@ from typing import Any
 
 from exporter.core.alerts.alert_rule import AlertRule, Selector
 from exporter.core.clock import DAY, SECOND
+from exporter.core.ingest_guard import GuardPolicy
 from exporter.core.maintenance import Window
 from exporter.core.monitor import Monitor
 
@@ -130,6 +131,8 @@ class Settings:
     """Key of the digests of secrets; None: the service generates one and stores it in the database."""
     after_outage: str = "forgive"
     """Whether outages of the exporter itself count against monitors: `forgive` or `strict`."""
+    ingest_guard: GuardPolicy | None = field(default_factory=GuardPolicy)
+    """When silence of many monitors is suspect; None: never."""
     dialects_off: frozenset[str] = frozenset()
     """The names of dialects that are not served."""
     built_in_tokens: bool = True

@@ -1,4 +1,4 @@
-"""What does not count against a monitor: blackouts, in which we were away, and maintenance."""
+"""What does not count against a monitor: blackouts, in which no heartbeat could be recorded, and maintenance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,6 +38,8 @@ class Exclusions:
     blackouts: tuple[Span, ...] = ()
     """Merged."""
     maintenances: tuple[Maintenance, ...] = ()
+    unreachable: tuple[Span, ...] = ()
+    """Merged. Time in which heartbeats did not reach the exporter: it stops lateness and runs, and forgives no tick."""
 
     def maintenance(self, at: int) -> Span | None:
         """The window in which the moment `at` lies, with whatever windows join on at its end."""
@@ -59,14 +61,25 @@ class Exclusions:
         """The blackout or window in which the moment `at` lies: what was expected then is forgiven."""
         return covering(self.blackouts, at) or self.maintenance(at)
 
+    def arrival_of(self, due: int) -> int:
+        """The moment from which an expectation of the moment `due` counts: what was expected while heartbeats did not
+        reach the exporter is expected when they do again.
+        """
+        span = covering(self.unreachable, due) if self.unreachable else None
+        return due if span is None else span.end
+
     def deadline(self, start: int, length: int, now: int) -> int:
         """When so much time has passed since `start` that counts, as far as is known at the moment `now`: windows that
         have not begun by then are left out.
         """
-        spans = self.blackouts
+        spans = self._stopped
         if self.maintenances:
             spans = merged((*spans, *self._windows(start, now + 1)))
         return moment_after(start, length, spans)
+
+    @cached_property
+    def _stopped(self) -> tuple[Span, ...]:
+        return merged((*self.blackouts, *self.unreachable)) if self.unreachable else self.blackouts
 
     def _windows(self, start: int, end: int) -> tuple[Span, ...]:
         return merged(span for window in self.maintenances for span in window.spans(start, end))
@@ -86,7 +99,14 @@ class Calendar:
     """Whether blackouts are forgiven: `after_outage` says so."""
     skipped: tuple[Span, ...] = ()
     """Merged. What a clock was set forward over: it never was, and counts for nothing, whatever `after_outage` is."""
+    unreachable: tuple[Span, ...] = ()
+    """Merged. Time in which heartbeats did not reach the exporter, which was there."""
     _made: dict[tuple[Maintenance, ...], Exclusions] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def away(self) -> tuple[Span, ...]:
+        """Merged. All time in which no heartbeat could be recorded, for whatever reason."""
+        return merged((*self.blackouts, *self.unreachable)) if self.unreachable else self.blackouts
 
     def of(self, monitor: Monitor) -> Exclusions:
         """The same object for all monitors with the same maintenance."""
@@ -98,7 +118,7 @@ class Calendar:
         chosen = tuple(window for window in asked if window.applies_to(monitor))
         if not chosen:
             return self._plain
-        return self._made.setdefault(chosen, Exclusions(self._plain.blackouts, chosen))
+        return self._made.setdefault(chosen, Exclusions(self._plain.blackouts, chosen, self._plain.unreachable))
 
     @cached_property
     def _by_tag(self) -> tuple[dict[str, list[Maintenance]], list[Maintenance]]:
@@ -115,4 +135,6 @@ class Calendar:
 
     @cached_property
     def _plain(self) -> Exclusions:
-        return Exclusions(merged((*self.blackouts, *self.skipped)) if self.forgives else self.skipped)
+        if not self.forgives:
+            return Exclusions(self.skipped)
+        return Exclusions(merged((*self.blackouts, *self.skipped)), unreachable=self.unreachable)

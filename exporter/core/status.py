@@ -64,7 +64,7 @@ def due_at(monitor: Monitor, state: HeartbeatState, exclusions: Exclusions = EVE
             if exclusion is None:
                 break
             tick = next_tick(monitor.schedule, monitor.timezone, exclusion.end - 1)
-        return tick
+        return exclusions.arrival_of(tick)
     if monitor.every is None:
         return served_at
     due = served_at + monitor.every
@@ -73,7 +73,7 @@ def due_at(monitor: Monitor, state: HeartbeatState, exclusions: Exclusions = EVE
         if exclusion is None:
             break
         due = exclusion.end + monitor.every  # the one that was due may have come unnoticed, up to the last moment
-    return due
+    return exclusions.arrival_of(due)
 
 
 def is_tolerated(monitor: Monitor, state: HeartbeatState) -> bool:

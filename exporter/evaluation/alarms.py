@@ -6,6 +6,7 @@ from typing import Protocol
 from exporter.evaluation.gate import EvaluationGate
 from exporter.evaluation.outcomes import Outcome
 from exporter.storage.database import Transaction
+from exporter.storage.ingest_suspicions import StoredSuspicion
 
 
 class AlertSink(Protocol):
@@ -27,6 +28,14 @@ class AlertSink(Protocol):
         """Does what is due by the clock alone, in transactions of `gate`."""
         ...
 
+    def ingest_suspect(self, transaction: Transaction, stored: StoredSuspicion, now: int) -> None:
+        """The ingest guard has found that heartbeats may not arrive; the suspicion is written in this transaction."""
+        ...
+
+    def ingest_over(self, transaction: Transaction, stored: StoredSuspicion, now: int) -> None:
+        """That suspicion has ended, as it says: nothing is held by it any more."""
+        ...
+
     def next_due(self) -> int | None:
         """The moment at which `advance` has something to do next; None if never."""
         ...
@@ -37,5 +46,7 @@ class NoAlertSink:
     def clock_set_back(self, transaction: Transaction, by: int, now: int) -> None: ...
     def observe(self, transaction: Transaction, outcomes: Sequence[Outcome], now: int) -> None: ...
     def advance(self, now: int, gate: EvaluationGate) -> None: ...
+    def ingest_suspect(self, transaction: Transaction, stored: StoredSuspicion, now: int) -> None: ...
+    def ingest_over(self, transaction: Transaction, stored: StoredSuspicion, now: int) -> None: ...
     def next_due(self) -> int | None:
         return None

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from exporter.core.clock import HOUR, SECOND, Clock
 from exporter.core.errors import StorageUnavailable
@@ -14,6 +14,7 @@ from exporter.evaluation.alarms import AlertSink, NoAlertSink
 from exporter.evaluation.arrivals import Arrivals
 from exporter.evaluation.calendars import ExclusionSource, NoExclusions
 from exporter.evaluation.gate import EvaluationGate, HeldBack
+from exporter.evaluation.ingest_guard import IngestGuard
 from exporter.evaluation.outcomes import Due, Evaluations, Outcome
 from exporter.evaluation.pace import Pace
 from exporter.evaluation.replay import evaluate_monitor, starts_from
@@ -56,6 +57,7 @@ class Evaluator:
         minds_clock: bool = True,
         threads: Threads | None = None,
         events: EventLog | None = None,
+        guard: IngestGuard | None = None,
     ) -> None:
         """`held_back` is as for EvaluationGate. `minds_clock`: the evaluator notices a clock that is set back; else the
         calendars do.
@@ -72,6 +74,7 @@ class Evaluator:
         self._db = database
         self._calendars: ExclusionSource = calendars or NoExclusions()
         self._alarms: AlertSink = alarms or NoAlertSink()
+        self._guard = guard
         self._evaluations = evaluations
         self._history = history
         self._lease = lease
@@ -121,9 +124,12 @@ class Evaluator:
         if not held_before:
             self._windows.forget()
             self._alarms.took_over()
+            if self._guard is not None:
+                self._guard.forget()
         self._notice_clock_step(held_before)
         self._led = True
         evaluated, self._behind = 0, False
+        self._guard_ingest()
         while not self._thread.stopping:
             self._thread.progress()
             now, waiting = self._clock.now(), self.arrivals.waiting()
@@ -140,6 +146,7 @@ class Evaluator:
                 break
             if not self._lease.hold():
                 break
+        self._guard_ingest()
         now = self._horizon()
         self._windows.look(self._calendars.refresh(), now)
         self._alarms.advance(now, self._gate)
@@ -187,8 +194,16 @@ class Evaluator:
         for until, group in outcomes.items():
             self._save(group, until, now)
 
+    def _guard_ingest(self, outcomes: Sequence[Outcome] = ()) -> None:
+        """Has the guard decide whether heartbeats arrive, before alerts follow from these outcomes."""
+        if self._guard is not None:
+            now = self._clock.now()
+            self._guard.note(outcomes, now)
+            self._guard.look(now, self._gate)
+
     def _save(self, outcomes: list[Outcome], until: int, now: int) -> None:
         """Writes outcomes, and the alerts and messages that follow from them, in one transaction."""
+        self._guard_ingest(outcomes)
         with self._gate.transaction("record evaluations", within=MAX_TRANSACTION_SECONDS, queues=True) as transaction:
             began = self._clock.monotonic()
             # A heartbeat may have been received by the monitor's deadline and queued since it was evaluated.
@@ -235,6 +250,8 @@ class Evaluator:
         now = self._clock.now()
         offset = now - self._clock.monotonic()
         back = self._offset - offset
+        if abs(back) > _STEP and self._guard is not None:
+            self._guard.forget()
         if back > _STEP and self._minds_clock:
             log.warning("the clock was set back by %d s: re-evaluating all monitors", back // SECOND)
             self._evaluations.reconsider_all(now)
@@ -284,7 +301,12 @@ class Evaluator:
         """Seconds to the next deadline, at most _MAX_WAIT."""
         if not self._lease.held:
             return _MAX_WAIT
-        moments = [moment for moment in (self._evaluations.next_due(), self._alarms.next_due()) if moment is not None]
+        sources = (
+            self._evaluations.next_due(),
+            self._alarms.next_due(),
+            self._guard.next_due() if self._guard else None,
+        )
+        moments = [moment for moment in sources if moment is not None]
         wait = min([_MAX_WAIT, *(max(0.0, (moment - self._clock.now()) / SECOND) for moment in moments)])
         if wait == 0 and self._behind:  # what is due waits for a commit, and is not read again until then
             self.arrivals.announce()

@@ -60,7 +60,8 @@ class FleetExclusions:
             for window in windows:
                 if window.trouble is not None:
                     log.error("maintenance %r never begins, its rule cannot be used: %s", window.name, window.trouble)
-            calendar = Calendar(self._blackouts.all(), windows, self._forgives, self._blackouts.skipped())
+            blackouts = self._blackouts
+            calendar = Calendar(blackouts.all(), windows, self._forgives, blackouts.skipped(), blackouts.unreachable())
             self._fleet.use(calendar)
             self._known, self.blackout_total = sources, total
         return self._fleet.calendar

@@ -10,7 +10,7 @@ from exporter.core.alerts.alert import ResolveReason
 from exporter.core.alerts.alert_rule import Severity
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.status import Reason, Status
-from exporter.presentation.message import AlertSnapshot, Event, Message, Site
+from exporter.presentation.message import INGEST_SUSPECT, AlertSnapshot, Event, IngestFigures, Message, Site
 
 SAMPLE_SITE = Site("https://heartbeats.example.org")
 SAMPLE_AT = 1_795_489_920_000
@@ -104,7 +104,31 @@ def samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT, most: int = 500) -> l
         triggered_at=at,
     )
     messages.append(Message("bare", Event.TRIGGERED, (bare,), site, at))
-    return messages
+    return [*messages, *ingest_samples(site, at)]
+
+
+def ingest_samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT) -> list[Message]:
+    """Heartbeats may not arrive; they do again; they do not, and all is sent."""
+    began = AlertSnapshot(
+        alert_id="ingest",
+        rule=INGEST_SUSPECT,
+        severity=Severity.CRITICAL,
+        tag="",
+        name="Heartbeat Exporter",
+        status=Status.DOWN,
+        reason=Reason.MISSED,
+        at=at,
+        triggered_at=at,
+        since=at - MINUTE,
+        last_success_at=at - 2 * MINUTE,
+        ingest=IngestFigures(40, 50, at - 2 * MINUTE, at + 5 * MINUTE),
+    )
+    messages = [Message("ingest-began", Event.TRIGGERED, (began,), site, at)]
+    for ending in (ResolveReason.RECOVERED, ResolveReason.HOLD_ENDED):
+        over = replace(began, at=at + 5 * MINUTE, resolved_at=at + 5 * MINUTE, ending=ending)
+        messages.append(Message(f"ingest-{ending}", Event.RESOLVED, (over,), site, over.at, answers=("ingest-began",)))
+    nothing = replace(began, ingest=IngestFigures(1, 1, None, at), last_success_at=None)
+    return [*messages, Message("ingest-bare", Event.TRIGGERED, (nothing,), site, at)]
 
 
 def nasty_samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT) -> list[Message]:

@@ -11,7 +11,7 @@ from exporter.core.alerts.alert import ResolveReason
 from exporter.core.clock import MINUTE
 from exporter.core.status import Status
 from exporter.core.status_attributes import STATUS_ATTRIBUTES
-from exporter.presentation.message import AlertSnapshot, Event, Message, Site
+from exporter.presentation.message import AlertSnapshot, Event, IngestFigures, Message, Site
 from exporter.presentation.moments import exact, humanize_duration
 from exporter.presentation.reasons import RESOLVE_REASONS, explain_reason
 from exporter.presentation.text import Measure, one_line, readable, shorten, tail
@@ -69,6 +69,8 @@ def _headline(message: Message) -> str:
 
 
 def _headline_of_one(facts: AlertSnapshot, message: Message) -> str:
+    if facts.ingest is not None:
+        return _headline_of_ingest(facts, facts.ingest, message)
     name = name_of(facts)
     if message.is_resolved:
         lasted = _lasted(facts, " for ")
@@ -83,6 +85,20 @@ def _headline_of_one(facts: AlertSnapshot, message: Message) -> str:
 def _dependents(count: int, what: str) -> str:
     """`, and 30 monitors that depend on it`; empty when there are none."""
     return f", and {count:,} monitor{'s that depend' if count > 1 else ' that depends'} on {what}" if count else ""
+
+
+def _headline_of_ingest(facts: AlertSnapshot, figures: IngestFigures, message: Message) -> str:
+    if not message.is_resolved:
+        return f"Heartbeats may not reach the exporter: {_late(figures)}"
+    lasted = _lasted(facts, " after ")
+    if _recovered(facts):
+        return f"Heartbeats reach the exporter again{lasted}"
+    return f"Alerts are no longer held{lasted}: {_late(figures)}"
+
+
+def _late(figures: IngestFigures) -> str:
+    """`40 of 50 monitors are late`."""
+    return f"{figures.late:,} of {figures.sample:,} monitors {'is' if figures.late == 1 else 'are'} late"
 
 
 def _resolution(message: Message) -> str:
@@ -101,6 +117,8 @@ def name_of(facts: AlertSnapshot) -> str:
 
 def why(facts: AlertSnapshot) -> str:
     """`missed, 12 min late`; `failed, exit code 3`; `no heartbeat received yet`."""
+    if facts.ingest is not None:
+        return _late(facts.ingest)
     return explain_reason(
         facts.reason,
         late_by=facts.late_by,
@@ -125,6 +143,8 @@ def brief(facts: AlertSnapshot, message: Message) -> str:
 
 def outcome(facts: AlertSnapshot, message: Message) -> str:
     """`DOWN, missed, 12 min late`; `was DOWN for 47 min`."""
+    if facts.ingest is not None:
+        return _headline_of_ingest(facts, facts.ingest, message)
     if not message.is_resolved:
         beside = f", {facts.dependents:,} dependent{'s' if facts.dependents > 1 else ''}" if facts.dependents else ""
         return f"{_say(facts.status)}, {why(facts)}{beside}"
@@ -144,6 +164,8 @@ def _lasted(facts: AlertSnapshot, word: str) -> str:
 
 def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
     """The facts about one alert, without its description, output and links."""
+    if facts.ingest is not None:
+        return _ingest_lines(facts, facts.ingest, message)
     zone = facts.timezone
     rows = [Line("Was" if message.is_resolved else "Status", f"{_say(facts.status)}, {why(facts)}")]
     if message.is_resolved and facts.alert_id in message.unannounced:
@@ -175,6 +197,29 @@ def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
     return rows
 
 
+def _ingest_lines(facts: AlertSnapshot, figures: IngestFigures, message: Message) -> list[Line]:
+    zone = facts.timezone
+    rows = [
+        Line("Late" if not message.is_resolved else "Were late", f"{figures.late:,} of {figures.sample:,} monitors")
+    ]
+    if message.is_resolved and facts.alert_id in message.unannounced:
+        rows.append(Line("Note", UNANNOUNCED))
+    rows.append(Line("Since", exact(_since(facts), zone)))
+    last = exact(figures.last_received_at, zone) if figures.last_received_at is not None else "never"
+    rows.append(Line("Last heartbeat" if not message.is_resolved else "Last heartbeat before", last))
+    if not message.is_resolved:
+        rows.append(Line("Held", f"alerts for silence, until {exact(figures.until, zone)} at most; failures are sent"))
+        rows.append(Line("Check", "the network, DNS, proxy or load balancer between the jobs and the exporter"))
+    elif facts.resolved_at is not None and _recovered(facts):
+        rows.append(Line("Arriving since", f"{exact(facts.resolved_at, zone)}{_lasted(facts, ', after ')}"))
+        rows.append(Line("Held", "alerts of monitors that are well again are dropped; the others are sent"))
+    elif facts.resolved_at is not None:
+        rows.append(Line("Hold ended", exact(facts.resolved_at, zone)))
+        rows.append(Line("Held", "all alerts that were held are sent"))
+    rows.append(Line("Alert", f"{facts.rule} ({facts.severity.value})"))
+    return rows
+
+
 def description_of(facts: AlertSnapshot, message: Message) -> str:
     """The rule's description, for the reader of an alarm; may have several lines. Empty for a recovery."""
     return shorten(readable(facts.description).strip(), MAX_DESCRIPTION) if _tells_of_trouble(facts, message) else ""
@@ -195,6 +240,8 @@ def particulars(facts: AlertSnapshot, message: Message) -> list[Line]:
 
 
 def links(facts: AlertSnapshot, site: Site) -> list[Line]:
+    if facts.ingest is not None:
+        return [Line("Status", f"{site.url}/")]
     pages = [Line("Monitor", site.monitor_url(facts.tag))]
     if facts.incident_id is not None:
         pages.append(Line("Incident", site.incident_url(facts.incident_id)))

@@ -6,7 +6,7 @@ it is delivered, and however often it is tried, it says the same.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 
 from exporter.core.alerts.alert import ResolveReason
@@ -22,6 +22,24 @@ class Event(StrEnum):
     REPEATED = "REPEATED"
     """It still goes on."""
     RESOLVED = "RESOLVED"
+
+
+INGEST_SUSPECT = "ingest_suspect"
+"""The rule of the alert that heartbeats may not reach the exporter. It has no monitor."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestFigures:
+    """What the ingest guard knew of the fleet. Moments are Unix time in milliseconds."""
+
+    late: int
+    """Late monitors."""
+    sample: int
+    """Those of which a heartbeat was expected lately; the late ones are among them."""
+    last_received_at: int | None
+    """The last heartbeat of any monitor before."""
+    until: int
+    """Until when alerts are held at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +89,8 @@ class AlertSnapshot:
     """Monitors that depend on it and whose own alerts are held because of it."""
     dependent_names: tuple[str, ...] = ()
     """The first of them."""
+    ingest: IngestFigures | None = None
+    """Of the alert INGEST_SUSPECT alone, which is about no monitor: `tag` is empty then."""
 
     @classmethod
     def from_json(cls, text: str) -> "AlertSnapshot":
@@ -86,13 +106,17 @@ class AlertSnapshot:
                     known[name] = kind(known[name])
             if "dependent_names" in known:
                 known["dependent_names"] = tuple(map(str, known["dependent_names"]))
+            if known.get("ingest") is not None:
+                known["ingest"] = IngestFigures(**known["ingest"])
             return cls(**known)
         except (TypeError, ValueError) as error:
             raise InvalidValue(f"not the facts of an alert: {type(error).__name__}") from error
 
     def to_json(self) -> str:
         """For the outbox."""
-        return json.dumps({each.name: getattr(self, each.name) for each in fields(self)}, separators=(",", ":"))
+        written = {each.name: getattr(self, each.name) for each in fields(self)}
+        written["ingest"] = None if self.ingest is None else asdict(self.ingest)
+        return json.dumps(written, separators=(",", ":"))
 
     @property
     def is_scheduled(self) -> bool:
@@ -127,7 +151,8 @@ class Site:
     name: str = "Heartbeat Exporter"
 
     def monitor_url(self, tag: str) -> str:
-        return f"{self.url}/monitors/{tag}"
+        """The page of all monitors if there is no tag."""
+        return f"{self.url}/monitors/{tag}" if tag else f"{self.url}/"
 
     def incident_url(self, id: int) -> str:
         return f"{self.url}/incidents/{id}"

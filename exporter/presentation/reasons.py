@@ -10,6 +10,7 @@ RESOLVE_REASONS = {
     ResolveReason.RULE_REMOVED: "the rule was removed",
     ResolveReason.DESELECTED: "the rule no longer selects the monitor",
     ResolveReason.MONITOR_REMOVED: "the monitor was removed",
+    ResolveReason.HOLD_ENDED: "the hold ended, held alerts are sent",
 }
 
 

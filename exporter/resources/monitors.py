@@ -1,6 +1,7 @@
 """Monitors and their history in JSON."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -166,18 +167,35 @@ class HeartbeatsAnswer(ResponseModel):
     heartbeats: list[HeartbeatAnswer]
 
 
+class BlackoutKind(StrEnum):
+    """What a blackout comes from."""
+
+    OUTAGE = "outage"
+    """No process accepted heartbeats."""
+    UNREACHABLE = "unreachable"
+    """Heartbeats did not reach the exporter."""
+
+
 class BlackoutAnswer(ResponseModel):
     started_at: str
     ended_at: str
     duration_seconds: float
+    kind: BlackoutKind = Field(
+        description="outage: no process accepted heartbeats; unreachable: heartbeats did not reach the exporter."
+    )
 
     @classmethod
-    def of(cls, span: Span) -> "BlackoutAnswer":
-        return cls(started_at=rfc3339(span.start), ended_at=rfc3339(span.end), duration_seconds=span.length / SECOND)
+    def of(cls, span: Span, kind: BlackoutKind) -> "BlackoutAnswer":
+        return cls(
+            started_at=rfc3339(span.start),
+            ended_at=rfc3339(span.end),
+            duration_seconds=span.length / SECOND,
+            kind=kind,
+        )
 
 
 class BlackoutsAnswer(ResponseModel):
-    """Newest first; adjacent blackouts are merged."""
+    """Newest first; adjacent blackouts of one kind are merged."""
 
     forgiven: bool = Field(description="Whether blackouts are excluded from evaluation, as set by `after_outage`.")
     blackouts: list[BlackoutAnswer]

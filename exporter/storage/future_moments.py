@@ -8,6 +8,7 @@ from exporter.storage.database import Database
 from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.notifications import PENDING
 from exporter.storage.delivery.outbox import Outbox
+from exporter.storage.ingest_suspicions import IngestSuspicions
 from exporter.storage.repositories.alert_progress import AlertProgress
 from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.maintenances import REVISION as MAINTENANCE_REVISION
@@ -33,7 +34,7 @@ class FutureMoments:
     def __init__(self, database: Database) -> None:
         self._db = database
         self._progress, self._alerts, self._outbox = AlertProgress(database), Alerts(database), Outbox(database)
-        self._held = HeldAlerts(database)
+        self._held, self._suspicions = HeldAlerts(database), IngestSuspicions(database)
 
     def settle_log(self, now: int) -> int:
         """Moments of receipt, the newest rows first, in transactions of their own; how many rows were changed."""
@@ -118,6 +119,7 @@ class FutureMoments:
         self._outbox.set_back(by, now)
         SuppressionTable(self._db).set_back(by, now)
         self._held.set_back(by, now)
+        self._suspicions.set_back(by, now)
         messages = tables.notifications
         # A message that began to wait while the clock was ahead has all its time left.
         begun_ahead = (messages.state == PENDING) & (messages.created_at > now)
@@ -152,6 +154,7 @@ def shift_plans(database: Database, by: int) -> None:
     messages.update(**later).where(messages.state == PENDING).execute()
     SuppressionTable(database).set_forward(by)
     HeldAlerts(database).set_forward(by)
+    IngestSuspicions(database).set_forward(by)
     alerts.update(**{"next_repeat_at": alerts.next_repeat_at + by}).where(
         alerts.next_repeat_at.is_null(False)
     ).execute()

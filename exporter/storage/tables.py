@@ -103,6 +103,7 @@ SUSPICION_COLUMNS = (
     "monitor_ids",
     "returned_at",
     "ended_at",
+    "ending",
     "settled",
     "alert_id",
 )

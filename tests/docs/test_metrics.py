@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.config.models import StorageSection
 from exporter.core.alerts.alert_rule import Severity
+from exporter.core.alerts.held import AlertHold, HoldKind
 from exporter.core.alerts.notification import Hold
 from exporter.core.status import Reason, Status
 from exporter.core.telemetry import Dropped, Fault, RejectReason
@@ -58,7 +59,8 @@ def shipped() -> dict[str, tuple[str, set[str]]]:
 def on_the_board() -> AlertCollector:
     """Series of alerts and what is owed, with one of each."""
     board = AlertBoard(Mock(), Mock(), Mock(), ManualClock())
-    board.firing = {1: Mock(tag="job", rule="down", severity=Severity.CRITICAL)}
+    holds = (AlertHold(HoldKind.INGEST_GUARD, 0, 1),)
+    board.firing = {1: Mock(tag="job", rule="down", severity=Severity.CRITICAL, holds=holds)}
     board.queues = [Queue("ops", 1, 0, 0)]
     board.holds = {"ops": Hold("ops", 0, 1, "busy")}
     return AlertCollector(board, ManualClock(), PREFIX)

@@ -74,6 +74,8 @@ class ResolveReason(StrEnum):
     DESELECTED = "deselected"
     """The rule no longer selects the monitor."""
     MONITOR_REMOVED = "monitor_removed"
+    HOLD_ENDED = "hold_ended"
+    """Of the alert that says that heartbeats may not arrive: what was held because of that is sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ class Exposition:
                     yield block.ages(family, now)
                     pause.when_due()
             elif family.part is Part.PAST:
-                blackouts = self._fleet.calendar.blackouts
+                blackouts = self._fleet.calendar.away
                 for block in blocks:
                     yield block.uptimes(family, now, blackouts)
                     pause.when_due()

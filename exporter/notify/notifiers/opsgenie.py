@@ -83,7 +83,7 @@ class OpsgenieNotifier(Notifier):
             "message": shorten(headline(alone), _MAX_MESSAGE),
             "alias": facts.alert_id,
             "description": shorten(plain_text(alone), _MAX_DESCRIPTION),
-            "entity": facts.tag,
+            "entity": facts.tag or message.site.name,
             "source": self._source(message),
             "priority": _PRIORITIES[facts.severity],
             "tags": [tag for tag in tags if tag],

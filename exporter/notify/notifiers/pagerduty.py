@@ -70,7 +70,7 @@ class PagerDutyNotifier(Notifier):
             details["Last output"] = output
         payload = {
             "summary": shorten(headline(alone), _MAX_SUMMARY),
-            "source": facts.tag,
+            "source": facts.tag or message.site.url,
             "severity": _SEVERITIES[facts.severity],
             "timestamp": rfc3339(facts.triggered_at),
             "component": name_of(facts),

@@ -158,6 +158,59 @@ class Outbox:
             if event == ALARM
         }
 
+    def enqueue_alone(
+        self, transaction: Transaction, notifier: str, event: str, item: OutboxItem, policy: DeliveryPolicy, now: int
+    ) -> None:
+        """Puts an alert into a message of its own, which no other alert joins."""
+        id = self._begin(notifier, event, policy, now, sealed=True)
+        row = {"notification_id": id, "alert_id": item.alert_id, "facts": item.facts, "replaced": False}
+        transaction.execute(self._add_item, self._add_item.row(row))
+
+    def restate(self, transaction: Transaction, item: OutboxItem) -> None:
+        """Gives the alert's alarms that were not tried yet these facts."""
+        table, items = self._db.tables.notifications, self._db.tables.notification_alerts
+        untried = table.select(table.id).where((table.state == PENDING) & (table.attempts == 0))
+        mine = (items.alert_id == item.alert_id) & items.notification_id.in_(untried)
+        items.update(**{"facts": item.facts}).where(mine).execute()
+
+    def withdraw(self, transaction: Transaction, alert_ids: Sequence[int], now: int) -> Sequence[tuple[int, str]]:
+        """Takes back the alarms of these alerts that were not tried yet; the (alert id, notifier) of those."""
+        table = self._db.tables.notifications
+        alarms = [alarm for alarm in self._alarms(alert_ids) if alarm[4] == ALARM and alarm[5] == PENDING]
+        untried: set[int] = set()
+        for chunk in chunks(sorted({alarm[1] for alarm in alarms})):
+            # The update locks them: none is sealed for its first attempt meanwhile.
+            waiting = table.id.in_(chunk) & (table.state == PENDING) & (table.attempts == 0)
+            table.update(**{"attempts": 0}).where(waiting).execute()
+            untried.update(row[0] for row in table.select(table.id).where(waiting).tuples())
+        withdrawn = [alarm for alarm in alarms if alarm[1] in untried]
+        self._take_back([alarm[0] for alarm in withdrawn], untried, now)
+        return [(alarm[2], alarm[3]) for alarm in withdrawn]
+
+    def recover_alone(
+        self,
+        transaction: Transaction,
+        item: OutboxItem,
+        policy_of: Callable[[str], DeliveryPolicy],
+        now: int,
+    ) -> None:
+        """As `recover`, with messages of the alert's own; an alarm that was not tried yet is taken back, and nothing is
+        sent to its notifier.
+        """
+        self.withdraw(transaction, [item.alert_id], now)
+        taken_back: list[int] = []
+        touched: set[int] = set()
+        notifiers: dict[str, None] = {}
+        for item_id, notification_id, _, notifier, _, state in self._alarms([item.alert_id]):
+            if state == PENDING:
+                taken_back.append(item_id)
+                touched.add(notification_id)
+            if state in (PENDING, NotificationState.DELIVERED.value):
+                notifiers[notifier] = None
+        self._take_back(taken_back, touched, now)
+        for notifier in notifiers:
+            self.enqueue_alone(transaction, notifier, RECOVERY, item, policy_of(notifier), now)
+
     def alarmed(self, alert_ids: Sequence[int]) -> set[tuple[int, str]]:
         """The (alert id, notifier) of which an alarm was enqueued, whatever became of it, unless it was taken back."""
         return {
@@ -185,7 +238,7 @@ class Outbox:
                 return int(id), MAX_ALERTS - int(count)
         return None, 0
 
-    def _begin(self, notifier: str, event: str, policy: DeliveryPolicy, now: int) -> int:
+    def _begin(self, notifier: str, event: str, policy: DeliveryPolicy, now: int, sealed: bool = False) -> int:
         table = self._db.tables.notifications
         return int(
             table.insert(
@@ -194,7 +247,7 @@ class Outbox:
                     "notifier": notifier,
                     "event": event,
                     "state": PENDING,
-                    "sealed": False,
+                    "sealed": sealed,
                     "created_at": now,
                     "attempts": 0,
                     "next_attempt_at": now + policy.group_wait,

@@ -40,11 +40,12 @@ def up(migrator: Any, db: Any) -> None:
         monitor_ids = TextField()
         returned_at = BigIntegerField(null=True)
         ended_at = BigIntegerField(null=True)
+        ending = CharField(max_length=32, null=True)
         settled = BooleanField()
         alert_id = BigIntegerField(null=True)
 
         class Meta:
             table_name = "ingest_suspicions"
-            indexes = ((("ended_at",), False),)
+            indexes = ((("settled",), False),)
 
     db.create_tables([HeldAlerts, IngestSuspicions])

@@ -1,6 +1,6 @@
 """Alerts, open and past."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -201,6 +201,19 @@ class Alerts:
         for chunk in chunks(ids):
             mine = alerts.id.in_(chunk) & alerts.acknowledged_at.is_null()
             alerts.update(**{"next_repeat_at": at}).where(mine).execute()
+
+    def notify(self, id: int, notifiers: Sequence[str]) -> None:
+        """Inside a transaction: the notifiers of an alert that has no rule."""
+        alerts = self._db.tables.alerts
+        change = {"notify": "\n".join(notifiers), "revision": next_revision(self._db, _REVISION)}
+        alerts.update(**change).where(alerts.id == id).execute()
+
+    def firing_since(self, at: int, reasons: Iterable[Reason]) -> Sequence[Alert]:
+        """Those that are on, of these reasons, and began at that moment or later."""
+        alerts = self._db.tables.alerts
+        condition = (alerts.step == AlertState.TRIGGERED.value) & (alerts.triggered_at >= at)
+        with self._db.read("list alerts"):
+            return self._select(condition & alerts.reason.in_([reason.value for reason in reasons]), None)
 
     def touch(self, ids: Sequence[int]) -> None:
         """Inside a transaction: has every process read these alerts again, since what holds them has changed."""

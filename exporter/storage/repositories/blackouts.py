@@ -39,6 +39,8 @@ They look twice a second.
 """
 SKIPPED = "clock"
 """The kind of a span that a clock was set forward over."""
+UNREACHABLE = "unreachable"
+"""The kind of a span in which heartbeats did not reach a process that was there."""
 _NAME = "exporter"
 
 
@@ -129,6 +131,14 @@ class Blackouts:
     def skipped(self) -> tuple[Span, ...]:
         """The time that clocks were set forward over, as far as it is kept, merged."""
         return self._kept(self._db.tables.blackouts.kind == SKIPPED)
+
+    def unreachable(self) -> tuple[Span, ...]:
+        """The time in which heartbeats did not reach the exporter, as far as it is kept, merged."""
+        return self._kept(self._db.tables.blackouts.kind == UNREACHABLE)
+
+    def record_unreachable(self, span: Span) -> None:
+        """Inside a transaction. Every process builds its calendar again."""
+        self._record(span, UNREACHABLE)
 
     def _kept(self, condition: object) -> tuple[Span, ...]:
         blackouts = self._db.tables.blackouts

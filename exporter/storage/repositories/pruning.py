@@ -31,6 +31,8 @@ class Pruner:
         deleted += self._prune_transitions(horizon) + self._prune_alerting(horizon)
         blackouts = self._db.tables.blackouts
         deleted += self._delete(blackouts, blackouts.ended_at < horizon)
+        suspicions = self._db.tables.ingest_suspicions
+        deleted += self._delete(suspicions, suspicions.settled & (suspicions.ended_at < horizon))
         windows = self._db.tables.maintenances
         once_over = windows.rule.is_null() & (windows.starts_at + windows.duration < horizon)
         deleted += self._delete(windows, (windows.ended_at < horizon) | (once_over & ~windows.provisioned))

@@ -16,6 +16,7 @@ from exporter.presentation.moments import parse_moment
 from exporter.resources.maintenances import MaintenanceAnswer, MaintenancesAnswer
 from exporter.resources.monitors import (
     BlackoutAnswer,
+    BlackoutKind,
     BlackoutsAnswer,
     CreatedAnswer,
     HeartbeatAnswer,
@@ -110,8 +111,7 @@ class MonitorList(Resource):
         return to_json(
             MonitorsAnswer(
                 monitors=[
-                    MonitorAnswer.of(each, now, self._parts.fleet.calendar.blackouts, self._parts.fleet)
-                    for each in shown
+                    MonitorAnswer.of(each, now, self._parts.fleet.calendar.away, self._parts.fleet) for each in shown
                 ],
                 next_cursor=shown[-1].monitor.tag if len(matching) > limit else None,
             )
@@ -123,7 +123,7 @@ class OneMonitor(Resource):
 
     @operation(summary="Get a monitor", answer=MonitorAnswer, refusals=(404, 503))
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
-        watched, blackouts = find(self._parts, tag), self._parts.fleet.calendar.blackouts
+        watched, blackouts = find(self._parts, tag), self._parts.fleet.calendar.away
         now = self._parts.clock.now()
         answer(resp, to_json(MonitorAnswer.of(watched, now, blackouts, self._parts.fleet)))
 
@@ -205,8 +205,9 @@ class BlackoutList(Resource):
     )
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         since, calendar = _since(req, 0), self._parts.fleet.calendar
-        found = kept(calendar.blackouts, since)
-        blackouts = [BlackoutAnswer.of(span) for span in found]
+        spans = [(span, BlackoutKind.OUTAGE) for span in kept(calendar.blackouts, since)]
+        spans += [(span, BlackoutKind.UNREACHABLE) for span in kept(calendar.unreachable, since)]
+        blackouts = [BlackoutAnswer.of(*each) for each in sorted(spans, reverse=True)]
         answer(resp, to_json(BlackoutsAnswer(forgiven=calendar.forgives, blackouts=blackouts)))
 
     on_head = on_get

@@ -102,7 +102,7 @@ class MonitorPage:
             trouble = HISTORY_MISSING
         firing = [alert for alert in alerts if alert.step is AlertState.TRIGGERED]
         calendar = self._parts.fleet.calendar
-        shown = row(watched, _since(transitions, now - SPAN), now, firing, calendar.blackouts)
+        shown = row(watched, _since(transitions, now - SPAN), now, firing, calendar.away)
         return self._pages.render(
             "monitor.html",
             {
@@ -207,7 +207,7 @@ def _changes(transitions: Any, calendar: Calendar, now: int, zone: str) -> list[
         end = transition.at
     known_since = max(now - TRANSITIONS_SPAN, end)
     reason = "excluded" if calendar.forgives else "counted"
-    for span in kept(calendar.blackouts, known_since)[:MAX_BLACKOUTS]:
+    for span in kept(calendar.away, known_since)[:MAX_BLACKOUTS]:
         shown.append(
             (span.start, HistoryLine(moment(span.start, now, zone), None, reason, humanize_duration(span.length)))
         )

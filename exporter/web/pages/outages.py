@@ -21,7 +21,7 @@ def outage(calendar: Calendar, now: int) -> str:
 
     `The exporter accepted no heartbeats from 03:02 to 03:40 UTC (38 min). …`
     """
-    recent = [span for span in calendar.blackouts if span.end > now - DAY]
+    recent = [span for span in calendar.away if span.end > now - DAY]
     if not recent:
         return ""
     last, together = recent[-1], sum(span.length for span in between(recent, now - DAY, now))

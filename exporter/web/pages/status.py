@@ -57,7 +57,7 @@ class StatusPage:
         transitions, details, trouble = self._read(selection.watched, now)
         calendar = self._parts.fleet.calendar
         rows = [
-            row(watched, transitions.get(watched.id, ()), now, details.firing.get(watched.id, ()), calendar.blackouts)
+            row(watched, transitions.get(watched.id, ()), now, details.firing.get(watched.id, ()), calendar.away)
             for watched in selection.watched
         ]
         return self._pages.render(
