@@ -15,6 +15,7 @@ from exporter.app.repositories import Repositories
 from exporter.config.settings import Settings
 from exporter.core.clock import SECOND, Clock
 from exporter.core.fleet import Fleet
+from exporter.core.ingest_guard import Suspicion
 from exporter.core.process.threads import Threads
 from exporter.core.telemetry import Telemetry
 from exporter.metrics.own.alerts import AlertCollector
@@ -48,7 +49,13 @@ class Alerting:
         self._clock = clock
         self._telemetry = telemetry
         self._threads = threads
-        self._board = AlertBoard(repositories.alerts, repositories.incidents, repositories.notifications, clock)
+        self._board = AlertBoard(
+            repositories.alerts,
+            repositories.incidents,
+            repositories.notifications,
+            clock,
+            repositories.ingest_suspicions,
+        )
         self._alarms = AlertCollector(self._board, clock, PREFIX)
         registry.register(self._alarms)
         self._sender = Dispatcher(
@@ -88,6 +95,11 @@ class Alerting:
             tracker,
             dependencies,
         )
+
+    @property
+    def suspicion(self) -> Suspicion | None:
+        """Why heartbeats may not arrive, as the database has it; None while nothing is held because of that."""
+        return self._board.suspicion
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Makes what the settings ask for, and returns what puts it in force. Raises ConfigError."""

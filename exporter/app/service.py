@@ -120,6 +120,7 @@ class Service:
                 readiness=self.readiness,
                 health=lambda: self.lost,
                 notice=self._notice,
+                suspicion=lambda: parts.alerting.suspicion,
                 starting=lambda: self._starting,
                 history=parts.repositories.history,
                 monitors=parts.managed_monitors,

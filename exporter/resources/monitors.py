@@ -9,6 +9,7 @@ from pydantic import Field
 from exporter.core.clock import SECOND
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import Heartbeat, Kind
+from exporter.core.ingest_guard import Suspicion
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
 from exporter.core.uptime import WINDOWS, uptime
@@ -194,11 +195,39 @@ class BlackoutAnswer(ResponseModel):
         )
 
 
+class IngestSuspectAnswer(ResponseModel):
+    """Many monitors became late at once, and nearly nothing arrives."""
+
+    since: str = Field(description="When that was noticed.")
+    held_until: str = Field(description="Until when alerts are held at most.")
+    late: int = Field(description="Late monitors of the sample.")
+    sample: int = Field(description="Monitors of which a heartbeat was expected lately.")
+    last_heartbeat: str | None = Field(description="The last heartbeat of any monitor before.")
+
+    @classmethod
+    def of(cls, suspicion: Suspicion) -> "IngestSuspectAnswer":
+        return cls(
+            since=rfc3339(suspicion.since),
+            held_until=rfc3339(suspicion.until),
+            late=suspicion.late,
+            sample=suspicion.sample,
+            last_heartbeat=when(suspicion.last_received_at),
+        )
+
+
 class BlackoutsAnswer(ResponseModel):
     """Newest first; adjacent blackouts of one kind are merged."""
 
     forgiven: bool = Field(description="Whether blackouts are excluded from evaluation, as set by `after_outage`.")
     blackouts: list[BlackoutAnswer]
+    ingest_suspect: IngestSuspectAnswer | None = Field(
+        description="Why heartbeats may not reach the exporter now, while alerts are held because of that; else null."
+    )
+
+    @classmethod
+    def of(cls, forgiven: bool, blackouts: list[BlackoutAnswer], suspicion: Suspicion | None) -> "BlackoutsAnswer":
+        suspect = None if suspicion is None else IngestSuspectAnswer.of(suspicion)
+        return cls(forgiven=forgiven, blackouts=blackouts, ingest_suspect=suspect)
 
 
 class CreatedAnswer(ResponseModel):

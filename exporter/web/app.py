@@ -8,6 +8,7 @@ import falcon.asgi
 
 from exporter.core.errors import InvalidValue
 from exporter.ingest.guesses import Guesses
+from exporter.presentation.held_alerts import describe_suspicion
 from exporter.web.access import Access, AccessControl
 from exporter.web.api.routes import RESOURCES, DeferredResource
 from exporter.web.context import WebContext
@@ -37,7 +38,11 @@ def create_app(
     `owner` returns the name of the dialect that takes a path. Raises InvalidValue if that is a path of a page.
     """
     assets = Assets()
-    pages = Pages(assets, parts.version, parts.notice)
+
+    def ingest() -> str:
+        return describe_suspicion(parts.suspicion(), parts.clock.now())
+
+    pages = Pages(assets, parts.version, parts.notice, ingest)
     all_routes = routes(parts, assets, pages)
     for route in all_routes:
         name = owner(re.sub(r"\{[a-z]+\}", "x", route.template))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from exporter.config.settings import WebSettings
 from exporter.core.clock import Clock
 from exporter.core.fleet import Fleet
+from exporter.core.ingest_guard import Suspicion
 from exporter.ingest.refusals import Refusals
 from exporter.metrics.scrape import Scrape
 from exporter.recording.managed_monitors import ManagedMonitors
@@ -48,5 +49,7 @@ class WebContext:
     version: str
     notice: Callable[[], str | None] = lambda: None
     """What people should know though all that is asked of us is done."""
+    suspicion: Callable[[], Suspicion | None] = lambda: None
+    """Why heartbeats may not arrive, while the ingest guard holds alerts."""
     starting: Callable[[], str | None] = lambda: None
     """Why monitors are not known yet; None once they are."""

@@ -30,6 +30,10 @@ class AlertCollector:
             "Whether the notifications of the firing alert are held; absent while they are not.",
             labels=["tag", "alert", "severity", "held_by"],
         )
+        yield GaugeMetricFamily(
+            f"{self._prefix}ingest_suspect",
+            "Whether so many monitors are silent that heartbeats may not reach the exporter, and alerts are held.",
+        )
         yield GaugeMetricFamily(f"{self._prefix}incidents_open", "Number of unresolved incidents.")
         for name, help in (
             ("notifications_pending", "Number of notifications waiting for delivery."),
@@ -46,12 +50,14 @@ class AlertCollector:
             yield GaugeMetricFamily(f"{self._prefix}{name}", help, labels=["notifier"])
 
     def collect(self) -> Iterator[Metric]:
-        firing, held, incidents, pending, dead, oldest, hold = self.describe()
-        for alert in sorted(self._board.firing.values(), key=lambda alert: (alert.tag, alert.rule)):
+        firing, held, suspect, incidents, pending, dead, oldest, hold = self.describe()
+        of_monitors = [alert for alert in self._board.firing.values() if alert.tag]
+        for alert in sorted(of_monitors, key=lambda alert: (alert.tag, alert.rule)):
             labels = [alert.tag, alert.rule, alert.severity.value]
             firing.add_metric(labels, 1)  # type: ignore[attr-defined]
             for kind in sorted({hold.kind for hold in alert.holds}):
                 held.add_metric([*labels, kind.value], 1)  # type: ignore[attr-defined]
+        suspect.add_metric([], int(self._board.suspicion is not None))  # type: ignore[attr-defined]
         incidents.add_metric([], self._board.incidents_open)  # type: ignore[attr-defined]
         now = self._clock.now()
         queues = {queue.notifier: queue for queue in self._board.queues}
@@ -64,4 +70,4 @@ class AlertCollector:
             oldest.add_metric([name], max(0, now - since) / SECOND if since is not None else 0)  # type: ignore[attr-defined]
             left = holds[name].left(now) if name in holds else 0
             hold.add_metric([name], left / SECOND)  # type: ignore[attr-defined]
-        yield from (firing, held, incidents, pending, dead, oldest, hold)
+        yield from (firing, held, suspect, incidents, pending, dead, oldest, hold)

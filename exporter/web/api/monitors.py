@@ -208,7 +208,7 @@ class BlackoutList(Resource):
         spans = [(span, BlackoutKind.OUTAGE) for span in kept(calendar.blackouts, since)]
         spans += [(span, BlackoutKind.UNREACHABLE) for span in kept(calendar.unreachable, since)]
         blackouts = [BlackoutAnswer.of(*each) for each in sorted(spans, reverse=True)]
-        answer(resp, to_json(BlackoutsAnswer(forgiven=calendar.forgives, blackouts=blackouts)))
+        answer(resp, to_json(BlackoutsAnswer.of(calendar.forgives, blackouts, self._parts.suspicion())))
 
     on_head = on_get
 

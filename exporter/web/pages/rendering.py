@@ -64,8 +64,14 @@ class Assets:
 class Pages:
     """The templates."""
 
-    def __init__(self, assets: Assets, version: str, notice: Callable[[], str | None] = lambda: None) -> None:
-        """`notice` is a text that every page shows."""
+    def __init__(
+        self,
+        assets: Assets,
+        version: str,
+        notice: Callable[[], str | None] = lambda: None,
+        ingest: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`notice` is a text that every page shows, and `ingest` one that says why heartbeats may not arrive."""
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -78,6 +84,7 @@ class Pages:
             asset=assets.url,
             version=version,
             notice=notice,
+            ingest=ingest,
             labels=LABELS,
             impacts=IMPACTS,
             states=STATES,
