@@ -48,6 +48,10 @@ class DependencyHolds:
         members = map(self._fleet.get, self._tracker.trouble().causes(tag))
         return [watched.id for watched in members if watched is not None]
 
+    def depending(self, tag: str) -> int:
+        """How many monitors depend on this one, over any number of levels."""
+        return self._tracker.graph.count_descendants(tag)
+
     def has_children(self, tag: str) -> bool:
         return self._tracker.graph.has_children(tag)
 

@@ -53,6 +53,8 @@ class AlertHolds:
         """Each adds its own holds; an alert is announced when none is left."""
         self.on_announced: Callable[[Transaction, Sequence[tuple[int, int, Sequence[str]]], int], None] = _ignore
         """Called when alarms were enqueued: (alert id, monitor id, notifiers) of each, and the moment."""
+        self.depending: Callable[[str], int] = lambda tag: 0
+        """Returns how many monitors depend on the one with this tag."""
         self.open_incidents: Callable[[Sequence[Alert], Mapping[int, FleetMonitor], RuleSet, int], Mapping[int, int]]
         self.open_incidents = lambda alerts, watched, rules, now: {}
         """Opens those incidents that released alerts have been waiting for too; returns their numbers by alert."""
@@ -238,6 +240,7 @@ class AlertHolds:
                 output=outputs.get(watched.id, ""),
                 incident_id=incidents.get(alert.id, alert.incident_id),
                 since=current.since,
+                depending=self.depending(alert.tag),
             ).to_json()
             heard = [name for name in heard_by(alert.notify, left) if (alert.id, name) not in alarmed]
             for notifier in heard:

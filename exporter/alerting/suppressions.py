@@ -6,6 +6,7 @@ another one ended. While no monitor depends on another one, it does nothing.
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from exporter.core.dependencies.graph import NO_DEPENDENCIES, DependencyGraph, describe_cycle
 from exporter.core.dependencies.suppression import HELD, SUPPRESSING, Suppression, Suppressions, Trouble, advance
@@ -168,6 +169,10 @@ class SuppressionTracker:
                 trouble=trouble.of(tag),
                 at=min(now, moments.get(tag, now)),
             )
+            causes = trouble.causes(tag)
+            cause = self._fleet.get(causes[-1]) if causes else None
+            if after is not None and cause is not None:
+                after = replace(after, cause_id=cause.id)
             if after is None and before is not None:
                 over.add(watched.id)
             elif after is not None and after != before:

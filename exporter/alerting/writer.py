@@ -79,6 +79,7 @@ class AlertWriter:
         self._shared = SharedIncidents(dependencies, self._incidents, self._alerts)
         self.holds.deciders = (*self.holds.deciders, dependencies)
         self.holds.on_announced = dependencies.fold_into
+        self.holds.depending = dependencies.depending
         self.holds.open_incidents = self._open_late
 
     def write(self, transaction: Transaction, changes: AlertChanges, rules: RuleSet, now: int) -> None:
@@ -114,6 +115,7 @@ class AlertWriter:
             at=now,
             output=self._history.last_outputs([watched.id]).get(watched.id, ""),
             incident_id=alert.incident_id,
+            depending=self.holds.depending(alert.tag),
         )
         for notifier in self._outbox.told_of(alert.id):
             items = [OutboxItem(alert.id, facts.to_json())]
@@ -202,6 +204,7 @@ class AlertWriter:
                 at=max(now, change.at),
                 output=outputs.get(started.watched.id, ""),
                 incident_id=incident_id,
+                depending=self.holds.depending(monitor.tag),
             )
         ids = self._alerts.open(transaction, new)
         if self._shared is not None and joined:

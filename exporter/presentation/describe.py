@@ -60,7 +60,8 @@ def _headline(message: Message) -> str:
         return f"{_resolution(message)}: {len(names):,} monitors: {shown}"
     again = "still " if message.event is Event.REPEATED else ""
     statuses = Counter(facts.status for facts in message.alerts)
-    beside = _dependents(sum(facts.dependents for facts in message.alerts), "them")
+    affected = {facts.tag: facts.dependents for facts in message.alerts}  # two rules may alert on the same monitor
+    beside = _dependents(sum(affected.values()), "them")
     if len(statuses) == 1:
         return f"{len(names):,} monitors {again}{_say(message.first.status)}: {shown}{beside}"
     # Alerts are counted, not monitors: two rules may alert on the same monitor.
@@ -99,6 +100,18 @@ def _headline_of_ingest(facts: AlertSnapshot, figures: IngestFigures, message: M
 def _late(figures: IngestFigures) -> str:
     """`40 of 50 monitors are late`."""
     return f"{figures.late:,} of {figures.sample:,} monitors {'is' if figures.late == 1 else 'are'} late"
+
+
+def _held_text(facts: AlertSnapshot) -> str:
+    """What becomes of the alerts of monitors that depend on this one."""
+    whose = f"{facts.depending:,} monitors depend" if facts.depending > 1 else "1 monitor depends"
+    if not facts.dependents:
+        return f"{whose} on it; alerts of their silence are held meanwhile"
+    names = [shorten(one_line(each), MAX_NAME) for each in facts.dependent_names]
+    beyond = facts.dependents - len(names)
+    listed = f"{', '.join(names)} and {beyond:,} more" if beyond > 0 else ", ".join(names)
+    late = f"{facts.dependents:,} of {facts.depending:,}" if facts.dependents < facts.depending else "all"
+    return f"{late} {'are' if facts.dependents > 1 else 'is'} late too, and their alerts are held: {listed}"
 
 
 def _resolution(message: Message) -> str:
@@ -181,11 +194,8 @@ def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
     if not message.is_resolved:
         last = exact(facts.last_success_at, zone) if facts.last_success_at is not None else "never"
         rows.append(Line("Last success", last))
-    if facts.dependents and not message.is_resolved:
-        names = [shorten(one_line(each), MAX_NAME) for each in facts.dependent_names]
-        beyond = facts.dependents - len(names)
-        listed = f"{', '.join(names)} and {beyond:,} more" if beyond else ", ".join(names)
-        rows.append(Line("Dependents", f"{listed}: their alerts are held"))
+    if facts.depending and not message.is_resolved:
+        rows.append(Line("Dependents", _held_text(facts)))
     name, group = name_of(facts), shorten(one_line(facts.group), MAX_NAME)
     rows.append(Line("Monitor", facts.tag if name == facts.tag else f"{name} ({facts.tag})"))
     if group and not message.is_resolved:

@@ -85,8 +85,10 @@ class AlertSnapshot:
     output: str = ""
     """The end of the job's last output."""
     incident_id: int | None = None
+    depending: int = 0
+    """Monitors that depend on it, over any number of levels."""
     dependents: int = 0
-    """Monitors that depend on it and whose own alerts are held because of it."""
+    """Those of them that are late, and whose own alerts are held because of it."""
     dependent_names: tuple[str, ...] = ()
     """The first of them."""
     ingest: IngestFigures | None = None

@@ -81,7 +81,7 @@ ALERT_COLUMNS = (
     "incident_id",
     "acknowledged_at",
 )
-SUPPRESSION_COLUMNS = ("since", "unplanned_since", "release_at", "restarted", "released")
+SUPPRESSION_COLUMNS = ("since", "unplanned_since", "release_at", "restarted", "released", "cause_id")
 HELD_COLUMNS = (
     "alert_id",
     "kind",

@@ -68,11 +68,21 @@ def test_a_child_that_misses_with_its_parent_is_folded_into_the_parents_message(
     assert [facts.tag for facts in message.alerts] == ["db"]
     assert (message.first.dependents, message.first.dependent_names) == (4, ("api", "cron", "web"))
     assert headline(message) == "DOWN: db, missed, no success for 10 min, and 4 monitors that depend on it"
-    assert "api, cron, web and 1 more" in plain_text(message)
+    assert "all are late too, and their alerts are held: api, cron, web and 1 more" in plain_text(message)
     for _ in range(30):
         pass_time(replica, 30 * MINUTE)
         assert told(replica) == []
     assert {alert.step for alert in replica.alerts.recent()} == {AlertState.TRIGGERED}
+
+
+def test_a_message_that_comes_first_says_what_depends_on_the_parent(replica: Replica) -> None:
+    family(replica, "web", "worker")
+    replica.beat("db", Kind.FAILURE, exit_code=1)
+    replica.evaluator.evaluate_due()
+    ops = Scripted()
+    replica.channel(ops).work()
+    assert headline(ops.got[0]) == "DOWN: db, failed, exit code 1"
+    assert "2 monitors depend on it; alerts of their silence are held meanwhile" in plain_text(ops.got[0])
 
 
 def test_all_recover_and_only_the_parent_is_spoken_of(replica: Replica) -> None:

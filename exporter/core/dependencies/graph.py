@@ -24,11 +24,13 @@ class _Group:
 
 
 class DependencyGraph:
-    """Immutable. Tags stand for monitors; an unknown tag has neither parents nor children."""
+    """Immutable but for what it remembers. Tags stand for monitors; an unknown tag has neither parents nor children."""
 
     def __init__(self, monitors: Iterable[Monitor] = ()) -> None:
         self._group_of: dict[str, _Group] = {}
         self._groups_below: defaultdict[str, list[_Group]] = defaultdict(list)
+        self._counts: dict[str, int] = {}
+        """How many descendants those have that were asked for."""
         self.unknown: dict[str, tuple[str, ...]] = {}
         """Tags that `depends_on` of a monitor names literally and that no monitor has, by the monitor's tag."""
         self.unmatched: dict[str, tuple[str, ...]] = {}
@@ -67,6 +69,12 @@ class DependencyGraph:
     def descendants(self, tag: str) -> Iterator[str]:
         """All monitors that depend on `tag`, over any number of levels, the nearest first."""
         return _breadth_first(tag, self._members_below)
+
+    def count_descendants(self, tag: str) -> int:
+        count = self._counts.get(tag)
+        if count is None:
+            count = self._counts[tag] = sum(1 for _ in self.descendants(tag)) if self.has_children(tag) else 0
+        return count
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """(tag, parent), in the order of tags."""

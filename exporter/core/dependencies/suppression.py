@@ -51,6 +51,8 @@ class Suppression:
     """Whether a parent was in trouble again after all were well."""
     released: bool = False
     """Its alerts are held no more; this stays until the monitor is no longer late."""
+    cause_id: int | None = None
+    """The number of the monitor whose message reports it: the most distant one that suppresses it."""
 
     @property
     def next_at(self) -> int | None:

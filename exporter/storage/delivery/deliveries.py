@@ -101,22 +101,28 @@ class Deliveries:
                 (items.notification_id == id) & (items.replaced == False)  # noqa: E712
             )
             if first and event != RECOVERY:
-                self._fold(id, notifier, [int(row[0]) for row in query.tuples()])
+                self._fold(id, notifier)
             rows = list(query.order_by(items.id).tuples())
             ids = [int(row[0]) for row in rows]
             unannounced, answers = self._before(notifier, ids) if event != ALARM else (frozenset[int](), [])
         return Contents([row[1] for row in rows], unannounced, answers, ids)
 
-    def _fold(self, id: int, notifier: str, alert_ids: Sequence[int]) -> None:
-        """Adds to each alert how many others are held because of it; from then on the message says that."""
-        items = self._db.tables.notification_alerts
-        for alert_id, (count, names) in self._held.folded(alert_ids, notifier).items():
-            place = (items.notification_id == id) & (items.alert_id == alert_id)
-            for item_id, facts in list(items.select(items.id, items.facts).where(place).tuples()):
-                try:
-                    snapshot = AlertSnapshot.from_json(facts)
-                except InvalidValue:
-                    continue  # reported when the message is read
+    def _fold(self, id: int, notifier: str) -> None:
+        """Adds to each alert how many monitors are silent because of its own; from then on the message says that."""
+        tables = self._db.tables
+        items, alerts = tables.notification_alerts, tables.alerts
+        query = (
+            items.select(items.id, items.facts, alerts.id, alerts.monitor_id)
+            .join(alerts, on=(alerts.id == items.alert_id))
+            .where(items.notification_id == id)
+        )
+        for item_id, facts, alert_id, monitor_id in list(query.tuples()):
+            try:
+                snapshot = AlertSnapshot.from_json(facts)
+            except InvalidValue:
+                continue  # reported when the message is read
+            if snapshot.depending:
+                count, names = self._held.folded(alert_id, monitor_id, notifier)
                 folded = replace(snapshot, dependents=count, dependent_names=names)
                 items.update(**{"facts": folded.to_json()}).where(items.id == item_id).execute()
 

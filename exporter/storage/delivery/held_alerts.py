@@ -117,30 +117,23 @@ class HeldAlerts:
             moment = next(iter(query.tuples()))[0]
         return None if moment is None else int(moment)
 
-    def folded(self, parent_alert_ids: Sequence[int], notifier: str) -> Mapping[int, tuple[int, tuple[str, ...]]]:
-        """How many monitors have alerts to `notifier` that are held because of each of these alerts, and the first of
-        their names.
+    def folded(self, alert_id: int, monitor_id: int, notifier: str) -> tuple[int, tuple[str, ...]]:
+        """How many monitors are suppressed by this one, or have alerts to `notifier` that are held because of its
+        alert, and the first of their names.
         """
         tables = self._db.tables
-        table, alerts, monitors = tables.held_alerts, tables.alerts, tables.monitors
-        folded: dict[int, tuple[int, tuple[str, ...]]] = {}
-        for chunk in chunks(parent_alert_ids):
-            mine = table.parent_alert_id.in_(chunk) & (table.notifier == notifier)
-            counts = table.select(table.parent_alert_id, fn.COUNT(table.monitor_id.distinct())).where(mine)
-            for parent_alert_id, count in counts.group_by(table.parent_alert_id).tuples():
-                folded[int(parent_alert_id)] = (int(count), ())
-        for id, (count, _) in folded.items():
-            names = (
-                table.select(alerts.tag, monitors.name)
-                .join(alerts, on=(alerts.id == table.alert_id))
-                .join(monitors, on=(monitors.id == table.monitor_id))
-                .where((table.parent_alert_id == id) & (table.notifier == notifier))
-                .distinct()
-                .order_by(alerts.tag)
-                .limit(NAMED)
-            )
-            folded[id] = (count, tuple(str(name) or str(tag) for tag, name in names.tuples()))
-        return folded
+        table, suppressions, monitors = tables.held_alerts, tables.suppressions, tables.monitors
+        suppressed = suppressions.select(suppressions.monitor_id).where(
+            (suppressions.cause_id == monitor_id) & (suppressions.released == False)  # noqa: E712 - SQL
+        )
+        held = table.select(table.monitor_id).where((table.parent_alert_id == alert_id) & (table.notifier == notifier))
+        affected = monitors.id.in_(suppressed) | monitors.id.in_(held)
+        query = monitors.select(fn.COUNT(monitors.id)).where(affected)
+        count = int(next(iter(query.tuples()))[0])
+        if not count:
+            return 0, ()
+        names = monitors.select(monitors.name, monitors.tag).where(affected).order_by(monitors.tag).limit(NAMED)
+        return count, tuple(str(name) or str(tag) for name, tag in names.tuples())
 
     def count(self, kind: HoldKind) -> int:
         """How many alerts are held by it."""

@@ -19,6 +19,7 @@ def up(migrator: Any, db: Any) -> None:
         release_at = BigIntegerField(null=True)
         restarted = BooleanField()
         released = BooleanField()
+        cause_id = BigIntegerField(null=True, index=True)
 
         class Meta:
             database = db

@@ -80,5 +80,5 @@ def _row(suppression: Suppression) -> dict[str, Any]:
 
 
 def _suppression(row: list[Any]) -> Suppression:
-    since, unplanned_since, release_at, restarted, released = row
-    return Suppression(since, unplanned_since, release_at, bool(restarted), bool(released))
+    since, unplanned_since, release_at, restarted, released, cause_id = row
+    return Suppression(since, unplanned_since, release_at, bool(restarted), bool(released), cause_id)
