@@ -56,6 +56,7 @@ def main() -> int:
             show(files.fleet(store, folder, monitors))
             show(detection.detection(store, folder, monitors))
             show(detection.dead_switch(store, folder))
+            show(detection.dead_switch(store, folder, guarded=True))
             show(detection.burst(store, monitors))
             show(detection.idle(store))
             show(heartbeats.kill_9(store, 2 if options.quick else 5))

@@ -2,7 +2,7 @@
 
 from dashboards.source.panels import Field, Panel, Query, lines, now, painted, stat, steps
 from dashboards.source.promql import RANGE, or_zero, own, quantile
-from dashboards.source.replica import NOT_SCRAPED, PREFIX, rate
+from dashboards.source.replica import NOT_SCRAPED, PREFIX, rate, yes_or_no
 from dashboards.source.statuses import BAD, GOOD, WARNING
 
 
@@ -67,6 +67,16 @@ def blackouts() -> Panel:
         "up during it must run again. The status page shows when it was.",
         now(f"sum(max by (job) (increase({total}[{RANGE}])))", "outage"),
         field=Field("s", NOT_SCRAPED, steps(GOOD, (1, WARNING), (600, BAD)), decimals=0),
+    )
+
+
+def arriving() -> Panel:
+    return stat(
+        "Heartbeats arrive",
+        "Suspect: so many monitors became late at once, and so few send anything, that the fault may be between the "
+        "jobs and the exporter. Alerts for silence are held until heartbeats return or the hold of ingest_guard ends.",
+        now(f"1 - max({own(PREFIX + 'ingest_suspect')})", "heartbeats"),
+        field=Field("none", NOT_SCRAPED, steps(BAD, (1, GOOD)), mappings=yes_or_no("arrive", "suspect")),
     )
 
 

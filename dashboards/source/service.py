@@ -144,7 +144,7 @@ def board() -> dict[str, Any]:
     layout.line(6, (24, of_each()))
     layout.heading("Ingest")
     layout.line(9, (8, ingest.requests()), (8, ingest.answers()), (8, ingest.rejected()))
-    layout.line(9, (18, ingest.latency()), (6, ingest.blackouts()))
+    layout.line(9, (14, ingest.latency()), (5, ingest.arriving()), (5, ingest.blackouts()))
     layout.heading("Recording")
     layout.line(8, (8, ingest.commits()), (8, ingest.batches()), (8, ingest.storage_errors()))
     layout.line(8, (18, ingest.spool()), (6, ingest.storage_outages()))

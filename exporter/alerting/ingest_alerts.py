@@ -57,10 +57,10 @@ class IngestAlerts:
             return {}
         held = [alert for alert in started if alert.change.reason in HOLDABLE]
         lasting = [alert for alert in held if alert.ended_at is None]
-        stored = self._suspicions.unsettled() if lasting else None
-        if stored is not None and stored.ended_at is None:
+        reported = self._suspicions.reported() if lasting else None
+        if reported is not None:
             notifiers = {name for alert in lasting for name in alert.rule.notify}
-            self._report(transaction, stored.id, stored.alert_id, suspicion, sorted(notifiers), now)
+            self._report(transaction, *reported, suspicion, sorted(notifiers), now)
         hold = AlertHold(HoldKind.INGEST_GUARD, now, suspicion.until)
         return {alert.uid: [hold] for alert in held}
 

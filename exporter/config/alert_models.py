@@ -1,15 +1,26 @@
-"""Pydantic models of `alerts`, `notifiers` and `self_heartbeat`. The options of each notifier are in its module."""
+"""Pydantic models of alerts, notifiers, the ingest guard and `self_heartbeat`; a notifier has its options itself."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from exporter.config.fields import Duration, Line, PositiveDuration, SecretUrl, printable
 from exporter.config.model import Model
 from exporter.config.settings import SelfHeartbeatSettings
 from exporter.core.alerts.alert_rule import WATCHABLE, AlertRule, Selector, Severity
 from exporter.core.clock import DAY, MINUTE, SECOND
+from exporter.core.durations import format_duration
 from exporter.core.errors import InvalidValue
+from exporter.core.ingest_guard import GuardPolicy
 from exporter.core.status import Status
 
 MAX_THRESHOLD = 100_000
@@ -150,3 +161,78 @@ class SelfHeartbeatSection(Model):
 
     def settings(self) -> SelfHeartbeatSettings:
         return SelfHeartbeatSettings(self.url, self.interval)
+
+
+# ── the ingest guard ─────────────────────────────────────────────────────────────────────────────────────────
+
+MAX_GUARD_TIME = DAY
+_GUARD = GuardPolicy()
+
+
+def _length(value: int) -> int:
+    if value > MAX_GUARD_TIME:
+        raise InvalidValue(f"must be at most {format_duration(MAX_GUARD_TIME)}")
+    return value
+
+
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise InvalidValue("must be a number greater than 0 and at most 1")
+    return float(value)
+
+
+def _guard(value: object) -> object:
+    """`off` is a text in YAML 1.2."""
+    if value is False or value == "off":
+        return None
+    if value is True or value == "on":
+        return {}
+    if not isinstance(value, dict | IngestGuardSection):
+        raise InvalidValue("must be off, or settings as `key: value`")
+    return value
+
+
+GuardDuration = Annotated[PositiveDuration, AfterValidator(_length)]
+Count = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
+]
+
+
+class IngestGuardSection(Model):
+    """When silence of many monitors at once is suspect."""
+
+    window: GuardDuration = Field(
+        _GUARD.window,
+        description="How long a missed deadline counts as a sign that heartbeats do not arrive.",
+        json_schema_extra={"default": "5m"},
+    )
+    hold: GuardDuration = Field(
+        _GUARD.hold,
+        description="How long alerts for silence are held at most.",
+        json_schema_extra={"default": "5m"},
+    )
+    min_monitors: Count = Field(
+        _GUARD.min_monitors, description="Number of active monitors below which the guard never acts."
+    )
+    min_due: Count = Field(_GUARD.min_due, description="Number of late monitors below which nothing is suspect.")
+    late_share: Share = Field(_GUARD.late_share, description="Share of the sample that is late.")
+    received_share: Share = Field(
+        _GUARD.received_share,
+        description="Share of the sample from which on heartbeats count as arriving.",
+    )
+
+    def policy(self) -> GuardPolicy:
+        return GuardPolicy(
+            self.window, self.hold, self.min_monitors, self.min_due, self.late_share, self.received_share
+        )
+
+
+def _switchable(schema: dict[str, Any]) -> None:
+    """The schema says what may be written: a switch instead of nothing."""
+    schema["anyOf"] = [*schema["anyOf"][:-1], {"enum": [True, False, "on", "off"]}]
+
+
+GuardSwitch = Annotated[IngestGuardSection | None, BeforeValidator(_guard), Field(json_schema_extra=_switchable)]

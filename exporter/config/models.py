@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
-from exporter.config.alert_models import AlertEntry, SelfHeartbeatSection
+from exporter.config.alert_models import AlertEntry, GuardSwitch, IngestGuardSection, SelfHeartbeatSection
 from exporter.config.credential_models import PingKeyEntry, Switch
 from exporter.config.fields import (
     ExternalUrl,
@@ -17,7 +17,6 @@ from exporter.config.fields import (
     TelemetryPath,
     Token,
 )
-from exporter.config.guard_models import GuardSwitch, IngestGuardSection
 from exporter.config.maintenance_models import MaintenanceEntry
 from exporter.config.model import Model
 from exporter.config.monitor_models import MonitorEntry

@@ -2,9 +2,10 @@
 
 What is expected is known, so no history is needed. Each active monitor has one expectation: a success by its deadline,
 which is its due moment + `degraded_after`. The sample are the monitors whose deadline passed unmet within the window,
-and those that sent a success since the earliest such deadline; a monitor with a schedule that met an expectation of
-which the deadline lies between is in it too, so that five jobs of a hundred that start together are not the only ones
-that count. Everything here is pure; moments are Unix time in milliseconds.
+and those that sent a success since the earliest such deadline. A monitor with a schedule that met an expectation whose
+deadline lies between is in it too, and counts as heard: of a hundred jobs that are due together, five that die are five
+of a hundred even at the moment of the deadline, since which none has sent anything. Everything here is pure; moments
+are Unix time in milliseconds.
 """
 
 from bisect import bisect_left
@@ -155,7 +156,7 @@ def suspect(
         sent = {id for _, id in successes[bisect_left(successes, (at, 0)) :]}
         others = sent | {id for deadline, id in met[bisect_left(met, (at, 0)) :] if deadline <= now}
         received = len(sent) + sum(heard_since(each.id, at) for each in rest)
-        received += sum(heard_since(id, at) for id in others - sent)
+        received += len(others - sent)  # they met a deadline that others missed: heartbeats arrived for it
         split = _Split(at, rest, tuple(sorted(others)), received)
         if len(rest) >= policy.late_share * split.size and received < policy.received_share * split.size:
             late_ids, until = tuple(sorted(each.id for each in rest)), now + policy.hold
@@ -179,13 +180,12 @@ def has_returned(
     return bool(received) and received >= policy.received_share * len(sample)
 
 
-def returned_at(suspicion: Suspicion, last_received: Callable[[int], int | None], now: int) -> int:
-    """When the first heartbeat arrived again: one of a monitor that was late, if there is any."""
-    for ids in (suspicion.late_ids, suspicion.other_ids):
-        moments = [at for id in ids if (at := last_received(id)) is not None and at >= suspicion.since]
-        if moments:
-            return min(*moments, now)
-    return now
+def returned_at(returns: Iterable[int], now: int) -> int:
+    """When heartbeats arrived again, from the moments at which monitors that had been late sent again: the first of
+    them, but for up to a quarter that sent by another way, or by luck, while the others could not.
+    """
+    moments = sorted(returns)
+    return min(moments[len(moments) // 4], now) if moments else now
 
 
 def with_figures(suspicion: Suspicion, late: int, sample: int) -> Suspicion:

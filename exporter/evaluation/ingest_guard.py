@@ -82,12 +82,16 @@ class IngestGuard:
         """Monitors whose deadline passed unmet within the window, by id."""
         self._by_deadline: list[tuple[int, int]] = []
         """A heap of (deadline, id); may hold entries that `_late` does not any more."""
+        self._stragglers = 0
+        """How many of those were late before the suspicion that is on."""
+        self._back: dict[int, int] = {}
+        """When monitors that were late sent again, by id, while a suspicion is on."""
         self._changed = False
         """Whether monitors have become late since the last decision."""
         self._decide_at: int | None = None
         """When the passing of time alone may change the decision."""
         self._not_before = 0
-        """Deadlines up to this moment belong to a suspicion that is over."""
+        """When heartbeats arrived again after the last suspicion; deadlines up to then belong to it."""
         self._looked_at: int | None = None
         """When a large sample was looked at last, by the steady clock."""
 
@@ -97,7 +101,7 @@ class IngestGuard:
         stored = self._stored
         if stored is None or stored.ended_at is not None:
             return None
-        late = sum(each.deadline >= stored.suspicion.counted_from for each in self._late.values())
+        late = len(self._late) - self._stragglers
         return with_figures(stored.suspicion, late, max(late, stored.suspicion.sample))
 
     def forget(self) -> None:
@@ -119,8 +123,8 @@ class IngestGuard:
             watched = outcome.watched
             if outcome.after.reason in _SILENT:
                 self._note_late(watched, now)
-            else:
-                self._late.pop(watched.id, None)
+            elif self._late.pop(watched.id, None) is not None and watched.state.last_received_at is not None:
+                self._back.setdefault(watched.id, watched.state.last_received_at)
 
     def look(self, now: int, gate: EvaluationGate) -> None:
         """Decides, and writes what follows: a suspicion begins or ends."""
@@ -139,7 +143,7 @@ class IngestGuard:
     def _load(self, policy: GuardPolicy | None, now: int) -> None:
         self._stored = self._suspicions.unsettled()
         self._not_before = self._suspicions.last_return() or 0
-        self._late, self._by_deadline, self._looked_at = {}, [], None
+        self._late, self._by_deadline, self._back, self._looked_at = {}, [], {}, None
         window = (policy or GuardPolicy()).window
         pause = Pause()
         for watched in self._fleet:
@@ -148,6 +152,7 @@ class IngestGuard:
             if watched.current.reason in _SILENT and watched.current.since > now - window:
                 self._note_late(watched, now)
         self._loaded, self._changed = True, True
+        self._count_stragglers()
 
     def _note_late(self, watched: FleetMonitor, now: int) -> None:
         if watched.id in self._late:
@@ -183,9 +188,14 @@ class IngestGuard:
             self._begin(suspicion, now, gate)
 
     def _is_late(self, late: LateMonitor) -> bool:
-        """Whether it is still there, and has not sent a success since that is not evaluated yet."""
+        """Whether it is still there, and has not sent a success since that is not evaluated yet. One that has sent
+        nothing since the last suspicion is no sign of another one: else the dead half of a fleet would be excused again
+        and again.
+        """
         watched = self._fleet.with_id(late.id)
-        return watched is not None and (watched.state.last_success_at or 0) < late.deadline
+        if watched is None or (watched.state.last_success_at or 0) >= late.deadline:
+            return False
+        return (watched.state.last_received_at or 0) >= self._not_before
 
     def _judge(self, policy: GuardPolicy, late: Sequence[LateMonitor], now: int) -> Suspicion | None:
         """Goes through the fleet, as far as is needed to know that nothing is suspect."""
@@ -232,7 +242,7 @@ class IngestGuard:
     def _follow(self, stored: StoredSuspicion, policy: GuardPolicy | None, now: int, gate: EvaluationGate) -> None:
         suspicion = stored.suspicion
         if self._returned(policy or GuardPolicy(), suspicion, now):
-            at = returned_at(suspicion, self._last_received, now)
+            at = returned_at(self._returns(suspicion), now)
             if stored.ended_at is None:
                 self._end(stored, Ending.RETURNED, now, at, gate)
                 log.warning("heartbeats arrive again: alerts are no longer held")
@@ -308,14 +318,27 @@ class IngestGuard:
             rfc3339(span.end),
         )
 
+    def _returns(self, suspicion: Suspicion) -> list[int]:
+        """When monitors that were late sent again."""
+        heard = {id: at for id in suspicion.late_ids if (at := self._last_received(id)) is not None}
+        return [at for at in (heard | self._back).values() if at >= suspicion.since]
+
     def _replace(self, stored: StoredSuspicion) -> None:
+        begins = self._stored is None
         self._stored, self._decide_at, self._looked_at = stored, None, None
+        if begins:
+            self._back = {}
+            self._count_stragglers()
+
+    def _count_stragglers(self) -> None:
+        since = self._stored.suspicion.counted_from if self._stored is not None else 0
+        self._stragglers = sum(each.deadline < since for each in self._late.values())
 
     def _settle(self, at: int) -> None:
         """What was late until now is no sign of another silence."""
         self._stored, self._decide_at, self._looked_at = None, None, None
         self._not_before = at
-        self._late, self._by_deadline = {}, []
+        self._late, self._by_deadline, self._back = {}, [], {}
 
     # ── the fleet ────────────────────────────────────────────────────────────────────────────────────────────
 

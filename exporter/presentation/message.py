@@ -116,8 +116,9 @@ class AlertSnapshot:
 
     def to_json(self) -> str:
         """For the outbox."""
-        written = {each.name: getattr(self, each.name) for each in fields(self)}
-        written["ingest"] = None if self.ingest is None else asdict(self.ingest)
+        written = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "ingest"}
+        if self.ingest is not None:
+            written["ingest"] = asdict(self.ingest)
         return json.dumps(written, separators=(",", ":"))
 
     @property

@@ -70,6 +70,14 @@ class IngestSuspicions:
         with self._db.read("read ingest suspicions"):
             return next((row[0] for row in table.select(table.alert_id).where(table.id == id).tuples()), None)
 
+    def reported(self) -> tuple[int, int | None] | None:
+        """The id of the suspicion that holds alerts, and that of the alert that reports it, if it was reported."""
+        table = self._db.tables.ingest_suspicions
+        on = (table.settled == False) & table.ended_at.is_null()  # noqa: E712 - SQL
+        query = table.select(table.id, table.alert_id).where(on).order_by(table.id.desc()).limit(1)
+        with self._db.read("read ingest suspicions"):
+            return next(iter(query.tuples()), None)
+
     def unsettled(self) -> StoredSuspicion | None:
         """The one that holds alerts, or after which no heartbeat has arrived yet."""
         table = self._db.tables.ingest_suspicions

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -16,7 +17,7 @@ from exporter.core.monitor import Monitor
 from exporter.core.status import Status
 from exporter.fleet.calendars import FleetExclusions
 from exporter.notify.notifier import DeliveryFailed, Failure
-from exporter.presentation.message import INGEST_SUSPECT, Message
+from exporter.presentation.message import INGEST_SUSPECT, Event, Message
 from exporter.recording.statements import Pending
 from tests.alerting.test_evaluator import Scripted
 from tests.conftest import START, ManualClock
@@ -33,7 +34,7 @@ class Fleet:
 
     def __init__(self, replica: Replica, *, group_wait: int = 10 * SECOND) -> None:
         self.replica = replica
-        use_calendar(replica)
+        self.calendars = use_calendar(replica)
         self.ops = Scripted()
         self.channel = replica.channel(self.ops)
         self.beats: dict[str, tuple[int, int]] = {}
@@ -111,11 +112,12 @@ class Fleet:
         return int(self.replica.execute("SELECT COUNT(*) FROM held_alerts")[0][0])
 
 
-def use_calendar(replica: Replica) -> None:
+def use_calendar(replica: Replica) -> FleetExclusions:
     """Blackouts that the database has count; time that a test lets pass is no outage of the exporter."""
     repositories = replica.container.repositories
     calendars = FleetExclusions(replica.db, replica.fleet, repositories.blackouts, repositories.maintenances)
     replica.evaluator._calendars = calendars
+    return calendars
 
 
 def _monitor(tag: str, **options: object) -> Monitor:
@@ -244,28 +246,30 @@ def test_a_group_that_dies_alone_is_reported_at_once(fleet: Fleet) -> None:
 
 
 def test_of_daily_jobs_the_one_that_dies_in_the_gap_is_found(fleet: Fleet) -> None:
-    """Their heartbeats of one hour are lost with a load balancer; all but one come the next time."""
+    """A load balancer drops what they send; all but one have come before, and that one never comes."""
     fleet.watch(DOWN)
     options = {"degraded_after": 10 * MINUTE, "down_after": 30 * MINUTE}
-    fleet.add(10, MINUTE, prefix="often", **MINUTELY)
     fleet.add(20, DAY, spread=False, prefix="daily", schedule="0 0 * * *", **options)
     fleet.add(1, DAY, spread=False, prefix="gap", schedule="10 0 * * *", **options)
-    period, _ = fleet.beats["gap-000"]
-    fleet.beats["gap-000"] = (period, 10 * MINUTE + 2 * SECOND)
-    base = -(START % DAY) % DAY  # a midnight
-    fleet.beats = {
-        tag: (each, (offset + base) % DAY if each == DAY else offset) for tag, (each, offset) in fleet.beats.items()
-    }
-    fleet.run(base + 5 * MINUTE - fleet.now % MINUTE, step=30 * SECOND)
-    fleet.run(10 * MINUTE, step=30 * SECOND)
-    assert fleet.replica.status("gap-000") == ("UP", "on_time")
-    fleet.run(DAY - 10 * MINUTE, step=30 * SECOND)  # five minutes past the next midnight
+    for tag in fleet.beats:
+        fleet.replica.beat(tag)
+    midnight = -START % DAY
+    fleet.beats = dict.fromkeys(fleet.beats, (DAY, midnight + 2 * SECOND))
+    fleet.run(midnight - 5 * MINUTE, step=DAY)
+    fleet.add(20, MINUTE, prefix="often", **MINUTELY)
+    fleet.run(13 * MINUTE, step=10 * SECOND)  # eight minutes past midnight
+    assert fleet.replica.status("daily-000") == ("UP", "on_time")
     fleet.drops = True
     fleet.dead.add("gap-000")
-    fleet.run(7 * MINUTE, step=10 * SECOND)
+    fleet.run(4 * MINUTE + 30 * SECOND, step=10 * SECOND)
     fleet.drops = False
-    fleet.run(90 * MINUTE, step=30 * SECOND)
+    fleet.run(29 * MINUTE, step=10 * SECOND)
+    assert fleet.count("TRIGGERED") == {}
+    fleet.run(4 * MINUTE, step=10 * SECOND)
     assert dict(fleet.count("TRIGGERED")) == {"gap-000": 1}
+    (alarm,) = [message for _, message in fleet.sent if message.first.rule == "down"]
+    ((_, back_at),) = fleet.replica.execute("SELECT started_at, ended_at FROM blackouts")
+    assert alarm.first.due_at == back_at  # such a tick is due when heartbeats arrive again
     assert fleet.count("RESOLVED") == {}
 
 
@@ -392,10 +396,10 @@ def test_each_notifier_is_told_once(replica: Replica) -> None:
     silent(fleet, 20, DOWN, late)
     boss = Scripted()
     channel = replica.channel(boss, "boss")
-    fleet.run(MINUTE)
+    fleet.run(20 * SECOND)
     channel.work()
     assert boss.told() == []
-    fleet.run(90 * SECOND)
+    fleet.run(2 * MINUTE)
     channel.work()
     assert [message.first.rule for message in boss.got] == [INGEST_SUSPECT]
     fleet.drops = False
@@ -471,3 +475,61 @@ def test_an_alert_shows_what_holds_it(fleet: Fleet) -> None:
     guard = fleet.replica.container.ingest_guard.suspicion
     assert guard is not None
     assert {(hold.kind, hold.until) for alert in held for hold in alert.holds} == {(HoldKind.INGEST_GUARD, guard.until)}
+
+
+def test_with_after_outage_strict_nothing_is_excused(fleet: Fleet) -> None:
+    """What has not sent again when heartbeats return is sent at once."""
+    fleet.calendars.forgive(False, fleet.replica.clock.now())
+    silent(fleet)
+    fleet.drops = False
+    fleet.run(10 * MINUTE)
+    alarms = fleet.count("TRIGGERED")
+    ends = fleet.count("RESOLVED")  # some report both, as their monitors were well before the alarm could be sent
+    assert 0 < len(alarms) <= len(ends) < 20
+    assert alarms.keys() <= ends.keys()
+    assert set(alarms.values()) == set(ends.values()) == {1}
+    assert fleet.suspicions() == [("returned", 1)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_nothing_is_lost_and_nothing_told_twice(fleet: Fleet, seed: int) -> None:
+    """Load balancers, dead jobs, failures, pauses and processes that die, by chance."""
+    chance = Random(seed)
+    fleet.watch(DOWN)
+    fleet.add(16, MINUTE, chance.random() < 0.5, **MINUTELY, **chance.choice([{}, {"schedule": "* * * * *"}]))
+    tags = list(fleet.beats)
+    fleet.run(3 * MINUTE, step=10 * SECOND)
+    for _ in range(10):
+        match chance.randrange(6):
+            case 0 | 1:
+                fleet.drops = not fleet.drops
+            case 2:
+                fleet.dead ^= set(chance.sample(tags, chance.choice([1, 3, 8])))
+            case 3:
+                fleet.replica.beat(chance.choice(tags), Kind.FAILURE)
+            case 4:
+                fleet.replica.monitors.set_paused(chance.choice(tags), chance.random() < 0.5)
+            case 5:
+                fleet.replica.lease.release()  # as if another process had held it meanwhile
+        fleet.run(chance.choice([20, 70, 200, 400]) * SECOND, step=10 * SECOND)
+    fleet.drops = False
+    for tag in tags:
+        fleet.replica.monitors.set_paused(tag, False)
+    fleet.run(20 * MINUTE, step=20 * SECOND)
+    assert fleet.held() == 0
+    open_alerts = {alert.tag for alert in fleet.replica.alerts.recent(step=AlertState.TRIGGERED)}
+    assert open_alerts == fleet.dead == {tag for tag in tags if fleet.replica.status(tag)[0] == "DOWN"}
+    told: dict[str, list[str]] = {tag: [] for tag in tags}
+    alarms: list[str] = []
+    for _, message in fleet.sent:
+        for facts in message.alerts:
+            if message.event is Event.TRIGGERED or facts.alert_id in message.unannounced:
+                alarms.append(facts.alert_id)
+                told.get(facts.tag, []).append("TRIGGERED")
+            if message.event is Event.RESOLVED:
+                told.get(facts.tag, []).append("RESOLVED")
+    assert len(alarms) == len(set(alarms))
+    for tag, events in told.items():
+        # An alarm and its end by turns; the last is an alarm if the job is dead.
+        assert events == ["TRIGGERED", "RESOLVED"] * (len(events) // 2) + ["TRIGGERED"] * (len(events) % 2), tag
+        assert len(events) % 2 == (tag in fleet.dead), tag

@@ -20,7 +20,7 @@ WANTED = {
     *("HeartbeatDown", "HeartbeatDegraded", "HeartbeatNeverReceived", "HeartbeatFailed", "HeartbeatFlapping"),
     *("HeartbeatOverrunning", "HeartbeatExporterDown", "HeartbeatExporterAbsent", "HeartbeatEvaluationStalled"),
     *("HeartbeatNotificationsFailing", "HeartbeatConfigReloadFailed", "HeartbeatStorageErrors", "Watchdog"),
-    *("HeartbeatExporterReplicaDown", "HeartbeatSlow"),
+    *("HeartbeatExporterReplicaDown", "HeartbeatSlow", "HeartbeatIngestSuspect"),
 }
 FLEET_LABELS = {"cluster", "namespace"}
 """Of whoever has several Prometheuses or Kubernetes; Prometheus adds them."""
@@ -464,6 +464,13 @@ def test_a_configuration_that_was_not_taken(world: World, tmp_path: Path) -> Non
     world.replica("on*26", "a:1", config_last_reload_successful="1*2 0*22 1*2")
     world.replica("on*26", "b:1")
     world.alerts_are(tmp_path, HeartbeatConfigReloadFailed="0*22 1*2 0*2")
+
+
+def test_heartbeats_that_may_not_arrive(world: World, tmp_path: Path) -> None:
+    """Every replica knows it from the database; it is over with the hold."""
+    world.replica("on*12", "a:1", ingest_suspect="0*2 1*6 0*4")
+    world.replica("on*12", "b:1", ingest_suspect="0*3 1*6 0*3")
+    world.alerts_are(tmp_path, HeartbeatIngestSuspect="0*2 1*7 0*3")
 
 
 def test_a_database_that_refuses(world: World, tmp_path: Path) -> None:

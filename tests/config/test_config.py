@@ -23,6 +23,7 @@ from exporter.config.settings import Secret, Settings
 from exporter.config.strength import warnings_of
 from exporter.core.clock import DAY
 from exporter.core.errors import ConfigError
+from exporter.core.ingest_guard import GuardPolicy
 from exporter.core.monitor import Monitor
 from exporter.notify.notifiers import OptionModels
 
@@ -341,6 +342,8 @@ def test_the_schema_accepts_what_loads_and_refuses_unknown_keys() -> None:
             continue
         values = YAML(typ="safe", pure=True).load(file.read_text()) or {}
         jsonschema.validate(without_headings(values), schema)
+    for switch in ("off", False, {"hold": "2m"}):
+        jsonschema.validate({"ingest_guard": switch}, schema)
     for bad in [
         {"monitor": []},
         {"monitors": [{"tag": "a", "secret": "s", "schedul": "x"}]},
@@ -351,6 +354,9 @@ def test_the_schema_accepts_what_loads_and_refuses_unknown_keys() -> None:
         {"log": {"levels": "info"}},
         {"web": {"auth": {"tokens": "x"}}},
         {"storage": {"url": "x", "path": "y"}},
+        {"ingest_guard": None},
+        {"ingest_guard": "maybe"},
+        {"ingest_guard": {"late_share": 2}},
     ]:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, schema)
@@ -402,3 +408,19 @@ def test_the_examples_in_the_documents_load(tmp_path: Path) -> None:
             load_config(write(tmp_path, block), environ, OptionModels())
             found += 1
     assert found >= 3
+
+
+@pytest.mark.parametrize("text", ["off", "false", "'off'"])
+def test_the_ingest_guard_is_switched_off(tmp_path: Path, text: str) -> None:
+    assert load_config(write(tmp_path, f"ingest_guard: {text}\n"), {}).settings.ingest_guard is None
+
+
+@pytest.mark.parametrize("text", ["", "ingest_guard: {}\n", "ingest_guard: on\n", "ingest_guard: true\n"])
+def test_the_ingest_guard_is_on_by_default(tmp_path: Path, text: str) -> None:
+    assert load_config(write(tmp_path, text), {}).settings.ingest_guard == GuardPolicy()
+
+
+@pytest.mark.parametrize("text", ["maybe", "5m", "0", "[]"])
+def test_the_ingest_guard_is_not_switched_off_by_mistake(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="ingest_guard: must be off, or settings"):
+        load_config(write(tmp_path, f"ingest_guard: {text}\n"), {})

@@ -41,8 +41,9 @@ def spans(most: int) -> st.SearchStrategy[tuple[Span, ...]]:
 
 
 UNCOUNTED = st.builds(
-    lambda blackouts, first, second: Exclusions(blackouts, (Windows(first), Windows(second))),
+    lambda blackouts, first, second, silence: Exclusions(blackouts, (Windows(first), Windows(second)), silence),
     spans(3),
+    spans(2),
     spans(2),
     spans(2),
 )
@@ -70,7 +71,7 @@ def test_lateness_is_the_time_that_counts(success: int, later: int, exclusions: 
     monitor, now = Monitor(tag="job"), success + later
     found = evaluate(monitor, apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, success)]), now, exclusions)
     windows = tuple(window for one in exclusions.maintenances for window in one.spans(0, 2 * T))
-    elapsed = later - overlap(merged((*exclusions.blackouts, *windows)), success, now)
+    elapsed = later - overlap(merged((*exclusions.blackouts, *exclusions.unreachable, *windows)), success, now)
     if any(window.start <= now < window.end for window in windows):
         assert found.status is Status.MAINTENANCE
     elif elapsed > monitor.down_after:
@@ -100,6 +101,47 @@ def test_a_tick_inside_a_blackout_is_forgiven_and_the_next_is_not() -> None:
     assert evaluate(nightly, state, three + DAY + HOUR, away) == Evaluation(Status.DOWN, Reason.MISSED, None)
     # It ended before the tick: the job could have told us.
     assert due_at(nightly, state, Exclusions((Span(three - HOUR, three),))) == three
+
+
+def test_a_tick_inside_a_silence_is_due_at_its_end() -> None:
+    """The exporter was there and heartbeats did not reach it: what was expected then may have been lost, or not."""
+    nightly = Monitor(tag="job", schedule="0 3 * * *")
+    three = T - T % DAY + 3 * HOUR + DAY
+    state = apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, three - DAY)])
+    end = three + HOUR
+    silence = Exclusions(unreachable=(Span(three - HOUR, end),))
+    assert due_at(nightly, state, silence) == end
+    assert evaluate(nightly, state, end + nightly.degraded_after, silence).status is Status.UP
+    assert evaluate(nightly, state, end + nightly.degraded_after + 1, silence).reason is Reason.LATE
+    assert evaluate(nightly, state, end + nightly.down_after + 1, silence).reason is Reason.MISSED
+    # A success after it serves the tick as ever.
+    served = apply(state, [Heartbeat(Kind.SUCCESS, end + MINUTE)])
+    assert due_at(nightly, served, silence) == three + DAY
+
+
+def test_an_interval_that_ends_inside_a_silence_is_due_at_its_end() -> None:
+    hourly = Monitor(tag="job", every=HOUR)
+    state = apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, T)])
+    silence = Exclusions(unreachable=(Span(T + 30 * MINUTE, T + 90 * MINUTE),))
+    assert due_at(hourly, state, silence) == T + 90 * MINUTE
+
+
+def test_a_silence_stops_lateness_and_runs() -> None:
+    monitor = Monitor(tag="job", degraded_after=MINUTE, down_after=2 * MINUTE, max_runtime=10 * MINUTE)
+    state = apply(NO_HEARTBEATS, [Heartbeat(Kind.SUCCESS, T), Heartbeat(Kind.START, T)])
+    silence = Exclusions(unreachable=(Span(T + 30_000, T + HOUR),))
+    assert evaluate(monitor, state, T + HOUR + 30_000, silence).status is Status.UP
+    assert evaluate(monitor, state, T + HOUR + 30_001, silence).reason is Reason.LATE
+    later = apply(state, [Heartbeat(Kind.SUCCESS, T + HOUR + 1, "other")])
+    assert later.runs
+    assert evaluate(monitor, later, T + HOUR + MINUTE, silence).status is Status.UP
+
+
+def test_strict_counts_a_silence() -> None:
+    span = Span(T, T + HOUR)
+    assert Calendar(unreachable=(span,)).of(Monitor(tag="job")).unreachable == (span,)
+    assert Calendar(unreachable=(span,), forgives=False).of(Monitor(tag="job")).unreachable == ()
+    assert Calendar((Span(T + HOUR, T + 2 * HOUR),), unreachable=(span,)).away == (Span(T, T + 2 * HOUR),)
 
 
 def test_an_interval_longer_than_the_time_between_restarts_still_fires() -> None:

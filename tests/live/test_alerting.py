@@ -201,10 +201,13 @@ def test_a_storm_through_kill_9(start: Starter) -> None:
             assert all(len(keys) == 1 for keys in told(receiver).values())
 
 
-def test_a_dead_switch_of_500_monitors_is_one_message_per_notifier(start: Starter) -> None:
+@pytest.mark.parametrize("guard", ["off", "{hold: 15s}"], ids=["off", "on"])
+def test_a_dead_switch_of_500_monitors_is_one_message_per_notifier(start: Starter, guard: str) -> None:
+    """With the ingest guard, one message of its own comes first, and the alarms when its hold ends."""
     tags = [f"job{number:03}" for number in range(500)]
     with Receiver(answer(200)) as ops, Receiver(answer(200)) as boss:
-        config = monitors(*tags, degraded_after="5s", down_after="6s") + rule("down", "ops", "boss")
+        config = f"ingest_guard: {guard}\n" + monitors(*tags, degraded_after="5s", down_after="6s")
+        config += rule("down", "ops", "boss")
         config += "notifiers:\n" + notifier("ops", ops, group_wait="8s") + notifier("boss", boss, group_wait="8s")
         service = start(config)
 
@@ -220,9 +223,44 @@ def test_a_dead_switch_of_500_monitors_is_one_message_per_notifier(start: Starte
         with ThreadPoolExecutor(20) as senders:
             list(senders.map(send, [tags[start::20] for start in range(20)]))
         for receiver in (ops, boss):
-            eventually(lambda receiver=receiver: receiver.received, 90)  # type: ignore[misc]
-            assert len(told(receiver)) == len(tags)
-            assert len(receiver.received) == 1
+            eventually(lambda receiver=receiver: of_monitors(receiver), 90)  # type: ignore[misc]
+            assert len(of_monitors(receiver)) == 1
+            assert set(told(receiver)) - {""} == set(tags)
+            first = receiver.received[0].json
+            assert first["rule"] == ("down" if guard == "off" else "ingest_suspect")
+            guards = [
+                request.json["event"] for request in receiver.received if request.json["rule"] == "ingest_suspect"
+            ]
+            assert guards == ([] if guard == "off" else ["TRIGGERED", "RESOLVED"])
+
+
+def of_monitors(receiver: Receiver) -> list[Any]:
+    """The messages but for those about the exporter itself."""
+    return [request.json for request in list(receiver.received) if request.json["rule"] != "ingest_suspect"]
+
+
+def test_a_hold_survives_kill_9(start: Starter) -> None:
+    """Alerts that are held when the program dies are sent by the next one, once, at the same deadline."""
+    tags = [f"job{number:02}" for number in range(20)]
+    with Receiver(answer(200)) as receiver:
+        config = "ingest_guard: {hold: 20s}\n" + monitors(*tags, degraded_after="2s", down_after="3s")
+        config += rule("down", "ops") + "notifiers:\n" + notifier("ops", receiver, group_wait="1s")
+        service = start(config)
+        for tag in tags:
+            service.ping(tag)
+        eventually(lambda: sum(key[0] == "heartbeat_alert_held" for key in service.metrics()) == len(tags), 30)
+        assert service.metrics()["heartbeat_exporter_ingest_suspect",] == 1
+        for _ in range(2):
+            service.kill()
+            service.start_again()
+        assert service.metrics()["heartbeat_exporter_ingest_suspect",] == 1
+        assert of_monitors(receiver) == []
+        eventually(lambda: set(told(receiver)) - {""} == set(tags), 60)
+        assert all(len(keys) == 1 for keys in told(receiver).values())
+        eventually(lambda: service.metrics()["heartbeat_exporter_ingest_suspect",] == 0)
+        guards = [request.json for request in receiver.received if request.json["rule"] == "ingest_suspect"]
+        assert len({message["idempotency_key"] for message in guards if message["event"] == "TRIGGERED"}) == 1
+        assert {message["alert_id"] for message in guards} == {guards[0]["alert_id"]}
 
 
 def test_a_configuration_that_is_wrong_is_named_and_the_old_one_stays(start: Starter) -> None:

@@ -117,6 +117,22 @@ def a_missed_monitor(reader: Reader) -> None:
     set_status(service, "PAUSED")
 
 
+@scenario(runbook("HeartbeatIngestSuspect"))
+def a_silent_fleet(reader: Reader) -> None:
+    tags = [TAG, *(f"job-{number}" for number in range(11))]
+    entries = [
+        f"  - {{tag: {tag}, secret: {SECRET}, degraded_after: 2s, down_after: 4s, group: g{tag}}}" for tag in tags
+    ]
+    service = reader.serve("\n".join(["monitors:", *entries, ""]))
+    for tag in tags:
+        service.ping(tag)
+    eventually(lambda: service.metrics()["heartbeat_exporter_ingest_suspect",] == 1)
+    set_status(service, "DOWN")
+    service.ping(TAG, secret="wrong-secret")
+    reader.watch()
+    reader.follow()
+
+
 @contextmanager
 def stolen_lease(file: Path) -> Iterator[None]:
     """A holder that renews its lease and evaluates nothing; one monitor has been due for a minute."""
