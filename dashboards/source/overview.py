@@ -144,7 +144,7 @@ def whats_wrong() -> Panel:
             Column("Value #C", "In this status for", 150, unit="s", decimals=1),
             Column("Value #D", "Last success ago", 150, unit="s", decimals=1),
             Column("Value #E", "Exit code", 100, cell=INK, thresholds=steps(QUIET, (1, BAD)), decimals=0),
-            Column("Value #G", "Suppressed", 110, unit="bool_yes_no"),
+            Column("Value #G", "Suppressed", 110, decimals=0),
             Column("job", "Job", 130),
         ),
         hidden=("Value #F",),
