@@ -124,13 +124,15 @@ def whats_wrong() -> Panel:
         "Every monitor that is DOWN, DEGRADED or NO_DATA, the latest first, with its reason. missed and late: too "
         "long past due. failed: the job reported a failure; see the exit code, and the output on the exporter's page. "
         "failing: it failed, but no more often in a row than tolerated. overrun: a run takes too long. too_short: a "
-        "run ended too soon. never_received: no heartbeat received yet. Click a monitor for its details.",
+        "run ended too soon. never_received: no heartbeat received yet. Suppressed: one that it depends on is in "
+        "trouble, so alerts of its lateness are held. Click a monitor for its details.",
         rows(FLEET.described(f"{FLEET.code()} >= {CODES[Status.NO_DATA]}", "name", "group")),
         of_wrong(FLEET.lateness()),
         of_wrong(f"time() - {FLEET.one('heartbeat_status_since_timestamp_seconds')}"),
         of_wrong(FLEET.age()),
         of_wrong(FLEET.one("heartbeat_last_exit_code")),
         of_wrong(FLEET.reason()),
+        of_wrong(f"({FLEET.one('heartbeat_suppressed')} or on ({MONITOR}) 0 * ({FLEET.having(*WRONG)}))"),
         field=Field("none", "All monitors are on time, paused or in maintenance", steps()),
         columns=(
             Column("Value #A", "Status", 130, mappings=tuple(mappings()), cell=FILLED),
@@ -142,6 +144,7 @@ def whats_wrong() -> Panel:
             Column("Value #C", "In this status for", 150, unit="s", decimals=1),
             Column("Value #D", "Last success ago", 150, unit="s", decimals=1),
             Column("Value #E", "Exit code", 100, cell=INK, thresholds=steps(QUIET, (1, BAD)), decimals=0),
+            Column("Value #G", "Suppressed", 110, decimals=0),
             Column("job", "Job", 130),
         ),
         hidden=("Value #F",),

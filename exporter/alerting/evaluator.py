@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from exporter.alerting.changes import AlertChanges
+from exporter.alerting.dependencies import DependencyHolds
 from exporter.alerting.ruleset import RuleSet
+from exporter.alerting.suppressions import SuppressionTracker
 from exporter.alerting.writer import AlertWriter
 from exporter.core.alerts.alert import AlertChange, Observation, ResolveReason, RuleState, advance, count
 from exporter.core.alerts.alert_rule import FROZEN, WATCHABLE, AlertRule
@@ -36,12 +38,16 @@ class AlertEvaluator:
         progress: AlertProgress,
         alerts: Alerts,
         writer: AlertWriter,
+        suppressions: SuppressionTracker,
+        dependencies: DependencyHolds,
     ) -> None:
         self._db = database
         self._fleet = fleet
         self._progress = progress
         self._alerts = alerts
         self._writer = writer
+        self._suppressions = suppressions
+        self._dependencies = dependencies
         self._rules = RuleSet()
         self._changed = False
 
@@ -52,19 +58,29 @@ class AlertEvaluator:
 
     def took_over(self) -> None:
         self._changed = True
+        self._suppressions.took_over()
 
     def clock_set_back(self, transaction: Transaction, by: int, now: int) -> None:
         self._progress.set_back(by, now)
         self._alerts.set_back(by, now)
         self._writer.set_back(by, now)
+        self._suppressions.clock_set_back(transaction, by, now)
 
     def next_due(self) -> int | None:
-        moments = (self._progress.next_due(), self._alerts.next_repeat_at(), self._writer.holds.next_due())
+        moments = (
+            self._progress.next_due(),
+            self._alerts.next_repeat_at(),
+            self._writer.holds.next_due(),
+            self._suppressions.next_due(),
+        )
         return min((moment for moment in moments if moment is not None), default=None)
 
     def observe(self, transaction: Transaction, outcomes: Sequence[Outcome], now: int) -> None:
         rules = self._rules
-        if not rules or not outcomes:
+        if not outcomes:
+            return
+        suppressed = self._suppressions.observe(transaction, outcomes, now)
+        if not rules:
             return
         before: defaultdict[int, dict[str, Tracked]] = defaultdict(dict)
         for tracked in self._progress.tracked([outcome.due.monitor_id for outcome in outcomes]):
@@ -74,11 +90,15 @@ class AlertEvaluator:
             watched = outcome.watched
             self._step(changes, rules, watched, before[watched.id], outcome.after, outcome.observations, now)
         self._writer.write(transaction, changes, rules, now)
+        self._dependencies.review(transaction, suppressed, now)
         if before or changes.started:
             evaluated = [(outcome.watched, outcome.after) for outcome in outcomes]
             self._writer.reconsider(transaction, evaluated, rules, now)
 
     def advance(self, now: int, gate: EvaluationGate) -> None:
+        if self._suppressions.is_out_of_date(now):
+            with gate.transaction("advance suppressions") as transaction:
+                self._dependencies.review(transaction, self._suppressions.look(transaction, now), now)
         if self._changed:
             self._changed = False
             try:
@@ -214,6 +234,9 @@ class AlertEvaluator:
 
     def _release(self, now: int, gate: EvaluationGate) -> None:
         """Announces held alerts whose deadline has passed."""
+        if self._dependencies.is_due(now):
+            with gate.transaction("review held alerts") as transaction:
+                self._dependencies.review_due(transaction, now)
         last = 0
         while not self._changed:  # else alerts whose rule is gone are ended first, in the next turn
             due = self._writer.holds.due(now, BATCH, last)

@@ -56,6 +56,13 @@ class AlertHolds:
         self.deciders: tuple[HoldDecider, ...] = ()
         """Each adds its own holds; an alert is announced when none is left."""
         self._fleet = fleet
+        self.on_announced: Callable[[Transaction, Sequence[tuple[int, int, Sequence[str]]], int], None] = _ignore
+        """Called when alarms were enqueued: (alert id, monitor id, notifiers) of each, and the moment."""
+        self.depending: Callable[[str], int] = lambda tag: 0
+        """Returns how many monitors depend on the one with this tag."""
+        self.open_incidents: Callable[[Sequence[Alert], Mapping[int, FleetMonitor], RuleSet, int], Mapping[int, int]]
+        self.open_incidents = lambda alerts, watched, rules, now: {}
+        """Opens those incidents that released alerts have been waiting for too; returns their numbers by alert."""
         self._held = held
         self._alerts = alerts
         self._outbox = outbox
@@ -230,6 +237,11 @@ class AlertHolds:
         items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
         repeats: defaultdict[int, list[int]] = defaultdict(list)
         lines: list[dict[str, object]] = []
+        announced: list[tuple[int, int, Sequence[str]]] = []
+        sent = [(alert, watched) for alert, watched, _, left in free if not left or heard_by(alert.notify, left)]
+        incidents = self.open_incidents(
+            [alert for alert, _ in sent], {watched.id: watched for _, watched in sent}, rules, now
+        )
         for alert, watched, current, left in free:
             rule = rules.get(alert.rule)
             assert rule is not None
@@ -244,25 +256,32 @@ class AlertHolds:
                 triggered_at=alert.triggered_at,
                 at=max(now, alert.triggered_at),
                 output=outputs.get(watched.id, ""),
-                incident_id=alert.incident_id,
+                incident_id=incidents.get(alert.id, alert.incident_id),
                 since=current.since,
+                depending=self.depending(alert.tag),
             ).to_json()
             heard = [name for name in heard_by(alert.notify, left) if (alert.id, name) not in alarmed]
             for notifier in heard:
                 items[notifier].append(OutboxItem(alert.id, facts))
             if heard and rule.repeat_every is not None and not any(id == alert.id for id, _ in alarmed):
                 repeats[rule.repeat_every].append(alert.id)
+            announced.append((alert.id, watched.id, heard))
             lines.append({"monitor": alert.tag, "rule": alert.rule, "alert": alert.uid, "at": now})
         for notifier, some in items.items():
             self._outbox.enqueue(transaction, notifier, ALARM, some, policy_of(notifier), now)
         for every, ids in repeats.items():
             self._alerts.repeat_after_release(ids, now + every)
+        self.on_announced(transaction, announced, now)
         transaction.after_commit.append(lambda: self._record(LogEvent.ALERT_RELEASED, lines))
         transaction.after_commit.append(self._on_enqueued)
 
     def _record(self, event: LogEvent, lines: Sequence[Mapping[str, object]]) -> None:
         for fields in lines:
             self._events.record(event, **fields)
+
+
+def _ignore(transaction: Transaction, announced: Sequence[tuple[int, int, Sequence[str]]], now: int) -> None:
+    """Nothing depends on these monitors."""
 
 
 def heard_by(notifiers: Sequence[str], holds: Sequence[AlertHold]) -> tuple[str, ...]:

@@ -30,9 +30,10 @@ def snapshot_of(
     output: str,
     incident_id: int | None,
     since: int | None = None,
+    depending: int = 0,
 ) -> AlertSnapshot:
     """Of an alert that is on. `since` is when its status began; None when the monitor says it, or it began with the
-    alert.
+    alert. `depending`: how many monitors depend on its own.
     """
     monitor, state = watched.monitor, watched.state
     return AlertSnapshot(
@@ -63,6 +64,7 @@ def snapshot_of(
         min_runtime=monitor.min_runtime if reason is Reason.TOO_SHORT else None,
         output=tail(output),
         incident_id=incident_id,
+        depending=depending,
     )
 
 

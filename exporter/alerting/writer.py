@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from exporter.alerting.changes import AlertChanges, AlertEnded, AlertStarted
+from exporter.alerting.dependencies import DependencyHolds, creates_incident
 from exporter.alerting.holds import AlertHolds, heard_by
 from exporter.alerting.ingest_alerts import IngestAlerts
 from exporter.alerting.ruleset import RuleSet
+from exporter.alerting.shared_incidents import SharedIncidents
 from exporter.alerting.snapshot import snapshot_of, snapshot_of_end
 from exporter.core.alerts.alert import ResolveReason
 from exporter.core.alerts.alert_rule import AlertRule
@@ -16,6 +18,7 @@ from exporter.core.telemetry import Telemetry
 from exporter.core.timeline import CurrentStatus
 from exporter.presentation.events import EventLog, LogEvent
 from exporter.presentation.moments import humanize_duration
+from exporter.presentation.text import enumerate_tags
 from exporter.storage.database import Transaction
 from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.notifications import ALARM, REPEAT
@@ -67,15 +70,24 @@ class AlertWriter:
         self._telemetry = telemetry
         self._on_enqueued = on_enqueued
         """Called when new messages were enqueued, once that is durable."""
+        self._shared: SharedIncidents | None = None
         self.policies: Mapping[str, DeliveryPolicy] = {}
         """By notifier; the defaults hold for a notifier that is not configured any more."""
+
+    def hold_by_dependencies(self, dependencies: DependencyHolds) -> None:
+        """From now on alerts of suppressed monitors are held, and attached to the incident of what suppresses them."""
+        self._shared = SharedIncidents(dependencies, self._incidents, self._alerts)
+        self.holds.deciders = (*self.holds.deciders, dependencies)
+        self.holds.on_announced = dependencies.fold_into
+        self.holds.depending = dependencies.depending
+        self.holds.open_incidents = self._open_late
 
     def write(self, transaction: Transaction, changes: AlertChanges, rules: RuleSet, now: int) -> None:
         if not changes:
             return
         self._progress.drop(transaction, changes.dropped)
         lines: list[_Line] = []
-        ids = self._begin(transaction, changes.started, now, lines)
+        ids = self._begin(transaction, changes.started, rules, now, lines)
         self._progress.keep(transaction, (alert.tracked(ids) for alert in changes.kept))
         over = [
             *changes.ended,
@@ -103,6 +115,7 @@ class AlertWriter:
             at=now,
             output=self._history.last_outputs([watched.id]).get(watched.id, ""),
             incident_id=alert.incident_id,
+            depending=self.holds.depending(alert.tag),
         )
         for notifier in self._outbox.told_of(alert.id):
             items = [OutboxItem(alert.id, facts.to_json())]
@@ -138,19 +151,29 @@ class AlertWriter:
     # ── alerts that begin ────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(
-        self, transaction: Transaction, new_alerts: Sequence[AlertStarted], now: int, lines: "list[_Line]"
+        self,
+        transaction: Transaction,
+        new_alerts: Sequence[AlertStarted],
+        rules: RuleSet,
+        now: int,
+        lines: "list[_Line]",
     ) -> Mapping[str, int]:
         if not new_alerts:
             return {}
-        incidents = self._incidents.join(
-            (_incident(started) for started in new_alerts if started.rule.create_incident),
+        with_incident = [started for started in new_alerts if started.rule.create_incident]
+        covered = self._shared.covered(with_incident) if self._shared is not None else {}
+        joined = self._incidents.join(
+            (_incident(started) for started in with_incident if started.uid not in covered),
             opened=lambda incident: lines.append(_opened(incident)),
         )
+        incidents = {started.uid: joined[started.watched.id] for started in with_incident if started.uid not in covered}
+        if self._shared is not None and covered:
+            incidents |= self._shared.attach(covered.values(), now)
         outputs = self._history.last_outputs(sorted({started.watched.id for started in new_alerts}))
         new, facts = [], {}
         for started in new_alerts:
             rule, change, monitor = started.rule, started.change, started.watched.monitor
-            incident = incidents[started.watched.id] if rule.create_incident else None
+            incident = incidents.get(started.uid)
             incident_id = incident.id if incident is not None else None
             # An alert that joins an acknowledged incident is not repeated.
             acknowledged = incident is not None and incident.acknowledged_at is not None
@@ -181,15 +204,22 @@ class AlertWriter:
                 at=max(now, change.at),
                 output=outputs.get(started.watched.id, ""),
                 incident_id=incident_id,
+                depending=self.holds.depending(monitor.tag),
             )
         ids = self._alerts.open(transaction, new)
+        if self._shared is not None and joined:
+            self._shared.adopt(joined, rules, now)
         holds = self.holds.begin(transaction, new_alerts, ids, now)
+        announced: list[tuple[int, int, Sequence[str]]] = []
         items: defaultdict[str, list[OutboxItem]] = defaultdict(list)
         for started in new_alerts:
-            for notifier in heard_by(started.rule.notify, holds.get(started.uid, ())):
+            heard = heard_by(started.rule.notify, holds.get(started.uid, ()))
+            announced.append((ids[started.uid], started.watched.id, heard))
+            for notifier in heard:
                 items[notifier].append(OutboxItem(ids[started.uid], facts[started.uid].to_json()))
         for notifier, outbox_items in items.items():
             self._outbox.enqueue(transaction, notifier, ALARM, outbox_items, self._policy(notifier), now)
+        self.holds.on_announced(transaction, announced, now)
         return ids
 
     # ── alerts that end ──────────────────────────────────────────────────────────────────────────────────────
@@ -222,11 +252,17 @@ class AlertWriter:
                 by_incident[alert.incident_id].append((alert, ended))
         going_on = self._alerts.open_of_incidents(sorted(by_incident))
         for incident_id, some in by_incident.items():
-            for alert, ended in some:
-                why = _ENDED.get(ended.ending)
-                text = f"Alert {alert.rule} is over{f': {why}' if why else ''}."
-                if incident_id in going_on:
-                    self._incidents.note(incident_id, ended.at, text)
+            if incident_id in going_on:
+                tag = self._incidents.find(incident_id).tag
+                for alert, ended in some:
+                    if alert.tag == tag:
+                        why = _ENDED.get(ended.ending)
+                        text = f"Alert {alert.rule} is over{f': {why}' if why else ''}."
+                        self._incidents.note(incident_id, ended.at, text)
+                others = sorted({alert.tag for alert, _ in some if alert.tag != tag})
+                if others:
+                    at = max(ended.at for _, ended in some)
+                    self._incidents.note(incident_id, at, f"Alerts of {enumerate_tags(others)} are over.")
             if incident_id not in going_on:
                 last = max(ended.at for _, ended in some)
                 began = self._incidents.find(incident_id).started_at
@@ -239,6 +275,28 @@ class AlertWriter:
                     lines.append(
                         (LogEvent.INCIDENT_RESOLVED, {"monitor": closed.tag, "incident": closed.id, "at": last})
                     )
+
+    def _open_late(
+        self, alerts: Sequence[Alert], watched: Mapping[int, FleetMonitor], rules: RuleSet, now: int
+    ) -> Mapping[int, int]:
+        """Opens the incidents of alerts that are released without one: none of what they depend on had any."""
+        waiting = [alert for alert in alerts if creates_incident(alert, rules.get(alert.rule))]
+        if not waiting:
+            return {}
+        incidents = self._incidents.join(
+            NewIncident(
+                alert.monitor_id,
+                alert.tag,
+                _title(watched[alert.monitor_id].monitor.name or alert.tag, alert.status),
+                alert.severity,
+                alert.triggered_at,
+                f"Alert {alert.rule} ({alert.severity.value}): {alert.status.value}. It was held until now.",
+            )
+            for alert in waiting
+        )
+        attached = {alert.id: incidents[alert.monitor_id].id for alert in waiting}
+        self._alerts.attach(attached)
+        return attached
 
     def _policy(self, notifier: str) -> DeliveryPolicy:
         return self.policies.get(notifier, DeliveryPolicy())
@@ -292,10 +350,13 @@ def _opened(incident: Incident) -> _Line:
     return LogEvent.INCIDENT_OPENED, fields
 
 
+def _title(name: str, status: Status) -> str:
+    return f"{name} never reported" if status is Status.NO_DATA else f"{name} is {status.value}"
+
+
 def _incident(started: AlertStarted) -> NewIncident:
     monitor, change = started.watched.monitor, started.change
-    name = monitor.name or monitor.tag
-    title = f"{name} never reported" if change.status is Status.NO_DATA else f"{name} is {change.status.value}"
+    title = _title(monitor.name or monitor.tag, change.status)
     why = "" if change.reason is Reason.NEVER_RECEIVED else f", {change.reason.value.replace('_', ' ')}"
     text = f"Alert {started.rule.name} ({started.rule.severity.value}): {change.status.value.replace('_', ' ')}{why}."
     if started.rule.description:

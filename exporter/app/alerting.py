@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
+from exporter.alerting.dependencies import DependencyHolds
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alerting.ruleset import RuleSet
+from exporter.alerting.suppressions import SuppressionTracker
 from exporter.alerting.writer import AlertWriter
 from exporter.app.periodic import Periodic
 from exporter.app.repositories import Repositories
@@ -79,8 +81,19 @@ class Alerting:
             repositories.ingest_suspicions,
             repositories.events,
         )
+        tracker = SuppressionTracker(repositories.database, fleet, repositories.suppressions)
+        dependencies = DependencyHolds(
+            tracker, fleet, repositories.held_alerts, repositories.alerts, repositories.outbox
+        )
+        self.writer.hold_by_dependencies(dependencies)
         self.engine = AlertEvaluator(
-            repositories.database, fleet, repositories.alert_progress, repositories.alerts, self.writer
+            repositories.database,
+            fleet,
+            repositories.alert_progress,
+            repositories.alerts,
+            self.writer,
+            tracker,
+            dependencies,
         )
 
     @property

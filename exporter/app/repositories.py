@@ -18,6 +18,7 @@ from exporter.storage.repositories.incidents import Incidents
 from exporter.storage.repositories.leases import Lease
 from exporter.storage.repositories.maintenances import Maintenances
 from exporter.storage.repositories.monitors import Monitors
+from exporter.storage.repositories.suppressions import SuppressionTable
 
 
 class Repositories:
@@ -52,6 +53,10 @@ class Repositories:
     @cached_property
     def alert_progress(self) -> AlertProgress:
         return AlertProgress(self.database)
+
+    @cached_property
+    def suppressions(self) -> SuppressionTable:
+        return SuppressionTable(self.database)
 
     @cached_property
     def held_alerts(self) -> HeldAlerts:

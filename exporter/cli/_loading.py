@@ -15,14 +15,14 @@ from typing import Any
 from exporter import __version__
 from exporter.app.loader import StartSettings
 from exporter.app.log_setup import set_up_logging
-from exporter.app.provisioning import provision
+from exporter.app.provisioning import provision, unresolved_problems
 from exporter.cli._console import check_place, dialect_names, with_cli_overrides
 from exporter.config.load import Loaded, load_config
 from exporter.config.settings import Settings
 from exporter.config.sources import Sources
 from exporter.config.strength import warnings_of
 from exporter.core.clock import SECOND, Clock
-from exporter.core.errors import ConfigError, HeartbeatExporterError, InvalidValue, StorageUnavailable
+from exporter.core.errors import ConfigError, HeartbeatExporterError, InvalidValue, Problem, StorageUnavailable
 from exporter.presentation.events import EventLog
 from exporter.server.sockets import bind_or_explain
 from exporter.storage.database import Database
@@ -84,6 +84,7 @@ def prepare(request: Request, answers: Answers) -> None:
     for listening in bind_or_explain(settings.web.listen_address):  # before anything else is done
         listening.close()
     migrated = _check_storage(settings, request["workers"], file, answers)
+    _check_parents(settings.storage.url, loaded.unresolved)
     answers.give(
         "prepared",
         StartSettings(
@@ -111,11 +112,13 @@ def read(request: Request, answers: Answers) -> None:
             settings = with_cli_overrides(replace(head.settings, monitors=()), **options)
             answers.give("read", (True, settings, warnings_of(settings)))
             return
-        settings = with_cli_overrides(_load(path, sources).settings, **options)
+        loaded = _load(path, sources)
+        settings = with_cli_overrides(loaded.settings, **options)
         set_up_logging(settings.log.level, settings.log.format)
         if not remember or not sources.can_be_skipped():
             remember = ""
         sources.release()
+        _check_parents(request["url"], loaded.unresolved)
         warnings = warnings_of(settings)
         answers.give("read", (False, replace(settings, monitors=()), warnings))
         order = pickle.load(sys.stdin.buffer)  # noqa: S301 - of our own process
@@ -166,6 +169,23 @@ def _remembered(url: str) -> str:
         return ""
     finally:
         database.close()
+
+
+def _check_parents(url: str, unresolved: Sequence[tuple[str, Problem]]) -> None:
+    """Raises ConfigError with the places that name parents which neither the configuration nor the database has. While
+    the database is away, those are found when the monitors are written.
+    """
+    if not unresolved:
+        return
+    database = Database(url)
+    try:
+        problems = unresolved_problems(database, unresolved)
+    except StorageUnavailable:
+        return
+    finally:
+        database.close()
+    if problems:
+        raise ConfigError(problems)
 
 
 @contextmanager

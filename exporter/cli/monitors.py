@@ -28,7 +28,7 @@ from exporter.core.clock import SystemClock
 from exporter.core.durations import describe_duration, format_duration, parse_duration
 from exporter.core.errors import InvalidValue, NotFound
 from exporter.core.exclusions import Calendar
-from exporter.core.fleet import FleetMonitor
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import Heartbeat
 from exporter.core.maintenance import Window
 from exporter.core.monitor import check_tag
@@ -73,6 +73,10 @@ def monitor() -> None:
 )
 @click.option("--evaluation-cron", metavar="CRON", help="Change the status only at these times.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label, exposed as label_KEY. Repeatable.")
+@click.option(
+    "--depends-on", multiple=True, metavar="TAG", help="Monitor, or glob of tags, that the job needs. Repeatable."
+)
+@click.option("--release-after", metavar="DURATION", help="How long a held alert waits at the end. Default: 5m.")
 @click.option("--paused", is_flag=True, help="Add the monitor in the paused state.")
 @click.option(
     "--secret-file",
@@ -98,7 +102,9 @@ def add(
       heartbeat-exporter monitor add nightly-backup \\
           --schedule "0 3 * * *" --timezone Europe/Rome --down-after 1h
     """
-    values = {name: value for name, value in options.items() if value not in (None, False)}
+    values = {name: value for name, value in options.items() if value not in (None, False, ())}
+    if "depends_on" in values:
+        values["depends_on"] = list(values["depends_on"])
     with report_errors():
         pairs = key_values(labels)
         new = MonitorOptions.read({**values, **({"labels": pairs} if pairs else {})})
@@ -121,9 +127,10 @@ def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bo
     with open_storage(config_file, storage_url) as (settings, database):
         loaded, calendar = _load(settings, database)
         since = Attendance(database, SystemClock()).absent_since()
+        family = _family(database, loaded)
     members, now = sorted(loaded, key=lambda member: member.monitor.tag), SystemClock().now()
     if as_json:
-        click.echo(json.dumps([_as_json(member, calendar, now, since) for member in members], indent=2))
+        click.echo(json.dumps([_as_json(member, calendar, now, since, family) for member in members], indent=2))
         return
     if not members:
         click.echo(f"No monitors in {database.engine.name}. To add one: heartbeat-exporter monitor add nightly-backup")
@@ -152,11 +159,12 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
             raise NotFound(f"there is no monitor {tag!r}")
         recent = repositories(database).history.heartbeats(members[0].id, 5)
         since = Attendance(database, SystemClock()).absent_since()
+        family = _family(database, members if not members[0].monitor.depends_on else load(database))
     now = SystemClock().now()
     if as_json:
-        click.echo(json.dumps(_as_json(members[0], calendar, now, since), indent=2))
+        click.echo(json.dumps(_as_json(members[0], calendar, now, since, family), indent=2))
         return
-    for label, text in _rows(members[0], now, since):
+    for label, text in _rows(members[0], now, since, family):
         if text:
             click.echo(f"{label:<22}{text}")
     for beat in recent:
@@ -257,12 +265,24 @@ def _load(
     return members, calendar
 
 
-def _as_json(member: FleetMonitor, calendar: Calendar, now: int, absent_since: int | None) -> dict[str, object]:
-    answer = MonitorAnswer.of(member, now, calendar.away)
+def _family(database: Database, members: Sequence[FleetMonitor]) -> Fleet:
+    """Returns these monitors with what is suppressed among them."""
+    fleet = Fleet()
+    fleet.update(members)
+    suppressions = repositories(database).suppressions.read()
+    if suppressions is not None:
+        fleet.show_suppressions(suppressions)
+    return fleet
+
+
+def _as_json(
+    member: FleetMonitor, calendar: Calendar, now: int, absent_since: int | None, family: Fleet
+) -> dict[str, object]:
+    answer = MonitorAnswer.of(member, now, calendar.away, family)
     return {**to_python(answer), "not_evaluated_since": absence(absent_since)}
 
 
-def _rows(member: FleetMonitor, now: int, absent_since: int | None) -> list[tuple[str, str | None]]:
+def _rows(member: FleetMonitor, now: int, absent_since: int | None, family: Fleet) -> list[tuple[str, str | None]]:
     """Returns the label and the text of each line of `monitor show`; an empty text has no line."""
     monitor, state, current = member.monitor, member.state, member.current
     return [
@@ -294,6 +314,9 @@ def _rows(member: FleetMonitor, now: int, absent_since: int | None) -> list[tupl
         ("failure tolerance", str(monitor.failure_tolerance) if monitor.failure_tolerance else None),
         ("evaluation cron", monitor.evaluation_cron),
         ("labels", ", ".join(f"{key}={value}" for key, value in monitor.labels)),
+        ("depends on", ", ".join(monitor.depends_on)),
+        ("alerts held by", ", ".join(family.suppressed_by(monitor.tag))),
+        ("release after", format_duration(monitor.release_after) if monitor.depends_on else None),
         ("provisioned", "yes" if member.provisioned else "no"),
     ]
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from exporter.config.alert_models import AlertEntry, NotifierOptions, SelfHeartbeatSection
+from exporter.config.checks.dependencies import NO_CHECK, check_dependencies
 from exporter.config.credential_models import PingKeyEntry, Selection
 from exporter.config.fields import secret_fields
 from exporter.config.include import IncludedFiles, Includes
@@ -123,6 +124,10 @@ class Loaded:
 
     settings: Settings
     warnings: tuple[Problem, ...] = ()
+    unresolved: tuple[tuple[str, Problem], ...] = ()
+    """Parents that no monitor of the configuration is, each with the place that names it: the service starts only if
+    its database has them. They are among the warnings.
+    """
 
 
 def load_config(
@@ -164,6 +169,8 @@ def load_config(
     problems += _duplicates(document, "alerts", "name", "this name is already used by the rule")
     problems += _duplicates(document, "notifiers", "name", "this name is already used by the notifier")
     problems += [*_thresholds(document), *_conflicts(document)]
+    dependencies = NO_CHECK if excerpt else check_dependencies(document)
+    problems += dependencies.problems
     problems += _unknown_notifiers(document)
     if problems or settings is None:
         raise ConfigError(
@@ -172,8 +179,13 @@ def load_config(
     settings = replace(settings, storage=_placed(settings.storage, document), notifiers=tuple(channels))
     if excerpt:
         return Loaded(settings, tuple(includes.warnings))
-    warnings = (*includes.warnings, *_idle_rules(document, settings), *_short_secrets(document, settings))
-    return Loaded(settings, warnings)
+    warnings = (
+        *includes.warnings,
+        *_idle_rules(document, settings),
+        *dependencies.warnings,
+        *_short_secrets(document, settings),
+    )
+    return Loaded(settings, warnings, dependencies.unresolved)
 
 
 def _from_outside(document: YamlDocument, environ: Mapping[str, str], notifiers: NotifierModels) -> list[Problem]:
@@ -281,7 +293,7 @@ def _resolve(document: YamlDocument, notifiers: NotifierModels) -> list[Problem]
     for index, entry in _entries(document, "monitors"):
         problems += _rename(document, entry, ("monitors", index), ALIASES)
         problems += read_files(document, entry, ("monitors", index), MONITOR_FILES)
-        for name in ("labels", "secrets", "tokens"):
+        for name in ("labels", "secrets", "tokens", "depends_on"):
             _drop_heading(entry, name)
     for index, entry in _entries(document, "ping_keys"):
         problems += read_files(document, entry, ("ping_keys", index), ("key",))

@@ -1,5 +1,6 @@
 """Base of every section of the configuration: strict, with messages that never quote their input."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,8 @@ def message_of(detail: Mapping[str, Any]) -> str:
         case "string_unicode":
             return "must be valid Unicode: it contains an unpaired surrogate"
         case "too_long":
-            return f"has more than {MAX_LABELS} entries"  # only labels have a limit
+            limit = re.search(r"at most ([0-9]+)", detail["msg"])
+            return f"has more than {limit[1] if limit is not None else MAX_LABELS} entries"
         case "string_too_short":
             return "is empty"  # every minimum length is 1
         case "int_type":

@@ -11,6 +11,7 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -19,6 +20,7 @@ from exporter.config.model import Model, details, message_of, path_of
 from exporter.config.settings import ProvisionedMonitor, Secret
 from exporter.core.calendar.schedule import check_timezone
 from exporter.core.credentials import check_token
+from exporter.core.dependencies.patterns import PARENT_PATTERN, check_pattern
 from exporter.core.durations import format_duration
 from exporter.core.errors import InvalidValue
 from exporter.core.monitor import (
@@ -26,6 +28,8 @@ from exporter.core.monitor import (
     DOWN_AFTER,
     EARLY,
     MAX_FAILURE_TOLERANCE,
+    MAX_PARENTS,
+    RELEASE_AFTER,
     TAG_PATTERN,
     Monitor,
     check_tag,
@@ -34,7 +38,7 @@ from exporter.core.secret import check_secret
 
 MAX_CREDENTIALS = 32
 """More secrets of one monitor, and tokens of one."""
-_DURATIONS = ("degraded_after", "down_after", "max_runtime", "every", "early", "min_runtime")
+_DURATIONS = ("degraded_after", "down_after", "max_runtime", "every", "early", "min_runtime", "release_after")
 
 
 def _lines(value: object) -> object:
@@ -43,6 +47,34 @@ def _lines(value: object) -> object:
         return value
     lines = [line.strip() for line in value.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _once_each(patterns: list[str]) -> list[str]:
+    return list(dict.fromkeys(patterns))
+
+
+Parents = Annotated[
+    list[Annotated[StrictStr, AfterValidator(check_pattern)]],
+    BeforeValidator(_as_list),
+    AfterValidator(_once_each),
+    Field(max_length=MAX_PARENTS),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": f"^{PARENT_PATTERN}$"},
+                    "maxItems": MAX_PARENTS,
+                },
+                {"type": "string", "pattern": f"^{PARENT_PATTERN}$"},
+            ]
+        }
+    ),
+]
 
 
 class MonitorDefaults(Model):
@@ -82,6 +114,16 @@ class MonitorDefaults(Model):
     )
     labels: Labels = Field(default_factory=dict, description="Labels, exposed as label_<key> on heartbeat_info.")
     paused: StrictBool = Field(False, description="Accept heartbeats but never mark the monitor late.")
+    depends_on: Parents = Field(
+        default_factory=list,
+        description="Tags, or globs of tags, of monitors without which this job cannot succeed: while one of them is "
+        "in trouble, alerts of lateness are held.",
+    )
+    release_after: Duration = Field(
+        RELEASE_AFTER,
+        description="How long a held alert still waits once all parents are well and the next heartbeat was due.",
+        json_schema_extra={"default": "5m"},
+    )
 
     @model_validator(mode="after")
     def _thresholds(self) -> Self:
@@ -108,6 +150,12 @@ class MonitorOptions(MonitorDefaults):
         Field(description="Identifies the monitor: 1 to 128 letters, digits, '.', '_', '-'.")
     )
 
+    @model_validator(mode="after")
+    def _parents(self) -> Self:
+        if self.tag in self.depends_on:
+            raise InvalidValue(itself_message(self.tag))
+        return self
+
     def monitor(self) -> Monitor:
         """The core's monitor."""
         return Monitor(
@@ -126,6 +174,8 @@ class MonitorOptions(MonitorDefaults):
             evaluation_cron=self.evaluation_cron,
             labels=tuple(sorted(self.labels.items())),
             paused=self.paused,
+            depends_on=tuple(self.depends_on),
+            release_after=self.release_after,
         )
 
     @classmethod
@@ -160,6 +210,10 @@ class MonitorEntry(MonitorOptions):
             tuple(map(Secret, dict.fromkeys(self.secrets))),
             tuple(map(Secret, dict.fromkeys(self.tokens))),
         )
+
+
+def itself_message(tag: str) -> str:
+    return f"depends_on: {tag!r} is the monitor itself: name the monitors that it needs"
 
 
 EXCLUSIVE = "every and schedule exclude each other: give one of them"

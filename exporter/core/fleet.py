@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import ClassVar
 
+from exporter.core.dependencies.graph import NO_DEPENDENCIES, DependencyGraph
+from exporter.core.dependencies.suppression import HELD, NO_SUPPRESSIONS, SUPPRESSING, Suppressions
 from exporter.core.errors import InvalidValue
 from exporter.core.exclusions import EVERYTHING_COUNTS, Calendar
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState
@@ -184,6 +186,15 @@ class Fleet:
         self._by_token: dict[bytes, FleetMonitor] = {}
         self._ordered: tuple[FleetMonitor, ...] = ()
         self._calendar = Calendar()
+        self._depending: set[int] = set()
+        """The numbers of the monitors that depend on others."""
+        self._definitions = 0
+        """Grows when what depends on what may have changed."""
+        self._dependencies: tuple[int, DependencyGraph] = (0, NO_DEPENDENCIES)
+        self._resolving = threading.Lock()
+        """Held while dependencies are resolved."""
+        self.suppressions: Suppressions = NO_SUPPRESSIONS
+        """The monitors whose alerts are held because of what they depend on; replaced, never changed."""
         self._previews = threading.Lock()
         """Held while a preview is replaced."""
         self._applying = threading.Lock()
@@ -233,15 +244,20 @@ class Fleet:
         changed = False
         calendar = self._calendar
         tokens = dict(self._by_token)
+        depending, redefined = set(self._depending), False
         for id in removed:
             gone = by_id.pop(id, None)
             if gone is not None:
+                depending.discard(id)
                 del by_tag[gone.monitor.tag]
                 _forget(tokens, gone)
                 changed = True
         for watched in put:
             watched.exclusions = calendar.of(watched.monitor)
             member = by_id.get(watched.id)
+            if watched.monitor.depends_on or watched.id in depending:
+                redefined = redefined or member is None or member.monitor.depends_on != watched.monitor.depends_on
+                (depending.add if watched.monitor.depends_on else depending.discard)(watched.id)
             if member is not None:
                 _forget(tokens, member)
                 with self._previews:
@@ -256,6 +272,9 @@ class Fleet:
         if changed:
             self._by_tag, self._by_id = by_tag, by_id
             self._ordered = tuple(by_tag[tag] for tag in sorted(by_tag))
+        self._depending = depending
+        if redefined or (changed and depending):
+            self._definitions += 1
         if self._calendar is not calendar:  # another thread replaced it meanwhile, and may not have seen these members
             with self._applying:
                 self._apply(self._calendar)
@@ -297,6 +316,40 @@ class Fleet:
             watched = self._by_id.get(id)
             if watched is not None and watched.runtimes != runtimes:
                 watched.runtimes = runtimes
+
+    @property
+    def dependencies(self) -> DependencyGraph:
+        """Which monitors depend on which; resolved when that has changed. Any thread may ask."""
+        if not self._depending:
+            return NO_DEPENDENCIES
+        definitions, graph = self._dependencies
+        if definitions == self._definitions:
+            return graph
+        with self._resolving:
+            definitions = self._definitions
+            if self._dependencies[0] != definitions:
+                self._dependencies = (definitions, DependencyGraph(watched.monitor for watched in self._ordered))
+            return self._dependencies[1]
+
+    def show_suppressions(self, suppressions: "Suppressions") -> None:
+        """What was read or written last; one that is older than what is shown is left out. Any thread may call it."""
+        with self._resolving:
+            if suppressions.revision > self.suppressions.revision:
+                self.suppressions = suppressions
+
+    def suppressed_by(self, tag: str) -> tuple[str, ...]:
+        """The monitors whose trouble holds the alerts of this one, the nearest first; empty when they are not held."""
+        watched = self._by_tag.get(tag)
+        suppression = self.suppressions.by_monitor.get(watched.id) if watched is not None else None
+        if watched is None or suppression is None or suppression.released or watched.shown.reason not in HELD:
+            return ()
+        by_tag, graph = self._by_tag, self.dependencies
+        causes = tuple(
+            ancestor
+            for ancestor in graph.ancestors(tag)
+            if ancestor in by_tag and by_tag[ancestor].shown.reason in SUPPRESSING
+        )
+        return causes or graph.parents(tag)  # all are well by now, and its release has not come yet
 
     @property
     def calendar(self) -> Calendar:

@@ -11,6 +11,9 @@ DEGRADED_AFTER = 5 * MINUTE
 DOWN_AFTER = 10 * MINUTE
 EARLY = MINUTE
 MAX_FAILURE_TOLERANCE = 50
+RELEASE_AFTER = 5 * MINUTE
+MAX_PARENTS = 50
+"""Monitors that one depends on directly."""
 
 TAG_PATTERN = r"[A-Za-z0-9._-]{1,128}"
 _TAG = re.compile(TAG_PATTERN)
@@ -46,6 +49,10 @@ class Monitor:
     labels: tuple[tuple[str, str], ...] = ()
     """The user's own, sorted by key; `label_<key>` on heartbeat_info."""
     paused: bool = False
+    depends_on: tuple[str, ...] = ()
+    """Tags, or globs of tags, of the monitors without which this one's job cannot succeed."""
+    release_after: int = RELEASE_AFTER
+    """How long a held alert still waits once those monitors are well and the next heartbeat should have come."""
 
     def with_paused(self, paused: bool) -> Self:
         return replace(self, paused=paused)

@@ -12,6 +12,7 @@ from exporter.core.fleet import Fleet
 from exporter.fleet.log_feed import LogFeed
 from exporter.storage.database import Database
 from exporter.storage.repositories.monitors import Monitors
+from exporter.storage.repositories.suppressions import SuppressionTable
 from exporter.storage.rows import chunks
 
 AT_ONCE = 2_000
@@ -33,6 +34,7 @@ class Follower:
         self._db = database
         self._fleet = fleet
         self._monitors = monitors
+        self._suppressions = SuppressionTable(database)
         self._reload = reload
         self._clock = clock
         self._revision = 0
@@ -43,6 +45,7 @@ class Follower:
     def start_here(self) -> None:
         """Everything up to now is known; call it before the fleet is loaded, so that nothing falls between."""
         self._revision, _ = self._monitors.changed_since(0)
+        self._show_suppressions()
         with self._db.read("follow"):
             for log in self._logs:
                 log.start_here()
@@ -51,6 +54,8 @@ class Follower:
         """Has the recorder read what others changed since the last call; how many monitors that is."""
         with self._looking:
             ids = self._changed()
+            # First: a monitor that is late must not be shown so before it is shown to be suppressed.
+            self._show_suppressions()
             if ids:
                 self._reload_in_parts(ids)
             self._settle_doubts()
@@ -62,6 +67,11 @@ class Follower:
             # Even with nothing to read: what an earlier call found may still be on its way.
             done = self._reload_in_parts(self._changed())
         done.wait(seconds)
+
+    def _show_suppressions(self) -> None:
+        suppressions = self._suppressions.read(self._fleet.suppressions.revision)
+        if suppressions is not None:
+            self._fleet.show_suppressions(suppressions)
 
     def _reload_in_parts(self, ids: Sequence[int]) -> threading.Event:
         """In parts, between which heartbeats are recorded; the event is that of the last part."""

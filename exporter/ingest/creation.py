@@ -115,6 +115,8 @@ class Creation:
 
     def _create(self, tag: str, key: PingKey, settings: Mapping[str, Any]) -> int:
         defaults = {name: value for name, value in (key.defaults or {}).items() if not _replaced(name, settings)}
+        if "depends_on" in defaults:  # what all monitors of the key depend on does not depend on itself
+            defaults["depends_on"] = [parent for parent in defaults["depends_on"] if parent != tag]
         monitor = _checked({"group": key.name, **defaults, **settings, "tag": tag})
         if not key.selector.matches(monitor):
             raise Conflict("the ping key does not open monitors of this name")

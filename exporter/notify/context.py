@@ -118,6 +118,9 @@ def of_alert(facts: AlertSnapshot, message: Message) -> dict[str, Any]:
         "duration_seconds": lasted / SECOND,
         "exit_code": facts.exit_code,
         "output": tail(readable(facts.output), room),
+        "depending": facts.depending,
+        "dependents": facts.dependents,
+        "dependent_names": [shorten(one_line(each), MAX_NAME) for each in facts.dependent_names],
         "is_unannounced": unannounced,
         "note": UNANNOUNCED if unannounced else "",
     }

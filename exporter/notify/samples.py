@@ -89,6 +89,9 @@ def samples(site: Site = SAMPLE_SITE, at: int = SAMPLE_AT, most: int = 500) -> l
     for ending in ResolveReason:
         facts = replace(sample(Event.RESOLVED, site, at).first, ending=ending)
         messages.append(Message(f"ended-{ending}", Event.RESOLVED, (facts,), site, facts.at))
+    names = ("Archive", "Copy to Oslo", "restore-test")
+    family = replace(sample(Event.TRIGGERED, site, at).first, depending=41, dependents=30, dependent_names=names)
+    messages.append(Message("family", Event.TRIGGERED, (family,), site, family.at))
     bare = AlertSnapshot(
         alert_id="bare",
         rule="r",
@@ -155,4 +158,7 @@ def _spoiled(text: str) -> dict[str, Any]:
         "group": line,
         "output": text,
         "labels": {"label": line, "other": line},
+        "depending": 3,
+        "dependents": 2,
+        "dependent_names": (line, line),
     }

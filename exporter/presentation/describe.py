@@ -60,11 +60,13 @@ def _headline(message: Message) -> str:
         return f"{_resolution(message)}: {len(names):,} monitors: {shown}"
     again = "still " if message.event is Event.REPEATED else ""
     statuses = Counter(facts.status for facts in message.alerts)
+    affected = {facts.tag: facts.dependents for facts in message.alerts}  # two rules may alert on the same monitor
+    beside = _dependents(sum(affected.values()), "them")
     if len(statuses) == 1:
-        return f"{len(names):,} monitors {again}{_say(message.first.status)}: {shown}"
+        return f"{len(names):,} monitors {again}{_say(message.first.status)}: {shown}{beside}"
     # Alerts are counted, not monitors: two rules may alert on the same monitor.
     counts = ", ".join(f"{count:,} {_say(status)}" for status, count in statuses.most_common())
-    return f"{len(names):,} monitors {again}in trouble ({counts}): {shown}"
+    return f"{len(names):,} monitors {again}in trouble ({counts}): {shown}{beside}"
 
 
 def _headline_of_one(facts: AlertSnapshot, message: Message) -> str:
@@ -77,7 +79,13 @@ def _headline_of_one(facts: AlertSnapshot, message: Message) -> str:
             return f"Recovered: {name} was {_say(facts.status)}{lasted}"
         return f"Ended: {name}, {ending_text(facts)}; it was {_say(facts.status)}{lasted}"
     again = "Still " if message.event is Event.REPEATED else ""
-    return f"{again}{_say(facts.status)}: {name}, {why(facts)}"
+    beside = _dependents(max(each.dependents for each in message.alerts), "it")
+    return f"{again}{_say(facts.status)}: {name}, {why(facts)}{beside}"
+
+
+def _dependents(count: int, what: str) -> str:
+    """`, and 30 monitors that depend on it`; empty when there are none."""
+    return f", and {count:,} monitor{'s that depend' if count > 1 else ' that depends'} on {what}" if count else ""
 
 
 def _headline_of_ingest(facts: AlertSnapshot, figures: IngestFigures, message: Message) -> str:
@@ -92,6 +100,18 @@ def _headline_of_ingest(facts: AlertSnapshot, figures: IngestFigures, message: M
 def _late(figures: IngestFigures) -> str:
     """`40 of 50 monitors are late`."""
     return f"{figures.late:,} of {figures.sample:,} monitors {'is' if figures.late == 1 else 'are'} late"
+
+
+def _held_text(facts: AlertSnapshot) -> str:
+    """What becomes of the alerts of monitors that depend on this one."""
+    whose = f"{facts.depending:,} monitors depend" if facts.depending > 1 else "1 monitor depends"
+    if not facts.dependents:
+        return f"{whose} on it; alerts of their silence are held meanwhile"
+    names = [shorten(one_line(each), MAX_NAME) for each in facts.dependent_names]
+    beyond = facts.dependents - len(names)
+    listed = f"{', '.join(names)} and {beyond:,} more" if beyond > 0 else ", ".join(names)
+    late = f"{facts.dependents:,} of {facts.depending:,}" if facts.dependents < facts.depending else "all"
+    return f"{late} {'are' if facts.dependents > 1 else 'is'} late too, and their alerts are held: {listed}"
 
 
 def _resolution(message: Message) -> str:
@@ -139,7 +159,8 @@ def outcome(facts: AlertSnapshot, message: Message) -> str:
     if facts.ingest is not None:
         return _headline_of_ingest(facts, facts.ingest, message)
     if not message.is_resolved:
-        return f"{_say(facts.status)}, {why(facts)}"
+        beside = f", {facts.dependents:,} dependent{'s' if facts.dependents > 1 else ''}" if facts.dependents else ""
+        return f"{_say(facts.status)}, {why(facts)}{beside}"
     lasted = _lasted(facts, " for ")
     ended = "" if _recovered(facts) else f"; {ending_text(facts)}"
     return f"was {_say(facts.status)}{lasted}{ended}"
@@ -173,6 +194,8 @@ def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
     if not message.is_resolved:
         last = exact(facts.last_success_at, zone) if facts.last_success_at is not None else "never"
         rows.append(Line("Last success", last))
+    if facts.depending and not message.is_resolved:
+        rows.append(Line("Dependents", _held_text(facts)))
     name, group = name_of(facts), shorten(one_line(facts.group), MAX_NAME)
     rows.append(Line("Monitor", facts.tag if name == facts.tag else f"{name} ({facts.tag})"))
     if group and not message.is_resolved:

@@ -85,6 +85,12 @@ class AlertSnapshot:
     output: str = ""
     """The end of the job's last output."""
     incident_id: int | None = None
+    depending: int = 0
+    """Monitors that depend on it, over any number of levels."""
+    dependents: int = 0
+    """Those of them that are late, and whose own alerts are held because of it."""
+    dependent_names: tuple[str, ...] = ()
+    """The first of them."""
     ingest: IngestFigures | None = None
     """Of the alert INGEST_SUSPECT alone, which is about no monitor: `tag` is empty then."""
 
@@ -100,6 +106,8 @@ class AlertSnapshot:
             for name, kind in _ENUMERATIONS.items():
                 if known.get(name) is not None:
                     known[name] = kind(known[name])
+            if "dependent_names" in known:
+                known["dependent_names"] = tuple(map(str, known["dependent_names"]))
             if known.get("ingest") is not None:
                 known["ingest"] = IngestFigures(**known["ingest"])
             return cls(**known)

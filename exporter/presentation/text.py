@@ -1,9 +1,11 @@
 """Texts that others wrote, jobs above all, made fit to be shown: readable, and short enough for where they go."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 CUT = "…"
+NAMED = 3
+"""Of many names, those that are shown."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 """What colours a terminal, moves its cursor or names its window."""
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
@@ -77,3 +79,11 @@ def _fitting(text: str, limit: int, measure: Measure) -> int:
         else:
             high = middle - 1
     return low
+
+
+def enumerate_tags(tags: Sequence[str]) -> str:
+    """`a`; `a and b`; `a, b, c and 27 more`."""
+    named, beyond = tags[:NAMED], len(tags) - NAMED
+    if beyond > 0:
+        return f"{', '.join(named)} and {beyond:,} more"
+    return " and ".join(filter(None, (", ".join(named[:-1]), named[-1]))) if named else ""

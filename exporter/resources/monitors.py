@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from exporter.core.clock import SECOND
-from exporter.core.fleet import FleetMonitor
+from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.ingest_guard import Suspicion
 from exporter.core.spans import Span
@@ -42,6 +42,13 @@ class MonitorAnswer(ResponseModel):
     max_runtime_seconds: float | None
     min_runtime_seconds: float | None
     evaluation_cron: str | None
+    depends_on: list[str] = Field(description="Tags, or globs of tags, of the monitors that the job needs.")
+    release_after_seconds: float = Field(
+        description="How long a held alert still waits once those monitors are well and the next heartbeat was due."
+    )
+    suppressed_by: list[str] = Field(
+        description="Tags of the monitors whose trouble holds its alerts of lateness; empty if they are not held."
+    )
     paused: bool
     provisioned: bool = Field(description="Whether the configuration file defines the monitor.")
     status: Status
@@ -65,7 +72,8 @@ class MonitorAnswer(ResponseModel):
     )
 
     @classmethod
-    def of(cls, watched: FleetMonitor, now: int, blackouts: Sequence[Span]) -> "MonitorAnswer":
+    def of(cls, watched: FleetMonitor, now: int, blackouts: Sequence[Span], fleet: Fleet) -> "MonitorAnswer":
+        """`fleet` has the monitors that it depends on."""
         monitor, state, current = watched.monitor, watched.state, watched.shown
         last = state.last_success_at
         return cls(
@@ -83,6 +91,9 @@ class MonitorAnswer(ResponseModel):
             max_runtime_seconds=seconds(monitor.max_runtime),
             min_runtime_seconds=seconds(monitor.min_runtime),
             evaluation_cron=monitor.evaluation_cron,
+            depends_on=list(monitor.depends_on),
+            release_after_seconds=monitor.release_after / SECOND,
+            suppressed_by=list(fleet.suppressed_by(monitor.tag)),
             paused=monitor.paused,
             provisioned=watched.provisioned,
             status=current.status,

@@ -17,6 +17,7 @@ from exporter.storage.repositories.alerts import Alerts
 from exporter.storage.repositories.maintenances import REVISION as MAINTENANCE_REVISION
 from exporter.storage.repositories.monitors import REVISION as MONITOR_REVISION
 from exporter.storage.repositories.revisions import hold_revision, next_revision
+from exporter.storage.repositories.suppressions import SuppressionTable
 
 SKIPPED = "clock"
 """The kind of a blackout that a clock was set forward over."""
@@ -173,6 +174,7 @@ class FutureMoments:
         self._progress.set_back(by, now)
         self._alerts.set_back(by, now)
         self._outbox.set_back(by, now)
+        SuppressionTable(self._db).set_back(by, now)
         self._held.set_back(by, now)
         self._suspicions.set_back(by, now)
         messages = tables.notifications
@@ -202,6 +204,7 @@ def shift_plans(database: Database, by: int) -> None:
     messages, alerts = database.tables.notifications, database.tables.alerts
     later = {"next_attempt_at": messages.next_attempt_at + by, "expires_at": messages.expires_at + by}
     messages.update(**later).where(messages.state == PENDING).execute()
+    SuppressionTable(database).set_forward(by)
     HeldAlerts(database).set_forward(by)
     IngestSuspicions(database).set_forward(by)
     alerts.update(**{"next_repeat_at": alerts.next_repeat_at + by}).where(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from sys import intern
 from typing import Any
 
@@ -22,7 +23,7 @@ def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
     """From MONITOR_COLUMNS. Texts that many monitors share are kept once."""
     (
         tag, name, group, schedule, timezone, degraded, down, max_runtime, cron, labels, paused,
-        every, early, failure_tolerance, min_runtime,
+        every, early, failure_tolerance, min_runtime, depends_on, release_after,
     ) = row  # fmt: skip
     return Monitor(
         tag=tag,
@@ -40,7 +41,15 @@ def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
         early=early,
         failure_tolerance=failure_tolerance,
         min_runtime=min_runtime,
+        depends_on=parents_of(depends_on),
+        release_after=release_after,
     )
+
+
+@lru_cache(maxsize=4096)
+def parents_of(text: str) -> tuple[str, ...]:
+    """From the column `depends_on`. Many monitors name the same parents, which are kept once."""
+    return tuple(text.split("\n")) if text else ()
 
 
 def state_of(row: Sequence[Any], runs: tuple[Run, ...]) -> HeartbeatState:

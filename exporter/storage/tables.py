@@ -23,6 +23,8 @@ MONITOR_COLUMNS = (
     "early",
     "failure_tolerance",
     "min_runtime",
+    "depends_on",
+    "release_after",
 )
 STATE_COLUMNS = (
     "received",
@@ -79,6 +81,7 @@ ALERT_COLUMNS = (
     "incident_id",
     "acknowledged_at",
 )
+SUPPRESSION_COLUMNS = ("since", "unplanned_since", "release_at", "restarted", "released", "cause_id")
 HELD_COLUMNS = (
     "alert_id",
     "kind",
@@ -194,6 +197,7 @@ class Tables:
         self.runtimes = table(
             "runtimes", "monitor_id", "received", "runs", "median", "p95", "revision", primary_key="monitor_id"
         )
+        self.suppressions = table("suppressions", "monitor_id", *SUPPRESSION_COLUMNS, primary_key="monitor_id")
         self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
         self.spools = table("spools", "id", "position", "committed")
         self.leases = table("leases", "name", "holder", "token", "expires_at", primary_key="name")

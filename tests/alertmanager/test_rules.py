@@ -156,6 +156,26 @@ def test_a_restart_with_a_gap_neither_ends_an_alert_nor_begins_one(
     world.alerts_are(tmp_path, **{alert: "1*2 2*9 1*4", "HeartbeatDegraded": "1*15"})
 
 
+@pytest.mark.parametrize(("status", "reason"), [("DOWN", "missed"), ("DOWN", "overrun"), ("DEGRADED", "late")])
+def test_a_suppressed_monitor_is_left_out(world: World, tmp_path: Path, status: str, reason: str) -> None:
+    """From the moment on at which it is late, over a restart, and until it is released."""
+    alert = {"missed": "HeartbeatDown", "overrun": "HeartbeatOverrunning", "late": "HeartbeatDegraded"}[reason]
+    world.replica("on*6 gone*4 on*10")
+    world.monitor("UP*2 DOWN*18", tag="parent", reason="failed")
+    suppressed = {"suppressed": "gone*3 1*13 gone*4"}
+    world.monitor(f"UP*3 {status}*17", tag="child", reason=reason, metrics=suppressed)
+    world.monitor(f"UP*4 {status}*16", tag="other", reason=reason)
+    world.alerts_are(tmp_path, **{"HeartbeatFailed": "0*2 1*18", alert: "0*4 1*12 2*4"})
+
+
+def test_of_two_replicas_either_may_say_that_a_monitor_is_suppressed(world: World, tmp_path: Path) -> None:
+    world.replica("on*12", "a:1")
+    world.replica("on*12", "b:1")
+    world.monitor("UP*3 DOWN*9", tag="child", instance="a:1", metrics={"suppressed": "gone*3 1*6 gone*3"})
+    world.monitor("UP*4 DOWN*8", tag="child", instance="b:1", metrics={"suppressed": "gone*4 1*6 gone*2"})
+    world.alerts_are(tmp_path, HeartbeatDown="0*10 1*2")
+
+
 def test_what_was_known_holds_for_a_quarter_of_an_hour(world: World, tmp_path: Path) -> None:
     world.replica("on*2 gone*70 on*2")
     world.monitor("DOWN*74")

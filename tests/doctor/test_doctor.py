@@ -20,6 +20,7 @@ from exporter.core.alerts.alert_rule import Selector
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND, SystemClock
 from exporter.core.heartbeat import Kind
 from exporter.core.maintenance import Window
+from exporter.core.monitor import Monitor
 from exporter.doctor.checks import CHECKS, habits, reach, run_checks
 from exporter.doctor.checks.configuration import secrets_of
 from exporter.doctor.checks.disk import CRITICAL_FREE, MIN_FREE, file_system_of
@@ -466,6 +467,19 @@ def test_maintenances(installation: Installation) -> None:
     installation.clock.advance(SECOND)
     Maintenances(database, installation.clock).end("old")
     installation.well("maintenances")
+
+
+def test_dependencies(installation: Installation) -> None:
+    replica = installation.replica
+    installation.well("dependencies")
+    replica.add("db")
+    replica.add("web", depends_on=("db", "c*"))
+    installation.well("dependencies")
+    replica.monitors.create_for(Monitor(tag="cache", depends_on=("web",)), b"d" * 32, "key", 10)
+    installation.finding("dependencies", Result.PROBLEM, "has no effect: cache → web → cache")
+    replica.monitors.remove("cache")
+    replica.monitors.remove("db")
+    installation.finding("dependencies", Result.WARNING, r"1 monitor depending on .* do not exist \(db\): web$")
 
 
 def test_provisioning(installation: Installation) -> None:

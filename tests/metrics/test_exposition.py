@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.utils import floatToGoString
 
 from exporter.core.clock import DAY
+from exporter.core.dependencies.suppression import Suppression, Suppressions
 from exporter.core.exclusions import Calendar
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Kind, Run, apply
@@ -85,6 +86,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
                 degraded_after=draw(st.integers(0, 10**9)),
                 down_after=draw(st.integers(1, 10**10)),
                 labels=tuple(sorted(draw(st.dictionaries(st.text("abz_", min_size=1), TEXTS, max_size=2)).items())),
+                depends_on=draw(st.sampled_from([(), (), ("a*",), ("X", "b?")])),
             ),
             b"",
             CurrentStatus(draw(st.sampled_from(Status)), Reason.LATE, draw(st.integers(0, 4_000_000_000_000))),
@@ -94,6 +96,8 @@ def fleets(draw: st.DrawFn) -> Fleet:
     )
     for watched in fleet:
         watched.runtimes = draw(RUNTIMES)
+    suppressed = draw(st.dictionaries(st.integers(0, 6), st.builds(Suppression, st.just(1), released=st.booleans())))
+    fleet.show_suppressions(Suppressions(suppressed, 1))
     return fleet
 
 
@@ -271,7 +275,7 @@ def golden_fleet() -> Fleet:
     rows = [
         (odd, Status.UP, Reason.ON_TIME, ran),
         (nightly, Status.UP, Reason.ON_TIME, ran),
-        (Monitor(tag="late"), Status.DEGRADED, Reason.LATE, late),
+        (Monitor(tag="late", depends_on=("fail*", "new")), Status.DEGRADED, Reason.LATE, late),
         (Monitor(tag="failed"), Status.DOWN, Reason.FAILED, failed),
         (Monitor(tag="failing", every=3_600_000, failure_tolerance=2), Status.DEGRADED, Reason.FAILING, failed),
         (Monitor(tag="new"), Status.NO_DATA, Reason.NEVER_RECEIVED, NO_HEARTBEATS),
@@ -282,6 +286,7 @@ def golden_fleet() -> Fleet:
         FleetMonitor(number, monitor, b"", CurrentStatus(status, reason, START - 60_000), state)
         for number, (monitor, status, reason, state) in enumerate(rows)
     )
+    fleet.show_suppressions(Suppressions({2: Suppression(START - 60_000), 3: Suppression(START)}, 1))
     fleet.show_runtimes({0: Runtimes(20, 9, 60_500, 61_000), 1: Runtimes(200, 100, 60_500, 75_250)})
     return fleet
 

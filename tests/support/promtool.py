@@ -94,7 +94,10 @@ class World:
             "status_since_timestamp_seconds": moments,
             "down_after_seconds": ["600" if one else "" for one in there],
         }
-        metrics |= {name: steps(values) for name, values in given.get("metrics", {}).items()}
+        metrics |= {
+            name: ["" if one == GONE else one for one in steps(values)]
+            for name, values in given.get("metrics", {}).items()
+        }
         for name, values in metrics.items():
             self._put(f"heartbeat_{name}{{{names}}}", self._reached(instance, values))
 

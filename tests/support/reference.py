@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from exporter.core.dependencies.suppression import HELD
 from exporter.core.fleet import Fleet
 from exporter.core.status import Status, due_at
 from exporter.core.uptime import WINDOWS, uptime
@@ -78,4 +79,17 @@ class Reference:
             add("heartbeat_last_exit_code", state.last_exit_code)
             if state.consecutive_failures > 0 or monitor.failure_tolerance > 0:
                 add("heartbeat_consecutive_failures", state.consecutive_failures)
+        for tag, parent in sorted(
+            (watched.monitor.tag, parent)
+            for watched in self._fleet
+            for parent in self._fleet.dependencies.parents(watched.monitor.tag)
+        ):
+            labels = {"tag": tag, "parent": parent}
+            found["heartbeat_dependency_info"].add_sample("heartbeat_dependency_info", labels, 1)
+        suppressions = self._fleet.suppressions.by_monitor
+        for watched in self._fleet:
+            suppression = suppressions.get(watched.id)
+            if suppression is not None and not suppression.released and watched.current.reason in HELD:
+                labels = {"tag": watched.monitor.tag}
+                found["heartbeat_suppressed"].add_sample("heartbeat_suppressed", labels, 1)
         yield from found.values()

@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from exporter import __version__
 from exporter.config.settings import AuthSettings, Secret, WebSettings
 from exporter.core.alerts.notification import Hold, NotificationState
+from exporter.core.dependencies.suppression import Suppression, Suppressions
 from exporter.core.secret import digest
+from exporter.core.status import Reason, Status
+from exporter.core.timeline import CurrentStatus
 from exporter.presentation.moments import rfc3339
 from exporter.resources.incidents import AlertsAnswer
 from exporter.web.api.openapi import describe, golden, operations
@@ -124,6 +127,31 @@ def test_a_monitor_is_added_paused_and_removed(client: testing.TestClient, world
     assert client.simulate_delete("/api/v1/monitors/fresh").status_code == 204
     assert client.simulate_delete("/api/v1/monitors/fresh").status_code == 404
     assert client.simulate_delete("/api/v1/monitors/nightly-backup").status_code == 409
+
+
+def test_a_monitor_depends_on_others(client: testing.TestClient, world: World) -> None:
+    unknown = client.simulate_post("/api/v1/monitors", json={"tag": "web", "depends_on": ["ghost"]})
+    assert unknown.status_code == 422
+    assert unknown.json["problems"] == [{"path": "depends_on", "message": "there is no monitor 'ghost'"}]
+    itself = client.simulate_post("/api/v1/monitors", json={"tag": "web", "depends_on": ["web"]})
+    assert itself.status_code == 422
+    assert world.fleet.get("web") is None
+    body = {"tag": "web", "depends_on": ["nightly-backup", "pg-*"], "release_after": "90s"}
+    assert client.simulate_post("/api/v1/monitors", json=body).status_code == 201
+    shown = client.simulate_get("/api/v1/monitors/web").json
+    assert shown["depends_on"] == ["nightly-backup", "pg-*"]
+    assert (shown["release_after_seconds"], shown["suppressed_by"]) == (90.0, [])
+    watched = world.fleet.get("web")
+    assert watched is not None
+    watched.current = CurrentStatus(Status.DOWN, Reason.MISSED, world.clock.now())
+    world.fleet.show_suppressions(Suppressions({watched.id: Suppression(world.clock.now())}, 1))
+    causes = client.simulate_get("/api/v1/monitors/web").json["suppressed_by"]
+    assert causes
+    page = testing.TestClient(world.app()).simulate_get("/monitors/web", headers=HEADERS).text
+    assert "Alerts of lateness are held because" in page
+    assert 'href="/monitors/nightly-backup"' in page
+    parent = testing.TestClient(world.app()).simulate_get(f"/monitors/{causes[0]}", headers=HEADERS).text
+    assert "Needed by" in parent
 
 
 def test_every_problem_of_a_body_is_named_and_no_secret(client: testing.TestClient) -> None:

@@ -34,6 +34,7 @@ CHECKS = (
     Check("down monitors", habits.long_down, needs=("schema",)),
     Check("starts", habits.starts, needs=("schema",)),
     Check("maintenances", work.maintenances, needs=("schema",)),
+    Check("dependencies", work.dependencies, needs=("schema",)),
     Check("provisioning", work.provisioning, needs=("schema",)),
     Check("outbox", notifications.outbox, needs=("schema",)),
     Check("rules", notifications.rules, needs=("schema",)),

@@ -3,15 +3,20 @@
 from collections.abc import Iterator
 
 from exporter.core.clock import DAY, SECOND
+from exporter.core.dependencies.graph import DependencyGraph, describe_cycle
 from exporter.core.fleet import Fleet
+from exporter.core.monitor import MAX_PARENTS, Monitor
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Finding, counted, listed, ok, problem, warning
 from exporter.evaluation.outcomes import Evaluations
 from exporter.presentation.moments import humanize_ago, humanize_duration
 from exporter.storage.repositories.blackouts import MAX_GAP
+from exporter.storage.rows import parents_of
 
 MAX_LATENESS = 10 * SECOND
 """Milliseconds. Evaluation may be late for a moment when thousands of monitors come due at once."""
+MAX_NAMED = 5
+"""Cycles that are reported, each with its path."""
 _START = "Start the service (`systemctl status heartbeat-exporter`), or give the --storage.url that it uses."
 _STALLED = "Read the log of the service, and restart the process that holds the lease."
 
@@ -96,6 +101,39 @@ def maintenances(context: DoctorContext) -> Iterator[Finding]:
             )
     if all(window.trouble is None for window in windows):
         yield ok(f"{counted(len(windows), 'window')}, none with an invalid rule")
+
+
+def dependencies(context: DoctorContext) -> Iterator[Finding]:
+    """Each parent that a monitor names exists, and no monitor depends on itself."""
+    monitors = context.database.tables.monitors
+    query = monitors.select(monitors.tag, monitors.depends_on).where(monitors.removed_at.is_null())
+    with context.database.read("read monitors"):
+        graph = DependencyGraph(Monitor(tag=tag, depends_on=parents_of(text)) for tag, text in query.tuples())
+    found = False
+    for path in graph.cycles[:MAX_NAMED]:
+        found = True
+        yield problem(
+            f"a cycle of dependencies, which has no effect: {describe_cycle(path)}",
+            "Remove one of these dependencies: change depends_on, or rename a monitor that a glob matches.",
+        )
+    if graph.unknown:
+        found = True
+        parents = sorted({parent for parents in graph.unknown.values() for parent in parents})
+        yield warning(
+            f"{counted(len(graph.unknown), 'monitor')} depending on monitors that do not exist ({listed(parents)}): "
+            f"{listed(graph.unknown)}",
+            "Correct depends_on, or add those monitors: until then these dependencies have no effect.",
+        )
+    if graph.crowded:
+        found = True
+        yield warning(
+            f"{counted(len(graph.crowded), 'monitor')} with more than {MAX_PARENTS} parents, of which the first have "
+            f"an effect: {listed(graph.crowded)}",
+            "Use narrower globs in depends_on.",
+        )
+    if not found:
+        depending = {tag for tag, _ in graph.pairs()}
+        yield ok(f"{counted(len(depending), 'monitor')} with dependencies, all of them in effect")
 
 
 def provisioning(context: DoctorContext) -> Iterator[Finding]:

@@ -3,13 +3,16 @@
 A new metric is an entry in FAMILIES and a line in docs/metrics.md; the tests find whichever is missing.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
 from typing import Any
 
+from exporter.core.dependencies.graph import DependencyGraph
+from exporter.core.dependencies.suppression import HELD
 from exporter.core.exclusions import Exclusions
+from exporter.core.fleet import Fleet
 from exporter.core.heartbeat import HeartbeatState
 from exporter.core.monitor import Monitor
 from exporter.core.runtimes import Runtimes
@@ -31,6 +34,10 @@ class Part(Enum):
     """The state, rendered at every scrape."""
     PAST = "past and standing"
     """Rendered once a minute, where anything happened."""
+    DEPENDENCIES = "what depends on what"
+    """Of the fleet as a whole: nothing is asked of monitors without dependencies."""
+    SUPPRESSIONS = "monitors that are suppressed"
+    """Of the fleet as a whole, rendered at every scrape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +144,19 @@ def _durations(runtimes: Runtimes | None, tag: str) -> str:
         f'heartbeat_duration_seconds{{quantile="0.5",{tag}}} {go_seconds(runtimes.median)}\n'
         f'heartbeat_duration_seconds{{quantile="0.95",{tag}}} {go_seconds(runtimes.p95)}\n'
     )
+
+
+def _suppressed(fleet: Fleet) -> Iterator[str]:
+    """The labels of each monitor whose alerts are held. One that has reported since is not, even if the evaluator has
+    yet to write that.
+    """
+    suppressed = (fleet.with_id(id) for id, each in fleet.suppressions.by_monitor.items() if not each.released)
+    tags = sorted(watched.monitor.tag for watched in suppressed if watched is not None and watched.shown.reason in HELD)
+    return (f'tag="{escape_label(tag)}"' for tag in tags)
+
+
+def _parents(graph: DependencyGraph) -> Iterator[str]:
+    return (f'parent="{escape_label(parent)}",tag="{escape_label(tag)}"' for tag, parent in graph.pairs())
 
 
 FAMILIES: Sequence[Family] = (
@@ -266,5 +286,21 @@ FAMILIES: Sequence[Family] = (
         Part.STATE,
         attrgetter("last_exit_code"),
         go_float,
+    ),
+    Family(
+        "heartbeat_suppressed",
+        "gauge",
+        "Whether the monitor is late and its alerts are held, because one that it depends on is in trouble; always 1.",
+        Part.SUPPRESSIONS,
+        _suppressed,
+        str,
+    ),
+    Family(
+        "heartbeat_dependency_info",
+        "gauge",
+        "Information about what the monitor depends on, one series for each parent; always 1.",
+        Part.DEPENDENCIES,
+        _parents,
+        str,
     ),
 )

@@ -5,8 +5,8 @@ from stay the same objects. A scrape joins what is kept, renders what changed, a
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 from operator import attrgetter
 from typing import Any
 from zlib import crc32
@@ -23,6 +23,8 @@ from exporter.metrics.exposition.negotiation import Format
 
 BLOCK = 128
 """Monitors in a block, on average: all are rendered again when one of them changes."""
+LINES = 500
+"""Lines of a family of the whole fleet that are made at a time."""
 UPTIMES_KEPT = MINUTE
 """Milliseconds that an uptime may be old, of a monitor that was DOWN in the last 90 days: a minute of the shortest
 window is 0.07 %.
@@ -153,6 +155,8 @@ class Exposition:
         self._lock = threading.Lock()
         self._members: Sequence[FleetMonitor] = ()
         self._blocks: list[_Block] = []
+        self._dependencies: tuple[object, tuple[bytes, ...]] = (None, ())
+        """The graph, and the lines made of it."""
 
     def render(self, format: Format, names: frozenset[str] | None = None) -> Iterator[bytes]:
         """The families named, or all, in chunks of some hundred lines."""
@@ -178,9 +182,22 @@ class Exposition:
                 for block in blocks:
                     yield block.uptimes(family, now, blackouts)
                     pause.when_due()
+            elif family.part is Part.SUPPRESSIONS:
+                yield from _labelled(family, family.value(self._fleet), pause)
+            elif family.part is Part.DEPENDENCIES:
+                yield from self._dependency_lines(family, pause)
             else:
                 for lines in kept:
                     yield lines[family.name]
+
+    def _dependency_lines(self, family: Family, pause: Pause) -> Sequence[bytes]:
+        """Made when the graph is another one."""
+        graph = self._fleet.dependencies
+        made_of, lines = self._dependencies
+        if made_of is not graph:
+            lines = tuple(_labelled(family, family.value(graph), pause))
+            self._dependencies = (graph, lines)
+        return lines
 
     def _blocks_now(self) -> list[_Block]:
         members = self._fleet.all()
@@ -195,6 +212,14 @@ class Exposition:
 def _differing(before: Sequence[Any], now: Sequence[Any]) -> list[int]:
     """The indexes at which these are not the same objects."""
     return [index for index, (old, new) in enumerate(zip(before, now, strict=True)) if old is not new]
+
+
+def _labelled(family: Family, labels: Iterable[str], pause: Pause) -> Iterator[bytes]:
+    """A line for each set of labels, some hundred at a time."""
+    name, left = family.sample_name, iter(labels)
+    while some := list(islice(left, LINES)):
+        yield "".join([f"{name}{{{each}}} 1.0\n" for each in some]).encode()
+        pause.when_due()
 
 
 def _cut(members: Sequence[FleetMonitor]) -> list[Sequence[FleetMonitor]]:

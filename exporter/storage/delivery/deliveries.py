@@ -1,12 +1,15 @@
 """Deliveries: a message's turn comes, it is sealed, tried, and delivered, put off or given up."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from peewee import fn
 
 from exporter.core.alerts.notification import MAX_HOLD, Hold, NotificationState
+from exporter.core.errors import InvalidValue
+from exporter.presentation.message import AlertSnapshot
 from exporter.storage.database import Database
+from exporter.storage.delivery.held_alerts import HeldAlerts
 from exporter.storage.delivery.holds import Holds
 from exporter.storage.delivery.notifications import ALARM, PENDING, RECOVERY, Notification, select_notifications
 from exporter.storage.repositories.leases import Lease
@@ -37,6 +40,7 @@ class Deliveries:
         self._db = database
         self._lease = lease
         self._holds = Holds(database)
+        self._held = HeldAlerts(database)
 
     def due(self, notifier: str, now: int, expired_by: int | None = None) -> Notification | None:
         """The message to this notifier whose turn it is; with `expired_by`, only one that has no later turn."""
@@ -87,6 +91,8 @@ class Deliveries:
         """
         table, items = self._db.tables.notifications, self._db.tables.notification_alerts
         with self._lease.transaction("seal notification"):
+            fresh = table.select(table.id).where((table.id == id) & (table.sealed == False))  # noqa: E712 - SQL
+            first = bool(list(fresh.tuples()))
             change = {"sealed": True, "attempts": table.attempts + 1}
             if not table.update(**change).where((table.id == id) & (table.state == PENDING)).execute():
                 return None
@@ -94,10 +100,31 @@ class Deliveries:
             query = items.select(items.alert_id, items.facts).where(
                 (items.notification_id == id) & (items.replaced == False)  # noqa: E712
             )
+            if first and event != RECOVERY:
+                self._fold(id, notifier)
             rows = list(query.order_by(items.id).tuples())
             ids = [int(row[0]) for row in rows]
             unannounced, answers = self._before(notifier, ids) if event != ALARM else (frozenset[int](), [])
         return Contents([row[1] for row in rows], unannounced, answers, ids)
+
+    def _fold(self, id: int, notifier: str) -> None:
+        """Adds to each alert how many monitors are silent because of its own; from then on the message says that."""
+        tables = self._db.tables
+        items, alerts = tables.notification_alerts, tables.alerts
+        query = (
+            items.select(items.id, items.facts, alerts.id, alerts.monitor_id)
+            .join(alerts, on=(alerts.id == items.alert_id))
+            .where(items.notification_id == id)
+        )
+        for item_id, facts, alert_id, monitor_id in list(query.tuples()):
+            try:
+                snapshot = AlertSnapshot.from_json(facts)
+            except InvalidValue:
+                continue  # reported when the message is read
+            if snapshot.depending:
+                count, names = self._held.folded(alert_id, monitor_id, notifier)
+                folded = replace(snapshot, dependents=count, dependent_names=names)
+                items.update(**{"facts": folded.to_json()}).where(items.id == item_id).execute()
 
     def _before(self, notifier: str, alert_ids: Sequence[int]) -> tuple[frozenset[int], Sequence[str]]:
         """Which of these alerts' alarms never reached the notifier, and the keys of those that did."""

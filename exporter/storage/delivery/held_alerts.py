@@ -13,6 +13,8 @@ from exporter.storage.database import Database, Prepared, Transaction, param
 from exporter.storage.rows import chunks
 from exporter.storage.tables import HELD_COLUMNS
 
+NAMED = 3
+"""Monitors whose alerts are held that a message names."""
 _READ = ("alert_id", "kind", "since", "until", "notifier", "parent_id", "parent_alert_id")
 
 
@@ -92,6 +94,46 @@ class HeldAlerts:
     def of_kind(self, kind: HoldKind) -> Mapping[int, tuple[AlertHold, ...]]:
         """By alert id: every hold of this kind."""
         return self._select(self._db.tables.held_alerts.kind, [kind.value])
+
+    def unfolded(self, kind: HoldKind) -> list[tuple[int, int, AlertHold]]:
+        """(alert id, monitor id, hold) of this kind for one notifier each, which no alert of another monitor stands
+        for.
+        """
+        table = self._db.tables.held_alerts
+        waiting = (table.kind == kind.value) & table.parent_alert_id.is_null() & table.until.is_null(False)
+        columns = [getattr(table, name) for name in _READ]
+        query = table.select(table.monitor_id, *columns).where(waiting & (table.notifier != "")).order_by(table.id)
+        with self._db.read("read held alerts"):
+            return [
+                (int(alert_id), int(monitor_id), AlertHold(HoldKind(kind), *rest))
+                for monitor_id, alert_id, kind, *rest in query.tuples()
+            ]
+
+    def next_due_of(self, kind: HoldKind, now: int) -> int | None:
+        """The first deadline of this kind that has come by `now`."""
+        table = self._db.tables.held_alerts
+        query = table.select(fn.MIN(table.until)).where((table.until <= now) & (table.kind == kind.value))
+        with self._db.read("find next held alert"):
+            moment = next(iter(query.tuples()))[0]
+        return None if moment is None else int(moment)
+
+    def folded(self, alert_id: int, monitor_id: int, notifier: str) -> tuple[int, tuple[str, ...]]:
+        """How many monitors are suppressed by this one, or have alerts to `notifier` that are held because of its
+        alert, and the first of their names.
+        """
+        tables = self._db.tables
+        table, suppressions, monitors = tables.held_alerts, tables.suppressions, tables.monitors
+        suppressed = suppressions.select(suppressions.monitor_id).where(
+            (suppressions.cause_id == monitor_id) & (suppressions.released == False)  # noqa: E712 - SQL
+        )
+        held = table.select(table.monitor_id).where((table.parent_alert_id == alert_id) & (table.notifier == notifier))
+        affected = monitors.id.in_(suppressed) | monitors.id.in_(held)
+        query = monitors.select(fn.COUNT(monitors.id)).where(affected)
+        count = int(next(iter(query.tuples()))[0])
+        if not count:
+            return 0, ()
+        names = monitors.select(monitors.name, monitors.tag).where(affected).order_by(monitors.tag).limit(NAMED)
+        return count, tuple(str(name) or str(tag) for name, tag in names.tuples())
 
     def count(self, kind: HoldKind) -> int:
         """How many alerts are held by it."""

@@ -150,6 +150,14 @@ class Outbox:
             if NotificationState.DELIVERED.value in seen and PENDING not in seen
         ]
 
+    def alarm_states(self, alert_ids: Sequence[int]) -> dict[tuple[int, str], NotificationState]:
+        """What became of the alarms of these alerts, by (alert id, notifier); without those that were taken back."""
+        return {
+            (alert_id, notifier): NotificationState(state)
+            for _, _, alert_id, notifier, event, state in self._alarms(alert_ids)
+            if event == ALARM
+        }
+
     def enqueue_alone(
         self, transaction: Transaction, notifier: str, event: str, item: OutboxItem, policy: DeliveryPolicy, now: int
     ) -> None:

@@ -8,7 +8,7 @@ from peewee import fn
 
 from exporter.core.alerts.alert import AlertState, ResolveReason
 from exporter.core.alerts.alert_rule import Severity
-from exporter.core.alerts.held import AlertHold
+from exporter.core.alerts.held import AlertHold, HoldKind
 from exporter.core.status import Reason, Status
 from exporter.storage.database import Database, Prepared, Transaction, param
 from exporter.storage.delivery.held_alerts import HeldAlerts
@@ -176,6 +176,24 @@ class Alerts:
         alerts = self._db.tables.alerts
         for chunk in chunks(ids):
             alerts.update(**{"next_repeat_at": at}).where(alerts.id.in_(chunk)).execute()
+
+    def attach(self, incident_of: Mapping[int, int]) -> None:
+        """Inside a transaction: makes alerts part of incidents, by alert."""
+        alerts = self._db.tables.alerts
+        by_incident: dict[int, list[int]] = {}
+        for alert_id, incident_id in incident_of.items():
+            by_incident.setdefault(incident_id, []).append(alert_id)
+        for incident_id, ids in by_incident.items():
+            for chunk in chunks(ids):
+                alerts.update(**{"incident_id": incident_id}).where(alerts.id.in_(chunk)).execute()
+        self.touch(list(incident_of))
+
+    def without_incident(self, kind: HoldKind) -> Sequence[Alert]:
+        """Firing alerts that are part of no incident, and that such a hold holds."""
+        alerts, held = self._db.tables.alerts, self._db.tables.held_alerts
+        condition = (alerts.step == AlertState.TRIGGERED.value) & alerts.incident_id.is_null()
+        with self._db.read("read held alerts"):
+            return self._select(condition & alerts.id.in_(held.select(held.alert_id).where(held.kind == kind.value)))
 
     def repeat_after_release(self, ids: Sequence[int], at: int) -> None:
         """Inside a transaction: when these are to be repeated, except those that are acknowledged."""

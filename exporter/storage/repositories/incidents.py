@@ -128,11 +128,7 @@ class Incidents:
         """
         table = self._db.tables.incidents
         requested = list(new)
-        open_ones = {
-            item.monitor_id: item
-            for chunk in chunks([item.monitor_id for item in requested])
-            for item in self._select(table.monitor_id.in_(chunk) & table.resolved_at.is_null(), None)
-        }
+        open_ones = self.open_of([item.monitor_id for item in requested])
         for item in requested:
             incident = open_ones.get(item.monitor_id)
             if incident is None:
@@ -144,6 +140,15 @@ class Incidents:
                 open_ones[item.monitor_id] = replace(incident, impact=item.impact)
             self._add(incident, item.started_at, incident.state, item.text, EXPORTER)
         return open_ones
+
+    def open_of(self, monitor_ids: Sequence[int]) -> dict[int, Incident]:
+        """The open incidents of these monitors, by monitor."""
+        table = self._db.tables.incidents
+        return {
+            item.monitor_id: item
+            for chunk in chunks(monitor_ids)
+            for item in self._select(table.monitor_id.in_(chunk) & table.resolved_at.is_null(), None)
+        }
 
     def note(self, id: int, at: int, text: str) -> None:
         """Adds to the timeline without changing the state."""

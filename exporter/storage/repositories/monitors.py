@@ -15,6 +15,7 @@ from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
 from exporter.presentation.events import EventLog, LogEvent
 from exporter.storage.database import Database, Prepared, Transaction, param
+from exporter.storage.repositories.dependencies import check_dependencies, check_not_needed
 from exporter.storage.repositories.digests import check_unused
 from exporter.storage.repositories.revisions import hold_revision, next_revision
 from exporter.storage.rows import chunks, monitor_of
@@ -120,11 +121,14 @@ class Monitors:
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, monitor: Monitor, digest: bytes) -> None:
-        """Raises Conflict when the tag is taken. A tag that was removed comes back with its history."""
+        """Raises Conflict when the tag is taken, and InvalidValue when what it depends on is not there, or depends on
+        it. A tag that was removed comes back with its history.
+        """
         monitors = self._db.tables.monitors
         with self._db.write("add monitor") as transaction:
             hold_revision(self._db, REVISION)  # of two that add the same tag, the second finds it taken
             check_unused(self._db, [digest], "this secret", beside_secrets=True)
+            check_dependencies(self._db, monitor)
             rows = list(monitors.select(monitors.id, monitors.removed_at).where(monitors.tag == monitor.tag).tuples())
             if not rows:
                 self._create(transaction, [(monitor, digest)], provisioned=False)
@@ -204,11 +208,14 @@ class Monitors:
         self._events.record(LogEvent.MONITOR_PAUSED if paused else LogEvent.MONITOR_RESUMED, monitor=tag)
 
     def remove(self, tag: str) -> None:
-        """Raises NotFound, or Conflict for a monitor of the configuration file. Its history is kept for a while."""
+        """Raises NotFound, or Conflict for a monitor of the configuration file, or one that its monitors depend on by
+        name. Its history is kept for a while.
+        """
         with self._db.write("remove monitor"):
             row = self._existing(tag)
             if row["provisioned"]:
                 raise Conflict(f"{tag!r} comes from the configuration file: remove it there and reload")
+            check_not_needed(self._db, tag)
             self._remove([row["id"]])
         self._events.record(LogEvent.MONITOR_REMOVED, monitor=tag, provisioned=False)
 
@@ -395,6 +402,8 @@ def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: in
         "early": monitor.early,
         "failure_tolerance": monitor.failure_tolerance,
         "min_runtime": monitor.min_runtime,
+        "depends_on": "\n".join(monitor.depends_on),
+        "release_after": monitor.release_after,
         "labels": json.dumps(monitor.labels),
         "paused": monitor.paused,
         "digest": digest,

@@ -31,7 +31,7 @@ from exporter.web.addresses import base_url, ping_url
 from exporter.web.api.bodies import MonitorChange, NewMonitor, read_body
 from exporter.web.api.operation import CURSOR, MOMENT, limit, operation
 from exporter.web.api.resource import MAX_PER_ANSWER, PER_ANSWER, Resource, answer, bad, number, to_json
-from exporter.web.errors import RETRY_AFTER, log
+from exporter.web.errors import RETRY_AFTER, Refused, log
 from exporter.web.pages.listing import Query, yielding_gil
 from exporter.web.pages.monitor import find
 from exporter.web.pages.outages import kept
@@ -80,7 +80,13 @@ class MonitorList(Resource):
     async def on_post(self, req: WebRequest, resp: falcon.asgi.Response) -> None:
         new = await read_body(req, NewMonitor)
         secret = new.secret.get_secret_value() if new.secret is not None else make_secret()
-        await self._off_loop(self._parts.monitors.add, new.monitor(), secret)
+        try:
+            await self._off_loop(self._parts.monitors.add, new.monitor(), secret)
+        except InvalidValue as error:  # of its dependencies, which only the database knows
+            path, _, message = str(error).partition(": ")
+            raise Refused(
+                falcon.HTTP_422, "The request body is invalid.", [{"path": path, "message": message}]
+            ) from None
         if len(secret) < MIN_LENGTH:
             log.warning("the monitor %s was added with a secret of fewer than %d characters", new.tag, MIN_LENGTH)
         url = ping_url(base_url(req, self._parts.settings), new.tag, secret)
@@ -104,7 +110,9 @@ class MonitorList(Resource):
         shown = matching[:limit]
         return to_json(
             MonitorsAnswer(
-                monitors=[MonitorAnswer.of(each, now, self._parts.fleet.calendar.away) for each in shown],
+                monitors=[
+                    MonitorAnswer.of(each, now, self._parts.fleet.calendar.away, self._parts.fleet) for each in shown
+                ],
                 next_cursor=shown[-1].monitor.tag if len(matching) > limit else None,
             )
         )
@@ -116,7 +124,8 @@ class OneMonitor(Resource):
     @operation(summary="Get a monitor", answer=MonitorAnswer, refusals=(404, 503))
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, tag: str) -> None:
         watched, blackouts = find(self._parts, tag), self._parts.fleet.calendar.away
-        answer(resp, to_json(MonitorAnswer.of(watched, self._parts.clock.now(), blackouts)))
+        now = self._parts.clock.now()
+        answer(resp, to_json(MonitorAnswer.of(watched, now, blackouts, self._parts.fleet)))
 
     on_head = on_get
 

@@ -20,6 +20,7 @@ from exporter.core.status import Status
 from exporter.presentation.moments import Moment, humanize_duration, humanize_duration_exact, moment
 from exporter.web.addresses import base_url, ping_url
 from exporter.web.context import WebContext
+from exporter.web.dependencies import dependency_card
 from exporter.web.errors import log
 from exporter.web.pages.bar import SPAN
 from exporter.web.pages.incident_rows import IncidentRow, alert_rows, incident_rows
@@ -108,6 +109,8 @@ class MonitorPage:
                 "row": shown,
                 "monitor": watched.monitor,
                 "facts": _facts(watched, now),
+                "release_after": format_duration(watched.monitor.release_after),
+                "dependencies": dependency_card(self._parts.fleet, watched),
                 "windows": window_rows(watched.exclusions.maintenances, now, zone, AHEAD),
                 "changes": _changes(transitions, calendar, now, zone),
                 "beats": _beats(heartbeats, now, zone),

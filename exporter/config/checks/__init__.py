@@ -1,0 +1,1 @@
+"""Checks of a configuration that concern several entries at once."""

@@ -1,0 +1,1 @@
+"""Which monitors depend on which, and what follows from that for alerts."""
