@@ -15,6 +15,7 @@ from exporter.ingest.intake import Beat, Ingest
 from exporter.ingest.request import Request
 from exporter.ingest.response import Response
 from exporter.ingest.routes import Route
+from exporter.ingest.wishes import ensure_as_asked
 
 _RID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EXIT_CODE = re.compile(r"-?[0-9]{1,300}")
@@ -51,6 +52,8 @@ class NativeDialect:
                 if body.cut:
                     warnings.append(_LONG if len(body.kept) == KEPT else _NOT_WHOLE)
             monitor = grant.watched
+            if create:
+                monitor = await ensure_as_asked(ingest, grant, query, warnings)
             if monitor is None:
                 monitor = (await ingest.ensure(grant)).monitor
             await ingest.record((Beat(monitor, kind, rid, exit_code, output),))

@@ -1,10 +1,14 @@
-"""Style, script and icon."""
+"""Style, script and icon, and the programs for the machines of jobs."""
 
+import asyncio
+from concurrent.futures import Executor
 from typing import Any
 
 import falcon
 import falcon.asgi
 
+from exporter.web.etags import answer_unless_known
+from exporter.web.pages.programs import is_program, read_program
 from exporter.web.pages.rendering import Assets
 from exporter.web.requests import WebRequest
 
@@ -12,10 +16,17 @@ from exporter.web.requests import WebRequest
 class StaticFile:
     """`/static/{name}`."""
 
-    def __init__(self, assets: Assets) -> None:
+    def __init__(self, assets: Assets, executor: Executor) -> None:
         self._assets = assets
+        self._executor = executor
 
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, name: str, **_: Any) -> None:
+        if is_program(name):
+            loop = asyncio.get_running_loop()
+            content, resp.content_type = await loop.run_in_executor(self._executor, read_program, name)
+            resp.set_header("cache-control", "no-cache")  # its name stays when its content changes
+            answer_unless_known(req, resp, content)
+            return
         loaded = self._assets.find(name)
         if loaded is None:
             raise falcon.HTTPNotFound
