@@ -18,6 +18,6 @@ def run(arguments: tuple[str, ...]) -> None:
     Examples:
       heartbeat-exporter run nightly-backup -- true
     """
-    from exporter.run.heartbeat_run import main
+    from exporter.run.wrapper import main
 
     sys.exit(main(arguments, "heartbeat-exporter run"))

@@ -22,6 +22,123 @@ from exporter.storage.tables import STATE_COLUMNS, STATUS_COLUMNS
 if TYPE_CHECKING:
     from asyncio import Future
 
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
 _NEVER_INSERTED = (Status.NO_DATA.value, "", 0, 0)
 """What a state's other columns would hold if there were no row to add to."""
 

@@ -1,1 +1,1 @@
-"""What runs on the machines of jobs: `heartbeat-run` and its twin in sh, each one file that imports nothing of ours."""
+"""The wrapper of jobs, `heartbeat-run`, and its twin in sh. Nothing here imports anything of ours from elsewhere."""

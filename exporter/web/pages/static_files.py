@@ -8,7 +8,7 @@ import falcon
 import falcon.asgi
 
 from exporter.web.etags import answer_unless_known
-from exporter.web.pages.programs import is_program, read_program
+from exporter.web.pages.programs import PROGRAMS
 from exporter.web.pages.rendering import Assets
 from exporter.web.requests import WebRequest
 
@@ -21,9 +21,10 @@ class StaticFile:
         self._executor = executor
 
     async def on_get(self, req: WebRequest, resp: falcon.asgi.Response, name: str, **_: Any) -> None:
-        if is_program(name):
-            loop = asyncio.get_running_loop()
-            content, resp.content_type = await loop.run_in_executor(self._executor, read_program, name)
+        program = PROGRAMS.get(name)
+        if program is not None:
+            content = await asyncio.get_running_loop().run_in_executor(self._executor, program.read)
+            resp.content_type = program.content_type
             resp.set_header("cache-control", "no-cache")  # its name stays when its content changes
             answer_unless_known(req, resp, content)
             return
