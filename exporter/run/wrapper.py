@@ -196,5 +196,4 @@ def command(arguments: Sequence[str] | None = None, program: str = "heartbeat-ru
     try:
         code = main(sys.argv[1:] if arguments is None else arguments, program)
     finally:
-        sys.stderr.flush()
         os._exit(code)

@@ -27,45 +27,6 @@ from exporter.storage.delivery.outbox import DeliveryPolicy, Outbox, OutboxItem
 from exporter.storage.repositories.alerts import Alerts, NewAlert
 from exporter.storage.repositories.incidents import Incidents, NewIncident
 from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
-from exporter.storage.repositories.leases import Lease
 from exporter.storage.schema import migrate
 from tests.cli.test_main import commands, refused, run
 
