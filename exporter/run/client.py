@@ -109,7 +109,7 @@ def redirects(host: str | None) -> Any:
 
         def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
             target = urlsplit(newurl)
-            if target.hostname != host or (req.type == "https" and target.scheme != "https"):
+            if target.hostname != host or target.scheme not in ("https", req.type):
                 return None
             return urllib.request.Request(newurl, data=req.data, headers=req.headers)  # noqa: S310
 

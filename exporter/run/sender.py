@@ -44,13 +44,14 @@ class ReportSender:
         threading.Thread(target=self._run, daemon=True).start()
 
     def put(self, report: RunReport) -> None:
-        """Adds a report. It is in the spool, if there is one, before it is sent."""
+        """Adds a report, which goes into the spool, if there is one, before it is sent."""
         with self._condition:
             self._queue.append(report)
             self._condition.notify_all()
 
     def finish(self, report: RunReport, budget: float) -> None:
-        """Adds the last report, and gives up `budget` seconds from now."""
+        """Adds the last report, and gives up `budget` seconds from now. It is in the spool before that begins."""
+        self._save(report)
         with self._condition:
             self._queue.append(report)
             self._deadline = time.monotonic() + budget
@@ -127,7 +128,7 @@ class ReportSender:
                 while self._running():
                     self._condition.wait()  # nothing helps for now; the run's end is tried once
             return True
-        return not delivery.final and self._left() > 0
+        return not delivery.final
 
     def _running(self) -> bool:
         return self._deadline is None
@@ -169,7 +170,7 @@ class ReportSender:
         while True:
             wait = self._not_before - time.monotonic()
             if self._left() <= 0 or (self._deadline is not None and wait >= self._left()):
-                return Delivery(reason=self.problem)
+                return Delivery(final=True, reason=self.problem)  # the time that is left is too short
             if wait > 0:
                 with self._condition:
                     self._condition.wait(min(wait, max(0.01, self._left())))
