@@ -1,6 +1,6 @@
 #!/bin/sh
 # heartbeat.sh TAG [--] COMMAND [ARGUMENT]...   runs COMMAND and reports its start, end, exit code and output.
-# For hosts without Python; heartbeat-run does more. Needs curl, or wget: BusyBox's shows the secret to `ps`.
+# For hosts without Python; heartbeat-run does more. Needs curl 7.55, or wget: BusyBox's shows the secret to `ps`.
 # HEARTBEAT_URL and HEARTBEAT_SECRET: from the environment, /etc/heartbeat/TAG.env, /etc/heartbeat/run.env or
 # heartbeat-url and heartbeat-secret in $CREDENTIALS_DIRECTORY. TERM and HUP reach the job; INT and QUIT as TERM.
 tag=$1
@@ -26,15 +26,15 @@ report() { # SUFFIX FILE: at most a minute; the secret goes through a pipe or a 
     [ -n "$url" ] && [ -n "$secret" ] || { echo "heartbeat.sh: $tag: no URL or no secret" >&2; return; }
     to="$url/ext/heartbeat/$tag/$1?rid=$rid"
     if command -v curl >/dev/null; then
-        printf 'header = "Authorization: Bearer %s"\n' "$secret" | curl -K - -fsS -m 10 --retry 5 --retry-connrefused \
+        printf 'Authorization: Bearer %s\n' "$secret" | curl -fsS -m 10 --retry 5 --retry-connrefused -H @- \
             --retry-max-time 50 -o /dev/null --data-binary "@$2" "$to"
     elif wget --version 2>/dev/null | grep -q GNU && [ -n "$folder" ]; then
         (umask 077 && printf 'header = Authorization: Bearer %s\n' "$secret" >"$folder/wgetrc")
         wget --config="$folder/wgetrc" -q -T 10 -t 5 --retry-connrefused --retry-on-http-error=503,429 -O /dev/null \
             --post-file="$2" "$to"
-    else
-        wget -q -T 10 -O /dev/null --header "Authorization: Bearer $secret" --post-file "$2" "$to" ||
-            { sleep 3 && wget -q -T 10 -O /dev/null --header "Authorization: Bearer $secret" --post-file "$2" "$to"; }
+    else # BusyBox: its option -T crashes in some builds
+        set -- timeout 10 wget -q -O /dev/null --header "Authorization: Bearer $secret" --post-file "$2" "$to"
+        "$@" || { sleep 3 && "$@"; }
     fi || echo "heartbeat.sh: $tag: not reported" >&2
 }
 
@@ -42,20 +42,24 @@ run() { # the command in a session, and so a process group, of its own; not at a
     if [ ! -t 0 ] && command -v setsid >/dev/null; then exec setsid "$@"; else exec "$@"; fi
 }
 
+group='' stopped=''
+for name in TERM INT QUIT; do trap 'stopped=TERM; [ -n "$group" ] && kill -TERM "$group"' $name; done
+trap 'stopped=HUP; [ -n "$group" ] && kill -HUP "$group"' HUP
 exec 3<&0 4>&1 5>&2
 if [ -n "$folder" ] && mkfifo "$folder/out" "$folder/err" "$folder/kept" 2>/dev/null; then
+    exec 6<>"$folder/kept" # held by both tees, so that neither waits for a reader that the other one has used up
     tee "$folder/kept" <"$folder/out" >&4 3<&- 5>&- &
     tee "$folder/kept" <"$folder/err" >&5 3<&- 4>&- &
-    { dd bs=1 count=1000 2>/dev/null >"$folder/first"; tail -c 8800 >"$folder/last"; : >"$folder/done"; } \
-        <"$folder/kept" 3<&- 4>&- 5>&- &
-    (run "$@") <&3 >"$folder/out" 2>"$folder/err" 3<&- 4>&- 5>&- &
+    { dd bs=1 count=1000 2>/dev/null >"$folder/first"; tail -c 8800 >"$folder/last"; : >"$folder/done"
+        cat >/dev/null; } <"$folder/kept" 3<&- 4>&- 5>&- 6>&- &
+    (run "$@") <&3 >"$folder/out" 2>"$folder/err" 3<&- 4>&- 5>&- 6>&- &
+    exec 6>&-
 else # without a temporary folder the job's output is not sent
     (run "$@") <&3 3<&- 4>&- 5>&- &
 fi
-job=$! begun=$(date +%s) group=$! stopped='' code=''
+job=$! group=$! begun=$(date +%s) code=''
 [ ! -t 0 ] && command -v setsid >/dev/null && group=-$job
-for name in TERM INT QUIT; do trap "stopped=1; kill -TERM $group" $name; done
-trap "stopped=1; kill -HUP $group" HUP
+[ -n "$stopped" ] && kill "-$stopped" "$group"
 report start /dev/null 3<&- &
 while :; do # a signal ends `wait`, not the job
     before=$code

@@ -31,6 +31,7 @@ TOOLS = (
     "sleep",
     "tail",
     "tee",
+    "timeout",
     "uname",
     "wc",
 )
