@@ -60,8 +60,8 @@ Exit codes:
   2    wrong usage; the command was not run
 
 Examples:
-  {program} nightly-backup -- /usr/local/bin/backup --full
-  {program} --quiet --lock --timeout 2h nightly-backup -- sh -c 'dump | gzip > /backup/dump.gz'
+  {program} nightly-backup -- backup --full
+  {program} --quiet --lock --timeout 2h nightly-dump -- sh -c 'dump | gzip > dump.gz'
   {program} --schedule '0 3 * * *' --timezone Europe/Rome nightly-backup -- backup
 """
 

@@ -163,7 +163,9 @@ NOTIFIERS = "docs/notifications.md"
 """Its examples are notifiers alone, and test_notifications_docs.py runs each of them."""
 
 
-@pytest.mark.parametrize("block", [b for b in every_block("yaml") if b.document != NOTIFIERS and not b.no_test], ids=str)
+@pytest.mark.parametrize(
+    "block", [b for b in every_block("yaml") if b.document != NOTIFIERS and not b.no_test], ids=str
+)
 def test_every_yaml_block_is_taken_by_the_program_that_it_is_for(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "block.yml"
     file.write_text(block.text)

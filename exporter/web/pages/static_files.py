@@ -1,16 +1,43 @@
 """Style, script and icon, and the programs for the machines of jobs."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import falcon
 import falcon.asgi
 
+import exporter.run
 from exporter.web.etags import answer_unless_known
-from exporter.web.pages.programs import PROGRAMS
 from exporter.web.pages.rendering import Assets
 from exporter.web.requests import WebRequest
+
+
+class Program(NamedTuple):
+    """A program for the machines of jobs, which hosts without the package fetch."""
+
+    read: Callable[[], bytes]
+    """Reads files: programs are asked for too rarely to be kept in memory."""
+    content_type: str
+
+
+def _python() -> bytes:
+    from exporter.run.bundle import bundle
+
+    return bundle().encode()
+
+
+def _sh() -> bytes:
+    return (Path(exporter.run.__file__).parent / "heartbeat.sh").read_bytes()
+
+
+PROGRAMS = {
+    "heartbeat-run": Program(_python, "text/x-python; charset=utf-8"),
+    "heartbeat.sh": Program(_sh, "text/x-shellscript; charset=utf-8"),
+}
+"""By their names under `/static/`."""
 
 
 class StaticFile:
