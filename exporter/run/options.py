@@ -12,7 +12,7 @@ TIMED_OUT, SKIPPED, USAGE = 124, 75, 2
 """Exit codes of our own: as timeout(1), EX_TEMPFAIL of sysexits.h, and wrong usage."""
 CANNOT_RUN, NOT_FOUND = 126, 127
 USAGE_TEXT = """\
-Usage: {program} [OPTIONS] TAG [--] COMMAND [ARGUMENT]...
+Usage: {program} [OPTIONS] TAG [--] COMMAND [ARGS]...
 
   Runs COMMAND at once and reports its start, end, exit code and output as
   heartbeats of the monitor TAG. The command always runs and its exit code is

@@ -20,7 +20,7 @@ from tests.support.documents import FENCE, REASONS, ROOT, Block, blocks, documen
 from tests.support.tools import need_tool, run_tool
 
 ELSEWHERE = {
-    ("README.md", "crontab"): ["test_cron"],
+    ("README.md", "crontab"): ["test_cron", "test_the_crontab_line"],
     ("README.md", "python"): ["test_languages"],
     ("README.md", "js"): ["test_languages"],
     ("docs/heartbeats.md", "crontab"): ["test_cron", "test_cron"],

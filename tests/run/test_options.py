@@ -336,17 +336,18 @@ def test_no_output(runner: Runner, service: Receiver, tmp_path: Path) -> None:
     assert sent(service.received[1]).text.startswith("[exit code 3 after ")
 
 
-def test_the_crontab_line(runner: Runner, service: Receiver, tmp_path: Path) -> None:
+@pytest.mark.parametrize("document", ["README.md", "docs/run.md"])
+def test_the_crontab_line(runner: Runner, service: Receiver, tmp_path: Path, document: str) -> None:
     """Of the documents: nothing to mail when all is well, and everything when the job fails."""
-    [line] = re.findall(r"^```crontab\n(?:\S+ ){5}(.*)\n```", (ROOT / "docs" / "run.md").read_text(), re.MULTILINE)
+    [line] = re.findall(r"^```crontab\n(?:\S+ ){5}(heartbeat-run.*)\n```", (ROOT / document).read_text(), re.MULTILINE)
     job = tmp_path / "backup"
-    job.write_text('#!/bin/sh\necho "$@" "$RESULT"; exit "$RESULT"\n')
+    job.write_text('#!/bin/sh\necho $* $RESULT; exit "$RESULT"\n')
     job.chmod(0o755)
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "heartbeat-run"
     program.write_text(f'#!/bin/sh\nexec {runner.python} {runner.file} "$@"\n')
     program.chmod(0o755)
-    for result, printed in (("0", b""), ("3", b"--full 3\n")):
+    for result, printed in (("0", b""), ("3", b"--full 3\n" if "--full" in line else b"3\n")):
         done = subprocess.run(
             ["/bin/sh", "-c", line.replace("/usr/local/bin/backup", str(job))],
             env={**runner.settings(), "PATH": f"{program.parent}:{os.environ['PATH']}", "RESULT": result},
