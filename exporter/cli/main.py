@@ -24,6 +24,7 @@ GROUPS = {
     "ping-key": "exporter.cli.credentials.ping_keys",
     "suggest": "exporter.cli.suggest",
     "import": "exporter.cli.importing",
+    "run": "exporter.cli.run",
     "maintenance": "exporter.cli.maintenance",
     "incident": "exporter.cli.incidents",
     "notify": "exporter.cli.notifiers",

@@ -44,7 +44,7 @@ WRITING = [
     ["backup", "copy.db"],
 ]
 MAKING = ("serve", "migrate")
-ELSEWHERE = ("check-config", "import", "notify", "status", "assets", "doctor")
+ELSEWHERE = ("check-config", "import", "notify", "status", "assets", "doctor", "run")
 """These open no database, or look at it without making one."""
 
 

@@ -468,6 +468,14 @@ def a_sender_of_another_system(reader: Reader) -> None:
     assert received == sent
 
 
+@scenario("docs/run.md")
+def a_host_that_runs_jobs(reader: Reader) -> None:
+    reader.serve(monitor())
+    reader.follow()
+    for name in ("heartbeat-run", "heartbeat.sh"):
+        assert (reader.work / name).read_text().startswith("#!/")
+
+
 @scenario("docs/maintenance.md")
 def a_maintenance(reader: Reader) -> None:
     service = reader.serve(monitor())
