@@ -270,8 +270,14 @@ class IngestGuard:
             return False
         self._looked_at = steady
         since = suspicion.counted_from
+        # Those that were removed or paused meanwhile send nothing, and are not expected to.
+        suspicion = replace(
+            suspicion,
+            late_ids=tuple(id for id in suspicion.late_ids if self._is_active(id)),
+            other_ids=tuple(id for id in suspicion.other_ids if self._is_active(id)),
+        )
         sample = {*suspicion.monitor_ids}
-        sample.update(id for id, late in self._late.items() if late.deadline >= since)
+        sample.update(id for id, late in self._late.items() if late.deadline >= since and self._is_active(id))
         pause = Pause()
         for watched in self._fleet:
             pause.when_due()
@@ -345,6 +351,10 @@ class IngestGuard:
     def _last_received(self, id: int) -> int | None:
         watched = self._fleet.with_id(id)
         return watched.state.last_received_at if watched is not None else None
+
+    def _is_active(self, id: int) -> bool:
+        watched = self._fleet.with_id(id)
+        return watched is not None and watched.current.status not in _INACTIVE
 
     def _heard_since(self, id: int, at: int) -> bool:
         received_at = self._last_received(id)
