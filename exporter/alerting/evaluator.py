@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 BATCH = 500
 """Alerts advanced in one transaction."""
 RELEASED = 100
-"""Held alerts announced in one transaction: thousands may come due at once, and heartbeats are committed between two."""
+"""Held alerts announced in one transaction: thousands may come due at once, and heartbeats have to be committed too."""
 
 
 class AlertEvaluator:
