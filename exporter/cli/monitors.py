@@ -127,7 +127,7 @@ def list_monitors(config_file: Path | None, storage_url: str | None, as_json: bo
     with open_storage(config_file, storage_url) as (settings, database):
         loaded, calendar = _load(settings, database)
         since = Attendance(database, SystemClock()).absent_since()
-        family = _family(database, loaded)
+        family = _family(database, loaded, calendar)
     members, now = sorted(loaded, key=lambda member: member.monitor.tag), SystemClock().now()
     if as_json:
         click.echo(json.dumps([_as_json(member, calendar, now, since, family) for member in members], indent=2))
@@ -159,7 +159,7 @@ def show(tag: str, config_file: Path | None, storage_url: str | None, as_json: b
             raise NotFound(f"there is no monitor {tag!r}")
         recent = repositories(database).history.heartbeats(members[0].id, 5)
         since = Attendance(database, SystemClock()).absent_since()
-        family = _family(database, members if not members[0].monitor.depends_on else load(database))
+        family = _family(database, members if not members[0].monitor.depends_on else load(database), calendar)
     now = SystemClock().now()
     if as_json:
         click.echo(json.dumps(_as_json(members[0], calendar, now, since, family), indent=2))
@@ -265,9 +265,10 @@ def _load(
     return members, calendar
 
 
-def _family(database: Database, members: Sequence[FleetMonitor]) -> Fleet:
+def _family(database: Database, members: Sequence[FleetMonitor], calendar: Calendar) -> Fleet:
     """Returns these monitors with what is suppressed among them."""
     fleet = Fleet()
+    fleet.use(calendar)
     fleet.update(members)
     suppressions = repositories(database).suppressions.read()
     if suppressions is not None:

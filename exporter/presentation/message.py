@@ -117,6 +117,9 @@ class AlertSnapshot:
     def to_json(self) -> str:
         """For the outbox."""
         written = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "ingest"}
+        if not self.depending:
+            for name in ("depending", "dependents", "dependent_names"):
+                del written[name]
         if self.ingest is not None:
             written["ingest"] = asdict(self.ingest)
         return json.dumps(written, separators=(",", ":"))

@@ -7,7 +7,9 @@ import pytest
 from exporter.core.alerts.alert import AlertState
 from exporter.core.alerts.alert_rule import AlertRule, Selector
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
+from exporter.core.exclusions import Calendar
 from exporter.core.heartbeat import Kind
+from exporter.core.maintenance import Window
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason
 from exporter.fleet.loader import load
@@ -387,3 +389,46 @@ def test_a_cycle_at_run_time_has_no_effect_and_is_logged_once(
     pass_time(replica, MINUTE)
     assert told(replica) == [("TRIGGERED", ["a", "b"])]
     assert caplog.text.count("a cycle of dependencies has no effect: a → b → a") == 1
+
+
+class Planned:
+    """A calendar with a maintenance window of the parent."""
+
+    def __init__(self, start: int, length: int) -> None:
+        self._calendar = Calendar(
+            maintenances=(Window(name="w", selector=Selector(tags=("db",)), starts_at=start, duration=length),)
+        )
+
+    def refresh(self) -> Calendar:
+        return self._calendar
+
+
+def test_maintenance_of_the_parent_holds_the_child_until_it_ends(replica: Replica) -> None:
+    """No message is expected meanwhile; afterwards one is, for as long as the parent may take from late to DOWN."""
+    replica.evaluator._calendars = Planned(START + MINUTE, 3 * HOUR)
+    family(replica)
+    for _ in range(17):
+        pass_time(replica, 10 * MINUTE)
+    assert replica.status("db") == ("MAINTENANCE", "maintenance")
+    assert replica.status("web") == ("DOWN", "missed")
+    assert suppressed(replica) == ["web"]
+    assert told(replica) == []
+    pass_time(replica, 11 * MINUTE + 1)
+    assert replica.status("db")[0] == "UP"  # it has had a minute of what it may take
+    for _ in range(20):
+        replica.beat("db")
+        pass_time(replica, MINUTE)
+    assert told(replica) == [("TRIGGERED", ["web"])]
+
+
+def test_a_parent_that_is_late_after_its_maintenance_is_reported_for_both(replica: Replica) -> None:
+    replica.evaluator._calendars = Planned(START + MINUTE, 3 * HOUR)
+    family(replica)
+    for _ in range(19):
+        pass_time(replica, 10 * MINUTE)
+    assert replica.status("db")[0] == "DEGRADED"
+    assert told(replica) == []
+    pass_time(replica, 5 * MINUTE)
+    assert told(replica) == [("TRIGGERED", ["db"])]
+    pass_time(replica, HOUR)
+    assert told(replica) == []
