@@ -11,7 +11,7 @@ from typing import Any
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.built_in import SENTRY
 from exporter.ingest.credentials import Grant
-from exporter.ingest.dialects.check_in import CheckIn, check_in_of
+from exporter.ingest.dialects.check_in import KINDS, CheckIn, check_in_of
 from exporter.ingest.dialects.envelope import READ, Envelope, opened
 from exporter.ingest.errors import Denied, IngestError
 from exporter.ingest.intake import Beat, Ingest
@@ -41,9 +41,16 @@ class SentryDialect:
         return await self._envelope(request, ingest)
 
     async def _cron(self, request: Request, ingest: Ingest) -> Response:
-        fields = request.fields
+        fields, parameters = request.fields, request.all_parameters
+        if len(parameters) == 1 and "status" in parameters and "key" in fields and not request.has_body:
+            # As curl sends most of them: nothing else has to be read.
+            kind = KINDS.get(parameters["status"][0])
+            grant = ingest.authenticate(fields["key"], fields["slug"]) if kind is not None else None
+            if kind is not None and grant is not None:
+                await ingest.record((Beat(grant.monitor, kind),))
+                return _ACCEPTED
         keys = (fields["key"],) if "key" in fields else _keys(request)
-        content: Mapping[str, Any] = {name: given[0] for name, given in request.all_parameters.items()}
+        content: Mapping[str, Any] = {name: given[0] for name, given in parameters.items()}
         if request.has_body:
             if _grant(ingest, keys, fields["slug"]) is None and not any(map(ingest.recognizes, keys)):
                 raise Denied(status=403)  # and none of the body is read
