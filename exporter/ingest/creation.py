@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from exporter.core.credentials import PingKey
 from exporter.core.errors import Conflict, InvalidValue, StorageUnavailable
@@ -30,6 +31,8 @@ SENDER_MAY_SET = (
     "failure_tolerance",
 )
 """Settings of a monitor that a sender may choose."""
+MAX_SETTING = 300
+"""Characters of a sender's setting that are read."""
 _EXPECTATIONS = ("schedule", "every")
 
 
@@ -136,3 +139,13 @@ def _unnamed(monitor: Monitor, settings: Mapping[str, Any]) -> dict[str, str]:
 def _replaced(name: str, settings: Mapping[str, Any]) -> bool:
     """Whether the sender's schedule replaces an interval, or its interval a schedule: a monitor has one of them."""
     return name in _EXPECTATIONS and name not in settings and any(other in settings for other in _EXPECTATIONS)
+
+
+def settings_of(query: str) -> dict[str, Any]:
+    """The settings that the query of a URL asks for: the first value of each, as the configuration writes it."""
+    settings: dict[str, Any] = {}
+    for name, value in parse_qsl(query, errors="replace"):
+        if name in SENDER_MAY_SET and name not in settings:
+            value = value[:MAX_SETTING]
+            settings[name] = int(value) if name == "failure_tolerance" and value.isdecimal() else value
+    return settings

@@ -5,11 +5,14 @@ import re
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
+from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Kind
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.bad_news import bad_news
 from exporter.ingest.body import KEPT
 from exporter.ingest.built_in import NATIVE
+from exporter.ingest.creation import settings_of
+from exporter.ingest.credentials import Grant
 from exporter.ingest.errors import Denied, IngestError, json_error
 from exporter.ingest.intake import Beat, Ingest
 from exporter.ingest.request import Request
@@ -51,6 +54,8 @@ class NativeDialect:
                 if body.cut:
                     warnings.append(_LONG if len(body.kept) == KEPT else _NOT_WHOLE)
             monitor = grant.watched
+            if create:
+                monitor = await _ensure_as_asked(ingest, grant, query, warnings)
             if monitor is None:
                 monitor = (await ingest.ensure(grant)).monitor
             await ingest.record((Beat(monitor, kind, rid, exit_code, output),))
@@ -59,6 +64,31 @@ class NativeDialect:
 
     def error(self, problem: IngestError) -> Response:
         return json_error(problem)
+
+
+async def _ensure_as_asked(ingest: Ingest, grant: Grant, query: str, warnings: list[str]) -> FleetMonitor:
+    """Returns the monitor, created or changed as the query asks.
+
+    What cannot be is an IngestError for a monitor that is to be created. One that is there keeps its settings instead,
+    and a warning says why: no parameter makes its heartbeat fail.
+    """
+    settings = settings_of(query)
+    watched = grant.watched
+    if watched is None:
+        return (await ingest.ensure(grant, settings)).monitor
+    if not settings:
+        return watched
+    kept = "the settings of the monitor stay as they are"
+    if grant.key is None or watched.made_by != grant.key.name:
+        warnings.append(f"{kept}: it was not created with this ping key")
+        return watched
+    try:
+        return (await ingest.ensure(grant, settings)).monitor
+    except IngestError as error:
+        if error.status == 503:
+            raise
+        warnings.append(f"{kept}: {error.hint or error}")
+        return watched
 
 
 def _warned(warnings: Sequence[str]) -> Response:
