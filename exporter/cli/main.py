@@ -21,6 +21,7 @@ GROUPS = {
     "monitor": "exporter.cli.monitors",
     "ping-key": "exporter.cli.credentials.ping_keys",
     "suggest": "exporter.cli.suggest",
+    "run": "exporter.cli.run",
     "maintenance": "exporter.cli.maintenance",
     "incident": "exporter.cli.incidents",
     "notify": "exporter.cli.notifiers",

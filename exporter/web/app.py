@@ -84,5 +84,5 @@ def routes(parts: WebContext, assets: Assets, pages: Pages) -> list[WebRoute]:
         WebRoute("/-/healthy", Healthy(parts.health), "healthy", Access.OPEN),
         WebRoute("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),
         WebRoute("/-/reload", ReloadConfiguration(parts.reload, parts.executor, explains), "reload", Access.RELOAD),
-        WebRoute("/static/{name}", StaticFile(assets), "static", Access.OPEN, STATIC),
+        WebRoute("/static/{name}", StaticFile(assets, parts.executor), "static", Access.OPEN, STATIC),
     ]

@@ -44,7 +44,7 @@ WRITING = [
     ["backup", "copy.db"],
 ]
 MAKING = ("serve", "migrate")
-ELSEWHERE = ("check-config", "notify", "assets", "doctor")
+ELSEWHERE = ("check-config", "notify", "assets", "doctor", "run")
 """These open no database, or look at it without making one."""
 
 

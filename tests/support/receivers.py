@@ -87,12 +87,12 @@ def flood(client: socket.socket, request: Received, over: threading.Event) -> No
 class Receiver:
     """Listens on loopback. `behaviours` are for the first requests in turn; the last one stays."""
 
-    def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.received: list[Received] = []
         self._behaviours = list(behaviours) or [answer()]
         self._tls = tls
         self._over = threading.Event()
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listening.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 

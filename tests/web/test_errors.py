@@ -183,3 +183,25 @@ def test_static_files_are_kept_for_ever_under_their_hash(client: testing.TestCli
         assert other.headers["cache-control"] == "no-store"
     for name in ("style.css", "..%2Fapp.py", "x", "style.0123456789ab.py"):
         assert client.simulate_get(f"/static/{name}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "beginning"),
+    [
+        ("heartbeat-run", "text/x-python; charset=utf-8", "#!/usr/bin/env python3\n"),
+        ("heartbeat.sh", "text/x-shellscript; charset=utf-8", "#!/bin/sh\n"),
+    ],
+)
+def test_programs_for_the_machines_of_jobs(
+    client: testing.TestClient, name: str, content_type: str, beginning: str
+) -> None:
+    answer = client.simulate_get(f"/static/{name}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, content_type)
+    assert answer.text.startswith(beginning)
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    head = client.simulate_head(f"/static/{name}")
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(answer.content)))
+    again = client.simulate_get(f"/static/{name}", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.simulate_post(f"/static/{name}").status_code == 405
