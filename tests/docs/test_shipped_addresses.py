@@ -43,7 +43,8 @@ def shipped() -> Iterator[Path]:
 
 def strangers(text: str) -> set[str]:
     """The hosts and repositories in `text` that are neither reserved, local, nor upstream."""
-    hosts = {host_of(authority) for authority in URL.findall(text)} | set(MAIL.findall(text))
+    mails = {host for host in MAIL.findall(text) if not host.endswith(".service")}  # instances of systemd's templates
+    hosts = {host_of(authority) for authority in URL.findall(text)} | mails
     repositories = {f"{host}/{name.removesuffix('.git')}" for host, name in CODE_HOST.findall(text)}
     return {host for host in hosts if not is_harmless(host)} | {
         repository for repository in repositories if repository.removeprefix("github.com/") not in REPOSITORIES
