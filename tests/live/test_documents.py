@@ -431,7 +431,15 @@ def a_job(reader: Reader) -> None:
     service = reader.serve(monitor())
     reader.program("backup", "echo 42 files; exit 0")
     reader.follow()
-    assert service.received(TAG) == 3
+    assert service.received(TAG) == 4
+
+
+@scenario("docs/run.md")
+def a_host_that_runs_jobs(reader: Reader) -> None:
+    reader.serve(monitor())
+    reader.follow()
+    for name in ("heartbeat-run", "heartbeat.sh"):
+        assert (reader.work / name).read_text().startswith("#!/")
 
 
 @scenario("docs/maintenance.md")

@@ -1,6 +1,7 @@
 """What README and docs tell people to paste, pasted: each example is taken from the text and run as it stands there."""
 
 import html
+import json
 import os
 import re
 import socket
@@ -31,6 +32,7 @@ def blocks(document: str, language: str) -> list[str]:
 def cron_lines() -> list[str]:
     """Their commands, as cron would hand them to sh."""
     found = [each for document in ("README.md", "docs/heartbeats.md") for each in blocks(document, "crontab")]
+    found = [line for line in found if "heartbeat-run" not in line]  # tests/run/test_options.py runs those
     commands = [re.fullmatch(r"(?:\S+ ){5}(.+)\n", line) for line in found]
     assert len(commands) == 3
     assert all(commands)
@@ -297,6 +299,37 @@ def test_languages(service: Service, tmp_path: Path, document: str, language: st
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert kinds(service) == [*before, ("success", None)]
+
+
+@pytest.mark.parametrize("name", ["none", "large", "a file's name", "an option"])
+@pytest.mark.parametrize("language", ["python", "js"])
+def test_languages_send_output(service: Service, tmp_path: Path, language: str, name: str) -> None:
+    command = script("docs/heartbeats.md", language, service, tmp_path)
+    output, file = OUTPUTS[name], Path(command[1])
+    argument = repr(output) if language == "python" else json.dumps(output.decode())
+    text = file.read_text()
+    assert text.count(f'{SECRET}")') == 1
+    file.write_text(text.replace(f'{SECRET}")', f'{SECRET}/0", {argument})'))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    kind, code, _, kept = rows(service, TAG)[-1]
+    assert (kind, code) == ("success", 0)
+    assert kept.endswith(output[-9_000:].decode()) if name == "large" else kept == output.decode()
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_wget_sends_a_file(service: Service, tmp_path: Path, name: str) -> None:
+    need_tool("wget")
+    [example] = [each for each in blocks("docs/heartbeats.md", "sh") if each.startswith("wget ")]
+    file = tmp_path / "output"
+    file.write_bytes(OUTPUTS[name])
+    command = pasted(example, service).replace(f"{SECRET}", f"{SECRET}/0 --post-file {file}")
+    done = sh(command, tmp_path / "job")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    kind, code, _, kept = rows(service, TAG)[-1]
+    assert (kind, code) == ("success", 0)
+    if name not in ("large", "binary"):
+        assert kept == OUTPUTS[name].decode()
 
 
 @pytest.mark.parametrize("language", ["python", "js"])
