@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from exporter.config.fields import Cron, Duration, Labels, Line, PositiveDuration
+from exporter.config.fields import Cron, Description, Duration, Labels, Line, PositiveDuration, RunbookUrl
 from exporter.config.model import Model, details, message_of, path_of
 from exporter.config.settings import ProvisionedMonitor, Secret
 from exporter.core.calendar.schedule import check_timezone
@@ -82,6 +82,8 @@ class MonitorDefaults(Model):
     )
     labels: Labels = Field(default_factory=dict, description="Labels, exposed as label_<key> on heartbeat_info.")
     paused: StrictBool = Field(False, description="Accept heartbeats but never mark the monitor late.")
+    description: Description = Field("", description="Purpose of the job, shown on its page; may have several lines.")
+    runbook_url: RunbookUrl = Field("", description="URL of the instructions for the case that the job fails.")
 
     @model_validator(mode="after")
     def _thresholds(self) -> Self:
@@ -126,6 +128,8 @@ class MonitorOptions(MonitorDefaults):
             evaluation_cron=self.evaluation_cron,
             labels=tuple(sorted(self.labels.items())),
             paused=self.paused,
+            description=self.description,
+            runbook_url=self.runbook_url,
         )
 
     @classmethod

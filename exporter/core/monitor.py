@@ -46,6 +46,12 @@ class Monitor:
     labels: tuple[tuple[str, str], ...] = ()
     """The user's own, sorted by key; `label_<key>` on heartbeat_info."""
     paused: bool = False
+    description: str = ""
+    """What the job is and what it matters for: one or more lines, for people."""
+    runbook_url: str = ""
+    """Where it is written what to do when it fails."""
+    details: str = ""
+    """What a management API has to give back and no other part reads: JSON, or empty."""
 
     def with_paused(self, paused: bool) -> Self:
         return replace(self, paused=paused)

@@ -23,6 +23,9 @@ MONITOR_COLUMNS = (
     "early",
     "failure_tolerance",
     "min_runtime",
+    "description",
+    "runbook_url",
+    "details",
 )
 STATE_COLUMNS = (
     "received",

@@ -5,8 +5,8 @@ remembers the last number it saw finds all that others changed since, and nothin
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from exporter.core.clock import DAY, Clock
@@ -164,6 +164,49 @@ class Monitors:
             if monitors.update(**change).where(mine).execute():
                 self._evaluate_now([id])
 
+    def put(
+        self,
+        make: Callable[[Monitor | None], Monitor],
+        digest: bytes,
+        *,
+        id: int | None = None,
+        where: Mapping[str, object] | None = None,
+        fits: Callable[[Monitor], bool] = lambda monitor: True,
+    ) -> tuple[int, bool]:
+        """Changes a monitor, or adds one: its number, and whether it was added. Exactly once, in whatever process and
+        however many ask at a time.
+
+        With `id` that monitor is changed. With `where`, which holds columns and their values, the first monitor that
+        has them and that `fits`; if there is none, one is added, as it is without either. `make` is called inside the
+        transaction with the monitor to change, whose tag stays, or with None, and returns the whole monitor. A new one
+        whose tag is taken gets the next tag that is free, as `job-2`; it has no history, also where a monitor of that
+        tag was removed. `digest` is that of the secret of a new one.
+
+        Raises NotFound, what `make` raises, and Conflict for a change to a monitor of the configuration file.
+        """
+        with self._db.write("put monitor") as transaction:
+            hold_revision(self._db, REVISION)  # of two that ask for the same, the second finds it there
+            present = self._first(id, where, fits) if id is not None or where is not None else None
+            if present is not None:
+                number, provisioned, before = present
+                after = make(before)
+                if after == before:
+                    return number, False
+                if provisioned:
+                    raise Conflict(f"{before.tag!r} comes from the configuration file: change it there and reload")
+                self._redefine(number, after)
+            elif id is not None:
+                raise NotFound("there is no such monitor")
+            else:
+                after = make(None)
+                after = replace(after, tag=self._free_tag(after.tag))
+                self._create(transaction, [(after, digest)], provisioned=False)
+                number = int(self._existing(after.tag)["id"])
+        added = present is None
+        event = LogEvent.MONITOR_ADDED if added else LogEvent.MONITOR_CHANGED
+        self._events.record(event, monitor=after.tag, provisioned=False)
+        return number, added
+
     def set_paused(self, tag: str, paused: bool) -> None:
         """Pauses by hand, or ends that. Raises NotFound, or Conflict when the configuration file pauses it."""
         monitors = self._db.tables.monitors
@@ -313,6 +356,45 @@ class Monitors:
             # Its alerts have no monitor any more: the alert evaluator ends them.
             progress.update(**{"next_at": self._clock.now()}).where(progress.monitor_id.in_(chunk)).execute()
 
+    def _first(
+        self, id: int | None, where: Mapping[str, object] | None, fits: Callable[[Monitor], bool]
+    ) -> tuple[int, bool, Monitor] | None:
+        """Number, whether the configuration file defines it, and definition of the first monitor that is asked for."""
+        monitors = self._db.tables.monitors
+        columns = [getattr(monitors, column) for column in MONITOR_COLUMNS]
+        query = monitors.select(monitors.id, monitors.provisioned, *columns).where(monitors.removed_at.is_null())
+        if id is not None:
+            query = query.where(monitors.id == id)
+        for column, value in (where or {}).items():
+            query = query.where(getattr(monitors, column) == value)
+        for number, provisioned, *row in query.order_by(monitors.id).tuples():
+            monitor = monitor_of(row, False)
+            if fits(monitor):
+                return int(number), bool(provisioned), monitor
+        return None
+
+    def _redefine(self, id: int, monitor: Monitor) -> None:
+        """Leaves alone what opens it, and the ping key that made it."""
+        monitors, revision = self._db.tables.monitors, next_revision(self._db, REVISION)
+        definition = _definition(monitor, b"", False, revision)
+        change = {column: definition[column] for column in (*MONITOR_COLUMNS, REVISION)}
+        monitors.update(**change).where(monitors.id == id).execute()
+        self._evaluate_now([id])
+
+    def _free_tag(self, tag: str) -> str:
+        """`tag`, or the first of `tag-2`, `tag-3` and so on that no monitor has. A removed monitor gives it away."""
+        monitors = self._db.tables.monitors
+        query = monitors.select(monitors.tag, monitors.id, monitors.removed_at)
+        taken = {row[0]: row[1:] for row in query.where(monitors.tag == tag).tuples()}
+        if tag in taken and taken[tag][1] is None:
+            taken.update((row[0], row[1:]) for row in query.where(monitors.tag.startswith(f"{tag}-")).tuples())
+        free, number = tag, 2
+        while free in taken and taken[free][1] is None:
+            free, number = f"{tag}-{number}", number + 1
+        if free in taken:
+            self._bury(taken[free][0], free)
+        return free
+
     def _bury(self, id: int, tag: str) -> None:
         """Gives the tag of a removed monitor away: another one of that tag has nothing of its history."""
         monitors = self._db.tables.monitors
@@ -345,6 +427,9 @@ def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: in
         "early": monitor.early,
         "failure_tolerance": monitor.failure_tolerance,
         "min_runtime": monitor.min_runtime,
+        "description": monitor.description,
+        "runbook_url": monitor.runbook_url,
+        "details": monitor.details,
         "labels": json.dumps(monitor.labels),
         "paused": monitor.paused,
         "digest": digest,
