@@ -7,6 +7,8 @@ remembers the last number it saw finds all that others changed since, and nothin
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_, or_
 from typing import Any, Protocol, TypeVar
 
 from exporter.core.clock import DAY, Clock
@@ -33,6 +35,14 @@ EXPECTATION_COLUMNS = (
     "failure_tolerance",
 )
 """What the sender of a monitor that it created may change."""
+
+
+NOT_EMPTY = object()
+"""As the value of a column that holds text: any but none."""
+Make = Callable[[Monitor | None, Callable[[str], str]], Monitor]
+"""Returns a whole monitor: from the one to change, whose tag stays, or from None. The function given with it returns a
+free tag for a new one: the tag that it is called with, or the next that is free, as `job-2`.
+"""
 
 
 class TooMany(Conflict):
@@ -166,30 +176,29 @@ class Monitors:
 
     def put(
         self,
-        make: Callable[[Monitor | None], Monitor],
+        make: Make,
         digest: bytes,
         *,
         id: int | None = None,
-        where: Mapping[str, object] | None = None,
+        where: Sequence[Mapping[str, object]] = (),
         fits: Callable[[Monitor], bool] = lambda monitor: True,
     ) -> tuple[int, bool]:
         """Changes a monitor, or adds one: its number, and whether it was added. Exactly once, in whatever process and
         however many ask at a time.
 
-        With `id` that monitor is changed. With `where`, which holds columns and their values, the first monitor that
-        has them and that `fits`; if there is none, one is added, as it is without either. `make` is called inside the
-        transaction with the monitor to change, whose tag stays, or with None, and returns the whole monitor. A new one
-        whose tag is taken gets the next tag that is free, as `job-2`; it has no history, also where a monitor of that
-        tag was removed. `digest` is that of the secret of a new one.
+        With `id` that monitor is changed, if it `fits`. With `where`, the first monitor that fits and has the values
+        of one of these sets of columns; if there is none, one is added, as it is without either. `make` is called
+        inside the transaction, and `digest` is that of the secret of a new monitor. A new one has no history, also
+        where a monitor of its tag was removed.
 
         Raises NotFound, what `make` raises, and Conflict for a change to a monitor of the configuration file.
         """
         with self._db.write("put monitor") as transaction:
             hold_revision(self._db, REVISION)  # of two that ask for the same, the second finds it there
-            present = self._first(id, where, fits) if id is not None or where is not None else None
+            present = self._first(id, where, fits) if id is not None or where else None
             if present is not None:
                 number, provisioned, before = present
-                after = make(before)
+                after = replace(make(before, self._free_tag), tag=before.tag)
                 if after == before:
                     return number, False
                 if provisioned:
@@ -198,8 +207,7 @@ class Monitors:
             elif id is not None:
                 raise NotFound("there is no such monitor")
             else:
-                after = make(None)
-                after = replace(after, tag=self._free_tag(after.tag))
+                after = make(None, self._free_tag)
                 self._create(transaction, [(after, digest)], provisioned=False)
                 number = int(self._existing(after.tag)["id"])
         added = present is None
@@ -357,7 +365,7 @@ class Monitors:
             progress.update(**{"next_at": self._clock.now()}).where(progress.monitor_id.in_(chunk)).execute()
 
     def _first(
-        self, id: int | None, where: Mapping[str, object] | None, fits: Callable[[Monitor], bool]
+        self, id: int | None, where: Sequence[Mapping[str, object]], fits: Callable[[Monitor], bool]
     ) -> tuple[int, bool, Monitor] | None:
         """Number, whether the configuration file defines it, and definition of the first monitor that is asked for."""
         monitors = self._db.tables.monitors
@@ -365,8 +373,8 @@ class Monitors:
         query = monitors.select(monitors.id, monitors.provisioned, *columns).where(monitors.removed_at.is_null())
         if id is not None:
             query = query.where(monitors.id == id)
-        for column, value in (where or {}).items():
-            query = query.where(getattr(monitors, column) == value)
+        if where:
+            query = query.where(reduce(or_, (_has(monitors, values) for values in where)))
         for number, provisioned, *row in query.order_by(monitors.id).tuples():
             monitor = monitor_of(row, False)
             if fits(monitor):
@@ -382,7 +390,7 @@ class Monitors:
         self._evaluate_now([id])
 
     def _free_tag(self, tag: str) -> str:
-        """`tag`, or the first of `tag-2`, `tag-3` and so on that no monitor has. A removed monitor gives it away."""
+        """A removed monitor gives its tag away."""
         monitors = self._db.tables.monitors
         query = monitors.select(monitors.tag, monitors.id, monitors.removed_at)
         taken = {row[0]: row[1:] for row in query.where(monitors.tag == tag).tuples()}
@@ -406,6 +414,12 @@ class Monitors:
             mine = states.monitor_id.in_(chunk)
             self._db.lock(states.select(states.monitor_id).where(mine).order_by(states.monitor_id))
             states.update(**{"next_evaluation_at": self._clock.now()}).where(mine).execute()
+
+
+def _has(monitors: Any, values: Mapping[str, object]) -> Any:
+    columns = ((getattr(monitors, column), value) for column, value in values.items())
+    tests = [column != "" if value is NOT_EMPTY else column == value for column, value in columns]
+    return reduce(and_, tests, monitors.id > 0)
 
 
 def _parts(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
