@@ -89,10 +89,10 @@ class ApiForDialects:
         return self._fleet.with_id(number)
 
     def token_of(self, monitor: FleetMonitor) -> str | None:
-        return self.uuid_of(monitor) if self._settings().built_in_tokens else None
+        return self.uuids()(monitor.id, monitor.generation) if self._settings().built_in_tokens else None
 
-    def uuid_of(self, monitor: FleetMonitor) -> str:
-        return BuiltInTokens(self._key()).of(monitor.id, monitor.generation)
+    def uuids(self) -> Callable[[int, int], str]:
+        return BuiltInTokens(self._key()).of
 
     @property
     def built_in_tokens(self) -> bool:

@@ -63,8 +63,8 @@ class Management(Protocol):
         """The monitor's built-in token; None while those are switched off."""
         ...
 
-    def uuid_of(self, monitor: FleetMonitor) -> str:
-        """As `token_of`, whether it opens the monitor or not: for what is derived from it."""
+    def uuids(self) -> Callable[[int, int], str]:
+        """Returns the built-in token of a number and a generation, whether it opens the monitor or not."""
         ...
 
     @property

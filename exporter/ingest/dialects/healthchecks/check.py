@@ -36,7 +36,7 @@ DETAILS: dict[str, Any] = {
     "filter_default_fail": False,
 }
 """What is kept for clients and has no effect here, with the defaults. Kept beside them: a slug that is not the tag."""
-_PLAIN = json.dumps(DETAILS)[1:-1]
+_PLAIN = json.dumps({**DETAILS, "subject": "", "subject_fail": ""})[1:-1]
 _STATUS = {
     Status.UP: "up",
     Status.DEGRADED: "grace",
@@ -106,7 +106,7 @@ class CheckWriter:
     def write(self, watched: FleetMonitor, uuid: str, readonly: bool) -> str:
         """One JSON object. With `readonly` it has nothing that opens the monitor."""
         monitor, state = watched.monitor, watched.state
-        _, grace = expectation(monitor)
+        timeout, grace = expectation(monitor)
         at = outcome_at(state)
         text = (
             f'{{"name": {quoted(name_of(monitor))}, "slug": {quoted(slug_of(monitor))}, '
@@ -129,7 +129,7 @@ class CheckWriter:
             )
         if monitor.schedule is not None:
             return f'{text}, "schedule": {quoted(monitor.schedule)}, "tz": {quoted(monitor.timezone)}}}'
-        return f'{text}, "timeout": {expectation(monitor)[0]}}}'
+        return f'{text}, "timeout": {timeout}}}'
 
     def _channels(self, monitor: Monitor) -> str:
         names = label_of(monitor, CHANNELS)
@@ -141,11 +141,11 @@ class CheckWriter:
 
 def _details(monitor: Monitor) -> str:
     """Members of the object."""
-    details = {**DETAILS, **details_of(monitor)} if monitor.details else DETAILS
+    if not monitor.details:
+        return _PLAIN
+    details = {**DETAILS, **details_of(monitor)}
     subjects = {"subject": "success_kw", "subject_fail": "failure_kw"}
     shown = {name: details[keywords] if details["filter_subject"] else "" for name, keywords in subjects.items()}
-    if details is DETAILS:
-        return f'{_PLAIN}, "subject": "", "subject_fail": ""'
     return json.dumps({**{name: details[name] for name in DETAILS}, **shown})[1:-1]
 
 

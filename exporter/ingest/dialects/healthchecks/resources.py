@@ -37,9 +37,10 @@ from exporter.storage.repositories.monitors import NOT_EMPTY
 _VERSIONS = {"v1": 1, "v2": 2, "v3": 3}
 _UUID = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UNIQUE_KEY = re.compile(r"[0-9a-f]{40}")
+_METHODS = ("GET", "POST", "DELETE", "OPTIONS")
 _PINGS = 1000
-_PART = 500
-"""Checks that are written, and compressed, at a time."""
+_PART = 150
+"""Checks that are written, and compressed, before other threads get a turn: some milliseconds."""
 _GZIP = re.compile(r"(?i)(^|,)\s*(x-)?gzip\s*(;\s*q=(0\.\d*[1-9]|1)[\d.]*\s*)?(,|$)")
 _BASIC = {401: "wrong api key", 404: "not found", 405: "method not allowed", 503: "try again"}
 
@@ -59,7 +60,7 @@ Answer = Callable[[Request, _Sender], Awaitable[Response]]
 def management_error(problem: IngestError) -> Response:
     text = problem.hint or _BASIC.get(problem.status, "the request cannot be answered")
     response = Response.json({"error": text}, problem.status)
-    return response.with_headers(*_cors(problem.allowed or ("OPTIONS",)))
+    return response.with_headers(*_cors(problem.allowed or _METHODS))
 
 
 class CheckResources:
@@ -137,18 +138,23 @@ class CheckResources:
     def _written(self, writer: CheckWriter, readonly: bool, tags: frozenset[str], slug: str, gzip: bool) -> bytes:
         """All checks that have these tags and this slug, beside an event loop that must not wait for it."""
         compressor = zlib.compressobj(1, wbits=31) if gzip else None
-        parts, texts, pause, separator = [], ['{"checks": ['], Pause(), ""
-        for watched in self._api.monitors():
+        monitors, uuid_of, pause = self._api.monitors(), self._api.uuids(), Pause()
+        readonly = readonly or not self._api.built_in_tokens
+        parts, separator = [_packed(['{"checks": ['], compressor)], ""
+        for start in range(0, len(monitors), _PART):
+            some = monitors[start : start + _PART]
+            if tags or slug:
+                some = [
+                    each
+                    for each in some
+                    if tags <= set(label_of(each.monitor, TAGS).split()) and slug in ("", slug_of(each.monitor))
+                ]
+            texts = [writer.write(each, uuid_of(each.id, each.generation), readonly) for each in some]
+            if texts:
+                parts.append(_packed([separator, ", ".join(texts)], compressor))
+                separator = ", "
             pause.when_due()
-            monitor = watched.monitor
-            if (tags and not tags <= set(label_of(monitor, TAGS).split())) or (slug and slug_of(monitor) != slug):
-                continue
-            texts.append(separator + self._write(writer, watched, readonly))
-            separator = ", "
-            if len(texts) >= _PART:
-                parts.append(_packed(texts, compressor))
-        texts.append("]}")
-        parts.append(_packed(texts, compressor))
+        parts.append(_packed(["]}"], compressor))
         if compressor is not None:
             parts.append(compressor.flush())
         return b"".join(parts)
@@ -238,14 +244,10 @@ class CheckResources:
         return [(channel_id(name), name) for name, _ in self._api.notifiers()]
 
     def _check(self, request: Request, sender: _Sender, watched: FleetMonitor, status: int = 200) -> Response:
-        text = self._write(self._writer(request, sender), watched, sender.readonly)
+        uuid = self._api.uuids()(watched.id, watched.generation)
+        readonly = sender.readonly or not self._api.built_in_tokens
+        text = self._writer(request, sender).write(watched, uuid, readonly)
         return Response(status, text.encode("ascii"))
-
-    def _write(self, writer: CheckWriter, watched: FleetMonitor, readonly: bool) -> str:
-        uuid = self._api.token_of(watched)
-        if uuid is None:  # built-in tokens are switched off
-            return writer.write(watched, self._api.uuid_of(watched), True)
-        return writer.write(watched, uuid, readonly)
 
     async def _found(self, request: Request) -> FleetMonitor:
         """The check of the path, by its UUID, by one that was imported, or by its unique key. Raises NotFound."""
@@ -259,10 +261,10 @@ class CheckResources:
         return watched
 
     def _with_unique_key(self, key: str) -> FleetMonitor | None:
-        pause = Pause()
+        pause, uuid_of = Pause(), self._api.uuids()
         for watched in self._api.monitors():
             pause.when_due()
-            if unique_key(self._api.uuid_of(watched)) == key:
+            if unique_key(uuid_of(watched.id, watched.generation)) == key:
                 return watched
         return None
 
@@ -300,10 +302,8 @@ def _where(spec: Spec) -> Sequence[Mapping[str, object]]:
     return [{}]
 
 
-def _packed(texts: list[str], compressor: Any) -> bytes:
-    """Takes the texts out of the list."""
+def _packed(texts: Iterable[str], compressor: Any) -> bytes:
     part = "".join(texts).encode("ascii")
-    texts.clear()
     return part if compressor is None else compressor.compress(part)
 
 

@@ -121,7 +121,9 @@ def _identified(spec: Spec, free_tag: Callable[[str], str]) -> Monitor:
     """A new monitor with the defaults of Healthchecks. Its tag is the slug, where that is free."""
     wanted = spec.get("slug") or slugify(spec.get("name", ""))
     tag = free_tag(wanted or f"check-{token_hex(4)}")
-    details = {} if spec.get("name") else {NAMELESS: True}
+    details: dict[str, Any] = {} if spec.get("name") else {NAMELESS: True}
+    if not wanted:
+        details["slug"] = ""
     return Monitor(
         tag=tag,
         every=_DAY * SECOND,
