@@ -72,7 +72,7 @@ def monitor() -> None:
     "--failure-tolerance", type=int, metavar="N", help="Consecutive failures before it is DOWN, 0 to 50. Default: 0."
 )
 @click.option("--evaluation-cron", metavar="CRON", help="Change the status only at these times.")
-@click.option("--description", metavar="TEXT", help="Purpose of the job, shown on its page.")
+@click.option("--description", metavar="DESCRIPTION", help="Purpose of the job, shown on its page.")
 @click.option("--runbook-url", metavar="URL", help="URL of the instructions for the case that the job fails.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label, exposed as label_KEY. Repeatable.")
 @click.option("--paused", is_flag=True, help="Add the monitor in the paused state.")

@@ -1,4 +1,4 @@
-"""Healthchecks' management API on the real program, as its real clients and the requests of Terraform and Ansible use it."""
+"""Healthchecks' management API on the real program: a real client, and the requests of Terraform and Ansible."""
 
 import gzip
 import json
