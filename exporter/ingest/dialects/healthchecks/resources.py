@@ -175,7 +175,9 @@ class CheckResources:
 
         if not is_unique(spec):
             return self._api.put(make)
+        pause = Pause()
         for watched in self._api.monitors():  # so that the database need not be searched under its lock
+            pause.when_due()
             if fits(spec, watched.monitor):
                 try:
                     return self._api.put(make, id=watched.id, fits=lambda monitor: fits(spec, monitor))

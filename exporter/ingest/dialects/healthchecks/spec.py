@@ -5,7 +5,6 @@
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from secrets import token_hex
@@ -150,6 +149,8 @@ def _scheduled(spec: Spec, monitor: Monitor) -> Monitor:
 
 def slugify(name: str) -> str:
     """As Django makes a slug of a name."""
+    import unicodedata  # a megabyte that few services need
+
     text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", text)).strip("-_")
 
