@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from exporter.ingest.built_in import ROUTES
+from exporter.ingest.built_in import HEALTHCHECKS_API, ROUTES
 from exporter.ingest.routes import Route
 
 _AUTHORIZATION = re.compile(r"(?i)\b(bearer|basic|geniekey)(\s+)[A-Za-z0-9._~+/=!-]+")
@@ -65,7 +65,7 @@ class Redactor:
 
 @cache
 def _built_in() -> Redactor:
-    return Redactor(ROUTES)
+    return Redactor((*ROUTES, *HEALTHCHECKS_API))
 
 
 def redact(text: str) -> str:

@@ -138,7 +138,6 @@ class Service:
             owner_of(dialects),
         )
         app.add_middleware(Lifespan(self.start, self.stop))
-        redact_routes(route for dialect in dialects for route in dialect.routes)
         self.telemetry.expect_dialects(dialect.name for dialect in dialects)
         self._ingest_app = IngestApplication(
             app,
@@ -151,9 +150,16 @@ class Service:
             guesses=self._guesses,
             refusals=self._refusals,
             management=ApiForDialects(
-                parts.fleet, parts.managed_monitors, self._threads.readers, lambda: parts.settings, lambda: parts.key
+                parts.fleet,
+                parts.managed_monitors,
+                self._threads.readers,
+                lambda: parts.settings,
+                lambda: parts.key,
+                parts.repositories.history,
+                self._catch_up,
             ),
         )
+        redact_routes(self._ingest_app.routes)
         self._use_dialects(parts.settings)
         return self._ingest_app
 

@@ -72,6 +72,8 @@ def monitor() -> None:
     "--failure-tolerance", type=int, metavar="N", help="Consecutive failures before it is DOWN, 0 to 50. Default: 0."
 )
 @click.option("--evaluation-cron", metavar="CRON", help="Change the status only at these times.")
+@click.option("--description", metavar="DESCRIPTION", help="Purpose of the job, shown on its page.")
+@click.option("--runbook-url", metavar="URL", help="URL of the instructions for the case that the job fails.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label, exposed as label_KEY. Repeatable.")
 @click.option(
     "--depends-on", multiple=True, metavar="TAG", help="Monitor, or glob of tags, that the job needs. Repeatable."
@@ -290,6 +292,8 @@ def _rows(member: FleetMonitor, now: int, absent_since: int | None, family: Flee
         ("tag", monitor.tag),
         ("name", monitor.name),
         ("group", monitor.group),
+        ("description", monitor.description),
+        ("runbook", monitor.runbook_url),
         ("status", current.status),
         ("reason", current.reason),
         ("since", _moment(current.since)),

@@ -17,6 +17,7 @@ from exporter.core.errors import InvalidValue
 from exporter.core.hosts import ascii_form
 
 MAX_TEXT = 200
+MAX_DESCRIPTION = 5000
 MIN_KEY, MAX_KEY = 16, 64
 """Bytes of a BLAKE2b key."""
 MIN_KEEPALIVE, MAX_KEEPALIVE = SECOND, HOUR
@@ -53,6 +54,12 @@ def printable(text: str) -> str:
     if not text.isprintable():
         raise InvalidValue("must contain only printable characters")
     return text
+
+
+def _description(text: str) -> str:
+    if not text.replace("\n", "").replace("\t", "").isprintable():
+        raise InvalidValue("must contain only printable characters, tabs and line breaks")
+    return text.strip()
 
 
 @lru_cache(maxsize=4096)
@@ -147,6 +154,18 @@ def _network(text: object) -> IPv4Network | IPv6Network:
         ) from None
 
 
+def _runbook_url(text: str) -> str:
+    """People follow it: no `javascript:`, and nobody's password."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    if text and (not good or not text.isprintable() or " " in text):
+        raise InvalidValue("must be a URL that begins with http:// or https://")
+    return text
+
+
 def _secret_text(text: object) -> Secret:
     if isinstance(text, Secret):
         return text
@@ -187,6 +206,8 @@ PositiveDuration = Annotated[
 ]
 Keepalive = Annotated[int, BeforeValidator(_duration), AfterValidator(_keepalive), WithJsonSchema(_DURATION_SCHEMA)]
 Line = Annotated[StrictStr, Field(max_length=MAX_TEXT), AfterValidator(printable)]
+Description = Annotated[StrictStr, Field(max_length=MAX_DESCRIPTION), AfterValidator(_description)]
+RunbookUrl = Annotated[StrictStr, Field(max_length=2000), AfterValidator(_runbook_url)]
 Cron = Annotated[StrictStr, AfterValidator(_cron)]
 Token = Annotated[StrictStr, Field(min_length=1, max_length=4096)]
 Labels = Annotated[dict[str, Line], AfterValidator(_labels), Field(max_length=MAX_LABELS)]

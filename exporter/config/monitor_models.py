@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from exporter.config.fields import Cron, Duration, Labels, Line, PositiveDuration
+from exporter.config.fields import Cron, Description, Duration, Labels, Line, PositiveDuration, RunbookUrl
 from exporter.config.model import Model, details, message_of, path_of
 from exporter.config.settings import ProvisionedMonitor, Secret
 from exporter.core.calendar.schedule import check_timezone
@@ -124,6 +124,8 @@ class MonitorDefaults(Model):
         description="How long a held alert still waits once all parents are well and the next heartbeat was due.",
         json_schema_extra={"default": "5m"},
     )
+    description: Description = Field("", description="Purpose of the job, shown on its page; may have several lines.")
+    runbook_url: RunbookUrl = Field("", description="URL of the instructions for the case that the job fails.")
 
     @model_validator(mode="after")
     def _thresholds(self) -> Self:
@@ -176,6 +178,8 @@ class MonitorOptions(MonitorDefaults):
             paused=self.paused,
             depends_on=tuple(self.depends_on),
             release_after=self.release_after,
+            description=self.description,
+            runbook_url=self.runbook_url,
         )
 
     @classmethod

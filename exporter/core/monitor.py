@@ -53,6 +53,12 @@ class Monitor:
     """Tags, or globs of tags, of the monitors without which this one's job cannot succeed."""
     release_after: int = RELEASE_AFTER
     """How long a held alert still waits once those monitors are well and the next heartbeat should have come."""
+    description: str = ""
+    """What the job is and what it matters for: one or more lines, for people."""
+    runbook_url: str = ""
+    """Where it is written what to do when it fails."""
+    details: str = ""
+    """What a management API has to give back and no other part reads: JSON, or empty."""
 
     def with_paused(self, paused: bool) -> Self:
         return replace(self, paused=paused)

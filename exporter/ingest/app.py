@@ -61,6 +61,11 @@ class IngestApplication:
         self._entries = [entry for dialect in dialects for entry in _entries(dialect, management)]
         self._routes = Routes(self._entries)
 
+    @property
+    def routes(self) -> list[Route]:
+        """Those of all dialects, with their management resources, also of dialects that are switched off."""
+        return [route for _, route, _ in self._entries]
+
     def switch_off(self, names: Container[str]) -> None:
         """From now on the routes of these dialects are not served, and those of all others are."""
         self._routes = Routes(entry for entry in self._entries if entry[0].name not in names)
@@ -78,7 +83,8 @@ class IngestApplication:
         handler = "heartbeat"
         if isinstance(found, NotAllowed):
             handler = "api" if found.resource else handler
-            response = _answer(found.dialect, IngestError(None, "wrong method", METHOD, 405, tuple(found.allowed)))
+            problem = IngestError(None, "wrong method", METHOD, 405, tuple(found.allowed))
+            response = _answer(found.dialect, problem, found.resource)
         else:
             served, fields = found
             dialect, intake = served.dialect, self._intake()
@@ -86,7 +92,7 @@ class IngestApplication:
             if served.resource is not None:
                 handler = "api"
                 response = (
-                    _answer(dialect, IngestError(None, "starting", STARTING, 503))
+                    _answer(dialect, IngestError(None, "starting", STARTING, 503), True)
                     if intake is None
                     else await self._manage(dialect, served.resource, request, scope)
                 )
@@ -154,14 +160,16 @@ class IngestApplication:
         return response if response is not None else _answer(dialect, problem)
 
     def _defective(self, dialect: Dialect, error: Exception, request: Request, scope: Any, tag: str = "") -> Response:
+        return self._refused(dialect, self._defect(dialect, error, request), scope, tag=tag)
+
+    def _defect(self, dialect: Dialect, error: Exception, request: Request) -> IngestError:
         """Logs the error, without what is secret in the request."""
         text = "".join(traceback.format_exception(error))
         for secret in sorted(request.secrets(), key=len, reverse=True):
             if len(secret) >= _MIN_SECRET:
                 text = text.replace(secret, _HIDDEN)
         log.error("an unexpected error in the dialect %s\n%s", dialect.name, text)
-        problem = IngestError(RejectReason.INTERNAL, "a defect of the dialect", DEFECT, 500)
-        return self._refused(dialect, problem, scope, tag=tag)
+        return IngestError(RejectReason.INTERNAL, "a defect of the dialect", DEFECT, 500)
 
     def _client(self, scope: Any) -> str:
         forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
@@ -173,16 +181,19 @@ class IngestApplication:
     async def _manage(self, dialect: Dialect, resource: Resource, request: Request, scope: Any) -> Response:
         if IRREGULAR in scope.get("extensions", ()):
             problem = IngestError(None, "irregular", "This request cannot be understood.", 400)
-            return _answer(dialect, problem)
+            return _answer(dialect, problem, True)
         try:
             return await resource(request)
         except IngestError as problem:
             if problem.reason in CREDENTIALS:
                 await self._guesses.slow(self._client(scope))
                 self._guesses.tell("a wrong token was given", self._client(scope), logging.WARNING)
-            return _answer(dialect, problem)
+            return _answer(dialect, problem, True)
         except Exception as error:  # noqa: BLE001 - logged there, and answered as what it is
-            return self._defective(dialect, error, request, scope)
+            # A body may hold the sender's token, and what it says may be in the error: only its kind is shown.
+            shown = RuntimeError(type(error).__name__).with_traceback(error.__traceback__)
+            defect = self._defect(dialect, shown, request)
+            return self._refused(dialect, defect, scope, _answer(dialect, defect, True))
 
 
 def _entries(dialect: Dialect, management: Management | None) -> Iterable[tuple[Dialect, Route, Resource | None]]:
@@ -194,10 +205,11 @@ def _entries(dialect: Dialect, management: Management | None) -> Iterable[tuple[
             yield dialect, route, resource
 
 
-def _answer(dialect: Dialect, problem: IngestError) -> Response:
+def _answer(dialect: Dialect, problem: IngestError, managed: bool = False) -> Response:
     """The dialect's answer to a problem, with the header fields that HTTP wants with it."""
+    error: Callable[[IngestError], Response] = dialect.error
     try:
-        response = dialect.error(problem)
+        response = getattr(dialect, "management_error", error)(problem) if managed else error(problem)
     except Exception:
         log.exception("an unexpected error in the dialect %s, while it answered an error", dialect.name)
         response = Response.json({"error": DEFECT}, 500)

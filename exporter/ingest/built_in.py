@@ -5,6 +5,19 @@ from exporter.ingest.routes import Route
 NATIVE = (Route(("GET", "POST", "HEAD"), "/ext/heartbeat/{rest*}"),)
 ALERTMANAGER = (Route(("POST",), "/api/v1/alertmanager/{rest*}"),)
 HEALTHCHECKS = (Route(("GET", "POST", "HEAD", "OPTIONS"), "/ping/{rest*}"),)
+HEALTHCHECKS_API = tuple(
+    Route((*methods, "OPTIONS"), f"/api/{{version}}{rest}", public=("version",), secret=("X-Api-Key", "api_key"))
+    for methods, rest in (
+        (("GET", "POST"), "/checks"),
+        (("GET", "POST", "DELETE"), "/checks/{id}"),
+        (("POST",), "/checks/{id}/pause"),
+        (("POST",), "/checks/{id}/resume"),
+        (("GET",), "/checks/{id}/pings"),
+        (("GET",), "/checks/{id}/pings/{number}/body"),
+        (("GET",), "/channels"),
+        (("GET",), "/status"),
+    )
+)
 UPTIME_KUMA = (Route(("GET", "POST", "HEAD", "PUT"), "/api/push/{token*}"),)
 GATUS = (Route(("POST",), "/api/v1/endpoints/{key}/external", public=("key",)),)
 BETTER_STACK = (Route(("GET", "POST", "HEAD"), "/api/v1/heartbeat/{rest*}"),)

@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from exporter.core.fleet import FleetMonitor
+from exporter.core.heartbeat import Heartbeat
 from exporter.core.monitor import Monitor
 from exporter.ingest.errors import IngestError
 from exporter.ingest.intake import Ingest
 from exporter.ingest.request import Request
 from exporter.ingest.response import Response
 from exporter.ingest.routes import Route
+from exporter.storage.repositories.monitors import Make
 
 T = TypeVar("T")
 Resource = Callable[[Request], Awaitable[Response]]
@@ -47,17 +49,60 @@ class Management(Protocol):
         """Whether this is the token that the API takes. Without one configured, nothing is managed."""
         ...
 
-    def monitors(self) -> Iterable[FleetMonitor]:
+    def monitors(self) -> Sequence[FleetMonitor]:
         """All monitors, in the order of tags."""
         ...
 
     def monitor(self, tag: str) -> FleetMonitor | None: ...
 
+    def numbered(self, number: int) -> FleetMonitor | None:
+        """The monitor with the number that `put` returned."""
+        ...
+
     def token_of(self, monitor: FleetMonitor) -> str | None:
         """The monitor's built-in token; None while those are switched off."""
         ...
 
+    def uuids(self) -> Callable[[int, int], str]:
+        """Returns the built-in token of a number and a generation, whether it opens the monitor or not."""
+        ...
+
+    @property
+    def built_in_tokens(self) -> bool:
+        """Whether they are switched on."""
+        ...
+
+    async def anonymous(self, request: Request) -> bool:
+        """Whether a client that shows no token may read what names and opens nothing. No page of another site must be
+        able to read the answer: allow it no origin.
+        """
+        ...
+
+    async def catch_up(self) -> None:
+        """Until the monitors are those of the database, whatever other processes wrote; or for some seconds."""
+        ...
+
+    def with_token(self, token: str) -> FleetMonitor | None:
+        """The monitor that a token names, built in or configured."""
+        ...
+
+    def base_url(self, request: Request) -> str:
+        """The service's URL as this client knows it, without a slash at its end."""
+        ...
+
+    def notifiers(self) -> Sequence[tuple[str, str]]:
+        """(name, type) of each, in the order of the configuration."""
+        ...
+
+    def heartbeats(self, watched: FleetMonitor, limit: int) -> Sequence[tuple[int, Heartbeat]]:
+        """The newest `limit` that are kept, the last one received first, each with its number. Blocks."""
+        ...
+
     def add(self, monitor: Monitor, secret: str) -> None: ...
+
+    def put(self, make: Make, **which: Any) -> tuple[int, bool]:
+        """Changes a monitor or adds one, exactly once however many ask: see `storage.repositories.monitors`."""
+        ...
 
     def set_paused(self, tag: str, paused: bool) -> None: ...
 
@@ -72,5 +117,7 @@ class ManagedDialect(Dialect, Protocol):
     """A dialect that also answers its protocol's management requests."""
 
     def resources(self, api: Management) -> Iterable[tuple[Route, Resource]]:
-        """Called once. Each route is answered by its function, which may raise IngestError too."""
+        """Called once. Each route is answered by its function, which may raise IngestError too. A dialect whose
+        management answers errors in another form than its pings has a method `management_error`, which is like `error`.
+        """
         ...

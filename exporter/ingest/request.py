@@ -44,6 +44,16 @@ class Request:
         return str(self._scope["method"])
 
     @property
+    def peer(self) -> str:
+        """The address that the connection comes from, which may be a proxy's; empty for a local socket."""
+        return str((self._scope.get("client") or ("",))[0])
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`, as the connection is."""
+        return str(self._scope["scheme"])
+
+    @property
     def raw_path(self) -> bytes:
         """The whole path as it was sent, with its percent-encoding."""
         return bytes(self._scope["raw_path"])

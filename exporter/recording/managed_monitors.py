@@ -1,12 +1,13 @@
 """Changes that people make to monitors through the API: this process sees each of them before the call returns."""
 
 from collections.abc import Callable
+from typing import Any
 
 from exporter.core.fleet import Fleet
 from exporter.core.monitor import Monitor
-from exporter.core.secret import digest
+from exporter.core.secret import digest, make_secret
 from exporter.recording.recorder import Recorder
-from exporter.storage.repositories.monitors import Monitors
+from exporter.storage.repositories.monitors import Make, Monitors
 
 READ_BACK = 5.0
 """Seconds that a change waits to be seen by this process; other processes see it within a second."""
@@ -36,6 +37,13 @@ class ManagedMonitors:
         """Raises Conflict when the tag is taken."""
         self._monitors.add(monitor, digest(secret, self._key()))
         self.show(self._monitors.find(monitor.tag))
+
+    def put(self, make: Make, **which: Any) -> tuple[int, bool]:
+        """As `Monitors.put`, with a secret for a new monitor that nobody knows: its token opens it."""
+        number, added = self._monitors.put(make, digest(make_secret(), self._key()), **which)
+        self.show(number)
+        self._on_change()
+        return number, added
 
     def set_paused(self, tag: str, paused: bool) -> None:
         """Raises NotFound, or Conflict when the configuration file pauses it."""

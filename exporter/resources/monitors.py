@@ -32,6 +32,8 @@ class MonitorAnswer(ResponseModel):
     name: str = Field(description="Display name; the tag if the monitor has no name.")
     group: str
     labels: dict[str, str]
+    description: str = Field(description="Purpose of the job; may have several lines.")
+    runbook_url: str = Field(description="URL of the instructions for the case that the job fails; empty without one.")
     schedule: str | None = Field(description="Cron expression; null if the monitor has none.")
     every_seconds: float | None = Field(description="Time between two successes; null if the monitor has none.")
     early_seconds: float = Field(description="Time before a scheduled tick in which a success serves it.")
@@ -81,6 +83,8 @@ class MonitorAnswer(ResponseModel):
             name=clean(monitor.name or monitor.tag),
             group=clean(monitor.group),
             labels={clean(key): clean(value) for key, value in monitor.labels},
+            description=clean(monitor.description),
+            runbook_url=clean(monitor.runbook_url),
             schedule=monitor.schedule,
             every_seconds=seconds(monitor.every),
             early_seconds=monitor.early / SECOND,

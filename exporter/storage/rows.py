@@ -24,6 +24,7 @@ def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
     (
         tag, name, group, schedule, timezone, degraded, down, max_runtime, cron, labels, paused,
         every, early, failure_tolerance, min_runtime, depends_on, release_after,
+        every, early, failure_tolerance, min_runtime, description, runbook_url, details,
     ) = row  # fmt: skip
     return Monitor(
         tag=tag,
@@ -43,6 +44,9 @@ def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
         min_runtime=min_runtime,
         depends_on=parents_of(depends_on),
         release_after=release_after,
+        description=description,
+        runbook_url=intern(runbook_url),
+        details=intern(details),
     )
 
 

@@ -25,6 +25,9 @@ MONITOR_COLUMNS = (
     "min_runtime",
     "depends_on",
     "release_after",
+    "description",
+    "runbook_url",
+    "details",
 )
 STATE_COLUMNS = (
     "received",

@@ -12,14 +12,16 @@ _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d
 
 def base_url(req: WebRequest, settings: Callable[[], WebSettings]) -> str:
     """`external_url`, else what the client itself used; without a trailing slash."""
-    web = settings()
+    return address_used(settings(), req.get_header("Host"), req.peer, req.scheme, req.get_header("X-Forwarded-Proto"))
+
+
+def address_used(web: WebSettings, host: str | None, peer: str, scheme: str, forwarded_proto: str | None) -> str:
+    """As `base_url`, from a request's parts."""
     if web.external_url:
         return web.external_url.rstrip("/")
-    host = req.get_header("Host") or ""
-    if not _HOST.fullmatch(host):
+    if host is None or not _HOST.fullmatch(host):
         host = web.listen_address
-    scheme = client_scheme(req.peer, req.scheme, req.get_header("X-Forwarded-Proto"), web.trusted_proxies)
-    return f"{scheme}://{host}"
+    return f"{client_scheme(peer, scheme, forwarded_proto, web.trusted_proxies)}://{host}"
 
 
 def ping_url(base: str, tag: str, secret: str) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from exporter import plugins
+from exporter.app.log_setup import redact
 from exporter.core.errors import InvalidValue
-from exporter.ingest.built_in import ROUTES
+from exporter.ingest.built_in import HEALTHCHECKS_API, ROUTES
 from exporter.ingest.dialects import DIALECTS, all_dialects
+from exporter.ingest.dialects.healthchecks.dialect import HealthchecksDialect
 from tests.support.ingest import Asked, fleet_of, monitor, send
 
 ROOT = Path(__file__).parent.parent.parent
@@ -100,3 +102,12 @@ def test_all_that_is_promised_is_there() -> None:
     names = "Route|Grant|Denied|Beat|Kind|NotStored|text_of|Response|IngestError|RejectReason"
     for name in re.findall(rf"`({names})\b", DOCS):
         assert name in plugins.__all__
+
+
+def test_every_route_of_a_management_api_is_in_the_table_and_redacted_from_the_start() -> None:
+    table = (ROOT / "docs" / "api.md").read_text()
+    assert [route for route, _ in HealthchecksDialect().resources(None)] == list(HEALTHCHECKS_API)  # type: ignore[arg-type]
+    for route in HEALTHCHECKS_API:
+        assert f"| `{route.template}` | {', '.join(route.methods)} |" in table
+    text = redact('GET /api/v3/checks/0b6f9d3a-1111-4222-8333-0123456789ab/pings/?x "X-Api-Key: SESAME"')
+    assert text == 'GET /api/v3/checks/<secret> "X-Api-Key: <secret>"'

@@ -198,8 +198,10 @@ class Api(ApiForDialects):
 
     def __init__(self) -> None:
         settings = Settings(web=WebSettings(auth=AuthSettings(token=Secret("api-token"))))
-        monitors = World().container.managed_monitors
-        super().__init__(fleet_of(monitor(1, "job")), monitors, ThreadPoolExecutor(1), lambda: settings, lambda: KEY)
+        world = World()
+        monitors, history = world.container.managed_monitors, world.history
+        fleet, executor = fleet_of(monitor(1, "job")), ThreadPoolExecutor(1)
+        super().__init__(fleet, monitors, executor, lambda: settings, lambda: KEY, history)
 
 
 def test_a_dialect_may_have_management_resources() -> None:

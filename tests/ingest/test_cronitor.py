@@ -5,7 +5,7 @@ import pytest
 from exporter.core.heartbeat import Kind
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.dialects.cronitor import CronitorDialect
-from exporter.ingest.dialects.healthchecks import HealthchecksDialect
+from exporter.ingest.dialects.healthchecks.dialect import HealthchecksDialect
 from exporter.ingest.errors import IngestError
 from tests.support.ingest import (
     KEYS,

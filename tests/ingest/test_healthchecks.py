@@ -4,7 +4,7 @@ import pytest
 
 from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.core.telemetry import RejectReason
-from exporter.ingest.dialects.healthchecks import HealthchecksDialect
+from exporter.ingest.dialects.healthchecks.dialect import HealthchecksDialect
 from exporter.ingest.errors import IngestError
 from tests.support.ingest import KEYS, MAKER, READER, SECRET, TOKEN, FakeCreation, Outcome, fleet_of, monitor, ping
 

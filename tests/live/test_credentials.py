@@ -128,37 +128,6 @@ def test_a_creator_chooses_settings_and_changes_them(service: Service) -> None:
     assert (own.status, "not created with this ping key" in own.body) == (200, True)
 
 
-def test_a_creator_chooses_settings_and_changes_them(service: Service) -> None:
-    base, key = f"{service.url}/ext/heartbeat", "SESAME-key-of-ops?create=1"
-    wrong = curl(f"{base}/ci-1:{key}&schedule=never")
-    assert (wrong.status, "schedule" in wrong.body) == (400, True)
-    assert "ci-1" not in service.cli("monitor", "list")
-    asked = "schedule=0+3+*+*+*&timezone=Europe/Rome&down_after=2h&failure_tolerance=3&group=mine"
-    assert curl(f"{base}/ci-1:{key}&{asked}").body == '{"status":"OK"}'
-    shown = json.loads(service.cli("monitor", "show", "ci-1", "--json"))
-    assert (shown["schedule"], shown["timezone"], shown["down_after_seconds"]) == ("0 3 * * *", "Europe/Rome", 7200)
-    assert (shown["failure_tolerance"], shown["group"]) == (3, "ops")
-    assert curl(f"{base}/ci-1:{key}&every=1h&down_after=3h").body == '{"status":"OK"}'
-    shown = json.loads(service.cli("monitor", "show", "ci-1", "--json"))
-    assert (shown["schedule"], shown["every_seconds"], shown["down_after_seconds"]) == (None, 3600, 10800)
-    for query in (
-        "schedule=never",
-        "down_after=-1s",
-        "down_after=1",
-        "failure_tolerance=many",
-        "schedule=" + "9" * 5000,
-    ):
-        answer = curl(f"{base}/ci-1:{key}&{query}")
-        assert (answer.status, "stay as they are" in answer.body) == (200, True), query
-    after = json.loads(service.cli("monitor", "show", "ci-1", "--json"))
-    for name in ("schedule", "every_seconds", "down_after_seconds", "failure_tolerance"):
-        assert after[name] == shown[name]
-    foreign = curl(f"{base}/job:{key}&down_after=9h")  # a monitor of the file, which the key merely opens
-    assert (foreign.status, "not created with this ping key" in foreign.body) == (200, True)
-    own = curl(f"{base}/job:{SECRET}?create=1&down_after=9h")
-    assert (own.status, "not created with this ping key" in own.body) == (200, True)
-
-
 def test_what_is_added_by_hand_works_at_once(service: Service) -> None:
     base = f"{service.url}/ext/heartbeat"
     key = service.cli("ping-key", "add", "hand", "--monitors", "j*").splitlines()[2].strip()

@@ -184,6 +184,20 @@ def test_a_monitor_depends_on_others(client: testing.TestClient, world: World) -
     assert "Needed by" in parent
 
 
+def test_description_and_runbook_are_in_the_api_and_on_the_page(client: testing.TestClient) -> None:
+    about = {"description": "Copies <b>all</b>\nEvery night", "runbook_url": "https://wiki.example.org/r?a=1#b"}
+    assert client.simulate_post("/api/v1/monitors", json={"tag": "described", **about}).status_code == 201
+    answered = client.simulate_get("/api/v1/monitors/described").json
+    assert {name: answered[name] for name in about} == about
+    page = client.simulate_get("/monitors/described", headers={**HEADERS, "Accept": "text/html"}).text
+    assert "Copies &lt;b&gt;all&lt;/b&gt;<br>Every night" in page
+    assert '<a href="https://wiki.example.org/r?a=1#b" rel="noreferrer">Runbook</a>' in page
+    for wrong in ("javascript:alert(1)", "ftp://x/", "https://", "https://user:word@x/", "https://x/ y"):
+        body = {"tag": "other", "runbook_url": wrong}
+        refused = client.simulate_post("/api/v1/monitors", json=body)
+        assert (refused.status_code, refused.json["problems"][0]["path"]) == (422, "runbook_url")
+
+
 def test_every_problem_of_a_body_is_named_and_no_secret(client: testing.TestClient) -> None:
     body = {"tag": "a b", "schedule": "0 0 30 2 *", "secret": "SESAME with blanks", "nonsense": 1, "down_after": 5}
     answer = client.simulate_post("/api/v1/monitors", json=body)

@@ -15,6 +15,8 @@ from exporter.core.errors import InvalidValue
 
 __all__ = ["check_cron", "check_timezone", "next_tick"]
 
+_GAPS = 4
+"""Gaps between ticks that are remembered: some monitors have served the last tick already, others have not."""
 _NEAR = 3 * 3600
 """Seconds; clocks change by no more, the date line aside, which only skips."""
 
@@ -33,19 +35,21 @@ class _Ticks:
         self._expression = expression
         self._cron = parse_cron(expression)
         self._zone = zone_of(timezone)
-        self._known = (0, 0)  # no tick lies strictly between them, and the second is one
+        self._known: tuple[tuple[int, int], ...] = ()  # no tick lies strictly between two, and the second is one
 
     def next_after(self, after: int) -> int:
-        low, high = self._known
-        if low <= after < high:
-            return high
+        for low, high in self._known:
+            if low <= after < high:
+                return high
         second = after // 1000
         local = datetime.fromtimestamp(second, UTC).astimezone(self._zone).replace(tzinfo=None)
         following = next(self._elapsed(second, local) if self._cron.elapsed else self._once(second, local), None)
         if following is None:
             raise InvalidValue(f"{self._expression[:60]!r} never ticks again")
         tick = following * 1000
-        self._known = (after, tick)
+        low = min((low for low, high in self._known if high == tick), default=after)
+        others = [gap for gap in self._known if gap[1] != tick]
+        self._known = ((min(low, after), tick), *others[: _GAPS - 1])
         return tick
 
     def _once(self, after: int, local: datetime) -> Iterator[int]:

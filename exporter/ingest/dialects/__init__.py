@@ -10,7 +10,7 @@ from exporter.ingest.dialects.better_stack import BetterStackDialect
 from exporter.ingest.dialects.cronitor import CronitorDialect
 from exporter.ingest.dialects.dead_mans_snitch import DeadMansSnitchDialect
 from exporter.ingest.dialects.gatus import GatusDialect
-from exporter.ingest.dialects.healthchecks import HealthchecksDialect
+from exporter.ingest.dialects.healthchecks.dialect import HealthchecksDialect
 from exporter.ingest.dialects.native import NativeDialect
 from exporter.ingest.dialects.opsgenie import OpsgenieDialect
 from exporter.ingest.dialects.sentry import SentryDialect

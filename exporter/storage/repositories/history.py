@@ -107,6 +107,24 @@ class History:
         beats = [Heartbeat(Kind(kind), at, rid, code, "", took) for kind, at, rid, code, took, _ in rows]
         return without_strays(beats, received, [row[-1] for row in rows])
 
+    def numbered(self, monitor_id: int, limit: int) -> Sequence[tuple[int, Heartbeat]]:
+        """As `heartbeats`, each with its number: the first one that the monitor ever received has 1."""
+        table, states = self._db.tables.heartbeats, self._db.tables.states
+        query = (
+            table.select(
+                states.received, table.kind, table.received_at, table.rid, table.exit_code, table.output, table.duration
+            )
+            .join(states, on=(states.monitor_id == table.monitor_id))
+            .where(table.monitor_id == monitor_id)
+            .order_by(table.id.desc())
+            .limit(limit)
+        )
+        with self._db.read("read heartbeats"):
+            rows = list(query.tuples())
+        received = rows[0][0] if rows else 0  # of one statement, so nothing was recorded between the two
+        newest_first = in_order([Heartbeat(Kind(kind), *rest) for _, kind, *rest in reversed(rows)])[::-1]
+        return [(received - index, beat) for index, beat in enumerate(newest_first)]
+
     def results(self, monitor_id: int, limit: int) -> Sequence[Heartbeat]:
         """As `heartbeats`, the first one received first, and without outputs, which take most of the reading."""
         table = self._db.tables.heartbeats

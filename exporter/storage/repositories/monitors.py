@@ -5,8 +5,10 @@ remembers the last number it saw finds all that others changed since, and nothin
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_, or_
 from typing import Any, Protocol, TypeVar
 
 from exporter.core.clock import DAY, Clock
@@ -34,6 +36,14 @@ EXPECTATION_COLUMNS = (
     "failure_tolerance",
 )
 """What the sender of a monitor that it created may change."""
+
+
+NOT_EMPTY = object()
+"""As the value of a column that holds text: any but none."""
+Make = Callable[[Monitor | None, Callable[[str], str]], Monitor]
+"""Returns a whole monitor: from the one to change, whose tag stays, or from None. The function given with it returns a
+free tag for a new one: the tag that it is called with, or the next that is free, as `job-2`.
+"""
 
 
 class TooMany(Conflict):
@@ -194,6 +204,47 @@ class Monitors:
             mine = (monitors.id == id) & (monitors.made_by == key) & monitors.removed_at.is_null()
             if monitors.update(**change).where(mine).execute():
                 self._evaluate_now([id])
+
+    def put(
+        self,
+        make: Make,
+        digest: bytes,
+        *,
+        id: int | None = None,
+        where: Sequence[Mapping[str, object]] = (),
+        fits: Callable[[Monitor], bool] = lambda monitor: True,
+    ) -> tuple[int, bool]:
+        """Changes a monitor, or adds one: its number, and whether it was added. Exactly once, in whatever process and
+        however many ask at a time.
+
+        With `id` that monitor is changed, if it `fits`. With `where`, the first monitor that fits and has the values
+        of one of these sets of columns; if there is none, one is added, as it is without either. `make` is called
+        inside the transaction, and `digest` is that of the secret of a new monitor. A new one has no history, also
+        where a monitor of its tag was removed.
+
+        Raises NotFound, what `make` raises, and Conflict for a change to a monitor of the configuration file.
+        """
+        with self._db.write("put monitor") as transaction:
+            hold_revision(self._db, REVISION)  # of two that ask for the same, the second finds it there
+            present = self._first(id, where, fits) if id is not None or where else None
+            if present is not None:
+                number, provisioned, before = present
+                after = replace(make(before, self._free_tag), tag=before.tag)
+                if after == before:
+                    return number, False
+                if provisioned:
+                    raise Conflict(f"{before.tag!r} comes from the configuration file: change it there and reload")
+                self._redefine(number, after)
+            elif id is not None:
+                raise NotFound("there is no such monitor")
+            else:
+                after = make(None, self._free_tag)
+                self._create(transaction, [(after, digest)], provisioned=False)
+                number = int(self._existing(after.tag)["id"])
+        added = present is None
+        event = LogEvent.MONITOR_ADDED if added else LogEvent.MONITOR_CHANGED
+        self._events.record(event, monitor=after.tag, provisioned=False)
+        return number, added
 
     def set_paused(self, tag: str, paused: bool) -> None:
         """Pauses by hand, or ends that. Raises NotFound, or Conflict when the configuration file pauses it."""
@@ -370,6 +421,45 @@ class Monitors:
             # Its alerts have no monitor any more: the alert evaluator ends them.
             progress.update(**{"next_at": self._clock.now()}).where(progress.monitor_id.in_(chunk)).execute()
 
+    def _first(
+        self, id: int | None, where: Sequence[Mapping[str, object]], fits: Callable[[Monitor], bool]
+    ) -> tuple[int, bool, Monitor] | None:
+        """Number, whether the configuration file defines it, and definition of the first monitor that is asked for."""
+        monitors = self._db.tables.monitors
+        columns = [getattr(monitors, column) for column in MONITOR_COLUMNS]
+        query = monitors.select(monitors.id, monitors.provisioned, *columns).where(monitors.removed_at.is_null())
+        if id is not None:
+            query = query.where(monitors.id == id)
+        if where:
+            query = query.where(reduce(or_, (_has(monitors, values) for values in where)))
+        for number, provisioned, *row in query.order_by(monitors.id).tuples():
+            monitor = monitor_of(row, False)
+            if fits(monitor):
+                return int(number), bool(provisioned), monitor
+        return None
+
+    def _redefine(self, id: int, monitor: Monitor) -> None:
+        """Leaves alone what opens it, and the ping key that made it."""
+        monitors, revision = self._db.tables.monitors, next_revision(self._db, REVISION)
+        definition = _definition(monitor, b"", False, revision)
+        change = {column: definition[column] for column in (*MONITOR_COLUMNS, REVISION)}
+        monitors.update(**change).where(monitors.id == id).execute()
+        self._evaluate_now([id])
+
+    def _free_tag(self, tag: str) -> str:
+        """A removed monitor gives its tag away."""
+        monitors = self._db.tables.monitors
+        query = monitors.select(monitors.tag, monitors.id, monitors.removed_at)
+        taken = {row[0]: row[1:] for row in query.where(monitors.tag == tag).tuples()}
+        if tag in taken and taken[tag][1] is None:
+            taken.update((row[0], row[1:]) for row in query.where(monitors.tag.startswith(f"{tag}-")).tuples())
+        free, number = tag, 2
+        while free in taken and taken[free][1] is None:
+            free, number = f"{tag}-{number}", number + 1
+        if free in taken:
+            self._bury(taken[free][0], free)
+        return free
+
     def _bury(self, id: int, tag: str) -> None:
         """Gives the tag of a removed monitor away: another one of that tag has nothing of its history."""
         monitors = self._db.tables.monitors
@@ -381,6 +471,12 @@ class Monitors:
             mine = states.monitor_id.in_(chunk)
             self._db.lock(states.select(states.monitor_id).where(mine).order_by(states.monitor_id))
             states.update(**{"next_evaluation_at": self._clock.now()}).where(mine).execute()
+
+
+def _has(monitors: Any, values: Mapping[str, object]) -> Any:
+    columns = ((getattr(monitors, column), value) for column, value in values.items())
+    tests = [column != "" if value is NOT_EMPTY else column == value for column, value in columns]
+    return reduce(and_, tests, monitors.id > 0)
 
 
 def _parts(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
@@ -404,6 +500,9 @@ def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: in
         "min_runtime": monitor.min_runtime,
         "depends_on": "\n".join(monitor.depends_on),
         "release_after": monitor.release_after,
+        "description": monitor.description,
+        "runbook_url": monitor.runbook_url,
+        "details": monitor.details,
         "labels": json.dumps(monitor.labels),
         "paused": monitor.paused,
         "digest": digest,

@@ -1,6 +1,6 @@
 """Healthchecks' pings."""
 
-from exporter.ingest.dialects.healthchecks import HealthchecksDialect
+from exporter.ingest.dialects.healthchecks.dialect import HealthchecksDialect
 from tests.ingest.dialects import Entry
 from tests.support.ingest import Asked
 

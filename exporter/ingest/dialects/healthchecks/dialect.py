@@ -4,12 +4,14 @@ The UUID is a token of the monitor's, the ping key one of ours, and the slug is 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from exporter.core.heartbeat import Kind
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.body import KEPT
 from exporter.ingest.built_in import HEALTHCHECKS
+from exporter.ingest.dialect import Management, Resource
+from exporter.ingest.dialects.healthchecks.resources import CheckResources, management_error
 from exporter.ingest.errors import Denied, IngestError, text_error
 from exporter.ingest.intake import Beat, Ingest
 from exporter.ingest.request import Request
@@ -53,6 +55,12 @@ class HealthchecksDialect:
 
     def error(self, problem: IngestError) -> Response:
         return text_error(problem)
+
+    def resources(self, api: Management) -> Iterable[tuple[Route, Resource]]:
+        return CheckResources(api).routes()
+
+    def management_error(self, problem: IngestError) -> Response:
+        return management_error(problem)
 
 
 def _readings(rest: str) -> Sequence[tuple[str, str | None, str]]:

@@ -1,0 +1,1 @@
+"""Healthchecks: its pings, and the API by which checks are managed."""
