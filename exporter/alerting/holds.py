@@ -9,8 +9,11 @@ from exporter.alerting.changes import AlertStarted
 from exporter.alerting.ruleset import RuleSet
 from exporter.alerting.snapshot import snapshot_of
 from exporter.core.alerts.alert import AlertState
+from exporter.core.alerts.alert_rule import AlertRule
 from exporter.core.alerts.held import HOLDABLE, AlertHold, HoldKind, held_until
-from exporter.core.fleet import FleetMonitor
+from exporter.core.calendar.schedule import next_tick
+from exporter.core.fleet import Fleet, FleetMonitor
+from exporter.core.status import evaluate
 from exporter.core.timeline import CurrentStatus
 from exporter.presentation.events import EventLog, LogEvent
 from exporter.storage.database import Transaction
@@ -42,6 +45,7 @@ class AlertHolds:
 
     def __init__(
         self,
+        fleet: Fleet,
         held: HeldAlerts,
         alerts: Alerts,
         outbox: Outbox,
@@ -58,6 +62,7 @@ class AlertHolds:
         self.open_incidents: Callable[[Sequence[Alert], Mapping[int, FleetMonitor], RuleSet, int], Mapping[int, int]]
         self.open_incidents = lambda alerts, watched, rules, now: {}
         """Opens those incidents that released alerts have been waiting for too; returns their numbers by alert."""
+        self._fleet = fleet
         self._held = held
         self._alerts = alerts
         self._outbox = outbox
@@ -93,7 +98,9 @@ class AlertHolds:
         yet: those are taken back. Returns the notifiers of these alerts.
         """
         alerts = {
-            alert.id: alert for alert in self._alerts.firing_since(since, HOLDABLE) if alert.monitor_id and alert.notify
+            alert.id: alert
+            for alert in self._alerts.firing_since(since, HOLDABLE)
+            if alert.notify and self._is_silent(alert.monitor_id)
         }
         withdrawn: defaultdict[int, set[str]] = defaultdict(set)
         for id, notifier in self._outbox.withdraw(transaction, sorted(alerts), now):
@@ -108,6 +115,11 @@ class AlertHolds:
         self._held.hold(transaction, holds, now)
         self._alerts.touch(sorted(withdrawn))
         return sorted(set().union(*withdrawn.values())) if withdrawn else []
+
+    def _is_silent(self, monitor_id: int) -> bool:
+        """Whether the monitor is still in trouble because nothing came: it may have reported a failure since."""
+        watched = self._fleet.with_id(monitor_id)
+        return watched is not None and watched.current.reason in HOLDABLE
 
     def end_kind(self, transaction: Transaction, kind: HoldKind, now: int) -> None:
         """Has all holds of this kind end at `now`."""
@@ -147,6 +159,7 @@ class AlertHolds:
         present = watched_of([alert.monitor_id for alert in alerts.values()])
         ended: list[int] = []
         waiting: list[int] = []
+        postponed: dict[int, int] = {}
         gone = [id for id in held if id not in alerts or alerts[id].step is not AlertState.TRIGGERED]
         free: list[_Free] = []
         for id, holds in held.items():
@@ -159,14 +172,19 @@ class AlertHolds:
             if watched.current.status not in rule.when:
                 waiting.append(id)
                 continue
+            tick = _next_verdict(watched, rule, now)
+            if tick is not None:
+                postponed[id] = tick
+                continue
             ended.append(id)
             left = [hold for hold in holds if hold.until is None or hold.until > now]
             free.append((alert, watched, watched.current, left))
         self._held.remove(transaction, gone)
         self._held.remove(transaction, ended, ended_by=now)
         self._held.wait(transaction, waiting, now)
+        self._held.postpone(transaction, postponed, now)
         self._announce(transaction, free, rules, policy_of, now)
-        self._alerts.touch([*ended, *waiting])
+        self._alerts.touch([*ended, *waiting, *postponed])
 
     def reconsider(
         self,
@@ -269,6 +287,18 @@ def _ignore(transaction: Transaction, announced: Sequence[tuple[int, int, Sequen
 def heard_by(notifiers: Sequence[str], holds: Sequence[AlertHold]) -> tuple[str, ...]:
     """The notifiers that none of these holds concerns."""
     return tuple(name for name in notifiers if not any(hold.concerns(name) for hold in holds))
+
+
+def _next_verdict(watched: FleetMonitor, rule: AlertRule, now: int) -> int | None:
+    """The next tick of a monitor that is evaluated only at ticks, if that will find it out of the rule's condition: it
+    has sent a heartbeat since the last one. None for all others.
+    """
+    monitor = watched.monitor
+    if monitor.evaluation_cron is None:
+        return None
+    if evaluate(monitor, watched.state, now, watched.exclusions).status in rule.when:
+        return None
+    return next_tick(monitor.evaluation_cron, monitor.timezone, now)
 
 
 def _held_line(started: AlertStarted, holds: Sequence[AlertHold]) -> dict[str, object]:

@@ -56,7 +56,7 @@ class AlertWriter:
         events: EventLog | None = None,
     ) -> None:
         self._events = events or EventLog()
-        self.holds = AlertHolds(held, alerts, outbox, history, on_enqueued, self._events)
+        self.holds = AlertHolds(fleet, held, alerts, outbox, history, on_enqueued, self._events)
         """Which alerts begin without a message, and when those are announced."""
         self.ingest = IngestAlerts(self.holds, alerts, outbox, suspicions, self._policy, on_enqueued, self._events)
         """What is held because heartbeats may not arrive."""

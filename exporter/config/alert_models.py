@@ -230,9 +230,9 @@ class IngestGuardSection(Model):
         )
 
 
-def _switchable(schema: dict[str, Any]) -> None:
-    """The schema says what may be written: a switch instead of nothing."""
-    schema["anyOf"] = [*schema["anyOf"][:-1], {"enum": [True, False, "on", "off"]}]
+def switchable(schema: dict[str, Any]) -> None:
+    """Writes into the schema of a GuardSwitch what may be written: a switch instead of nothing."""
+    schema["anyOf"] = [*schema["anyOf"][:-1], {"type": ["boolean", "string"], "enum": [True, False, "on", "off"]}]
 
 
-GuardSwitch = Annotated[IngestGuardSection | None, BeforeValidator(_guard), Field(json_schema_extra=_switchable)]
+GuardSwitch = Annotated[IngestGuardSection | None, BeforeValidator(_guard)]

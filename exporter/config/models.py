@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
-from exporter.config.alert_models import AlertEntry, GuardSwitch, IngestGuardSection, SelfHeartbeatSection
+from exporter.config.alert_models import AlertEntry, GuardSwitch, IngestGuardSection, SelfHeartbeatSection, switchable
 from exporter.config.credential_models import PingKeyEntry, Switch
 from exporter.config.fields import (
     ExternalUrl,
@@ -114,6 +114,7 @@ class ConfigFile(Model):
         default_factory=IngestGuardSection,
         description="Holds alerts for silence while so many monitors are silent that heartbeats may not reach the "
         "exporter; `off` disables it.",
+        json_schema_extra=switchable,
     )
     include: list[StrictStr] = Field(
         default_factory=list,

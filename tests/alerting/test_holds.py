@@ -310,6 +310,25 @@ def test_one_that_waits_for_its_end_is_not_announced(replica: Replica) -> None:
     assert told(replica) == [("TRIGGERED", ["job"])]
 
 
+def test_one_that_is_evaluated_at_ticks_waits_for_the_tick(replica: Replica) -> None:
+    """It has sent a heartbeat since, which only its next evaluation will see."""
+    replica.watch(DOWN)
+    hold(replica, Holding(length=3 * MINUTE))
+    add(replica, evaluation_cron="*/10 * * * *", degraded_after=12 * MINUTE, down_after=15 * MINUTE)
+    replica.clock.advance(17 * MINUTE)
+    replica.evaluator.evaluate_due()
+    assert replica.status("job") == ("DOWN", "missed")
+    assert rows(replica) == 1
+    replica.beat("job")
+    pass_time(replica, 3 * MINUTE)
+    assert replica.status("job") == ("DOWN", "missed")
+    assert told(replica) == []
+    pass_time(replica, 7 * MINUTE)
+    assert replica.status("job")[0] == "UP"
+    assert rows(replica) == 0
+    assert told(replica) == []
+
+
 def test_a_clock_that_was_ahead_moves_the_deadline(replica: Replica) -> None:
     """What was held since before keeps its deadline; what was held by the clock that was ahead keeps its length."""
     missed(replica)

@@ -390,6 +390,38 @@ def test_alarms_that_wait_to_be_grouped_are_held_after_all(fleet: Fleet) -> None
     assert len(fleet.count("TRIGGERED", rule="unwell")) == 40
 
 
+def test_one_that_failed_since_is_not_taken_back(fleet: Fleet) -> None:
+    """It was late, its message waits to be grouped, and then its job reported a failure."""
+    fleet.group_wait = MINUTE
+    fleet.watch(UNWELL)
+    fleet.add(40, MINUTE, **MINUTELY)
+    fleet.run(3 * MINUTE)
+    fleet.drops = True
+    while not fleet.replica.open_alerts():
+        fleet.run(STEP)
+    (alert, *_) = fleet.replica.alerts.recent()
+    fleet.replica.beat(alert.tag, Kind.FAILURE)
+    fleet.run(2 * MINUTE)
+    assert fleet.suspicions() == [(None, 0)]
+    assert dict(fleet.count("TRIGGERED", rule="unwell")) == {alert.tag: 1}
+
+
+def test_monitors_that_are_removed_do_not_have_to_return(fleet: Fleet) -> None:
+    """Most of the fleet is gone for good: what is left of it decides whether heartbeats arrive."""
+    silent(fleet)
+    for number in range(16):
+        fleet.replica.monitors.remove(f"job-{number:03}")
+        del fleet.beats[f"job-{number:03}"]
+    removed = [watched.id for watched in fleet.replica.fleet if watched.monitor.tag not in fleet.beats]
+    fleet.replica.fleet.update(removed=removed)
+    fleet.drops = False
+    fleet.run(MINUTE + 30 * SECOND)
+    assert fleet.suspicions() == [("returned", 1)]
+    fleet.run(5 * MINUTE)
+    assert fleet.count("TRIGGERED") == {}
+    assert fleet.held() == 0
+
+
 def test_each_notifier_is_told_once(replica: Replica) -> None:
     fleet = Fleet(replica)
     late = AlertRule(name="late", notify=("boss",), trigger_after=2 * MINUTE)

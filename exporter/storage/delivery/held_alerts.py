@@ -164,6 +164,13 @@ class HeldAlerts:
             passed = table.alert_id.in_(chunk) & (table.until <= now)
             table.update(**{"until": None, "set_at": now}).where(passed).execute()
 
+    def postpone(self, transaction: Transaction, until: Mapping[int, int], now: int) -> None:
+        """Gives holds whose deadline has passed another one, by alert id."""
+        table = self._db.tables.held_alerts
+        for alert_id, moment in until.items():
+            passed = (table.alert_id == alert_id) & (table.until <= now)
+            table.update(**{"until": moment, "set_at": now}).where(passed).execute()
+
     def resume(self, transaction: Transaction, alert_ids: Sequence[int]) -> None:
         """Ends the holds that `wait` left in force."""
         table = self._db.tables.held_alerts
