@@ -55,7 +55,6 @@ class AlertHolds:
     ) -> None:
         self.deciders: tuple[HoldDecider, ...] = ()
         """Each adds its own holds; an alert is announced when none is left."""
-        self._fleet = fleet
         self.on_announced: Callable[[Transaction, Sequence[tuple[int, int, Sequence[str]]], int], None] = _ignore
         """Called when alarms were enqueued: (alert id, monitor id, notifiers) of each, and the moment."""
         self.depending: Callable[[str], int] = lambda tag: 0
@@ -63,6 +62,7 @@ class AlertHolds:
         self.open_incidents: Callable[[Sequence[Alert], Mapping[int, FleetMonitor], RuleSet, int], Mapping[int, int]]
         self.open_incidents = lambda alerts, watched, rules, now: {}
         """Opens those incidents that released alerts have been waiting for too; returns their numbers by alert."""
+        self._fleet = fleet
         self._held = held
         self._alerts = alerts
         self._outbox = outbox
