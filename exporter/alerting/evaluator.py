@@ -24,6 +24,8 @@ Item = TypeVar("Item")
 
 BATCH = 500
 """Alerts advanced in one transaction."""
+RELEASED = 100
+"""Held alerts announced in one transaction: thousands may come due at once, and heartbeats have to be committed too."""
 
 
 class AlertEvaluator:
@@ -216,7 +218,7 @@ class AlertEvaluator:
         """Announces held alerts whose deadline has passed."""
         last = 0
         while not self._changed:  # else alerts whose rule is gone are ended first, in the next turn
-            due = self._writer.holds.due(now, BATCH, last)
+            due = self._writer.holds.due(now, RELEASED, last)
             if not due:
                 break
             with gate.transaction("release alerts") as transaction:

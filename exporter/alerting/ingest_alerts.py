@@ -74,7 +74,8 @@ class IngestAlerts:
 
     def end(self, transaction: Transaction, stored: StoredSuspicion, now: int) -> None:
         """That is over: all that is still held by it is released, once its monitors are evaluated again."""
-        self._holds.end_kind(transaction, HoldKind.INGEST_GUARD, now)
+        if stored.ending is not Ending.LASTED:  # else the deadlines of all have passed
+            self._holds.end_kind(transaction, HoldKind.INGEST_GUARD, now)
         transaction.after_commit.append(self._on_enqueued)
         found = self._suspicions.alert_of(stored.id)
         alert = self._alerts.find([found]).get(found) if found is not None else None

@@ -167,17 +167,18 @@ def suspect(
 def has_returned(
     policy: GuardPolicy,
     suspicion: Suspicion,
-    sample: Collection[int],
+    sample: Collection[int] | None,
     heard_since: Callable[[int, int], bool],
 ) -> bool:
-    """Whether heartbeats arrive: enough of the sample at the time have sent since the suspicion was noticed, or enough
-    of `sample`, which has grown since by late monitors and by those that sent a success, since the earliest deadline.
+    """Whether heartbeats arrive: enough of the monitors that were late have sent since the suspicion was noticed, or
+    enough of `sample` since the earliest deadline: that has grown since by late monitors and by those that sent a
+    success. It is None while monitors wait for their evaluation, so that some of the late ones are not in it yet.
     """
-    again = sum(heard_since(id, suspicion.since) for id in suspicion.monitor_ids)
-    if again and again >= policy.received_share * len(suspicion.monitor_ids):
+    again = sum(heard_since(id, suspicion.since) for id in suspicion.late_ids)
+    if again and again >= policy.received_share * len(suspicion.late_ids):
         return True
-    received = sum(heard_since(id, suspicion.counted_from) for id in sample)
-    return bool(received) and received >= policy.received_share * len(sample)
+    received = sum(heard_since(id, suspicion.counted_from) for id in sample or ())
+    return bool(received) and received >= policy.received_share * len(sample or ())
 
 
 def returned_at(returns: Iterable[int], now: int) -> int:

@@ -128,7 +128,7 @@ class Evaluator:
                 self._guard.forget()
         self._notice_clock_step(held_before)
         self._led = True
-        evaluated, self._behind = 0, False
+        evaluated, self._behind, caught_up = 0, False, False
         self._guard_ingest()
         while not self._thread.stopping:
             self._thread.progress()
@@ -143,10 +143,11 @@ class Evaluator:
                 evaluated += len(due)
             if len(due) < batch:
                 self._telemetry.evaluated_until(now / SECOND)
+                caught_up = True
                 break
             if not self._lease.hold():
                 break
-        self._guard_ingest()
+        self._guard_ingest(caught_up=caught_up)
         now = self._horizon()
         self._windows.look(self._calendars.refresh(), now)
         self._alarms.advance(now, self._gate)
@@ -194,12 +195,12 @@ class Evaluator:
         for until, group in outcomes.items():
             self._save(group, until, now)
 
-    def _guard_ingest(self, outcomes: Sequence[Outcome] = ()) -> None:
+    def _guard_ingest(self, outcomes: Sequence[Outcome] = (), caught_up: bool = False) -> None:
         """Has the guard decide whether heartbeats arrive, before alerts follow from these outcomes."""
         if self._guard is not None:
             now = self._clock.now()
             self._guard.note(outcomes, now)
-            self._guard.look(now, self._gate)
+            self._guard.look(now, self._gate, caught_up)
 
     def _save(self, outcomes: list[Outcome], until: int, now: int) -> None:
         """Writes outcomes, and the alerts and messages that follow from them, in one transaction."""

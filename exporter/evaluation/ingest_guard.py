@@ -4,15 +4,12 @@ It looks at nothing but the monitors that became late within the window, which e
 did; only then it goes through the fleet. The decision is `core.ingest_guard`'s.
 """
 
-import heapq
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from exporter.core.calendar.schedule import next_tick
 from exporter.core.clock import SECOND, Clock
-from exporter.core.errors import InvalidValue
-from exporter.core.fleet import Fleet, FleetMonitor
+from exporter.core.fleet import Fleet
 from exporter.core.ingest_guard import (
     ActiveMonitor,
     Ending,
@@ -31,6 +28,7 @@ from exporter.core.process.pause import Pause
 from exporter.core.spans import Span
 from exporter.core.status import Reason, Status
 from exporter.evaluation.alarms import AlertSink
+from exporter.evaluation.expectations import LateMonitors, MetDeadlines
 from exporter.evaluation.gate import EvaluationGate
 from exporter.evaluation.outcomes import Outcome
 from exporter.presentation.moments import humanize_duration, rfc3339
@@ -46,8 +44,6 @@ _INACTIVE = frozenset({Status.PAUSED, Status.MAINTENANCE, Status.NO_DATA})
 MANY = 2000
 """Monitors in a sample beyond which it is looked at every LOOK_EVERY only."""
 LOOK_EVERY = SECOND // 2
-MAX_TICKS = 10
-"""Ticks of one schedule looked at to find the last one whose deadline has passed."""
 
 
 class IngestGuard:
@@ -78,16 +74,12 @@ class IngestGuard:
         self._loaded = False
         self._on = False
         """Whether there were settings when it last looked."""
-        self._late: dict[int, LateMonitor] = {}
-        """Monitors whose deadline passed unmet within the window, by id."""
-        self._by_deadline: list[tuple[int, int]] = []
-        """A heap of (deadline, id); may hold entries that `_late` does not any more."""
+        self._late = LateMonitors()
+        """Within the window; while a suspicion is on, also those that were before."""
         self._stragglers = 0
         """How many of those were late before the suspicion that is on."""
         self._back: dict[int, int] = {}
         """When monitors that were late sent again, by id, while a suspicion is on."""
-        self._changed = False
-        """Whether monitors have become late since the last decision."""
         self._decide_at: int | None = None
         """When the passing of time alone may change the decision."""
         self._not_before = 0
@@ -122,19 +114,21 @@ class IngestGuard:
         for outcome in outcomes:
             watched = outcome.watched
             if outcome.after.reason in _SILENT:
-                self._note_late(watched, now)
-            elif self._late.pop(watched.id, None) is not None and watched.state.last_received_at is not None:
+                self._late.add(watched, self._not_before, now)
+            elif self._late.discard(watched.id) and watched.state.last_received_at is not None:
                 self._back.setdefault(watched.id, watched.state.last_received_at)
 
-    def look(self, now: int, gate: EvaluationGate) -> None:
-        """Decides, and writes what follows: a suspicion begins or ends."""
+    def look(self, now: int, gate: EvaluationGate, caught_up: bool = True) -> None:
+        """Decides, and writes what follows: a suspicion begins or ends. `caught_up`: no monitor waits for its
+        evaluation, so that all that are late are known.
+        """
         policy = self._policy()
         if not self._loaded or (policy is not None and not self._on):
             self._load(policy, now)
         self._on = policy is not None
         stored = self._stored
         if stored is not None:
-            self._follow(stored, policy, now, gate)
+            self._follow(stored, policy, now, gate, caught_up)
         elif policy is not None:
             self._decide(policy, now, gate)
 
@@ -143,42 +137,25 @@ class IngestGuard:
     def _load(self, policy: GuardPolicy | None, now: int) -> None:
         self._stored = self._suspicions.unsettled()
         self._not_before = self._suspicions.last_return() or 0
-        self._late, self._by_deadline, self._back, self._looked_at = {}, [], {}, None
+        self._late, self._back, self._looked_at = LateMonitors(), {}, None
         window = (policy or GuardPolicy()).window
         pause = Pause()
         for watched in self._fleet:
             pause.when_due()
             # A status begins with the deadline, or after it.
             if watched.current.reason in _SILENT and watched.current.since > now - window:
-                self._note_late(watched, now)
-        self._loaded, self._changed = True, True
+                self._late.add(watched, self._not_before, now)
+        self._loaded = True
         self._count_stragglers()
 
-    def _note_late(self, watched: FleetMonitor, now: int) -> None:
-        if watched.id in self._late:
-            return
-        deadline = _deadline(watched, now)
-        if deadline is None or not self._not_before < deadline <= now:
-            return
-        self._late[watched.id] = LateMonitor(deadline, watched.id, watched.monitor.group)
-        heapq.heappush(self._by_deadline, (deadline, watched.id))
-        self._changed = True
-
-    def _forget_old(self, before: int) -> None:
-        while self._by_deadline and self._by_deadline[0][0] <= before:
-            deadline, id = heapq.heappop(self._by_deadline)
-            late = self._late.get(id)
-            if late is not None and late.deadline == deadline:
-                del self._late[id]
-
     def _decide(self, policy: GuardPolicy, now: int, gate: EvaluationGate) -> None:
-        self._forget_old(now - policy.window)
-        if not self._changed and (self._decide_at is None or now < self._decide_at):
+        self._late.forget_until(now - policy.window)
+        if not self._late.changed and (self._decide_at is None or now < self._decide_at):
             return
-        self._changed, self._decide_at = False, None
+        self._late.changed, self._decide_at = False, None
         if len(self._late) < policy.min_due:
             return
-        late = in_window(policy, [each for each in self._late.values() if self._is_late(each)], now)
+        late = in_window(policy, [each for each in self._late if self._is_late(each)], now)
         if not may_be_suspect(policy, late):
             return
         # Those that leave the window move the moment that the sample is counted from.
@@ -204,7 +181,7 @@ class IngestGuard:
         ids = {each.id for each in late}
         active: list[ActiveMonitor] = []
         count = alive = 0
-        ticks: dict[tuple[str, str, int], int | None] = {}
+        deadlines = MetDeadlines(first, now)
         pause = Pause()
         for watched in self._fleet:
             pause.when_due()
@@ -214,7 +191,7 @@ class IngestGuard:
             succeeded_at = watched.state.last_success_at
             if succeeded_at is None or watched.id in ids:
                 continue
-            met = _met_deadline(watched, first, now, ticks)
+            met = deadlines.of(watched)
             if succeeded_at < first and met is None:
                 continue
             active.append(ActiveMonitor(watched.id, succeeded_at, met))
@@ -239,9 +216,11 @@ class IngestGuard:
 
     # ── a suspicion ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _follow(self, stored: StoredSuspicion, policy: GuardPolicy | None, now: int, gate: EvaluationGate) -> None:
+    def _follow(
+        self, stored: StoredSuspicion, policy: GuardPolicy | None, now: int, gate: EvaluationGate, caught_up: bool
+    ) -> None:
         suspicion = stored.suspicion
-        if self._returned(policy or GuardPolicy(), suspicion, now):
+        if self._returned(policy or GuardPolicy(), suspicion, now, caught_up):
             at = returned_at(self._returns(suspicion), now)
             if stored.ended_at is None:
                 self._end(stored, Ending.RETURNED, now, at, gate)
@@ -262,22 +241,29 @@ class IngestGuard:
                 humanize_duration(now - suspicion.since),
             )
 
-    def _returned(self, policy: GuardPolicy, suspicion: Suspicion, now: int) -> bool:
+    def _returned(self, policy: GuardPolicy, suspicion: Suspicion, now: int, caught_up: bool) -> bool:
         steady = self._clock.monotonic()
         many = len(suspicion.late_ids) + len(suspicion.other_ids) > MANY or len(self._fleet) > MANY
         ends = suspicion.until <= now
         if many and not ends and self._looked_at is not None and steady - self._looked_at < LOOK_EVERY:
             return False
         self._looked_at = steady
+        # Those that were removed or paused meanwhile send nothing, and are not expected to.
+        late_ids = tuple(id for id in suspicion.late_ids if self._is_active(id))
+        suspicion = replace(suspicion, late_ids=late_ids)
+        sample = self._grown_sample(suspicion) if caught_up else None
+        return has_returned(policy, suspicion, sample, self._heard_since)
+
+    def _grown_sample(self, suspicion: Suspicion) -> set[int]:
         since = suspicion.counted_from
-        sample = {*suspicion.monitor_ids}
-        sample.update(id for id, late in self._late.items() if late.deadline >= since)
+        sample = {id for id in suspicion.monitor_ids if self._is_active(id)}
+        sample.update(late.id for late in self._late if late.deadline >= since and self._is_active(late.id))
         pause = Pause()
         for watched in self._fleet:
             pause.when_due()
             if (watched.state.last_success_at or 0) >= since:
                 sample.add(watched.id)
-        return has_returned(policy, suspicion, sample, self._heard_since)
+        return sample
 
     def _end(
         self, stored: StoredSuspicion, ending: Ending, now: int, back_at: int | None, gate: EvaluationGate
@@ -332,19 +318,23 @@ class IngestGuard:
 
     def _count_stragglers(self) -> None:
         since = self._stored.suspicion.counted_from if self._stored is not None else 0
-        self._stragglers = sum(each.deadline < since for each in self._late.values())
+        self._stragglers = sum(each.deadline < since for each in self._late)
 
     def _settle(self, at: int) -> None:
         """What was late until now is no sign of another silence."""
         self._stored, self._decide_at, self._looked_at = None, None, None
         self._not_before = at
-        self._late, self._by_deadline, self._back = {}, [], {}
+        self._late, self._back = LateMonitors(), {}
 
     # ── the fleet ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _last_received(self, id: int) -> int | None:
         watched = self._fleet.with_id(id)
         return watched.state.last_received_at if watched is not None else None
+
+    def _is_active(self, id: int) -> bool:
+        watched = self._fleet.with_id(id)
+        return watched is not None and watched.current.status not in _INACTIVE
 
     def _heard_since(self, id: int, at: int) -> bool:
         received_at = self._last_received(id)
@@ -353,38 +343,3 @@ class IngestGuard:
     def _last_received_before(self, at: int) -> int | None:
         moments = (watched.state.last_received_at for watched in self._fleet)
         return max((moment for moment in moments if moment is not None and moment < at), default=None)
-
-
-def _deadline(watched: FleetMonitor, now: int) -> int | None:
-    """The first moment at which the monitor was late; None without an expectation."""
-    due = watched.due_at
-    return None if due is None else watched.exclusions.deadline(due, watched.monitor.degraded_after + 1, now)
-
-
-def _met_deadline(
-    watched: FleetMonitor, since: int, now: int, ticks: dict[tuple[str, str, int], int | None]
-) -> int | None:
-    """The latest deadline from `since` to `now` of a tick of the monitor, which is not late: so it met it. None without
-    a schedule, and if there was none.
-    """
-    monitor = watched.monitor
-    if monitor.schedule is None or watched.current.reason is Reason.FAILED:
-        return None
-    key = (monitor.schedule, monitor.timezone, monitor.degraded_after)
-    if key not in ticks:
-        ticks[key] = _last_deadline(*key, since, now)
-    return ticks[key]
-
-
-def _last_deadline(schedule: str, timezone: str, degraded_after: int, since: int, now: int) -> int | None:
-    last: int | None = None
-    at = since - degraded_after - 2
-    try:
-        for _ in range(MAX_TICKS):
-            at = next_tick(schedule, timezone, at)
-            if at + degraded_after + 1 > now:
-                break
-            last = at + degraded_after + 1
-    except InvalidValue:
-        return None
-    return last

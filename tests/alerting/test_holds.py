@@ -314,7 +314,7 @@ def test_one_that_is_evaluated_at_ticks_waits_for_the_tick(replica: Replica) -> 
     """It has sent a heartbeat since, which only its next evaluation will see."""
     replica.watch(DOWN)
     hold(replica, Holding(length=3 * MINUTE))
-    add(replica, evaluation_cron="*/10 * * * *")
+    add(replica, evaluation_cron="*/10 * * * *", degraded_after=12 * MINUTE, down_after=15 * MINUTE)
     replica.clock.advance(17 * MINUTE)
     replica.evaluator.evaluate_due()
     assert replica.status("job") == ("DOWN", "missed")

@@ -406,6 +406,22 @@ def test_one_that_failed_since_is_not_taken_back(fleet: Fleet) -> None:
     assert dict(fleet.count("TRIGGERED", rule="unwell")) == {alert.tag: 1}
 
 
+def test_monitors_that_are_removed_do_not_have_to_return(fleet: Fleet) -> None:
+    """Most of the fleet is gone for good: what is left of it decides whether heartbeats arrive."""
+    silent(fleet)
+    for number in range(16):
+        fleet.replica.monitors.remove(f"job-{number:03}")
+        del fleet.beats[f"job-{number:03}"]
+    removed = [watched.id for watched in fleet.replica.fleet if watched.monitor.tag not in fleet.beats]
+    fleet.replica.fleet.update(removed=removed)
+    fleet.drops = False
+    fleet.run(MINUTE + 30 * SECOND)
+    assert fleet.suspicions() == [("returned", 1)]
+    fleet.run(5 * MINUTE)
+    assert fleet.count("TRIGGERED") == {}
+    assert fleet.held() == 0
+
+
 def test_each_notifier_is_told_once(replica: Replica) -> None:
     fleet = Fleet(replica)
     late = AlertRule(name="late", notify=("boss",), trigger_after=2 * MINUTE)

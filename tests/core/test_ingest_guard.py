@@ -208,7 +208,10 @@ def test_it_latches_until_enough_have_sent_again(policy: GuardPolicy, world: Wor
     received = {id: min(at, suspicion.counted_from - 1) for id, at in world.received.items()}
     received |= dict.fromkeys(again, NOW + SECOND)
     world = replace(world, received=received)
-    enough = bool(again) and len(again) >= policy.received_share * len(ids)
+    late = again & set(suspicion.late_ids)
+    enough = bool(late) and len(late) >= policy.received_share * len(suspicion.late_ids)
+    assert has_returned(policy, suspicion, None, world.heard) is enough
+    enough |= bool(again) and len(again) >= policy.received_share * len(ids)
     assert has_returned(policy, suspicion, ids, world.heard) is enough
     # Once it has returned, more heartbeats do not take that back.
     more = replace(world, received=received | dict.fromkeys(ids, NOW + SECOND))

@@ -21,6 +21,7 @@ from exporter.config.settings import Settings, StorageSettings, WebSettings
 from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
 from exporter.core.exclusions import Calendar
 from exporter.core.heartbeat import Heartbeat, HeartbeatState, Kind, Run
+from exporter.core.ingest_guard import Suspicion
 from exporter.core.monitor import Monitor
 from exporter.core.spans import Span, merged
 from exporter.core.status import Reason, Status, evaluate
@@ -114,6 +115,7 @@ class World:
         self.observed: list[tuple[str, str, int, float]] = []
         self.executor: Executor = AtOnce()
         self.version = "1.2.3"
+        self.suspicion: Suspicion | None = None
         settings = Settings(storage=StorageSettings(url=f"sqlite:///{self.file}"))
         parts = self.container = Container(settings, self.clock, replica="scene", exclusions=NoExclusions())
         parts.recorder.reload = self._read_back  # type: ignore[method-assign] - its thread is not there
@@ -152,6 +154,7 @@ class World:
             executor=self.executor,
             observe=lambda *seen: self.observed.append(seen),
             version=self.version,
+            suspicion=lambda: self.suspicion,
         )
 
     def app(self) -> Any:

@@ -16,7 +16,11 @@ from hypothesis import strategies as st
 from exporter import __version__
 from exporter.config.settings import AuthSettings, Secret, WebSettings
 from exporter.core.alerts.notification import Hold, NotificationState
+from exporter.core.clock import DAY, HOUR, MINUTE, SECOND
+from exporter.core.exclusions import Calendar
+from exporter.core.ingest_guard import Suspicion
 from exporter.core.secret import digest
+from exporter.core.spans import Span
 from exporter.presentation.moments import rfc3339
 from exporter.resources.incidents import AlertsAnswer
 from exporter.web.api.openapi import describe, golden, operations
@@ -81,7 +85,7 @@ def test_monitors_are_listed_selected_and_paged(client: testing.TestClient) -> N
 
 def test_blackouts(world: World) -> None:
     nothing = testing.TestClient(world.app(), headers=HEADERS).simulate_get("/api/v1/blackouts").json
-    assert nothing == {"forgiven": True, "blackouts": []}
+    assert nothing == {"forgiven": True, "blackouts": [], "ingest_suspect": None}
     away = been_away(forgives=False)
     away.break_storage()  # it is answered from memory
     client = testing.TestClient(away.app(), headers=HEADERS)
@@ -94,6 +98,32 @@ def test_blackouts(world: World) -> None:
         later = client.simulate_get("/api/v1/blackouts", params={"since": since}).json["blackouts"]
         assert later == found["blackouts"][:count]
     assert client.simulate_get("/api/v1/blackouts?since=yesterday").status_code == 400
+    assert {one["kind"] for one in found["blackouts"]} == {"outage"}
+
+
+def test_time_in_which_nothing_arrived_and_a_silence_that_is_on(world: World) -> None:
+    now = world.clock.now()
+    silence = Span(now - HOUR, now - 50 * MINUTE)
+    world.fleet.use(Calendar((Span(now - DAY, now - DAY + MINUTE),), unreachable=(silence,)))
+    world.suspicion = Suspicion(now - MINUTE, now - 90 * SECOND, now - 2 * MINUTE, now + 4 * MINUTE, 40, 50, (), ())
+    client = testing.TestClient(world.app(), headers=HEADERS)
+    found = client.simulate_get("/api/v1/blackouts").json
+    assert [(one["kind"], one["duration_seconds"]) for one in found["blackouts"]] == [
+        ("unreachable", 600),
+        ("outage", 60),
+    ]
+    assert found["ingest_suspect"] == {
+        "since": rfc3339(now - MINUTE),
+        "held_until": rfc3339(now + 4 * MINUTE),
+        "late": 40,
+        "sample": 50,
+        "last_heartbeat": rfc3339(now - 2 * MINUTE),
+    }
+    page = client.simulate_get("/", headers={**HEADERS, "Accept-Encoding": "identity"}).text
+    assert "Heartbeats may not arrive." in page
+    assert "40 of 50 monitors became late at once" in page
+    world.suspicion = None
+    assert "Heartbeats may not arrive." not in client.simulate_get("/").text
 
 
 def test_one_monitor_and_its_history(client: testing.TestClient) -> None:
