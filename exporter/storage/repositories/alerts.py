@@ -116,8 +116,11 @@ class Alerts:
 
     def find(self, ids: Sequence[int]) -> Mapping[int, Alert]:
         alerts = self._db.tables.alerts
-        with self._db.read("read alerts"):
-            return {alert.id: alert for chunk in chunks(ids) for alert in self._select(alerts.id.in_(chunk))}
+        found: dict[int, Alert] = {}
+        for chunk in chunks(ids):
+            with self._db.read("read alerts"):  # each on its own: reading what holds them ends it
+                found.update((alert.id, alert) for alert in self._select(alerts.id.in_(chunk)))
+        return found
 
     def recent(
         self,
@@ -149,8 +152,8 @@ class Alerts:
         """Those that are on, by monitor; monitors without any are left out."""
         alerts = self._db.tables.alerts
         by_monitor: dict[int, list[Alert]] = {}
-        with self._db.read("list alerts"):
-            for chunk in chunks(monitor_ids):
+        for chunk in chunks(monitor_ids):
+            with self._db.read("list alerts"):
                 for alert in self._select(alerts.monitor_id.in_(chunk) & (alerts.step == AlertState.TRIGGERED.value)):
                     by_monitor.setdefault(alert.monitor_id, []).append(alert)
         return by_monitor
