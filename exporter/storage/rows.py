@@ -23,8 +23,7 @@ def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
     """From MONITOR_COLUMNS. Texts that many monitors share are kept once."""
     (
         tag, name, group, schedule, timezone, degraded, down, max_runtime, cron, labels, paused,
-        every, early, failure_tolerance, min_runtime, depends_on, release_after,
-        every, early, failure_tolerance, min_runtime, description, runbook_url, details,
+        every, early, failure_tolerance, min_runtime, depends_on, release_after, description, runbook_url, details,
     ) = row  # fmt: skip
     return Monitor(
         tag=tag,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from exporter.cli._person import person
-from exporter.cli.incidents import GOES_ON
+from exporter.cli.alerts._person import person
+from exporter.cli.alerts.incidents import GOES_ON
 from exporter.cli.main import main
 from exporter.core.alerts.alert import AlertState, ResolveReason
 from exporter.core.alerts.alert_rule import Severity
@@ -178,7 +178,7 @@ def test_bytes_that_are_no_text(scene: Scene) -> None:
 
 def test_a_user_without_a_name(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.begin(1)
-    monkeypatch.setattr("exporter.cli.incidents.person", lambda: "anna")
+    monkeypatch.setattr("exporter.cli.alerts.incidents.person", lambda: "anna")
     assert "as anna" in scene("incident", "ack", "1").stdout
 
 
@@ -256,7 +256,7 @@ def test_alarms_that_are_over_are_not_raised_again(scene: Scene) -> None:
 
 
 def test_many_dead_letters_are_all_tried(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.cli.notifications._BATCH", 2)
+    monkeypatch.setattr("exporter.cli.alerts.notifications._BATCH", 2)
     for number in range(5):
         scene.begin(number)
         scene.fail()

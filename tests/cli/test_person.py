@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.cli._person import NAMELESS, person
+from exporter.cli.alerts._person import NAMELESS, person
 
 
 def no_terminal() -> str:

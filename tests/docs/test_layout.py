@@ -2,6 +2,7 @@
 
 import ast
 from collections import defaultdict
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,13 @@ def test_no_two_classes_have_the_same_name() -> None:
 def test_no_package_has_too_many_modules(room: str) -> None:
     names = [file.name for file in (PACKAGE / room).glob("*.py") if file.name != "__init__.py"]
     assert len(names) <= LARGER.get(room, MAX_MODULES), "move modules about the same thing to a package of their own"
+
+
+def test_every_package_is_shipped() -> None:
+    settings = ConfigParser()
+    settings.read(PACKAGE.parent / "setup.cfg")
+    shipped = {
+        name for name in settings["options"]["packages"].split() if name not in settings["options"]["package_dir"]
+    }
+    folders = {".".join(["exporter", *file.parent.relative_to(PACKAGE).parts]) for file in PACKAGE.rglob("__init__.py")}
+    assert shipped == folders

@@ -17,7 +17,7 @@ from exporter.cli._console import (
     repositories,
     storage_options,
 )
-from exporter.cli._person import person
+from exporter.cli.alerts._person import person
 from exporter.core.alerts.alert import AlertState
 from exporter.core.alerts.incident import IncidentState, clean_author, clean_text
 from exporter.core.clock import SystemClock

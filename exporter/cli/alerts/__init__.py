@@ -1,0 +1,1 @@
+"""Commands about alerts: incidents, notifiers, and notifications."""
