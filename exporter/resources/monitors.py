@@ -23,6 +23,10 @@ class RunAnswer(ResponseModel):
     started_at: str
 
 
+class JobMetricsAnswer(ResponseModel):
+    keep_when_down: bool = Field(description="Whether pushed metrics stay exposed while it is DOWN (`missed`).")
+
+
 class MonitorAnswer(ResponseModel):
     """A monitor, its heartbeat counters and its status."""
 
@@ -40,6 +44,7 @@ class MonitorAnswer(ResponseModel):
     max_runtime_seconds: float | None
     min_runtime_seconds: float | None
     evaluation_cron: str | None
+    job_metrics: JobMetricsAnswer
     paused: bool
     provisioned: bool = Field(description="Whether the configuration file defines the monitor.")
     status: Status
@@ -81,6 +86,7 @@ class MonitorAnswer(ResponseModel):
             max_runtime_seconds=seconds(monitor.max_runtime),
             min_runtime_seconds=seconds(monitor.min_runtime),
             evaluation_cron=monitor.evaluation_cron,
+            job_metrics=JobMetricsAnswer(keep_when_down=monitor.keep_job_metrics),
             paused=monitor.paused,
             provisioned=watched.provisioned,
             status=current.status,

@@ -22,7 +22,7 @@ def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
     """From MONITOR_COLUMNS. Texts that many monitors share are kept once."""
     (
         tag, name, group, schedule, timezone, degraded, down, max_runtime, cron, labels, paused,
-        every, early, failure_tolerance, min_runtime,
+        every, early, failure_tolerance, min_runtime, keep_job_metrics,
     ) = row  # fmt: skip
     return Monitor(
         tag=tag,
@@ -40,6 +40,7 @@ def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
         early=early,
         failure_tolerance=failure_tolerance,
         min_runtime=min_runtime,
+        keep_job_metrics=bool(keep_job_metrics),
     )
 
 

@@ -23,6 +23,7 @@ MONITOR_COLUMNS = (
     "early",
     "failure_tolerance",
     "min_runtime",
+    "keep_job_metrics",
 )
 STATE_COLUMNS = (
     "received",
@@ -157,6 +158,22 @@ class Tables:
         )
         self.runtimes = table(
             "runtimes", "monitor_id", "received", "runs", "median", "p95", "revision", primary_key="monitor_id"
+        )
+        self.job_metrics = table(
+            "job_metrics",
+            "monitor_id",
+            "digest",
+            "labels",
+            "types",
+            "content",
+            "samples",
+            "size",
+            "pushed_at",
+            "failed_at",
+            "deleted_at",
+            "revision",
+            "replica",
+            primary_key="monitor_id",
         )
         self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
         self.spools = table("spools", "id", "position", "committed")

@@ -345,6 +345,7 @@ def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: in
         "early": monitor.early,
         "failure_tolerance": monitor.failure_tolerance,
         "min_runtime": monitor.min_runtime,
+        "keep_job_metrics": monitor.keep_job_metrics,
         "labels": json.dumps(monitor.labels),
         "paused": monitor.paused,
         "digest": digest,

@@ -1,0 +1,60 @@
+"""The lines of a group as they are exposed: the labels as pushed, those of the grouping key, and the tag."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from exporter.core.job_metrics.model import JobFamily, JobGroup, Labels
+
+TAG = "tag"
+_EXPORTED = "exported_"
+
+
+class RenderedFamily(NamedTuple):
+    name: str
+    type: str
+    help: str
+    lines: bytes
+
+
+def rendered_families(group: JobGroup, tag: str) -> tuple[RenderedFamily, ...]:
+    return tuple(
+        RenderedFamily(family.name, family.type, family.help, _lines(family, group.labels, tag))
+        for family in group.families
+    )
+
+
+def label_text(labels: dict[str, str], tag: str) -> str:
+    """In braces, sorted by name; a label that is called `tag` already becomes `exported_tag`, as in Prometheus."""
+    if TAG in labels:
+        name = _EXPORTED + TAG
+        while name in labels:
+            name = _EXPORTED + name
+        labels[name] = labels.pop(TAG)
+    labels[TAG] = tag
+    return "{" + ",".join(f'{name}="{_escaped(labels[name])}"' for name in sorted(labels)) + "}"
+
+
+def header(name: str, type: str, help: str) -> bytes:
+    described = help.replace("\\", r"\\").replace("\n", r"\n")
+    shown = f"# HELP {name} {described}\n" if help else ""
+    return f"{shown}# TYPE {name} {type}\n".encode()
+
+
+def lines_by_name(lines: bytes) -> Iterator[tuple[str, bytes]]:
+    """The lines of a family, each with the name of its series."""
+    for line in lines.splitlines(keepends=True):
+        yield line[: line.index(b"{")].decode(), line
+
+
+def _lines(family: JobFamily, grouping: Labels, tag: str) -> bytes:
+    group = dict(grouping)
+    return "".join(
+        f"{sample.name}{label_text({**dict(sample.labels), **group}, tag)} {sample.value}\n"
+        for sample in family.samples
+    ).encode()
+
+
+def _escaped(value: str) -> str:
+    if "\\" in value or "\n" in value or '"' in value:
+        return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return value
