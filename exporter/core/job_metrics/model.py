@@ -134,8 +134,10 @@ def check_label_name(name: str) -> str:
 def check_grouping(labels: Iterable[tuple[str, str]]) -> Labels:
     """A grouping key of these labels, sorted; raises PushRefused."""
     checked = dict(labels)
-    for name in checked:
+    for name, value in checked.items():
         check_label_name(name)
+        if "\0" in value:
+            raise PushRefused(f"the value of the label {shown(name)} has a NUL character")
     if len(checked) > MAX_LABELS or _length(tuple(checked.items())) > MAX_GROUPING:
         raise PushRefused(f"the grouping key has more than {MAX_LABELS} labels or {MAX_GROUPING} bytes")
     return tuple(sorted(checked.items()))
@@ -180,7 +182,7 @@ def check_duplicates(series: Iterable[Series], taken: Iterable[Series] = ()) -> 
     for one in series:
         if one in seen:
             labels = ",".join(f'{name}="{value}"' for name, value in one[1])
-            raise PushRefused(f"the series {shown(f'{one[0]}{{{labels}}}')} is there twice")
+            raise PushRefused(f"the series {shown(one[0] + (f'{{{labels}}}' if labels else ''))} is there twice")
         seen.add(one)
 
 

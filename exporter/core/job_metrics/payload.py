@@ -50,6 +50,8 @@ def read_payload(body: bytes, cut: bool, content_type: str, content_encoding: st
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PushRefused(f"the metrics are no UTF-8, at byte {error.start}") from None
+    if "\0" in text:  # the end of a scrape, for some of its readers
+        raise PushRefused("the metrics have a NUL character")
     return parse_openmetrics(text) if kind == OPENMETRICS else parse_text(text)
 
 

@@ -42,8 +42,8 @@ def header(name: str, type: str, help: str) -> bytes:
 
 def lines_by_name(lines: bytes) -> Iterator[tuple[str, bytes]]:
     """The lines of a family, each with the name of its series."""
-    for line in lines.splitlines(keepends=True):
-        yield line[: line.index(b"{")].decode(), line
+    for line in lines.split(b"\n")[:-1]:  # a value may hold what else ends lines
+        yield line[: line.index(b"{")].decode(), line + b"\n"
 
 
 def _lines(family: JobFamily, grouping: Labels, tag: str) -> bytes:
