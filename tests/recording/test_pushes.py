@@ -49,7 +49,7 @@ def series(replica: Replica) -> list[str]:
 def received(replica: Replica, tag: str = "job") -> int:
     return int(
         replica.execute(f"SELECT received FROM states JOIN monitors ON id = monitor_id WHERE tag = '{tag}'")[0][0]
-    )  # noqa: S608
+    )
 
 
 def test_a_push_is_committed_with_its_heartbeat_and_seen_by_all(replica: Replica, other: Replica) -> None:
