@@ -111,8 +111,8 @@ def _differing(exposed: Mapping[str, _ExposedFamily]) -> Mapping[str, Sequence[b
                 family.differs = exposed[owned].differs = True
     lines: dict[str, list[bytes]] = {}
     waiting = [family for family in exposed.values() if family.differs]
-    while waiting:
-        for block in waiting.pop().blocks:
+    for family in waiting:  # which grows meanwhile
+        for block in family.blocks:
             for name, line in lines_by_name(block):
                 lines.setdefault(name, []).append(line)
                 other = exposed.get(name)
