@@ -118,7 +118,11 @@ class IngestApplication:
         return self._refused(dialect, error, scope, tag=tag)
 
     async def _look_again(self, dialect: Dialect, request: Request, intake: Intake, scope: Any) -> Response:
-        """The credentials are wrong, unless they are those of a monitor that another process has just added."""
+        """The credentials are wrong, unless they are those of a monitor that is being created, or that another process
+        has just added.
+        """
+        if intake.creation is not None:
+            await intake.creation.finished()
         if intake.newcomers is not None and not await intake.newcomers.arrive():
             await self._guesses.slow(self._client(scope))
             return self._refused(dialect, NotStored(), scope)  # whether they are wrong is not known

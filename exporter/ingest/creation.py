@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from exporter.core.clock import SECOND
 from exporter.core.credentials import PingKey
 from exporter.core.errors import Conflict, InvalidValue, StorageUnavailable
 from exporter.core.fleet import Fleet, FleetMonitor
@@ -31,6 +32,8 @@ SENDER_MAY_SET = (
 )
 """Settings of a monitor that a sender may choose."""
 _EXPECTATIONS = ("schedule", "every")
+_PATIENCE = 2 * SECOND
+"""How long a heartbeat of an unknown monitor waits for creations that have begun."""
 
 
 class Creation:
@@ -45,6 +48,7 @@ class Creation:
         self._key = key
         self._show = show
         self._executor = executor
+        self._running: set[asyncio.Future[None]] = set()
         self._can_check = False
         """Whether settings have been checked before, which brings pydantic and its models: not on the event loop."""
 
@@ -52,6 +56,24 @@ class Creation:
         self, tag: str, watched: FleetMonitor | None, key: PingKey, settings: Mapping[str, Any]
     ) -> FleetMonitor:
         """The monitor `tag`, created or changed if need be. Raises IngestError, and then nothing was done."""
+        done = asyncio.get_running_loop().create_future()
+        self._running.add(done)
+        try:
+            return await self._ensured(tag, watched, key, settings)
+        finally:
+            self._running.remove(done)
+            done.set_result(None)
+
+    async def finished(self) -> None:
+        """Returns when the creations that have begun are over: a short job's end may arrive while its start creates
+        the monitor, and need not ask for creation itself.
+        """
+        if self._running:
+            await asyncio.wait(self._running, timeout=_PATIENCE / SECOND)
+
+    async def _ensured(
+        self, tag: str, watched: FleetMonitor | None, key: PingKey, settings: Mapping[str, Any]
+    ) -> FleetMonitor:
         beyond = sorted(set(settings) - set(SENDER_MAY_SET))
         if beyond:
             raise IngestError(

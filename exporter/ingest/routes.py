@@ -163,14 +163,16 @@ class Routes:
             return None
         if path[-1] == "/":
             path = path[:-1]
-        depth = path.count("/")
+        depth = 0
         for entry in entries:
             if method in entry.methods:
                 prefix = entry.prefix
                 if prefix is not None and path.startswith(prefix) and not entry.query:  # as most heartbeats are
                     return entry, {entry.rest: path[len(prefix) :]}
-                if entry.depth not in (0, depth):
-                    continue
+                if entry.depth:
+                    depth = depth or path.count("/")
+                    if entry.depth != depth:
+                        continue
                 if not entry.query or _has(query, entry.query):
                     fields = entry.fields(path, depth)
                     if fields is not None:

@@ -70,6 +70,21 @@ def test_every_built_in_dialect_has_a_row() -> None:
     assert named == [make().name for make in DIALECTS]
 
 
+def test_everyone_who_comes_from_elsewhere_has_a_page() -> None:
+    index, contents = (ROOT / "README.md").read_text(), (ROOT / "docs" / "README.md").read_text()
+    for make in DIALECTS:
+        if make.name in ("native", "alertmanager"):
+            continue
+        page = f"dialects/{make.name.replace('_', '-')}.md"
+        text = (ROOT / "docs" / page).read_text()
+        assert re.findall("^## (.*)$", text, re.MULTILINE) == ["Change this", "Keep that", "What differs"]
+        assert "503" in text
+        assert f"]({page})" in DOCS
+        assert f"](docs/{page})" in index
+        assert f"]({page})" in contents
+    assert "2027-04-05" in index
+
+
 def test_every_route_of_a_built_in_dialect_is_in_the_table_of_routes() -> None:
     table = (ROOT / "docs" / "api.md").read_text()
     for make in DIALECTS:

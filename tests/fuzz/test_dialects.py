@@ -52,8 +52,83 @@ def request(method: str, path: str, query: list[tuple[str, str]], fields: list[t
     return raw + b"\r\n" + body
 
 
+FOREIGN = {
+    "healthchecks": ["/ping/TOKEN", "/ping/SECRET/job"],
+    "uptime_kuma": ["/api/push/TOKEN"],
+    "gatus": ["/api/v1/endpoints/job/external", "/api/v1/endpoints/_job/external"],
+    "better_stack": ["/api/v1/heartbeat/TOKEN"],
+    "dead_mans_snitch": ["/snitch/TOKEN"],
+    "cronitor": ["/p/SECRET/job", "/ping/SECRET/job/run"],
+    "opsgenie": ["/v2/heartbeats/job/ping"],
+    "sentry": ["/api/7/cron/job/SECRET", "/api/7/envelope/"],
+}
+_names = st.sampled_from(
+    [
+        "rid",
+        "create",
+        "status",
+        "msg",
+        "ping",
+        "success",
+        "error",
+        "duration",
+        "s",
+        "m",
+        "state",
+        "series",
+        "metric",
+        "stamp",
+        "status_code",
+        "message",
+        "check_in_id",
+        "environment",
+        "apiKey",
+        "sentry_key",
+    ]
+)
+_words = st.sampled_from(
+    ["1", "0", "up", "down", "true", "false", "ok", "error", "run", "complete", "fail", "10s", "7.5", "in_progress"]
+)
+_values = st.one_of(_words, _text)
+_check_in = st.fixed_dictionaries(
+    {"monitor_slug": st.just("job"), "status": st.one_of(st.sampled_from(["ok", "error", "in_progress"]), _json)},
+    optional=dict.fromkeys(("check_in_id", "duration", "environment", "monitor_config"), _json),
+)
+_envelopes = st.tuples(_json, _check_in | _json).map(
+    lambda parts: b"\n".join(json.dumps(part).encode() for part in ({}, {"type": "check_in", "x": parts[0]}, parts[1]))
+)
+
+
 def test_there_is_a_campaign_for_each_dialect() -> None:
-    assert {one.name for one in all_dialects()} == {"native", "alertmanager"}
+    assert {one.name for one in all_dialects()} == {"native", "alertmanager", *FOREIGN}
+
+
+def test_the_dialects_of_other_systems(campaign: Target) -> None:
+    """A 2xx is one heartbeat, nothing else is any; Sentry's envelopes may hold none, and CORS asks for none."""
+    token = campaign.service.cli("monitor", "token", "job").strip()
+    paths = [path.replace("SECRET", SECRET).replace("TOKEN", token) for paths in FOREIGN.values() for path in paths]
+    suffixes = st.one_of(st.sampled_from(["", "", "", "", "/", "/start", "/fail", "/7", "/complete", "/256"]), _text)
+
+    def attempt(
+        method: str, path: str, suffix: str, query: list[tuple[str, str]], fields: list[tuple[str, str]], body: bytes
+    ) -> None:
+        before = campaign.recorded()
+        keys = [("Authorization", f"Bearer {SECRET}"), ("X-Sentry-Auth", f"Sentry sentry_key={SECRET}")]
+        answer = campaign.send([request(method, path + quote(suffix), query, [*fields, *keys], body)])
+        (code,) = statuses(answer)
+        assert code < 500, answer
+        new = campaign.recorded() - before
+        if path.endswith("envelope/"):
+            assert new <= (code == 200)
+        else:
+            assert new == (code in (200, 201, 202)), answer
+        assert SECRET.encode() not in answer
+        assert token.encode() not in answer
+
+    methods = st.sampled_from(["GET", "POST", "POST", "HEAD", "PUT", "PATCH", "OPTIONS", "DELETE"])
+    queries = st.lists(st.tuples(st.one_of(_names, _text), _values), max_size=4)
+    if campaign.run(attempt, methods, st.sampled_from(paths), suffixes, queries, _fields, _bodies | _envelopes):
+        assert {200, 202, 400, 404, 405} <= set(campaign.answered), campaign.answered
 
 
 def test_the_native_dialect(campaign: Target) -> None:

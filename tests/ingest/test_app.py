@@ -31,7 +31,7 @@ from exporter.ingest.routes import Route, owner_of
 from exporter.web.app import create_app
 from tests.conftest import ManualClock
 from tests.ingest.dialects.everywhere import EverywhereDialect
-from tests.support.ingest import KEY, SECRET, Asked, Outcome, fleet_of, monitor, send
+from tests.support.ingest import KEY, SECRET, Asked, FakeCreation, Outcome, fleet_of, monitor, send
 from tests.support.scenes import World
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "ingest.json").read_text())
@@ -133,6 +133,16 @@ def test_a_monitor_that_another_process_added_a_moment_ago_is_found() -> None:
 
     with ThreadPoolExecutor(1) as executor:
         outcome = send(Asked(URL), OURS, fleet, newcomers=Newcomers(catch_up, ManualClock(), executor))
+    assert (outcome.status, outcome.rejected, outcome.slowed) == (200, [], [])
+    assert [tag for tag, _ in outcome.recorded] == ["job"]
+
+
+def test_a_heartbeat_waits_for_the_creation_of_its_monitor() -> None:
+    """A client sends the start, which creates the monitor, and the end right behind it."""
+    fleet = fleet_of()
+    creation = FakeCreation(fleet)
+    creation.running = [monitor(1, "job")]
+    outcome = send(Asked(URL), OURS, fleet, creation=creation)
     assert (outcome.status, outcome.rejected, outcome.slowed) == (200, [], [])
     assert [tag for tag, _ in outcome.recorded] == ["job"]
 

@@ -1,5 +1,7 @@
 """Routes: which request is whose, and what of a URL may be shown."""
 
+import re
+
 import pytest
 
 from exporter.core.errors import InvalidValue
@@ -57,6 +59,30 @@ def test_a_parameter_may_decide() -> None:
         assert found("/ping/abc/job", query=query) == ("state", "/ping/{key}/{name}", {"key": "abc", "name": "job"})
     for query in (b"", b"statement=1", b"x=state"):
         assert found("/ping/abc/job", query=query) == ("ping", "/ping/{key}/{name}", {"key": "abc", "name": "job"})
+
+
+def test_one_of_several_parameters_may_decide() -> None:
+    several = Named("several", Route(("GET",), "/ping/{key}/{name}", query=("a", "b")))
+    routes = table(PING, several)
+    for query, name in ((b"b=1", "several"), (b"x&a", "several"), (b"c=b", "ping"), (b"", "ping")):
+        match = routes.find("/ping/abc/job", "GET", query)
+        assert isinstance(match, tuple)
+        assert match[0].dialect.name == name
+    with pytest.raises(InvalidValue, match="both take"):
+        table(several, Named("other", Route(("GET",), "/ping/{x}/{y}", query=("b", "a"))))
+
+
+@pytest.mark.parametrize(
+    ("path", "hidden"),
+    [
+        ("/open/job/SESAME", "/open/job/<secret>"),
+        ("%2Fopen%2Fjob%2FSESAME%2F", "%2Fopen%2Fjob%2F<secret>"),
+        ("/open%2fjob/SESAME?x=1", "/open%2fjob/<secret>"),
+    ],
+)
+def test_a_public_field_ends_where_its_segment_does(path: str, hidden: str) -> None:
+    pattern = Route(("GET",), "/open/{tag}/{key}", public=("tag",)).url_pattern()
+    assert re.sub(f"(?i){pattern}", r"\1<secret>", path) == hidden
 
 
 def test_other_methods_are_refused_with_those_that_are_taken() -> None:

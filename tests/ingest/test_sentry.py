@@ -1,5 +1,6 @@
 """Sentry's check-ins over both transports, row by row."""
 
+import asyncio
 import gzip
 import json
 import zlib
@@ -17,7 +18,8 @@ from exporter.core.secret import digest
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.dialects.envelope import READ
 from exporter.ingest.dialects.sentry import SentryDialect
-from exporter.ingest.errors import IngestError
+from exporter.ingest.errors import Denied, IngestError
+from exporter.ingest.request import Request
 from tests.ingest.dialects.sentry import envelope
 from tests.support.ingest import (
     KEY,
@@ -26,11 +28,14 @@ from tests.support.ingest import (
     READER,
     SECRET,
     TOKEN,
+    Asked,
+    CollectingIngest,
     FakeCreation,
     Outcome,
     fleet_of,
     monitor,
     ping,
+    scope_of,
 )
 
 ID = "0b6f9d3a11114222833301234567890a"
@@ -199,6 +204,25 @@ def test_several_check_ins_of_one_envelope() -> None:
     assert post(envelope(*[check_in()] * 101)).status == 413
 
 
+def test_a_check_in_before_a_long_item_counts() -> None:
+    long = b'\n{"type":"attachment","length":3000000}\n' + b"x" * 3_000_000
+    assert only(post(envelope(check_in()) + long)).kind is Kind.SUCCESS
+    body = gzip.compress(envelope(check_in()) + long)
+    assert only(post(body, {**AUTH, "Content-Encoding": "gzip"})).kind is Kind.SUCCESS
+    cut_off = envelope(check_in())[:-5]
+    assert post(cut_off).status == 400
+    assert post(gzip.compress(envelope(check_in()))[:-20], {**AUTH, "Content-Encoding": "gzip"}).status in (200, 400)
+
+
+def test_a_run_that_begins_and_ends_in_one_envelope_of_a_new_monitor() -> None:
+    fleet = fleet_of(monitor(1, "job"))
+    creation = FakeCreation(fleet)
+    started = check_in(monitor_slug="new", status="in_progress", monitor_config={})
+    body = envelope(started, check_in(monitor_slug="new"))
+    outcome = post(body, {"X-Sentry-Auth": f"Sentry sentry_key={MAKER}"}, fleet=fleet, creation=creation)
+    assert [(tag, one.kind.value) for tag, one in outcome.recorded] == [("new", "start"), ("new", "success")]
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "GZIP", "x-gzip", "identity", ""])
 def test_compressed_and_plain(encoding: str) -> None:
     body = envelope(check_in())
@@ -212,7 +236,7 @@ def test_compressed_and_plain(encoding: str) -> None:
 def test_a_gzip_bomb_is_not_unpacked() -> None:
     bomb = gzip.compress(b"{}\n" + b"\0" * 200_000_000)
     outcome = post(bomb, {**AUTH, "Content-Encoding": "gzip"})
-    assert outcome.status == 400
+    assert outcome.status == 413
     bomb = gzip.compress(envelope(check_in()) + b"\n" + b'{"type":"x"}\n' + b" " * 200_000_000)
     assert only(post(bomb, {**AUTH, "Content-Encoding": "gzip"})).kind is Kind.SUCCESS
 
@@ -227,11 +251,17 @@ def test_a_gzip_bomb_is_not_unpacked() -> None:
         (b'{}\n{"type":"check_in"}', "", 400),
         (b"{}\nnot json\n{}", "", 400),
         (b"[" * 100_000, "", 400),
-        (b'{}\n{"type":"check_in","length":' + b"9" * 4000 + b"}\n{}", "", 200),
+        (b'{}\n{"type":"check_in","length":' + b"9" * 400 + b"}\n{}", "", 400),
+        (b'{"x":"' + b"x" * 40_000 + b'"}', "", 400),
         (b"no gzip", "gzip", 400),
         (b"x", "br", 415),
         (b"x", "gzip, gzip", 415),
-        (b"{}\n" + b'{"type":"attachment"}\n' + b"x" * READ, "", 413),
+        (b"{" + b" " * READ, "", 400),
+        (b"{}\n" + b" " * READ, "", 413),
+        (b'{}\n{"type":"attachment"}\n' + b"x" * READ, "", 200),
+        (b'{}\n{"type":"attachment","length":3000000}\n' + b"x" * 3_000_000, "", 200),
+        (gzip.compress(b'{}\n{"type":"attachment","length":3000000}\n' + b"x" * 3_000_000), "gzip", 200),
+        (b'{}\n{"type":"session"}\n{}\n' + b'{"type":"x"}\n{}\n' * READ, "", 200),
     ],
 )
 def test_what_is_no_envelope(body: bytes, encoding: str, status: int) -> None:
@@ -374,6 +404,47 @@ def test_a_slug_is_cut_unless_the_whole_is_a_tag() -> None:
         )
         assert outcome.status == 202
     assert {tag for tag, _ in creation.asked} == {LONG[:50]}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (envelope(check_in()) + b"\n{", 200),
+        (envelope(), 503),
+        (envelope(check_in())[:-5], 503),
+        (b"{", 503),
+    ],
+)
+def test_an_envelope_that_does_not_arrive_whole(body: bytes, status: int) -> None:
+    """What arrived of it may hold the check-in; if it does not, the sender is asked to send it again."""
+    left = [body]
+
+    async def receive() -> dict[str, Any]:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": True}
+        return {"type": "http.disconnect"}
+
+    dialect, ingest = SentryDialect(), CollectingIngest(fleet_of(monitor(1, "job")))
+    headers = ((b"content-length", b"9000"), (b"x-sentry-auth", f"Sentry sentry_key={SECRET}".encode()))
+    request = Request(scope_of(Asked("", "POST", b"", headers)), receive, dialect.routes[0], {"project": "1"}, 1000)
+    if status == 200:
+        assert asyncio.run(dialect.handle(request, ingest)).status == 200
+        assert [beat.kind for beat in ingest.beats] == [Kind.SUCCESS]
+    else:
+        with pytest.raises(IngestError) as raised:
+            asyncio.run(dialect.handle(request, ingest))
+        assert (raised.value.status, ingest.beats) == (503, [])
+
+
+def test_a_body_for_the_cron_url_is_read_for_those_who_have_a_key() -> None:
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("the body is read")
+
+    dialect, ingest = SentryDialect(), CollectingIngest(fleet_of(monitor(1, "job")))
+    asked = scope_of(Asked("", "POST", b"", ((b"content-length", b"9000"),)))
+    fields = {"project": "1", "slug": "job", "key": "wrong"}
+    with pytest.raises(Denied):
+        asyncio.run(dialect.handle(Request(asked, receive, dialect.routes[2], fields, 1000), ingest))
 
 
 def test_our_own_trouble() -> None:

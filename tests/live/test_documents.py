@@ -434,6 +434,23 @@ def a_job(reader: Reader) -> None:
     assert service.received(TAG) == 3
 
 
+DIALECTS = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs" / "dialects").glob("*.md"))
+
+
+@scenario(*DIALECTS)
+def a_sender_of_another_system(reader: Reader) -> None:
+    key, token, uuid = "SESAME-ping-key", "SESAME-token", "0b6f9d3a-1111-4222-8333-0123456789ab"
+    service = reader.serve(
+        f"ping_keys:\n  - {{name: theirs, key: {key}, create: {{every: 1d}}}}\n"
+        f"monitors:\n  - {{tag: {TAG}, group: core, secret: {SECRET}, tokens: [{token}, {uuid}]}}\n"
+    )
+    reader.names = {"PING_KEY": key, "UUID": uuid, "TOKEN": token}
+    reader.follow()
+    sent = sum(block.text.count("curl ") for block in blocks(reader.document) if block.language == "sh")
+    received = sum(value for key, value in service.metrics().items() if key[0] == "heartbeat_received_total")
+    assert received == sent
+
+
 @scenario("docs/maintenance.md")
 def a_maintenance(reader: Reader) -> None:
     service = reader.serve(monitor())

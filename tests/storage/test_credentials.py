@@ -199,6 +199,26 @@ def test_a_monitor_is_created_once_whoever_comes_at_the_same_time(
     assert replica.execute("SELECT count(*) FROM monitors WHERE tag = 'ci-2'") == [(1,)]
 
 
+def test_others_can_wait_for_the_creations_that_run(replica: Replica, executor: ThreadPoolExecutor) -> None:
+    async def wait() -> list[str]:
+        made, order = creation(replica, executor), []
+        await made.finished()  # none runs
+        tasks = [asyncio.create_task(made.ensure(tag, None, CI, {})) for tag in ("ci-1", "ci-2")]
+        for task in tasks:
+            task.add_done_callback(lambda task: order.append("created"))
+        refused = asyncio.create_task(made.ensure("ci-3", None, CI, {"group": "x"}))
+        await asyncio.sleep(0)
+        await made.finished()
+        order.append("finished")
+        assert {replica.fleet.get(tag) is not None for tag in ("ci-1", "ci-2")} == {True}
+        with pytest.raises(IngestError):
+            await refused
+        await asyncio.gather(*tasks)
+        return order
+
+    assert asyncio.run(wait()).count("created") == 2
+
+
 def test_what_it_is_like(replica: Replica, executor: ThreadPoolExecutor, keys: PingKeys) -> None:
     keys.add(CI)
     found = ensure(replica, executor, "ci-1", schedule="0 3 * * *", timezone="Europe/Rome")

@@ -129,6 +129,11 @@ class FakeCreation:
         self._fleet = fleet
         self._refusal = refusal
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
+        self.running: list[FleetMonitor] = []
+        """Monitors that are there once the creations that run are over."""
+
+    async def finished(self) -> None:
+        self._fleet.update(self.running)
 
     async def ensure(
         self, tag: str, watched: FleetMonitor | None, key: PingKey, settings: Mapping[str, Any]

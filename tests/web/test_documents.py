@@ -39,7 +39,7 @@ def test_every_document_is_a_page(client: testing.TestClient) -> None:
         heading = (ROOT / "docs" / path).read_text().partition("\n")[0].removeprefix("# ")
         assert page.status_code == 200, path
         assert page.headers["content-type"] == "text/html; charset=utf-8"
-        assert f"<title>{heading} · Heartbeat Exporter</title>" in page.text
+        assert f"<title>{heading} · Heartbeat Exporter</title>" in unescape(page.text)
         assert f">{heading}</h1>" in page.text
         assert "|\n" not in re.sub(r"<pre>.*?</pre>", "", page.text, flags=re.DOTALL), "a table that is shown as text"
 

@@ -19,10 +19,10 @@ _MAX_TOLERANCE = 50
 class CheckIn(NamedTuple):
     slug: str
     kind: Kind
-    rid: str
-    duration: int | None
-    output: str
-    settings: Mapping[str, Any] | None
+    rid: str = ""
+    duration: int | None = None
+    output: str = ""
+    settings: Mapping[str, Any] | None = None
     """Of the monitor, as the configuration writes them; None without a `monitor_config`."""
 
 
@@ -34,6 +34,8 @@ def check_in_of(slug: object, content: Mapping[str, Any]) -> CheckIn:
     if not isinstance(status, str) or not status:
         raise _invalid("status is missing: use in_progress, ok or error")
     kind = _KINDS.get(status, Kind.LOG)  # as there: accepted, and no outcome
+    if len(content) == 1 and kind is not Kind.LOG:  # as most by URL are
+        return CheckIn(slug, kind)
     environment, duration, config = map(content.get, ("environment", "duration", "monitor_config"))
     output = f"environment: {environment}" if isinstance(environment, str) and environment else ""
     unknown = f"unknown status: {status[:100]}" if kind is Kind.LOG else ""

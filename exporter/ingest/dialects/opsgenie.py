@@ -3,7 +3,6 @@
 The service ends on 2027-04-05.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from itertools import count
@@ -16,9 +15,8 @@ from exporter.ingest.request import Request
 from exporter.ingest.response import JSON, Response
 from exporter.ingest.routes import Route
 
-_ID = b"00000000-0000-0000-0000-000000000000"
-_PONG_BODY = b'{"result":"PONG - Heartbeat received","took":0.001,"requestId":"%s"}' % _ID
-_PONG = Response(202, _PONG_BODY, JSON)
+_PONG_BODY = b'{"result":"PONG - Heartbeat received","took":0.001,"requestId":"%b%012x"}'
+_MAX_REQUESTS = 16**12
 _DENIED = "Could not authenticate"
 _UNKNOWN = "No heartbeat exists with this name"
 _AGAIN = "The heartbeat could not be stored: send it again"
@@ -29,8 +27,10 @@ class OpsgenieDialect:
     routes: Sequence[Route] = OPSGENIE
 
     def __init__(self) -> None:
-        self._process = f"{os.urandom(4).hex()}-{os.urandom(2).hex()}-4000-8000-"
+        # Of the ids of requests; a random UUID for each costs as much as the credentials of a heartbeat.
+        self._process = f"{os.urandom(4).hex()}-{os.urandom(2).hex()}-4000-8000-".encode()
         self._requests = count()
+        self._pong = Response(202, _PONG_BODY % (self._process, 0), JSON)
 
     async def handle(self, request: Request, ingest: Ingest) -> Response:
         name, denied = request.fields["name"], True
@@ -48,16 +48,12 @@ class OpsgenieDialect:
         if monitor is None:
             monitor = (await ingest.ensure(grant)).monitor
         await ingest.record((Beat(monitor, output=output),))
-        return _PONG.with_body(_PONG_BODY.replace(_ID, self._request_id().encode()))
+        return self._pong.with_body(_PONG_BODY % (self._process, next(self._requests) % _MAX_REQUESTS))
 
     def error(self, problem: IngestError) -> Response:
         text = problem.hint or (_AGAIN if problem.status == 503 else _DENIED)
-        content = {"message": text, "took": 0.001, "requestId": self._request_id()}
-        return Response(problem.status, json.dumps(content).encode(), JSON)
-
-    def _request_id(self) -> str:
-        """A UUID of this request; one by random costs as much as a heartbeat's credentials."""
-        return f"{self._process}{next(self._requests) & 0xFFFFFFFFFFFF:012x}"
+        request_id = b"%b%012x" % (self._process, next(self._requests) % _MAX_REQUESTS)
+        return Response.json({"message": text, "took": 0.001, "requestId": request_id.decode()}, problem.status)
 
 
 def _keys(request: Request) -> Sequence[str]:

@@ -26,7 +26,6 @@ _MAX_SLUG = 50
 _DENIED = "event submission rejected with_reason: ProjectId"
 _AGAIN = "the check-in could not be stored: send it again"
 _NOT_WHOLE = "the request did not arrive whole: send it again"
-_TOO_LONG = "no check-in in the part of the envelope that is read"
 
 
 class SentryDialect:
@@ -43,29 +42,42 @@ class SentryDialect:
 
     async def _cron(self, request: Request, ingest: Ingest) -> Response:
         fields = request.fields
+        keys = (fields["key"],) if "key" in fields else _keys(request)
         content: Mapping[str, Any] = {name: given[0] for name, given in request.all_parameters.items()}
         if request.has_body:
+            if _grant(ingest, keys, fields["slug"]) is None and not any(map(ingest.recognizes, keys)):
+                raise Denied(status=403)  # and none of the body is read
             content = await _content(request, content)
         check_in = check_in_of(fields["slug"], content)
-        grant = _grant(ingest, check_in, (fields["key"],) if "key" in fields else _keys(request))
+        grant = _grant(ingest, keys, check_in.slug, check_in.settings is not None)
         if grant is None:
             raise Denied(status=403)
-        await ingest.record((await _beat(ingest, check_in, grant),))
+        if check_in.settings is not None:
+            grant = await ingest.ensure(grant, check_in.settings)
+        await ingest.record((_beat(check_in, grant),))
         return _ACCEPTED
 
     async def _envelope(self, request: Request, ingest: Ingest) -> Response:
         body = await request.body(READ)
-        envelope = opened(body.kept, request.header("Content-Encoding") or "")
-        if not envelope.check_ins and body.cut:
-            if len(body.kept) < READ:
-                raise IngestError(RejectReason.UNREADABLE_BODY, "not whole", _NOT_WHOLE, 503)
-            raise IngestError(RejectReason.UNREADABLE_BODY, "too long", _TOO_LONG, 413)
-        keys = _keys(request, envelope)
-        check_ins = [check_in_of(content.get("monitor_slug"), content) for content in envelope.check_ins]
-        granted = [(one, grant) for one in check_ins if (grant := _grant(ingest, one, keys)) is not None]
-        if check_ins and not granted:
+        not_whole = body.cut and len(body.kept) < READ
+        try:
+            envelope = opened(body.kept, request.header("Content-Encoding") or "", body.cut)
+        except IngestError:
+            if not_whole:
+                raise _not_whole() from None
+            raise
+        if not_whole and not envelope.check_ins:
+            raise _not_whole()
+        keys, beats = _keys(request, envelope), []
+        for check_in in [check_in_of(content.get("monitor_slug"), content) for content in envelope.check_ins]:
+            grant = _grant(ingest, keys, check_in.slug, check_in.settings is not None)
+            if grant is not None and check_in.settings is not None:
+                grant = await ingest.ensure(grant, check_in.settings)
+            if grant is not None:
+                beats.append(_beat(check_in, grant))
+        if envelope.check_ins and not beats:
             raise Denied(status=403)
-        await ingest.record([await _beat(ingest, check_in, grant) for check_in, grant in granted])
+        await ingest.record(beats)
         return Response.json({"id": envelope.event_id} if envelope.event_id else {})
 
     def error(self, problem: IngestError) -> Response:
@@ -73,10 +85,8 @@ class SentryDialect:
         return Response.json({"detail": text}, problem.status)
 
 
-def _grant(ingest: Ingest, check_in: CheckIn, keys: Iterable[str]) -> Grant | None:
+def _grant(ingest: Ingest, keys: Iterable[str], slug: str, create: bool = False) -> Grant | None:
     """What a key opens: the monitor of the whole slug, else, as there, the one of its first 50 characters."""
-    slug = check_in.slug
-    create = check_in.settings is not None
     for key in keys:
         grant = ingest.authenticate(key, slug, create and len(slug) <= _MAX_SLUG)
         if grant is None and len(slug) > _MAX_SLUG:
@@ -86,9 +96,7 @@ def _grant(ingest: Ingest, check_in: CheckIn, keys: Iterable[str]) -> Grant | No
     return None
 
 
-async def _beat(ingest: Ingest, check_in: CheckIn, grant: Grant) -> Beat:
-    if check_in.settings is not None:
-        grant = await ingest.ensure(grant, check_in.settings)
+def _beat(check_in: CheckIn, grant: Grant) -> Beat:
     return Beat(grant.monitor, check_in.kind, check_in.rid, None, check_in.output, check_in.duration)
 
 
@@ -99,7 +107,7 @@ async def _content(request: Request, query: Mapping[str, Any]) -> Mapping[str, A
     if not is_json and ("status" in query or not body.kept.lstrip().startswith(b"{")):
         return query
     if body.cut and len(body.kept) < READ:
-        raise IngestError(RejectReason.UNREADABLE_BODY, "not whole", _NOT_WHOLE, 503)
+        raise _not_whole()
     try:
         content = json.loads(body.kept)
     except (ValueError, RecursionError):
@@ -107,6 +115,10 @@ async def _content(request: Request, query: Mapping[str, Any]) -> Mapping[str, A
     if not isinstance(content, dict):
         raise IngestError(RejectReason.UNREADABLE_BODY, "no JSON", "the body is no JSON object", 400)
     return {**query, **content}
+
+
+def _not_whole() -> IngestError:
+    return IngestError(RejectReason.UNREADABLE_BODY, "not whole", _NOT_WHOLE, 503)
 
 
 def _keys(request: Request, envelope: Envelope | None = None) -> Sequence[str]:

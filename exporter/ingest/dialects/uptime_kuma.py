@@ -35,7 +35,8 @@ class UptimeKumaDialect:
             if not _GOOD.issuperset(parameters.get("status", ())):
                 kind = Kind.FAILURE
             ping = request.parameter("ping")
-            output = lines_of(request.parameter("msg"), body, _ping(ping) if ping else "")
+            told = request.parameter("msg")
+            output = lines_of(told, body, _ping(ping)) if body or ping else lines_of(told)
         await ingest.record((Beat(grant.monitor, kind, output=output or body),))
         return _OK
 
