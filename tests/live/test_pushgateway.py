@@ -3,6 +3,7 @@
 import gzip
 import json
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from prometheus_client.exposition import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.live.conftest import SECRET, Answer, Service, Starter, curl, eventually, free_port
+from tests.support.documents import ROOT, blocks
+from tests.support.postgres import running
 from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
@@ -208,11 +211,23 @@ def test_what_was_acknowledged_survives_kill_9(start: Starter) -> None:
 
 
 def test_several_workers_show_the_same(start: Starter) -> None:
-    service = start(CONFIG, name="workers", options=("--workers", "2"))
-    for value in (1, 2, 3):
-        assert push(service, f"size {value}\n".encode(), "job").status == 200
-        for _ in range(6):
-            assert of_job(service, "job") == {"size{job=job}": value}
+    with running() as postgres:
+        service = start(CONFIG, name="workers", options=("--workers", "2"), storage=postgres.create())
+        for value in (1, 2, 3):
+            assert push(service, f"size {value}\n".encode(), "job").status == 200
+            for _ in range(6):
+                assert of_job(service, "job") == {"size{job=job}": value}
+        service.kill()
+
+
+def test_the_python_of_the_document_pushes(service: Service, tmp_path: Path) -> None:
+    (block,) = [block for block in blocks(ROOT / "docs" / "pushgateway.md") if block.language == "python"]
+    code = block.text.replace("https://heartbeats.example.org", service.url).replace("PING_KEY", KEY)
+    file = tmp_path / "job.py"
+    file.write_text(code)
+    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert of_job(service, "nightly-backup") == {"backup_bytes{job=nightly-backup}": 1234567}
 
 
 def test_the_scrape_is_as_guarded_as_the_metrics_are(start: Starter) -> None:
