@@ -73,6 +73,7 @@ def monitor() -> None:
 )
 @click.option("--evaluation-cron", metavar="CRON", help="Change the status only at these times.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label, exposed as label_KEY. Repeatable.")
+@click.option("--keep-job-metrics", is_flag=True, help="Expose metrics that the job pushed even while it is missed.")
 @click.option("--paused", is_flag=True, help="Add the monitor in the paused state.")
 @click.option(
     "--secret-file",
@@ -98,6 +99,8 @@ def add(
       heartbeat-exporter monitor add nightly-backup \\
           --schedule "0 3 * * *" --timezone Europe/Rome --down-after 1h
     """
+    if options.pop("keep_job_metrics"):
+        options["job_metrics"] = {"keep_when_down": True}
     values = {name: value for name, value in options.items() if value not in (None, False)}
     with report_errors():
         pairs = key_values(labels)
@@ -293,6 +296,7 @@ def _rows(member: FleetMonitor, now: int, absent_since: int | None) -> list[tupl
         ("min runtime", None if monitor.min_runtime is None else format_duration(monitor.min_runtime)),
         ("failure tolerance", str(monitor.failure_tolerance) if monitor.failure_tolerance else None),
         ("evaluation cron", monitor.evaluation_cron),
+        ("job metrics", "kept when DOWN" if monitor.keep_job_metrics else None),
         ("labels", ", ".join(f"{key}={value}" for key, value in monitor.labels)),
         ("provisioned", "yes" if member.provisioned else "no"),
     ]

@@ -136,7 +136,7 @@ def _values(group: JobGroup | None, at: int) -> tuple[Any, ...]:
     if group is None:
         return "[]", "{}", "[]", 0, 0, at, 0, at
     summary = GroupSummary.of(group)
-    content = [[family.name, family.type, family.help, family.samples] for family in group.families]
+    content = [tuple(family) for family in group.families]
     return (
         _json(group.labels), _json(summary.types), _json(content), summary.samples, summary.size, group.pushed_at,
         group.failed_at, None,
@@ -162,6 +162,7 @@ def _families_of(text: str) -> tuple[JobFamily, ...]:
                 JobSample(sample, tuple((key, value) for key, value in labels), number)
                 for sample, labels, number in samples
             ),
+            size,
         )
-        for name, type, help, samples in json.loads(text)
+        for name, type, help, samples, size in json.loads(text)
     )

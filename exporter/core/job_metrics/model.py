@@ -50,13 +50,15 @@ class JobFamily(NamedTuple):
     """`counter`, `gauge`, `histogram`, `summary` or `untyped`."""
     help: str
     samples: tuple[JobSample, ...]
+    size: int
+    """Bytes, about, as text; known from the start, since each push of a monitor asks for it."""
 
-    @property
-    def size(self) -> int:
-        """Bytes, about, as text."""
-        return len(self.help.encode()) + sum(
-            len(sample.name) + len(sample.value) + _length(sample.labels) for sample in self.samples
-        )
+    @classmethod
+    def of(cls, name: str, type: str, help: str, samples: tuple[JobSample, ...]) -> "JobFamily":
+        size = len(help.encode())
+        for sample, labels, value in samples:
+            size += len(sample) + len(value) + _length(labels)
+        return cls(name, type, help, samples, size)
 
 
 class JobGroup(NamedTuple):
@@ -205,4 +207,7 @@ def _canonical(name: str, value: str) -> str:
 
 
 def _length(labels: Labels) -> int:
-    return sum(len(name) + len(value.encode("utf-8", "surrogatepass")) + 4 for name, value in labels)
+    length = 0
+    for name, value in labels:
+        length += len(name) + 4 + (len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass")))
+    return length

@@ -91,6 +91,6 @@ def _as_text(family: UnfinishedFamily) -> list[JobFamily]:
         suffix = sample.name[len(family.name) :]
         parts.setdefault(suffix if suffix in _ALONE else "", []).append(sample)
     return [
-        JobFamily(family.name + suffix, _ALONE.get(suffix, _PLAIN.get(type, type)), help, tuple(samples))
+        JobFamily.of(family.name + suffix, _ALONE.get(suffix, _PLAIN.get(type, type)), help, tuple(samples))
         for suffix, samples in parts.items()
     ]

@@ -23,7 +23,7 @@ def parse_text(text: str) -> tuple[JobFamily, ...]:
         builder.add(sample)
     return checked(
         [
-            JobFamily(family.name, family.type or "untyped", family.help or "", tuple(family.samples))
+            JobFamily.of(family.name, family.type or "untyped", family.help or "", tuple(family.samples))
             for family in builder.families()
         ]
     )
