@@ -5,8 +5,9 @@ number it saw reads what other processes wrote. A group that is deleted leaves a
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from peewee import EXCLUDED
 
@@ -15,6 +16,10 @@ from exporter.core.job_metrics.merge import GroupSummary
 from exporter.core.job_metrics.model import JobFamily, JobGroup, JobSample, Labels
 from exporter.storage.database import Bulk, Database, Prepared, Reader, Transaction, param
 from exporter.storage.repositories.revisions import next_revision
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 JOB_METRICS_REVISION = "job_metrics_revision"
 DELETED_FOR = HOUR
@@ -67,7 +72,7 @@ class JobMetricsTable:
         """Of all groups of these monitors, by monitor and id."""
         found: dict[int, dict[str, GroupSummary]] = {id: {} for id in monitor_ids}
         for monitor_id, digest, labels, types, *figures in set(self._summaries.read(reader, monitor_ids)):
-            found[monitor_id][digest] = GroupSummary(_labels_of(labels), json.loads(types), *figures)
+            found[monitor_id][digest] = GroupSummary(_labels_of(labels), _types_of(types), *figures)
         return found
 
     def families(self, reader: Reader, monitor_id: int, digest: str) -> tuple[JobFamily, ...]:
@@ -149,20 +154,36 @@ def _json(value: object) -> str:
 
 
 def _labels_of(text: str) -> Labels:
-    return tuple((name, value) for name, value in json.loads(text))
+    return _read(lambda: tuple((str(name), str(value)) for name, value in json.loads(text)), ())
+
+
+def _types_of(text: str) -> Mapping[str, str]:
+    return _read(lambda: {str(name): str(type) for name, type in json.loads(text).items()}, {})
 
 
 def _families_of(text: str) -> tuple[JobFamily, ...]:
-    return tuple(
-        JobFamily(
-            name,
-            type,
-            help,
-            tuple(
-                JobSample(sample, tuple((key, value) for key, value in labels), number)
-                for sample, labels, number in samples
-            ),
-            size,
-        )
-        for name, type, help, samples, size in json.loads(text)
+    return _read(
+        lambda: tuple(
+            JobFamily(
+                str(name),
+                str(type),
+                str(help),
+                tuple(
+                    JobSample(str(sample), tuple((str(key), str(value)) for key, value in labels), str(number))
+                    for sample, labels, number in samples
+                ),
+                int(size),
+            )
+            for name, type, help, samples, size in json.loads(text)
+        ),
+        (),
     )
+
+
+def _read(read: Callable[[], _T], nothing: _T) -> _T:
+    """What `read` returns; `nothing` for what no version of the exporter wrote: it must not end a scrape or a push."""
+    try:
+        return read()
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        log.error("job metrics in the database cannot be read and are left out: %s: %s", type(error).__name__, error)
+        return nothing

@@ -266,7 +266,7 @@ def test_prometheus_scrapes_it_with_honor_labels(service: Service, tmp_path: Pat
             return [one["metric"] for one in json.loads(answer.body)["data"]["result"]]
 
         eventually(lambda: query("up{job='jobs'} == 1"), 60)
-        assert query("backup_bytes") == [
+        assert query("backup_bytes{tag='backup'}") == [
             {"__name__": "backup_bytes", "job": "backup", "instance": "db-1", "tag": "backup", "exported_tag": "mine"}
         ]
         (rows,) = query("rows_written")

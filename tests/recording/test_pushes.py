@@ -216,3 +216,21 @@ def test_characters_of_every_kind_survive(replica: Replica) -> None:
     replica.container.job_metrics._seen = None
     assert series(replica)[0].startswith('a{job="j/o😀b",tag="job",x="ä')
     assert f'x="{value}"' in series(replica)[0]
+
+
+def test_what_no_version_wrote_is_left_out(replica: Replica) -> None:
+    replica.add("job")
+    replica.add("twin")
+    for tag in ("job", "twin"):
+        commit(replica, pushed(replica, "a 1", tag=tag))
+    for content, labels, types in (("nonsense", "[]", "{}"), ('[["a"]]', "[1]", "[]"), ("null", "null", "null")):
+        replica.execute(
+            f"UPDATE job_metrics SET content = '{content}', labels = '{labels}', types = '{types}', revision = 0 "
+            "WHERE monitor_id = 1"
+        )
+        replica.container.job_metrics._seen = None
+        replica.container.job_metrics._groups.clear()
+        assert series(replica) == ['a{tag="twin"} 1']
+        assert commit(replica, pushed(replica, "b 1", ONE, PushMode.MERGE)) == [None]
+    assert commit(replica, pushed(replica, "c 1")) == [None]
+    assert series(replica)[-1] == 'c{tag="job"} 1'
