@@ -8,7 +8,7 @@ from exporter.recording.statements import Pending
 from exporter.storage.database import Database, Transaction
 from exporter.storage.job_metrics import GroupChange, JobMetricsTable
 
-JobGroups = dict[tuple[int, str], JobGroup | None]
+JobGroups = dict[tuple[int, str], tuple[JobGroup, GroupSummary] | None]
 """By monitor and id; None is deleted."""
 
 
@@ -46,7 +46,7 @@ class PushCommit:
     ) -> None:
         def families(digest: str) -> Sequence[JobFamily]:
             planned = groups.get((id, digest))
-            return planned.families if planned is not None else self._table.families(transaction, id, digest)
+            return planned[0].families if planned is not None else self._table.families(transaction, id, digest)
 
         push.refusal = None
         digest = group_id(push.labels)
@@ -56,13 +56,14 @@ class PushCommit:
             return
         if push.mode is not PushMode.FAILED:
             try:
-                group = after_push(summaries, push, at, families)
+                made = after_push(summaries, digest, push, at, families)
             except PushRefused as error:
                 push.refusal = str(error)
             else:
-                groups[id, digest], summaries[digest] = group, GroupSummary.of(group)
+                groups[id, digest], summaries[digest] = made, made[1]
                 return
         summary = summaries.get(digest)
         if summary is not None:
-            groups[id, digest] = JobGroup(summary.labels, tuple(families(digest)), summary.pushed_at, at)
-            summaries[digest] = summary._replace(failed_at=at)
+            group = JobGroup(summary.labels, tuple(families(digest)), summary.pushed_at, at)
+            summaries[digest] = failed = summary._replace(failed_at=at)
+            groups[id, digest] = group, failed

@@ -80,18 +80,16 @@ class JobMetricsTable:
         return next((_families_of(row[0]) for row in rows), ())
 
     def put(
-        self, transaction: Transaction, groups: Mapping[tuple[int, str], JobGroup | None], at: int
+        self, transaction: Transaction, groups: Mapping[tuple[int, str], tuple[JobGroup, GroupSummary] | None], at: int
     ) -> list[GroupChange]:
         """Writes these groups, by monitor and id; None is deleted, at the moment `at`."""
         revision = next_revision(self._db, JOB_METRICS_REVISION)
         rows = [
-            self._put.row(
-                dict(zip(_COLUMNS, (*key, *_values(group, at), revision, self._replica), strict=True)),
-            )
-            for key, group in groups.items()
+            self._put.row(dict(zip(_COLUMNS, (*key, *_values(made, at), revision, self._replica), strict=True)))
+            for key, made in groups.items()
         ]
         transaction.execute_many(self._put, rows)
-        return [GroupChange(*key, group, revision) for key, group in groups.items()]
+        return [GroupChange(*key, made[0] if made is not None else None, revision) for key, made in groups.items()]
 
     def newest(self) -> int:
         """The last number that was given; 0 before the first."""
@@ -137,20 +135,18 @@ class JobMetricsTable:
             yield GroupChange(monitor_id, digest, group, revision)
 
 
-def _values(group: JobGroup | None, at: int) -> tuple[Any, ...]:
-    if group is None:
+def _values(made: tuple[JobGroup, GroupSummary] | None, at: int) -> tuple[Any, ...]:
+    if made is None:
         return "[]", "{}", "[]", 0, 0, at, 0, at
-    summary = GroupSummary.of(group)
-    content = [tuple(family) for family in group.families]
+    group, summary = made
     return (
-        _json(group.labels), _json(summary.types), _json(content), summary.samples, summary.size, group.pushed_at,
-        group.failed_at, None,
+        _json(group.labels), _json(summary.types), _json(group.families), summary.samples, summary.size,
+        group.pushed_at, group.failed_at, None,
     )  # fmt: skip
 
 
-def _json(value: object) -> str:
-    """Pure ASCII: every engine can store it, whatever characters the values have."""
-    return json.dumps(value, separators=(",", ":"))
+_json = json.JSONEncoder(separators=(",", ":")).encode
+"""Pure ASCII: every engine can store it, whatever characters the values have."""
 
 
 def _labels_of(text: str) -> Labels:

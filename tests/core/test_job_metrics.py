@@ -107,6 +107,7 @@ def test_the_text_format_is_read() -> None:
         ('{"size"} 1', "no sample"),
         ("größe 1", "no sample"),
         ("size 1\nsize 2", "twice"),
+        ('size{tag="a"} 1\nsize{exported_tag="a"} 2', "twice"),
         ('size{a=""} 1\nsize 2', "twice"),
         ("# TYPE size gauge\n# TYPE size gauge", "two TYPE"),
         ("size 1\n# TYPE size gauge", "after its samples"),
@@ -333,7 +334,10 @@ class Groups:
     def push(self, body: str, labels: Labels = (), mode: PushMode = PushMode.REPLACE, at: int = 1) -> None:
         summaries = {id: GroupSummary.of(group) for id, group in self.groups.items()}
         push = Push(mode, labels, parse_text(body))
-        self.groups[group_id(labels)] = after_push(summaries, push, at, lambda id: self.groups[id].families)
+        id = group_id(labels)
+        group, summary = after_push(summaries, id, push, at, lambda other: self.groups[other].families)
+        assert summary == GroupSummary.of(group)
+        self.groups[id] = group
 
     def names(self, labels: Labels = ()) -> list[str]:
         return [family.name for family in self.groups[group_id(labels)].families]
@@ -383,6 +387,16 @@ def test_the_grouping_key_overrides_what_was_pushed() -> None:
     assert text == '# TYPE a untyped\na{b="2",instance="1",job="job",tag="job"} 1\n'
     with pytest.raises(PushRefused, match="is there twice"):
         Groups().push('a{instance="1"} 1\na{instance="2"} 1', ONE)
+
+
+def test_labels_called_tag_clash_as_they_are_exposed() -> None:
+    groups = Groups()
+    groups.push("a 1", (("tag", "x"),))
+    with pytest.raises(PushRefused, match="is there twice"):
+        groups.push("a 1", (("exported_tag", "x"),))
+    groups.push("a 1", (("exported_tag", "y"),))
+    with pytest.raises(PushRefused, match="is there twice"):
+        groups.push('b{exported_tag="g"} 1\nb{exported_exported_tag="g"} 1', (("tag", "g"),))
 
 
 def test_a_monitor_has_limits() -> None:

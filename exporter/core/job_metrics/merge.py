@@ -7,6 +7,7 @@ from exporter.core.job_metrics.model import (
     MAX_BYTES,
     MAX_GROUPS,
     MAX_SAMPLES,
+    TAG,
     JobFamily,
     JobGroup,
     Labels,
@@ -17,7 +18,6 @@ from exporter.core.job_metrics.model import (
     check_duplicates,
     check_types,
     count_of,
-    group_id,
     series_of,
 )
 
@@ -41,13 +41,16 @@ class GroupSummary(NamedTuple):
 
 
 def after_push(
-    summaries: Mapping[str, GroupSummary], push: Push, at: int, families: Callable[[str], Sequence[JobFamily]]
-) -> JobGroup:
-    """The group that the push makes, at the moment `at`; raises PushRefused.
+    summaries: Mapping[str, GroupSummary],
+    id: str,
+    push: Push,
+    at: int,
+    families: Callable[[str], Sequence[JobFamily]],
+) -> tuple[JobGroup, GroupSummary]:
+    """The group `id` as the push makes it at the moment `at`; raises PushRefused.
 
     `summaries` are those of all groups of the monitor, by id; `families` reads those of one group.
     """
-    id = group_id(push.labels)
     before = summaries.get(id)
     merged = list(push.families)
     if push.mode is PushMode.MERGE and before is not None:
@@ -55,18 +58,20 @@ def after_push(
         merged += (family for family in families(id) if family.name not in names)
     merged.sort()
     group = JobGroup(push.labels, tuple(merged), at, before.failed_at if before is not None else 0)
+    summary = GroupSummary.of(group)
     others = {other: summary for other, summary in summaries.items() if other != id}
-    _check_limits(GroupSummary.of(group), others.values())
-    check_types(
-        (*_types(others.values()), *((family.name, family.type) for family in merged)),
-    )
+    _check_limits(summary, others.values())
+    if others:
+        check_types((*_types(others.values()), *summary.types.items()))
+    elif before is not None and push.mode is PushMode.MERGE:
+        check_types(summary.types.items())
     taken: list[Series] = []
-    names = {family.name for family in merged}
-    for other, summary in others.items():
-        if not names.isdisjoint(summary.types) and not _apart(summary.labels, push.labels):
-            taken += series_of(summary.labels, families(other))
-    check_duplicates(series_of(push.labels, merged), taken)
-    return group
+    for other, present in others.items():
+        if not summary.types.keys().isdisjoint(present.types) and not _apart(present.labels, push.labels):
+            taken += series_of(present.labels, families(other))
+    if taken or _overrides(push.labels, merged):  # else those of one body were compared when it was read
+        check_duplicates(series_of(push.labels, merged), taken)
+    return group, summary
 
 
 def _check_limits(group: GroupSummary, others: Iterable[GroupSummary]) -> None:
@@ -85,7 +90,15 @@ def _types(groups: Iterable[GroupSummary]) -> Iterable[tuple[str, str]]:
     return (pair for group in groups for pair in group.types.items())
 
 
+def _overrides(labels: Labels, families: Iterable[JobFamily]) -> bool:
+    """Whether a label of the grouping key takes the place of a pushed one, or may do so."""
+    names = {name for name, _ in labels}
+    return TAG in names or any(
+        name in names for family in families for sample in family.samples for name, _ in sample.labels
+    )
+
+
 def _apart(one: Labels, other: Labels) -> bool:
     """Whether a label that both grouping keys have differs, so that no series of the two can be the same."""
     values = dict(one)
-    return any(values.get(name) not in (None, "", value) for name, value in other if value)
+    return any(values.get(name) not in (None, "", value) for name, value in other if value and name != TAG)

@@ -24,6 +24,9 @@ MAX_NAME = 200
 MAX_GROUPING = 1024
 """Bytes of a grouping key, which is repeated in each of the group's series."""
 
+TAG = "tag"
+"""The label of the monitor."""
+_EXPORTED = "exported_"
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _RESERVED = re.compile(r"heartbeat_.*|scrape_.*|ALERTS.*|up|push_(.*_)?time_seconds", re.DOTALL)
@@ -170,11 +173,21 @@ def check_types(families: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     return types
 
 
+def with_exported_tag(labels: dict[str, str]) -> dict[str, str]:
+    """`labels` themselves, changed: one that is called `tag` becomes `exported_tag`, as Prometheus does it."""
+    if TAG in labels:
+        name = _EXPORTED + TAG
+        while name in labels:
+            name = _EXPORTED + name
+        labels[name] = labels.pop(TAG)
+    return labels
+
+
 def series_of(labels: Labels, families: Iterable[JobFamily]) -> Iterator[Series]:
-    """What identifies each series of a group, as Prometheus sees it."""
+    """What identifies each series of a group among those of its monitor, as Prometheus sees it."""
     for family in families:
         for sample in family.samples:
-            every = {**dict(sample.labels), **dict(labels)}
+            every = with_exported_tag({**dict(sample.labels), **dict(labels)})
             yield sample.name, tuple(sorted((name, _canonical(name, value)) for name, value in every.items() if value))
 
 

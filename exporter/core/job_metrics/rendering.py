@@ -3,10 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from exporter.core.job_metrics.model import JobFamily, JobGroup, Labels
-
-TAG = "tag"
-_EXPORTED = "exported_"
+from exporter.core.job_metrics.model import TAG, JobFamily, JobGroup, Labels, with_exported_tag
 
 
 class RenderedFamily(NamedTuple):
@@ -24,14 +21,10 @@ def rendered_families(group: JobGroup, tag: str) -> tuple[RenderedFamily, ...]:
 
 
 def label_text(labels: dict[str, str], tag: str) -> str:
-    """In braces, sorted by name; a label that is called `tag` already becomes `exported_tag`, as in Prometheus."""
-    if TAG in labels:
-        name = _EXPORTED + TAG
-        while name in labels:
-            name = _EXPORTED + name
-        labels[name] = labels.pop(TAG)
-    labels[TAG] = tag
-    return "{" + ",".join(f'{name}="{_escaped(labels[name])}"' for name in sorted(labels)) + "}"
+    """In braces, sorted by name, with the tag of the monitor."""
+    shown = with_exported_tag(labels)
+    shown[TAG] = tag
+    return "{" + ",".join(f'{name}="{_escaped(shown[name])}"' for name in sorted(shown)) + "}"
 
 
 def header(name: str, type: str, help: str) -> bytes:
