@@ -214,6 +214,19 @@ def test_a_check_in_before_a_long_item_counts() -> None:
     assert post(gzip.compress(envelope(check_in()))[:-20], {**AUTH, "Content-Encoding": "gzip"}).status in (200, 400)
 
 
+def test_a_check_in_that_cannot_be_takes_no_other_one_with_it() -> None:
+    fleet = fleet_of(monitor(1, "job"))
+    refusal = IngestError(RejectReason.INVALID, "no", "schedule: never fires", 400)
+    creation = FakeCreation(fleet, refusal)
+    bad = check_in(monitor_slug="new", monitor_config={})
+    headers = {"X-Sentry-Auth": f"Sentry sentry_key={MAKER}"}
+    outcome = post(envelope(check_in(), bad), headers, fleet=fleet, creation=creation)
+    assert (outcome.status, [tag for tag, _ in outcome.recorded]) == (200, ["job"])
+    outcome = post(envelope(bad), headers, fleet=fleet, creation=creation)
+    assert (outcome.status, json.loads(outcome.body)["detail"]) == (400, "schedule: never fires")
+    assert outcome.rejected == [RejectReason.INVALID]
+
+
 def test_a_run_that_begins_and_ends_in_one_envelope_of_a_new_monitor() -> None:
     fleet = fleet_of(monitor(1, "job"))
     creation = FakeCreation(fleet)

@@ -297,6 +297,7 @@ def test_many_first_heartbeats_at_once_make_one_monitor(
 GOOD = [
     ("/ping/{token}", 200),
     ("/api/push/{token}", 200),
+    ("/api/v1/endpoints/job/external?success=true", 200),
     ("/api/v1/heartbeat/{token}", 200),
     ("/snitch/{token}", 202),
     ("/p/{key}/job", 200),
@@ -309,6 +310,7 @@ GOOD = [
 def test_what_clumsy_senders_send(service: Service, path: str, status: int) -> None:
     url = service.url + path.replace("{token}", TOKEN).replace("{key}", KEY)
     joint = "&" if "?" in url else "?"
+    bearer = f"Authorization: Bearer {TOKEN}"
     big = b"x" * 3_000_000 + b"the end"
     for arguments, body in (
         (("--data-binary", "@-", url), big),
@@ -317,12 +319,13 @@ def test_what_clumsy_senders_send(service: Service, path: str, status: int) -> N
         (("--data-binary", "@-", f"{url}{joint}note=l\u00e4uft"), b""),
     ):
         before = service.received("job")
-        assert curl(*arguments, input=body).status == status, arguments
+        assert curl("-X", "POST", "-H", bearer, *arguments, input=body).status == status, arguments
         assert service.received("job") == before + 1
     wrong = service.url + path.replace("{token}", "SESAME-wrong").replace("{key}", "SESAME-wrong")
+    post = ("-X", "POST", "-H", "Authorization: Bearer SESAME-wrong")
     for arguments in ((wrong,), ("--data-binary", "@-", wrong), (f"{wrong}{joint}" + "y" * 7000,)):
-        assert curl(*arguments, input=big).status in (401, 403, 404)
-    assert curl(f"{service.url}{path.partition('{')[0]}" + "z" * 10_000).status in (404, 414)
+        assert curl(*post, *arguments, input=big).status in (401, 403, 404)
+    assert curl(f"{service.url}{path.partition('{')[0]}/" + "z" * 10_000).status in (404, 414)
 
 
 def test_no_secret_is_in_the_log(service: Service) -> None:
@@ -336,7 +339,7 @@ def test_each_can_be_switched_off(start: Starter) -> None:
     switches = ", ".join(f"{name}: off" for name in names)
     off = start(f"dialects: {{{switches}}}\n{CONFIG}")
     for path, _ in GOOD:
-        assert curl(off.url + path.replace("{token}", TOKEN).replace("{key}", KEY)).status == 404
-    assert curl("-X", "POST", f"{off.url}/api/v1/endpoints/job/external?success=true").status == 404
+        url = off.url + path.replace("{token}", TOKEN).replace("{key}", KEY)
+        assert curl("-X", "POST", "-H", f"Authorization: Bearer {TOKEN}", url).status == 404
     assert curl(f"{off.url}/ext/heartbeat/job:{KEY}").status == 200
     assert off.received("job") == 1

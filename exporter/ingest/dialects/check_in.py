@@ -8,7 +8,7 @@ from exporter.core.telemetry import RejectReason
 from exporter.ingest.dialects.run_details import lines_of, milliseconds_of, number_of, run_id
 from exporter.ingest.errors import IngestError
 
-_KINDS = {"ok": Kind.SUCCESS, "error": Kind.FAILURE, "in_progress": Kind.START}
+KINDS = {"ok": Kind.SUCCESS, "error": Kind.FAILURE, "in_progress": Kind.START}
 _LATEST = "0" * 32
 """The check-in id that stands for the latest open run."""
 _MINUTES = {"minute": 1, "hour": 60, "day": 1440, "week": 7 * 1440, "month": 30 * 1440, "year": 365 * 1440}
@@ -33,9 +33,7 @@ def check_in_of(slug: object, content: Mapping[str, Any]) -> CheckIn:
         raise _invalid("monitor_slug is missing")
     if not isinstance(status, str) or not status:
         raise _invalid("status is missing: use in_progress, ok or error")
-    kind = _KINDS.get(status, Kind.LOG)  # as there: accepted, and no outcome
-    if len(content) == 1 and kind is not Kind.LOG:  # as most by URL are
-        return CheckIn(slug, kind)
+    kind = KINDS.get(status, Kind.LOG)  # as there: accepted, and no outcome
     environment, duration, config = map(content.get, ("environment", "duration", "monitor_config"))
     output = f"environment: {environment}" if isinstance(environment, str) and environment else ""
     unknown = f"unknown status: {status[:100]}" if kind is Kind.LOG else ""

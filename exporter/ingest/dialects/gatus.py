@@ -35,7 +35,7 @@ class GatusDialect:
 
     async def handle(self, request: Request, ingest: Ingest) -> Response:
         parameters = request.all_parameters
-        kind = _KINDS.get(request.parameter("success"))
+        kind = _KINDS.get(parameters["success"][0]) if "success" in parameters else None
         if kind is None:
             raise IngestError(RejectReason.INVALID, "no success parameter", _NO_OUTCOME, 400)
         grant = _grant(request, ingest)

@@ -11,7 +11,7 @@ from typing import Any
 from exporter.core.telemetry import RejectReason
 from exporter.ingest.built_in import SENTRY
 from exporter.ingest.credentials import Grant
-from exporter.ingest.dialects.check_in import CheckIn, check_in_of
+from exporter.ingest.dialects.check_in import KINDS, CheckIn, check_in_of
 from exporter.ingest.dialects.envelope import READ, Envelope, opened
 from exporter.ingest.errors import Denied, IngestError
 from exporter.ingest.intake import Beat, Ingest
@@ -41,20 +41,22 @@ class SentryDialect:
         return await self._envelope(request, ingest)
 
     async def _cron(self, request: Request, ingest: Ingest) -> Response:
-        fields = request.fields
+        fields, parameters = request.fields, request.all_parameters
+        if len(parameters) == 1 and "status" in parameters and "key" in fields and not request.has_body:
+            # As curl sends most of them: nothing else has to be read.
+            kind = KINDS.get(parameters["status"][0])
+            grant = ingest.authenticate(fields["key"], fields["slug"]) if kind is not None else None
+            if kind is not None and grant is not None:
+                await ingest.record((Beat(grant.monitor, kind),))
+                return _ACCEPTED
         keys = (fields["key"],) if "key" in fields else _keys(request)
-        content: Mapping[str, Any] = {name: given[0] for name, given in request.all_parameters.items()}
+        content: Mapping[str, Any] = {name: given[0] for name, given in parameters.items()}
         if request.has_body:
             if _grant(ingest, keys, fields["slug"]) is None and not any(map(ingest.recognizes, keys)):
                 raise Denied(status=403)  # and none of the body is read
             content = await _content(request, content)
         check_in = check_in_of(fields["slug"], content)
-        grant = _grant(ingest, keys, check_in.slug, check_in.settings is not None)
-        if grant is None:
-            raise Denied(status=403)
-        if check_in.settings is not None:
-            grant = await ingest.ensure(grant, check_in.settings)
-        await ingest.record((_beat(check_in, grant),))
+        await ingest.record((await _granted(ingest, keys, check_in),))
         return _ACCEPTED
 
     async def _envelope(self, request: Request, ingest: Ingest) -> Response:
@@ -68,15 +70,16 @@ class SentryDialect:
             raise
         if not_whole and not envelope.check_ins:
             raise _not_whole()
-        keys, beats = _keys(request, envelope), []
+        keys, beats, problem = _keys(request, envelope), [], IngestError(None, "no check-in")
         for check_in in [check_in_of(content.get("monitor_slug"), content) for content in envelope.check_ins]:
-            grant = _grant(ingest, keys, check_in.slug, check_in.settings is not None)
-            if grant is not None and check_in.settings is not None:
-                grant = await ingest.ensure(grant, check_in.settings)
-            if grant is not None:
-                beats.append(_beat(check_in, grant))
+            try:
+                beats.append(await _granted(ingest, keys, check_in))
+            except IngestError as error:
+                if error.status == 503:
+                    raise
+                problem = error  # the others of the envelope count, as they would in envelopes of their own
         if envelope.check_ins and not beats:
-            raise Denied(status=403)
+            raise problem
         await ingest.record(beats)
         return Response.json({"id": envelope.event_id} if envelope.event_id else {})
 
@@ -96,7 +99,13 @@ def _grant(ingest: Ingest, keys: Iterable[str], slug: str, create: bool = False)
     return None
 
 
-def _beat(check_in: CheckIn, grant: Grant) -> Beat:
+async def _granted(ingest: Ingest, keys: Iterable[str], check_in: CheckIn) -> Beat:
+    """The heartbeat of a check-in, whose monitor is created or changed if need be. Raises IngestError."""
+    grant = _grant(ingest, keys, check_in.slug, check_in.settings is not None)
+    if grant is None:
+        raise Denied(status=403)
+    if check_in.settings is not None:
+        grant = await ingest.ensure(grant, check_in.settings)
     return Beat(grant.monitor, check_in.kind, check_in.rid, None, check_in.output, check_in.duration)
 
 

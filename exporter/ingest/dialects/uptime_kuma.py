@@ -32,10 +32,10 @@ class UptimeKumaDialect:
         body = (await request.body()).output if request.has_body else ""
         parameters = request.all_parameters
         if parameters:
-            if not _GOOD.issuperset(parameters.get("status", ())):
+            if "status" in parameters and not _GOOD.issuperset(parameters["status"]):
                 kind = Kind.FAILURE
-            ping = request.parameter("ping")
-            told = request.parameter("msg")
+            ping = parameters["ping"][0] if "ping" in parameters else ""
+            told = parameters["msg"][0] if "msg" in parameters else ""
             output = lines_of(told, body, _ping(ping)) if body or ping else lines_of(told)
         await ingest.record((Beat(grant.monitor, kind, output=output or body),))
         return _OK
