@@ -389,6 +389,31 @@ def test_the_grouping_key_overrides_what_was_pushed() -> None:
         Groups().push('a{instance="1"} 1\na{instance="2"} 1', ONE)
 
 
+def test_names_clash_across_groups_whatever_comes_first() -> None:
+    took = '# TYPE took histogram\ntook_bucket{le="+Inf"} 1\ntook_sum 1\ntook_count 1'
+    quick = "# TYPE took summary\ntook_sum 1\ntook_count 1"
+    for first, second in (
+        (took, "# TYPE took_count gauge\ntook_count 1"),
+        (took, "# TYPE took_bucket gauge\ntook_bucket 1"),
+        (took, quick),
+        (quick, "took_sum 1"),
+        ("took_sum 1", "took 1\n" + quick.replace("took", "other") + "\n" + took.replace("took", "took2")),
+    ):
+        for bodies in ((first, second), (second, first)):
+            groups = Groups()
+            groups.push(bodies[0], ONE)
+            groups.push("unrelated 1", (("x", "1"),))
+            if "took2" in first + second:
+                groups.push(bodies[1], TWO)
+                continue
+            with pytest.raises(PushRefused, match=r"both have series|type .* elsewhere"):
+                groups.push(bodies[1], TWO)
+    merged = Groups()
+    merged.push(quick, ONE)
+    with pytest.raises(PushRefused, match="both have series"):
+        merged.push("took_sum 1", ONE, PushMode.MERGE)
+
+
 def test_labels_called_tag_clash_as_they_are_exposed() -> None:
     groups = Groups()
     groups.push("a 1", (("tag", "x"),))

@@ -1,6 +1,6 @@
 """What a push makes of the groups of its monitor."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.core.job_metrics.model import (
@@ -18,6 +18,7 @@ from exporter.core.job_metrics.model import (
     check_duplicates,
     check_types,
     count_of,
+    owned_names,
     series_of,
 )
 
@@ -59,16 +60,16 @@ def after_push(
     merged.sort()
     group = JobGroup(push.labels, tuple(merged), at, before.failed_at if before is not None else 0)
     summary = GroupSummary.of(group)
-    others = {other: summary for other, summary in summaries.items() if other != id}
+    others = {other_id: other for other_id, other in summaries.items() if other_id != id}
     _check_limits(summary, others.values())
-    if others:
-        check_types((*_types(others.values()), *summary.types.items()))
-    elif before is not None and push.mode is PushMode.MERGE:
-        check_types(summary.types.items())
+    present: dict[str, str] = {}
+    for other in others.values():
+        present.update(other.types)
+    check_types((*_related(present, summary.types), *summary.types.items()))
     taken: list[Series] = []
-    for other, present in others.items():
-        if not summary.types.keys().isdisjoint(present.types) and not _apart(present.labels, push.labels):
-            taken += series_of(present.labels, families(other))
+    for other_id, other in others.items():
+        if not summary.types.keys().isdisjoint(other.types) and not _apart(other.labels, push.labels):
+            taken += series_of(other.labels, families(other_id))
     if taken or _overrides(push.labels, merged):  # else those of one body were compared when it was read
         check_duplicates(series_of(push.labels, merged), taken)
     return group, summary
@@ -86,8 +87,13 @@ def _check_limits(group: GroupSummary, others: Iterable[GroupSummary]) -> None:
         raise PushRefused(f"the monitor would have more than {MAX_GROUPS} groups")
 
 
-def _types(groups: Iterable[GroupSummary]) -> Iterable[tuple[str, str]]:
-    return (pair for group in groups for pair in group.types.items())
+def _related(present: Mapping[str, str], types: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Those of the families that are there already with which these might clash: it is asked of every push, and a
+    monitor may have many.
+    """
+    names = {owned for name, type in types.items() for owned in owned_names(name, type)}
+    names.update(name.removesuffix(suffix) for name in types for suffix in ("_sum", "_count", "_bucket"))
+    return ((name, present[name]) for name in names if name in present)
 
 
 def _overrides(labels: Labels, families: Iterable[JobFamily]) -> bool:

@@ -1,6 +1,7 @@
 """The lines of a group as they are exposed: the labels as pushed, those of the grouping key, and the tag."""
 
 from collections.abc import Iterator
+from sys import intern
 from typing import NamedTuple
 
 from exporter.core.job_metrics.model import TAG, JobFamily, JobGroup, Labels, with_exported_tag
@@ -14,8 +15,9 @@ class RenderedFamily(NamedTuple):
 
 
 def rendered_families(group: JobGroup, tag: str) -> tuple[RenderedFamily, ...]:
+    """Texts that many groups share are kept once."""
     return tuple(
-        RenderedFamily(family.name, family.type, family.help, _lines(family, group.labels, tag))
+        RenderedFamily(intern(family.name), intern(family.type), intern(family.help), _lines(family, group.labels, tag))
         for family in group.families
     )
 
