@@ -25,8 +25,10 @@ from exporter.evaluation.outages import OutageTracker
 from exporter.evaluation.outcomes import Evaluations
 from exporter.evaluation.runtimes import RuntimeTracker
 from exporter.fleet.follower import Follower
+from exporter.fleet.job_metrics import JobMetricsView
 from exporter.metrics.own.blackouts import BlackoutSeconds
 from exporter.metrics.own.instruments import PREFIX
+from exporter.metrics.own.job_metrics import JobMetricsCollector
 from exporter.presentation.events import EventLog
 from exporter.presentation.message import Site
 from exporter.recording.managed_monitors import ManagedMonitors
@@ -126,6 +128,8 @@ class Container:
         self.runtimes = RuntimeTracker(
             self.database, self.fleet, self.lease, lambda: self.settings.storage.heartbeat_log_size, self.threads
         )
+        self.job_metrics = JobMetricsView(self.database, self.fleet, clock, self.replica)
+        self.registry.register(JobMetricsCollector(self.job_metrics))
         self.recorder = Recorder(
             self.database,
             self.fleet,
@@ -135,6 +139,7 @@ class Container:
             wake=self.evaluator.wake,
             spooler=self.spool.spooler,
             threads=self.threads,
+            on_pushed=self.job_metrics.apply,
         )
         self.evaluator.arrivals = self.recorder
         self.follower = Follower(

@@ -40,6 +40,7 @@ from exporter.ingest.refusals import Refusals
 from exporter.ingest.routes import owner_of
 from exporter.ingest.waiters import Waiters
 from exporter.metrics.exposition.renderer import Exposition
+from exporter.metrics.job_metrics import JobMetricsScrape
 from exporter.metrics.own.telemetry import ExporterTelemetry
 from exporter.metrics.scrape import Scrape
 from exporter.recording.statements import Pending
@@ -129,6 +130,7 @@ class Service:
                 notifications=parts.repositories.notifications,
                 refusals=self._refusals,
                 scrape=Scrape(Exposition(parts.fleet, parts.clock), parts.registry, self.telemetry),
+                job_metrics=JobMetricsScrape(parts.job_metrics),
                 reload=self.configuration.reload_all,
                 settings=lambda: parts.settings.web,
                 version=__version__,
@@ -262,6 +264,8 @@ class Service:
             Newcomers(self._catch_up, parts.clock, self._threads.lookout),
             Creation(monitors, parts.fleet, parts.key, parts.managed_monitors.show, self._threads.readers),
             self.telemetry.heartbeat_recorded,
+            parts.job_metrics,
+            self.telemetry,
         )
         self.configuration.accept_heartbeats()
         self._threads.start_evaluating()

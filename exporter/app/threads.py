@@ -7,6 +7,7 @@ from exporter.app.periodic import Periodic
 
 FOLLOW_EVERY = 0.5
 PRUNE_EVERY = 2.0
+TIDY_EVERY = 5.0
 
 
 class ServiceThreads:
@@ -35,6 +36,7 @@ class ServiceThreads:
                 vital=True,
             ),
             *parts.spool.periodics(parts.threads, parts.recorder),
+            Periodic(parts.threads, "job-metrics", TIDY_EVERY, parts.job_metrics.tidy),
             Periodic(parts.threads, "pruner", PRUNE_EVERY, parts.events.flush, self._prune),
             *parts.alerting.periodics(parts.settings, lambda: parts.evaluator.worked_at),
         ]

@@ -79,6 +79,7 @@ def monitor() -> None:
     "--depends-on", multiple=True, metavar="TAG", help="Monitor, or glob of tags, that the job needs. Repeatable."
 )
 @click.option("--release-after", metavar="DURATION", help="How long a held alert waits at the end. Default: 5m.")
+@click.option("--keep-job-metrics", is_flag=True, help="Expose metrics that the job pushed even while it is missed.")
 @click.option("--paused", is_flag=True, help="Add the monitor in the paused state.")
 @click.option(
     "--secret-file",
@@ -104,6 +105,8 @@ def add(
       heartbeat-exporter monitor add nightly-backup \\
           --schedule "0 3 * * *" --timezone Europe/Rome --down-after 1h
     """
+    if options.pop("keep_job_metrics"):
+        options["job_metrics"] = {"keep_when_down": True}
     values = {name: value for name, value in options.items() if value not in (None, False, ())}
     if "depends_on" in values:
         values["depends_on"] = list(values["depends_on"])
@@ -318,6 +321,7 @@ def _rows(member: FleetMonitor, now: int, absent_since: int | None, family: Flee
         ("min runtime", None if monitor.min_runtime is None else format_duration(monitor.min_runtime)),
         ("failure tolerance", str(monitor.failure_tolerance) if monitor.failure_tolerance else None),
         ("evaluation cron", monitor.evaluation_cron),
+        ("job metrics", "kept when DOWN" if monitor.keep_job_metrics else None),
         ("labels", ", ".join(f"{key}={value}" for key, value in monitor.labels)),
         ("depends on", ", ".join(monitor.depends_on)),
         ("alerts held by", ", ".join(family.suppressed_by(monitor.tag))),

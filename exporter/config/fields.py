@@ -29,6 +29,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,252})")
 _HOST = re.compile(r"[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]")
 TAKEN_PATHS = (
     "/", "/-/", "/ext/", "/api/", "/docs/", "/static/", "/monitors/", "/incidents/", "/incidents.atom", "/refusals/",
+    "/metrics/jobs", "/metrics/job/",
 )  # fmt: skip
 
 

@@ -77,6 +77,14 @@ Parents = Annotated[
 ]
 
 
+class JobMetricsOptions(Model):
+    """Metrics that the job pushes."""
+
+    keep_when_down: StrictBool = Field(
+        False, description="Whether they stay at /metrics/jobs while the monitor is DOWN because it was missed."
+    )
+
+
 class MonitorDefaults(Model):
     """A monitor without its tag and secret."""
 
@@ -113,6 +121,9 @@ class MonitorDefaults(Model):
         None, description="Cron expression of when the status may change. Default: at any time."
     )
     labels: Labels = Field(default_factory=dict, description="Labels, exposed as label_<key> on heartbeat_info.")
+    job_metrics: JobMetricsOptions = Field(
+        default_factory=JobMetricsOptions, description="Metrics that the job pushes."
+    )
     paused: StrictBool = Field(False, description="Accept heartbeats but never mark the monitor late.")
     depends_on: Parents = Field(
         default_factory=list,
@@ -142,7 +153,7 @@ class MonitorDefaults(Model):
     def written(self) -> dict[str, Any]:
         """What was given, as it is written in the file."""
         values = {name: getattr(self, name) for name in self.model_fields_set}
-        return {name: format_duration(value) if name in _DURATIONS else value for name, value in values.items()}
+        return {name: _written(name, value) for name, value in values.items()}
 
 
 class MonitorOptions(MonitorDefaults):
@@ -175,6 +186,7 @@ class MonitorOptions(MonitorDefaults):
             failure_tolerance=self.failure_tolerance,
             evaluation_cron=self.evaluation_cron,
             labels=tuple(sorted(self.labels.items())),
+            keep_job_metrics=self.job_metrics.keep_when_down,
             paused=self.paused,
             depends_on=tuple(self.depends_on),
             release_after=self.release_after,
@@ -221,6 +233,12 @@ def itself_message(tag: str) -> str:
 
 
 EXCLUSIVE = "every and schedule exclude each other: give one of them"
+
+
+def _written(name: str, value: Any) -> Any:
+    if isinstance(value, Model):
+        return value.model_dump(exclude_unset=True)
+    return format_duration(value) if name in _DURATIONS else value
 
 
 def runtimes_message(min_runtime: int | None, max_runtime: int | None) -> str | None:

@@ -44,6 +44,8 @@ class Monitor:
     """So many consecutive failures make the monitor DEGRADED (failing); only one more makes it DOWN (failed)."""
     min_runtime: int | None = None
     """A success whose run took less is DEGRADED (too_short)."""
+    keep_job_metrics: bool = False
+    """Whether the metrics that the job pushed stay exposed while the monitor is DOWN because it was missed."""
     evaluation_cron: str | None = None
     """When set, the status changes only on this schedule's ticks."""
     labels: tuple[tuple[str, str], ...] = ()

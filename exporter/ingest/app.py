@@ -99,7 +99,7 @@ class IngestApplication:
             elif intake is None:
                 response = self._refused(dialect, NotStored(), scope)
             else:
-                ingest = Ingest(intake, dialect.name, request.received_at)
+                ingest = Ingest(intake, dialect.name, request.received_at, request)
                 try:
                     response = await dialect.handle(request, ingest)
                 except Exception as error:  # noqa: BLE001 - logged there, and answered as what it is
@@ -132,7 +132,7 @@ class IngestApplication:
         if intake.newcomers is not None and not await intake.newcomers.arrive():
             await self._guesses.slow(self._client(scope))
             return self._refused(dialect, NotStored(), scope)  # whether they are wrong is not known
-        ingest = Ingest(intake, dialect.name, request.received_at)
+        ingest = Ingest(intake, dialect.name, request.received_at, request)
         try:
             response = await dialect.handle(request, ingest)
             if ingest.failure is None or ingest.granted:

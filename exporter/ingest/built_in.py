@@ -38,6 +38,11 @@ SENTRY = (
     Route(("GET", "POST"), "/api/{project}/cron/{slug}", public=("project", "slug"), secret=_SENTRY_KEYS),
     Route(("GET", "POST"), "/api/{project}/cron/{slug}/{key}", public=("project", "slug"), secret=_SENTRY_KEYS),
 )
+_PUSHES = ("PUT", "POST", "DELETE")
+PUSHGATEWAY = (
+    Route(_PUSHES, "/metrics/job/{rest*}"),
+    Route(_PUSHES, "/metrics/job@base64/{rest*}"),
+)
 ROUTES = (
     *NATIVE,
     *ALERTMANAGER,
@@ -49,4 +54,5 @@ ROUTES = (
     *CRONITOR,
     *OPSGENIE,
     *SENTRY,
+    *PUSHGATEWAY,
 )

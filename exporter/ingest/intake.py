@@ -7,11 +7,15 @@ from typing import Any, NamedTuple
 from exporter.core.clock import DAY, MINUTE
 from exporter.core.fleet import FleetMonitor
 from exporter.core.heartbeat import Claim, Heartbeat, Kind
-from exporter.core.telemetry import RejectReason
+from exporter.core.job_metrics.model import JobFamily, Push, PushMode, PushRefused
+from exporter.core.job_metrics.payload import MAX_PACKED, read_payload
+from exporter.core.telemetry import PushOutcome, RejectReason, Silent, Telemetry
+from exporter.fleet.job_metrics import JobMetricsView
 from exporter.ingest.creation import Creation
 from exporter.ingest.credentials import Credentials, Grant
 from exporter.ingest.errors import IngestError, NotStored
 from exporter.ingest.newcomers import Newcomers
+from exporter.ingest.request import Request
 from exporter.ingest.waiters import Waiters
 from exporter.recording.late import LatePending
 from exporter.recording.recorder import Recorder
@@ -26,6 +30,9 @@ MAX_AGE = 7 * DAY
 """A heartbeat that is older counts as one of that age."""
 MAX_AHEAD = MINUTE
 """How far ahead of ours a sender's clock may be; what it says beyond that is not believed."""
+FULL = "the exporter keeps as many job metrics as it can"
+_QUICK = 8 * 1024
+"""Bytes of metrics that are read on the event loop: longer ones would hold up all others."""
 
 
 class Beat(NamedTuple):
@@ -49,7 +56,7 @@ class Beat(NamedTuple):
 class Intake:
     """All of it, once storage is there."""
 
-    __slots__ = ("count", "creation", "credentials", "newcomers", "recorder", "waiters")
+    __slots__ = ("count", "creation", "credentials", "job_metrics", "newcomers", "recorder", "telemetry", "waiters")
 
     def __init__(
         self,
@@ -59,11 +66,15 @@ class Intake:
         newcomers: Newcomers | None = None,
         creation: Creation | None = None,
         count: Callable[[str, Kind], None] = lambda dialect, kind: None,
+        job_metrics: JobMetricsView | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Without `newcomers` no other process adds monitors; without `creation` no sender does. `count` is called with
         the dialect and the kind of each heartbeat that was recorded.
         """
         self.count = count
+        self.job_metrics = job_metrics
+        self.telemetry = telemetry or Silent()
         self.credentials = credentials
         self.recorder = recorder
         self.waiters = waiters
@@ -74,10 +85,12 @@ class Intake:
 class Ingest:
     """One request's way into the service."""
 
-    __slots__ = ("_dialect", "_intake", "_received_at", "failure", "granted", "tag")
+    __slots__ = ("_dialect", "_intake", "_received_at", "_request", "failure", "granted", "tag", "warning")
 
-    def __init__(self, intake: Intake, dialect: str, received_at: int) -> None:
+    def __init__(self, intake: Intake, dialect: str, received_at: int, request: Request | None = None) -> None:
+        """`request` may hold metrics beside its heartbeat."""
         self._intake = intake
+        self._request = request
         self._dialect = dialect
         self._received_at = received_at
         self.failure: RejectReason | None = None
@@ -86,6 +99,8 @@ class Ingest:
         """Whether any of the credentials was right."""
         self.tag = ""
         """The tag of the last claim, where it may be shown; a token alone claims none."""
+        self.warning: str | None = None
+        """Why metrics were not kept that came with a heartbeat that was recorded."""
 
     def authenticate(self, secret: str, tag: str | None = None, create: bool = False) -> Grant | None:
         """What the sender's credential opens; None when it opens nothing. The same time is spent whatever is wrong.
@@ -127,8 +142,15 @@ class Ingest:
         return grant._replace(watched=await creation.ensure(grant.tag, grant.watched, grant.key, settings or {}))
 
     async def record(self, beats: Sequence[Beat]) -> None:
-        """Returns once all of them are committed, or were before. Raises NotStored."""
+        """Returns once all of them are committed, or were before. Raises NotStored.
+
+        A body that is metrics, by its type, is kept with the heartbeat, if there is one and not several; whatever is
+        wrong with it is the `warning`.
+        """
         intake, at = self._intake, self._received_at
+        push = None
+        if self._request is not None and self._request.body_if_read is not None and len(beats) == 1:
+            push, beats = await self._with_metrics(self._request, beats[0])
         waits: list[tuple[asyncio.Future[bool], Pending]] = []
         for monitor, kind, rid, exit_code, output, duration, claimed_at in beats:
             if duration is not None:
@@ -136,9 +158,9 @@ class Ingest:
             counts_at = at if claimed_at is None else counted_at(claimed_at, at)
             beat = _new(Heartbeat, (kind, at if counts_at is None else counts_at, rid, exit_code, output, duration))
             if claimed_at is None or counts_at is None:
-                pending = Pending(monitor, beat)
+                pending = Pending(monitor, beat, None, push)
             else:
-                pending = LatePending(monitor, beat, Claim(max(0, claimed_at), at))
+                pending = LatePending(monitor, beat, Claim(max(0, claimed_at), at), None, push)
             wait = intake.waiters.wait_for(pending)
             if not intake.recorder.record(pending):
                 wait.set_result(False)
@@ -149,6 +171,63 @@ class Ingest:
                 raise NotStored
             if not pending.repeated:
                 intake.count(self._dialect, pending.beat.kind)
+        if push is not None:
+            self._settle(push)
+
+    async def push(self, monitor: FleetMonitor, push: Push) -> None:
+        """Returns once the metrics are committed, with the success that they bring unless they come `alone`. Raises
+        IngestError, with the reason as its hint, for what cannot be kept, and NotStored.
+        """
+        intake = self._intake
+        if not push.alone and intake.job_metrics is not None and intake.job_metrics.full:
+            raise IngestError(RejectReason.OVERLOADED, "too many job metrics", FULL, 503)
+        pending = Pending(monitor, Heartbeat(Kind.SUCCESS, self._received_at), None, push)
+        wait = intake.waiters.wait_for(pending)
+        if not intake.recorder.record(pending):
+            wait.set_result(False)
+            raise NotStored(RejectReason.OVERLOADED)
+        if not await wait:
+            raise NotStored
+        self._settle(push)
+        if push.refusal is not None:
+            raise IngestError(RejectReason.INVALID, "metrics that cannot be kept", push.refusal, 400)
+        if not push.alone:
+            intake.count(self._dialect, Kind.SUCCESS)
+
+    async def families(self, request: Request) -> tuple[JobFamily, ...]:
+        """The metrics in a body. Raises PushRefused."""
+        body = await request.body(MAX_PACKED)
+        content_type, encoding = request.header("Content-Type") or "", request.header("Content-Encoding") or ""
+        arguments = (body.kept, body.cut, content_type, encoding)
+        if len(body.kept) <= _QUICK and not encoding:
+            return read_payload(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(None, read_payload, *arguments)
+
+    async def _with_metrics(self, request: Request, beat: Beat) -> tuple[Push | None, Sequence[Beat]]:
+        """The metrics beside a heartbeat, if there are any, and the heartbeat."""
+        body, view = request.body_if_read, self._intake.job_metrics
+        if body is None or not request.holds_metrics:
+            return None, (beat,)
+        try:
+            if view is not None and view.full:
+                raise PushRefused(FULL)
+            push = Push(PushMode.REPLACE, (), await self.families(request))
+        except PushRefused as error:
+            push = Push(PushMode.FAILED, reason=str(error))
+        packed = request.header("Content-Encoding") is not None
+        if beat.output == body.output and (packed or push.mode is not PushMode.FAILED):
+            beat = beat._replace(output="")
+        return push, (beat,)
+
+    def _settle(self, push: Push) -> None:
+        refusal = push.reason or push.refusal
+        if push.mode is PushMode.DELETE:
+            self._intake.telemetry.pushed(PushOutcome.DELETED)
+        elif refusal is None and push.mode is not PushMode.FAILED:
+            self._intake.telemetry.pushed(PushOutcome.KEPT)
+        else:
+            self._intake.telemetry.pushed(PushOutcome.REFUSED)
+            self.warning = f"the metrics were not kept: {refusal}"
 
 
 def counted_at(claimed_at: int, received_at: int) -> int | None:

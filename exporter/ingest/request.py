@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+from exporter.core.job_metrics.payload import MAX_PACKED, is_metrics
 from exporter.ingest.body import KEPT, PATIENCE, STREAM_PATIENCE, Body, read_body
 from exporter.ingest.routes import Route
 
@@ -119,14 +120,27 @@ class Request:
                 return True
         return False
 
+    @property
+    def holds_metrics(self) -> bool:
+        """Whether the body is metrics of the job, by its type, and not its output."""
+        content_type = self.header("Content-Type")
+        return content_type is not None and is_metrics(content_type)
+
+    @property
+    def body_if_read(self) -> Body | None:
+        """The body, once a dialect has asked for it."""
+        return getattr(self, "_body", None)
+
     async def body(self, keep: int = KEPT) -> Body:
-        """The first `keep` bytes of the body; the rest is read and dropped. Never raises.
+        """The first `keep` bytes of the body, or more; the rest is read and dropped. Never raises.
 
         Ask for it after the credentials have proved right: until then its sender is not asked to send it.
         """
         if not hasattr(self, "_body"):  # else this is the second attempt, after a look for new monitors
             if not self.has_body:
                 return Body(b"", False)
+            if self.holds_metrics:
+                keep = max(keep, MAX_PACKED)
             streamed = any(name == b"transfer-encoding" for name, _ in self._scope["headers"])
             self._body = await read_body(_pieces(self._receive), keep, STREAM_PATIENCE if streamed else PATIENCE)
         return self._body

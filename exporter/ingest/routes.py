@@ -15,9 +15,10 @@ from exporter.core.errors import InvalidValue
 if TYPE_CHECKING:
     from exporter.ingest.dialect import Dialect, Resource
 
-_TEMPLATE = re.compile(r"(/[A-Za-z0-9._~-]+)((/([A-Za-z0-9._~-]+|\{[a-z_]+\}))*(/\{[a-z_]+\*\})?)")
+_TEMPLATE = re.compile(r"(/[A-Za-z0-9._~-]+)((/([A-Za-z0-9._~@-]+|\{[a-z_]+\}))*(/\{[a-z_]+\*\})?)")
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _SLASH = "(?:/|%2f)"
+_AT = "(?:@|%40)"
 _SHOWN = r"(?:(?!%2f)[^\s/?\"'<>])+"
 """One segment: where a slash is escaped, what follows it is another one."""
 _TO_THE_END = r"[^\s\"'<>]+"
@@ -67,7 +68,7 @@ class Route:
         for index, segment in enumerate(self.segments):
             if segment.startswith("{") and segment.strip("{*}") not in self.public:
                 return f"({shown}{_SLASH if index else ''}){_TO_THE_END}"
-            shown += (_SLASH if index else "") + (_SHOWN if segment.startswith("{") else re.escape(segment))
+            shown += (_SLASH if index else "") + (_SHOWN if segment.startswith("{") else _literal(segment))
         return rf"({shown}\?){_TO_THE_END}"
 
 
@@ -205,6 +206,10 @@ class Routes:
 def owner_of(dialects: Iterable["Dialect"]) -> Callable[[str], str | None]:
     """A function that returns the name of the dialect that takes a path; None for a path that no dialect takes."""
     return Routes((dialect, route, None) for dialect in dialects for route in dialect.routes).takes
+
+
+def _literal(segment: str) -> str:
+    return _AT.join(map(re.escape, segment.split("@")))
 
 
 def _segment_pattern(segment: str) -> str:

@@ -39,9 +39,9 @@ class Scrape:
     def answer(self, accept: str | None, accept_encoding: str | None, names: frozenset[str] | None) -> ScrapeResponse:
         """`names` are families or samples, as in `?name[]=`; None is everything."""
         format = negotiate(accept)
-        chunks = _gathered(self._timed(format, names))
+        chunks = gathered(self._timed(format, names))
         if accepts_gzip(accept_encoding):
-            return ScrapeResponse(format.value, "gzip", _compressed(chunks))
+            return ScrapeResponse(format.value, "gzip", compressed(chunks))
         return ScrapeResponse(format.value, None, chunks)
 
     def _timed(self, format: Format, names: frozenset[str] | None) -> Iterator[bytes]:
@@ -68,7 +68,7 @@ class Own:
                 yield metric
 
 
-def _gathered(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def gathered(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Fewer, larger chunks: each costs a trip to the event loop."""
     waiting: list[bytes] = []
     size = 0
@@ -82,7 +82,7 @@ def _gathered(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def _compressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def compressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
     packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     for chunk in chunks:
         packed = packer.compress(chunk)

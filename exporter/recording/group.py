@@ -5,7 +5,7 @@ The moments of receipt decide, and not which process commits first: see `core.or
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.core.exclusions import Exclusions
 from exporter.core.fleet import Fleet, FleetMonitor
@@ -13,8 +13,10 @@ from exporter.core.heartbeat import NO_HEARTBEATS, Heartbeat, HeartbeatState, Ki
 from exporter.core.order import include
 from exporter.core.status import Status
 from exporter.recording.late import LatePending, LateStatements, arrivals_of, late_last, late_of
+from exporter.recording.pushes import PushCommit
 from exporter.recording.statements import CommitStatements, Pending
 from exporter.storage.database import Database, Transaction
+from exporter.storage.job_metrics import GroupChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Changes:
     """In the order of receipt."""
     arrivals: Mapping[int, int]
     """When the last late heartbeat was received, of those monitors that have any."""
+    groups: Sequence[GroupChange] = ()
+    """Of job metrics."""
 
     def fold(self, fleet: Fleet) -> bool:
         """Updates the fleet; returns whether the evaluator has to be woken."""
@@ -68,10 +72,27 @@ class GroupCommit:
         self._replica = replica
         self._statements = CommitStatements(database)
         self._late = LateStatements(database)
+        self._pushes = PushCommit(database, replica)
 
     def write(self, transaction: Transaction, batch: Sequence[Pending]) -> Changes:
         """States become what they would be if every heartbeat had been applied at its moment of receipt."""
         batch = sorted(batch, key=_moment)
+        pushed = [pending for pending in batch if pending.push is not None]
+        if pushed:
+            return self._write_with_pushes(transaction, batch, pushed)
+        return self._write(transaction, batch)
+
+    def _write_with_pushes(
+        self, transaction: Transaction, batch: Sequence[Pending], pushed: Sequence[Pending]
+    ) -> Changes:
+        self._statements.lock(transaction, sorted({pending.watched.id for pending in batch}))
+        groups = self._pushes.plan(transaction, pushed)
+        beats = [pending for pending in batch if pending.push is None or pending.push.brings_heartbeat]
+        changes = self._write(transaction, beats) if beats else Changes({}, {}, {}, {}, {})
+        return replace(changes, groups=self._pushes.write(transaction, groups, _moment(batch[-1])))
+
+    def _write(self, transaction: Transaction, batch: Sequence[Pending]) -> Changes:
+        """A group of heartbeats in the order of receipt."""
         late = late_of(batch)
         if late:
             batch = late_last(batch)

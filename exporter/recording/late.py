@@ -11,6 +11,8 @@ from exporter.storage.database import Bulk, Database, Transaction, param
 if TYPE_CHECKING:
     from asyncio import Future
 
+    from exporter.core.job_metrics.model import Push
+
 ClaimKey = tuple[int, int, Kind, str]
 """The monitor's id, the moment that the sender gave, the kind and the rid: they identify a late heartbeat."""
 _COLUMNS = (*BEAT_COLUMNS, "claimed_at", "arrived_at")
@@ -22,9 +24,14 @@ class LatePending(Pending):
     __slots__ = ("claim", "repeated")
 
     def __init__(
-        self, watched: FleetMonitor, beat: Heartbeat, claim: Claim, waiter: "Future[bool] | None" = None
+        self,
+        watched: FleetMonitor,
+        beat: Heartbeat,
+        claim: Claim,
+        waiter: "Future[bool] | None" = None,
+        push: "Push | None" = None,
     ) -> None:
-        super().__init__(watched, beat, waiter)
+        super().__init__(watched, beat, waiter, push)
         self.claim = claim
         self.repeated = False
 

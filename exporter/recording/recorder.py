@@ -22,6 +22,7 @@ from exporter.fleet.loader import load
 from exporter.recording.group import Changes, GroupCommit
 from exporter.recording.statements import Pending
 from exporter.storage.database import MAX_TRANSACTION_SECONDS, Database
+from exporter.storage.job_metrics import GroupChange
 
 if TYPE_CHECKING:
     from exporter.recording.spool.spooler import Spooler
@@ -33,6 +34,7 @@ MAX_WAITING = 20_000
 """Heartbeats that may wait for their commit; more are answered 503."""
 TRIES = 3
 """Attempts to commit a group that conflicts with another process's transaction."""
+_AWAY = "the database does not answer: the metrics are not kept"
 _RETRY_PAUSE = 0.5
 """Seconds to wait when the database has refused a group, before the next is tried."""
 
@@ -52,11 +54,14 @@ class Recorder:
         wake: Callable[[], None] = lambda: None,
         spooler: "Spooler | None" = None,
         threads: Threads | None = None,
+        on_pushed: Callable[[Sequence[GroupChange]], None] = lambda changes: None,
     ) -> None:
+        """`on_pushed` is called on the recorder's thread with the groups of job metrics that a commit changed."""
         self._db = database
         self._fleet = fleet
         self._telemetry = telemetry
         self._on_committed = on_committed
+        self._on_pushed = on_pushed
         self._wake = wake
         self._queue: deque[Pending] = deque()
         self._under_way: list[Pending] = []
@@ -255,6 +260,8 @@ class Recorder:
         try:
             if changes.fold(self._fleet):
                 self._wake()
+            if changes.groups:
+                self._on_pushed(changes.groups)
         except Exception as error:  # noqa: BLE001 - logged and counted there
             self._thread.survived(error)
             self._unread.update(changes.watched)
@@ -265,6 +272,9 @@ class Recorder:
             if len(waiting) < len(batch):
                 spooler.missed()
             batch = waiting
+        batch = self._without_pushes(batch)
+        if not batch:
+            return
         try:
             changes = spooler.put(batch, tried)
         except StorageUnavailable as error:
@@ -272,6 +282,21 @@ class Recorder:
         else:
             changes.fold(self._fleet)
             self._on_committed(batch)
+
+    def _without_pushes(self, batch: Sequence[Pending]) -> Sequence[Pending]:
+        """What the spool can take of a group: metrics wait for the database, and so does what is nothing without."""
+        if not any(pending.push for pending in batch):
+            return batch
+        spooled: list[Pending] = []
+        refused: list[Pending] = []
+        for pending in batch:
+            push = pending.push
+            if push is not None:
+                push.refusal = _AWAY
+            (spooled if push is None or push.brings_heartbeat else refused).append(pending)
+        if refused:
+            self._refuse(refused, StorageUnavailable(_AWAY))
+        return spooled
 
     def _refuse(self, batch: Sequence[Pending], error: StorageUnavailable) -> None:
         self._refused += len(batch)

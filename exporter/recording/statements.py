@@ -22,6 +22,8 @@ from exporter.storage.tables import STATE_COLUMNS, STATUS_COLUMNS
 if TYPE_CHECKING:
     from asyncio import Future
 
+    from exporter.core.job_metrics.model import Push
+
 _NEVER_INSERTED = (Status.NO_DATA.value, "", 0, 0)
 """What a state's other columns would hold if there were no row to add to."""
 
@@ -29,11 +31,17 @@ _NEVER_INSERTED = (Status.NO_DATA.value, "", 0, 0)
 class Pending:
     """A heartbeat on its way to the disk."""
 
-    __slots__ = ("abandoned", "beat", "error", "waiter", "watched")
+    __slots__ = ("abandoned", "beat", "error", "push", "waiter", "watched")
     repeated = False
     """Whether it repeats a late heartbeat that is kept already, so that it counts no more."""
 
-    def __init__(self, watched: FleetMonitor, beat: Heartbeat, waiter: "Future[bool] | None" = None) -> None:
+    def __init__(
+        self,
+        watched: FleetMonitor,
+        beat: Heartbeat,
+        waiter: "Future[bool] | None" = None,
+        push: "Push | None" = None,
+    ) -> None:
         self.watched = watched
         self.beat = beat
         self.waiter = waiter
@@ -44,6 +52,8 @@ class Pending:
         """
         self.error: StorageUnavailable | None = None
         """Why it was not recorded."""
+        self.push = push
+        """The metrics that came with it. Where they are `alone`, the heartbeat only says when they were received."""
 
     @property
     def arrived_at(self) -> int:
@@ -156,14 +166,20 @@ class CommitStatements:
         )
         self._locks_rows = database.locks_rows
 
+    def lock(self, transaction: Transaction, monitor_ids: Sequence[int]) -> None:
+        """The states of these monitors, in the order of their numbers, where writers run side by side: else what is
+        read may be changed before this transaction changes it.
+        """
+        if self._locks_rows:
+            for _ in self._lock.read(transaction, monitor_ids):
+                pass
+
     def before(self, transaction: Transaction, monitor_ids: Sequence[int], first: int, ordered: bool) -> Before:
         """One query, and no row for a monitor of which there is nothing to say, because every row has to wait for the
         interpreter. `first` is the moment of the group's first heartbeat; `ordered` says whether it has a heartbeat
         whose place among the others matters: a start, a failure, or a duration that its sender measured.
         """
-        if self._locks_rows:  # else what is read here may be changed before this transaction changes it
-            for _ in self._lock.read(transaction, monitor_ids):
-                pass
+        self.lock(transaction, monitor_ids)
         open_runs: dict[int, tuple[Run, ...]] = {}
         not_up: set[int] = set()
         ahead: dict[int, int] = {}

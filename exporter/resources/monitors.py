@@ -25,6 +25,10 @@ class RunAnswer(ResponseModel):
     started_at: str
 
 
+class JobMetricsAnswer(ResponseModel):
+    keep_when_down: bool = Field(description="Whether pushed metrics stay exposed while it is DOWN (`missed`).")
+
+
 class MonitorAnswer(ResponseModel):
     """A monitor, its heartbeat counters and its status."""
 
@@ -51,6 +55,7 @@ class MonitorAnswer(ResponseModel):
     suppressed_by: list[str] = Field(
         description="Tags of the monitors whose trouble holds its alerts of lateness; empty if they are not held."
     )
+    job_metrics: JobMetricsAnswer
     paused: bool
     provisioned: bool = Field(description="Whether the configuration file defines the monitor.")
     status: Status
@@ -98,6 +103,7 @@ class MonitorAnswer(ResponseModel):
             depends_on=list(monitor.depends_on),
             release_after_seconds=monitor.release_after / SECOND,
             suppressed_by=list(fleet.suppressed_by(monitor.tag)),
+            job_metrics=JobMetricsAnswer(keep_when_down=monitor.keep_job_metrics),
             paused=monitor.paused,
             provisioned=watched.provisioned,
             status=current.status,

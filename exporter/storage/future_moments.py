@@ -42,6 +42,7 @@ BECOME_NOW: Mapping[str, Sequence[str]] = {
     "incident_updates": ("at",),
     "notifications": ("created_at", "ended_at"),
     "clocks": ("measured_at",),
+    "job_metrics": ("pushed_at", "failed_at", "deleted_at"),
 }
 """Columns of moments, by table. Those of the future become the moment at which that is noticed."""
 HANDLED: Mapping[str, Sequence[str]] = {

@@ -24,6 +24,7 @@ def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
     (
         tag, name, group, schedule, timezone, degraded, down, max_runtime, cron, labels, paused,
         every, early, failure_tolerance, min_runtime, depends_on, release_after, description, runbook_url, details,
+        keep_job_metrics,
     ) = row  # fmt: skip
     return Monitor(
         tag=tag,
@@ -46,6 +47,7 @@ def monitor_of(row: Sequence[Any], paused_by_hand: bool) -> Monitor:
         description=description,
         runbook_url=intern(runbook_url),
         details=intern(details),
+        keep_job_metrics=bool(keep_job_metrics),
     )
 
 

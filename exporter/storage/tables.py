@@ -28,6 +28,7 @@ MONITOR_COLUMNS = (
     "description",
     "runbook_url",
     "details",
+    "keep_job_metrics",
 )
 STATE_COLUMNS = (
     "received",
@@ -201,6 +202,22 @@ class Tables:
             "runtimes", "monitor_id", "received", "runs", "median", "p95", "revision", primary_key="monitor_id"
         )
         self.suppressions = table("suppressions", "monitor_id", *SUPPRESSION_COLUMNS, primary_key="monitor_id")
+        self.job_metrics = table(
+            "job_metrics",
+            "monitor_id",
+            "digest",
+            "labels",
+            "types",
+            "content",
+            "samples",
+            "size",
+            "pushed_at",
+            "failed_at",
+            "deleted_at",
+            "revision",
+            "replica",
+            primary_key="monitor_id",
+        )
         self.transitions = table("transitions", "id", "monitor_id", "at", "status", "reason", "observed_at", "replica")
         self.spools = table("spools", "id", "position", "committed")
         self.leases = table("leases", "name", "holder", "token", "expires_at", primary_key="name")

@@ -14,7 +14,7 @@ from exporter.web.api.routes import RESOURCES, DeferredResource
 from exporter.web.context import WebContext
 from exporter.web.errors import Errors
 from exporter.web.headers import REVALIDATED, STATIC
-from exporter.web.metrics import MetricsResource
+from exporter.web.metrics import JobMetricsResource, MetricsResource
 from exporter.web.middleware import RequestMiddleware, WebRoute
 from exporter.web.pages.document_pages import DocumentPage
 from exporter.web.pages.documents import Documents
@@ -28,6 +28,8 @@ from exporter.web.pages.static_files import StaticFile
 from exporter.web.pages.status import StatusPage
 from exporter.web.probes import Healthy, Ready, ReloadConfiguration
 from exporter.web.requests import WebRequest
+
+JOBS = "/metrics/jobs"
 
 
 def create_app(
@@ -86,6 +88,7 @@ def routes(parts: WebContext, assets: Assets, pages: Pages) -> list[WebRoute]:
         WebRoute("/refusals", RefusalsPage(parts, pages), "page"),
         *(WebRoute(path, DeferredResource(parts, route), "api") for path, route in RESOURCES.items()),
         WebRoute(telemetry, MetricsResource(parts.scrape, parts.executor), "metrics", Access.METRICS),
+        WebRoute(JOBS, JobMetricsResource(parts.job_metrics, parts.executor), "job_metrics", Access.METRICS),
         WebRoute("/-/healthy", Healthy(parts.health), "healthy", Access.OPEN),
         WebRoute("/-/ready", Ready(parts.readiness), "ready", Access.OPEN),
         WebRoute("/-/reload", ReloadConfiguration(parts.reload, parts.executor, explains), "reload", Access.RELOAD),

@@ -9,6 +9,7 @@ from exporter.core.clock import Clock
 from exporter.core.fleet import Fleet
 from exporter.core.ingest_guard import Suspicion
 from exporter.ingest.refusals import Refusals
+from exporter.metrics.job_metrics import JobMetricsScrape
 from exporter.metrics.scrape import Scrape
 from exporter.recording.managed_monitors import ManagedMonitors
 from exporter.storage.delivery.notifications import Notifications
@@ -40,6 +41,7 @@ class WebContext:
     notifications: Notifications
     refusals: Refusals
     scrape: Scrape
+    job_metrics: JobMetricsScrape
     reload: Reload
     settings: Callable[[], WebSettings]
     """Asked at every request: tokens and trusted proxies may change at a reload. The telemetry path may not."""

@@ -28,6 +28,7 @@ ELSEWHERE = {
     ("docs/heartbeats.md", "js"): ["test_languages"],
     ("docs/run.md", "crontab"): ["test_the_crontab_line"],
     ("docs/dialects.md", "python"): ["test_the_example_is_the_file_and_short"],
+    ("docs/pushgateway.md", "python"): ["test_the_python_of_the_document_pushes"],
     ("docs/dialects.md", "console"): ["test_the_example_works_once_it_is_installed"],
     ("docs/operations.md", "nginx"): ["test_nginx_in_front"],
     ("docs/notifications.md", "python"): [

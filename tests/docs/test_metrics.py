@@ -18,6 +18,7 @@ from exporter.ingest.dialects.alertmanager import TAG_LABEL
 from exporter.metrics.exposition.families import FAMILIES
 from exporter.metrics.own.alerts import AlertCollector
 from exporter.metrics.own.blackouts import BlackoutSeconds
+from exporter.metrics.own.job_metrics import JobMetricsCollector
 from exporter.metrics.own.telemetry import PREFIX
 from exporter.notify.notifier import Failure
 from exporter.storage.delivery.notifications import Queue
@@ -49,7 +50,12 @@ def shipped() -> dict[str, tuple[str, set[str]]]:
     for name, metric in exercised().families().items():
         if name.startswith(PREFIX):
             found[name] = (metric.type, {key for sample in metric.samples for key in sample.labels} - {"le"})
-    for metric in (*on_the_board().collect(), *BlackoutSeconds(lambda: 0, PREFIX).collect()):
+    of_jobs = JobMetricsCollector(Mock(groups=0, samples=0))
+    for metric in (
+        *on_the_board().collect(),
+        *BlackoutSeconds(lambda: 0, PREFIX).collect(),
+        *of_jobs.collect(),
+    ):
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
         found[name] = (metric.type, {key for sample in metric.samples for key in sample.labels})
     assert {family.sample_name for family in FAMILIES} <= set(found)

@@ -91,7 +91,7 @@ def test_what_is_open() -> None:
     assert opened == {"/-/healthy", "/-/ready", "/static/{name}"}
     for name in ("/-/healthy", "/-/ready", "/static/"):
         assert f"`{name}`" in TEXT
-    assert {template for template, kind in access.items() if kind is Access.METRICS} == {"/metrics"}
+    assert {template for template, kind in access.items() if kind is Access.METRICS} == {"/metrics", "/metrics/jobs"}
     assert {template for template, kind in access.items() if kind is Access.RELOAD} == {"/-/reload"}
 
 

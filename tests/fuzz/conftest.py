@@ -20,7 +20,7 @@ from tests.live.conftest import SECRET, Service, eventually, monitors
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "40"))
 """For all campaigns together."""
-CAMPAIGNS = 6
+CAMPAIGNS = 7
 MANY = 2_000
 MEMORY = 150_000
 """kB by which the worker may grow."""

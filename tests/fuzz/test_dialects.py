@@ -1,6 +1,7 @@
 """Every dialect, with generated paths, queries, header fields and bodies."""
 
 import json
+import subprocess
 from urllib.parse import quote
 
 import pytest
@@ -10,6 +11,7 @@ from exporter.core.heartbeat import Kind
 from exporter.ingest.dialects import all_dialects
 from tests.fuzz.conftest import Target, statuses
 from tests.live.conftest import SECRET
+from tests.support.tools import need_tool
 
 pytestmark = pytest.mark.live
 _text = st.text(max_size=30)
@@ -100,7 +102,7 @@ _envelopes = st.tuples(_json, _check_in | _json).map(
 
 
 def test_there_is_a_campaign_for_each_dialect() -> None:
-    assert {one.name for one in all_dialects()} == {"native", "alertmanager", *FOREIGN}
+    assert {one.name for one in all_dialects()} == {"native", "alertmanager", "pushgateway", *FOREIGN}
 
 
 def test_the_dialects_of_other_systems(campaign: Target) -> None:
@@ -129,6 +131,72 @@ def test_the_dialects_of_other_systems(campaign: Target) -> None:
     queries = st.lists(st.tuples(st.one_of(_names, _text), _values), max_size=4)
     if campaign.run(attempt, methods, st.sampled_from(paths), suffixes, queries, _fields, _bodies | _envelopes):
         assert {200, 202, 400, 404, 405} <= set(campaign.answered), campaign.answered
+
+
+_metric_names = st.sampled_from(
+    ["size", "size_count", "took", "took_bucket", "up", "heartbeat_x", "a:b", "push_time_seconds"]
+)
+_label = st.one_of(st.sampled_from(["a", "tag", "exported_tag", "job", "instance", "le", "__x"]), _text)
+_label_values = st.one_of(st.sampled_from(["", "1", "1.0", "+Inf", '\\"', "\\\\", "\\n", "\\x"]), _text)
+_samples = st.tuples(
+    _metric_names,
+    st.lists(st.tuples(_label, _label_values), max_size=3),
+    st.one_of(
+        st.floats().map(repr), st.integers().map(str), st.sampled_from(["+Inf", "nan", "1_0", "0x1", "1e999"]), _text
+    ),
+).map(
+    lambda one: (
+        one[0] + ("{" + ",".join(f'{key}="{value}"' for key, value in one[1]) + "}" if one[1] else "") + f" {one[2]}"
+    )
+)
+_types = st.sampled_from(["gauge", "counter", "histogram", "summary", "untyped", "info", "unknown", "x"])
+_metadata = st.one_of(
+    st.tuples(_metric_names, _types).map(lambda one: f"# TYPE {one[0]} {one[1]}"),
+    st.tuples(_metric_names, _text).map(lambda one: f"# HELP {one[0]} {one[1]}"),
+    st.just("# EOF"),
+)
+_metrics = st.lists(_samples | _metadata | _text, max_size=8).map(lambda lines: "\n".join(lines).encode())
+
+
+def test_pushed_metrics(campaign: Target) -> None:
+    """A 200 is one heartbeat, nothing else is any; and whatever is pushed, every scrape can be read."""
+    promtool = need_tool("promtool")
+    pushes = 0
+
+    def attempt(method: str, labels: list[tuple[str, str]], type: str, native: bool, body: bytes) -> None:
+        nonlocal pushes
+        before = campaign.recorded()
+        path = "/metrics/job/job" + "".join(f"/{quote(key, safe='')}/{quote(value, safe='')}" for key, value in labels)
+        fields = [("Content-Type", type), ("Authorization", f"Bearer {SECRET}")]
+        if native:
+            method, path = "POST", f"/ext/heartbeat/job:{SECRET}"
+        answer = campaign.send([request(method, path, [], fields, body)])
+        (code,) = statuses(answer)
+        assert code in ((200,) if native else (200, 202, 400, 415))
+        assert campaign.recorded() - before == (code == 200)
+        pushes += 1
+        if pushes % 20 == 0:
+            scrape = campaign.send([b"GET /metrics/jobs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"])
+            head, _, rest = scrape.partition(b"\r\n\r\n")
+            text = dechunked(rest) if b"chunked" in head else rest
+            read = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+            assert read.returncode in (0, 3), (text, read.stderr)
+            assert b"parsing" not in read.stderr, (text, read.stderr)
+
+    types = st.sampled_from(["text/plain; version=0.0.4", "application/openmetrics-text", "text/plain", "x"])
+    methods = st.sampled_from(["PUT", "POST", "DELETE"])
+    labels = st.lists(st.tuples(_label, _label_values | st.just("1")), max_size=2)
+    if campaign.run(attempt, methods, labels, types, st.booleans(), _metrics | _bodies):
+        assert {200, 202, 400} <= set(campaign.answered), campaign.answered
+
+
+def dechunked(body: bytes) -> bytes:
+    whole = b""
+    while body:
+        length, _, body = body.partition(b"\r\n")
+        size = int(length, 16)
+        whole, body = whole + body[:size], body[size + 2 :]
+    return whole
 
 
 def test_the_native_dialect(campaign: Target) -> None:

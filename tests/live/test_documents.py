@@ -476,6 +476,18 @@ def a_host_that_runs_jobs(reader: Reader) -> None:
         assert (reader.work / name).read_text().startswith("#!/")
 
 
+@scenario("docs/pushgateway.md")
+def a_job_that_pushes(reader: Reader) -> None:
+    key = "SESAME-ping-key"
+    service = reader.serve(f"ping_keys:\n  - {{name: pushers, key: {key}, create: {{}}}}\n" + monitor())
+    reader.names = {"PING_KEY": key}
+    reader.follow()
+    assert service.received(TAG) == 2
+    shown = fetch(f"{service.url}/metrics/jobs").body
+    assert f'backup_bytes{{tag="{TAG}"}} 1234567\n' in shown
+    assert "db-1" not in shown
+
+
 @scenario("docs/maintenance.md")
 def a_maintenance(reader: Reader) -> None:
     service = reader.serve(monitor())

@@ -14,7 +14,7 @@ from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import Kind
 from exporter.core.monitor import Monitor
 from exporter.core.status import Reason, Status
-from exporter.core.telemetry import Dropped, Fault, RejectReason, Silent, Telemetry
+from exporter.core.telemetry import Dropped, Fault, PushOutcome, RejectReason, Silent, Telemetry
 from exporter.core.timeline import CurrentStatus
 from exporter.metrics.own.telemetry import PREFIX, ExporterTelemetry
 
@@ -62,6 +62,10 @@ REPORTS: dict[str, tuple[Report, dict[str, float]]] = {
     "heartbeat_rejected": (
         lambda telemetry: telemetry.heartbeat_rejected("native", RejectReason.WRONG_SECRET),
         {"heartbeats_rejected_total{dialect=native,reason=wrong_secret}": 1},
+    ),
+    "pushed": (
+        lambda telemetry: telemetry.pushed(PushOutcome.REFUSED),
+        {"job_metric_pushes_total{outcome=refused}": 1},
     ),
     "heartbeat_recorded": (
         lambda telemetry: telemetry.heartbeat_recorded("native", Kind.START),

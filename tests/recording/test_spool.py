@@ -12,6 +12,8 @@ import pytest
 
 from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Heartbeat, Kind, Run
+from exporter.core.job_metrics.model import Push, PushMode
+from exporter.core.job_metrics.text import parse_text
 from exporter.core.monitor import Monitor
 from exporter.core.telemetry import Silent
 from exporter.evaluation.evaluator import Evaluator, HeldBack
@@ -612,3 +614,28 @@ def test_a_monitor_of_another_database_keeps_its_tag(spooling: Spooling, tmp_pat
     assert [rid for rid, _ in heir.log("job")] == ["a"]
     assert [rid for rid, _ in heir.log("other")] == ["b"]
     heir.die()
+
+
+def test_metrics_are_not_spooled_and_their_heartbeats_are(spooling: Spooling) -> None:
+    watched = spooling.replica.fleet.get("job")
+    assert watched is not None
+
+    def pending(rid: str, **options: bool) -> Pending:
+        push = Push(PushMode.REPLACE, (), parse_text("size 1"), **options)
+        return Pending(watched, Heartbeat(Kind.SUCCESS, spooling.clock.now(), rid), None, push)
+
+    batch = [pending("kept"), pending("required", required=True), pending("alone", alone=True)]
+    with away(spooling.replica.db):
+        for one in (*batch, Pending(watched, Heartbeat(Kind.SUCCESS, spooling.clock.now(), "plain"))):
+            assert spooling.recorder.record(one)
+        spooling.settled.clear()
+        spooling.recorder._take()
+        assert [one.beat.rid for one in spooling.settled if one.error is None] == ["kept", "plain"]
+        assert [one.beat.rid for one in spooling.settled if one.error is not None] == ["required", "alone"]
+        assert all(one.push is not None and "does not answer" in (one.push.refusal or "") for one in batch)
+        assert spooling.backlog.waiting == 2
+    spooling.catch_up()
+    assert [rid for rid, _ in spooling.log()] == ["kept", "plain"]
+    assert spooling.recorder.record(again := pending("again"))
+    spooling.recorder._take()
+    assert (again.error, again.push.refusal if again.push is not None else "") == (None, None)

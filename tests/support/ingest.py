@@ -9,6 +9,7 @@ from exporter.core.credentials import PingKey
 from exporter.core.errors import StorageUnavailable
 from exporter.core.fleet import Fleet, FleetMonitor
 from exporter.core.heartbeat import Heartbeat
+from exporter.core.job_metrics.model import Push
 from exporter.core.monitor import Monitor
 from exporter.core.secret import digest
 from exporter.core.status import Reason, Status
@@ -58,15 +59,22 @@ def fleet_of(*monitors: FleetMonitor) -> Fleet:
 class FakeRecorder:
     """Settles at once, with the given fate."""
 
-    def __init__(self, waiters: Waiters, fate: Fate) -> None:
+    def __init__(self, waiters: Waiters, fate: Fate, refusal: str | None = None) -> None:
+        """`refusal`: why pushes are not kept."""
         self._waiters = waiters
         self._fate = fate
+        self._refusal = refusal
         self.recorded: list[tuple[str, Heartbeat]] = []
+        self.pushes: list[Push] = []
 
     def record(self, pending: Pending) -> bool:
         if self._fate == "overloaded":
             return False
-        self.recorded.append((pending.watched.monitor.tag, pending.beat))
+        if pending.push is not None:
+            self.pushes.append(pending.push)
+            pending.push.refusal = self._refusal
+        if pending.push is None or pending.push.brings_heartbeat:
+            self.recorded.append((pending.watched.monitor.tag, pending.beat))
         pending.error = self._fate if isinstance(self._fate, StorageUnavailable) else None
         self._waiters.settled([pending])
         return True
@@ -111,6 +119,7 @@ class Outcome(NamedTuple):
     """(reason, tag that may be shown) of the refusals that are listed, newest first."""
     passed_on: bool
     """Whether the application behind was asked."""
+    pushes: Sequence[Push] = ()
 
 
 class FakeCreation:
@@ -166,9 +175,12 @@ def send(
     management: Management | None = None,
     switched_off: Sequence[str] = (),
     creation: FakeCreation | None = None,
+    refusal: str | None = None,
 ) -> Outcome:
     """What comes of one request."""
-    return asyncio.run(_send(asked, dialects, fleet, fate, keys, newcomers, management, switched_off, creation))
+    return asyncio.run(
+        _send(asked, dialects, fleet, fate, keys, newcomers, management, switched_off, creation, refusal)
+    )
 
 
 async def _send(
@@ -181,11 +193,12 @@ async def _send(
     management: Management | None,
     switched_off: Sequence[str],
     creation: FakeCreation | None,
+    refusal: str | None,
 ) -> Outcome:
     clock, telemetry, guesses = ManualClock(), Counts(), DoctorContext()
     refusals = Refusals(clock, guesses)
     waiters = Waiters(asyncio.get_running_loop(), clock)
-    recorder = FakeRecorder(waiters, fate)
+    recorder = FakeRecorder(waiters, fate, refusal)
     credentials = Credentials(fleet, KEY)
     credentials.use(keys)
     intake = Intake(credentials, recorder, waiters, newcomers, creation)  # type: ignore[arg-type]
@@ -230,6 +243,7 @@ async def _send(
         guesses.slowed,
         [(one.reason, one.tag) for one in refusals.recent()],
         passed_on,
+        recorder.pushes,
     )
 
 

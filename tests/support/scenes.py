@@ -31,6 +31,7 @@ from exporter.fleet.loader import load
 from exporter.ingest.guesses import Guesses
 from exporter.ingest.refusals import Refusals
 from exporter.metrics.exposition.renderer import Exposition
+from exporter.metrics.job_metrics import JobMetricsScrape
 from exporter.metrics.scrape import Scrape
 from exporter.storage.database import Database
 from exporter.storage.repositories.history import Transition
@@ -149,6 +150,7 @@ class World:
             notifications=self.notifications,
             refusals=self.refusals,
             scrape=self.scrape,
+            job_metrics=JobMetricsScrape(self.container.job_metrics),
             reload=lambda: self.reload(),
             settings=lambda: replace(self.web, allowed_hosts=(*self.web.allowed_hosts, FALCONS_HOST)),
             executor=self.executor,

@@ -13,6 +13,7 @@ from exporter.ingest.dialects.gatus import GatusDialect
 from exporter.ingest.dialects.healthchecks.dialect import HealthchecksDialect
 from exporter.ingest.dialects.native import NativeDialect
 from exporter.ingest.dialects.opsgenie import OpsgenieDialect
+from exporter.ingest.dialects.pushgateway import PushgatewayDialect
 from exporter.ingest.dialects.sentry import SentryDialect
 from exporter.ingest.dialects.uptime_kuma import UptimeKumaDialect
 
@@ -27,6 +28,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     CronitorDialect,
     OpsgenieDialect,
     SentryDialect,
+    PushgatewayDialect,
 )
 ENTRY_POINT = "heartbeat_exporter.dialects"
 

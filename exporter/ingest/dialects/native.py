@@ -53,7 +53,7 @@ class NativeDialect:
             if request.has_body:
                 body = await request.body()
                 output = body.output
-                if body.cut:
+                if body.cut and not request.holds_metrics:
                     warnings.append(_LONG if len(body.kept) == KEPT else _NOT_WHOLE)
             monitor = grant.watched
             if create:
@@ -61,6 +61,8 @@ class NativeDialect:
             if monitor is None:
                 monitor = (await ingest.ensure(grant)).monitor
             await ingest.record((Beat(monitor, kind, rid, exit_code, output, None, at),))
+            if ingest.warning is not None:
+                warnings.append(ingest.warning)
             return _OK if not warnings else _warned(warnings)
         raise problem or Denied()
 

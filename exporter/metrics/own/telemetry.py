@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from exporter.core.alerts.alert import AlertState
 from exporter.core.fleet import Fleet
 from exporter.core.status import Status
-from exporter.core.telemetry import Dropped, Fault, RejectReason, Telemetry
+from exporter.core.telemetry import Dropped, Fault, PushOutcome, RejectReason, Telemetry
 from exporter.metrics.own.heartbeats import Heartbeats
 from exporter.metrics.own.instruments import PREFIX, Instruments, counter, gauge, histogram
 from exporter.metrics.own.requests import Requests
@@ -21,7 +21,18 @@ from exporter.metrics.own.requests import Requests
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _LAGS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _DELIVERIES = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0)
-THREADS = ("recorder", "evaluator", "follower", "board", "notifier", "pruner", "spool", "self-heartbeat", "boot")
+THREADS = (
+    "recorder",
+    "evaluator",
+    "follower",
+    "board",
+    "notifier",
+    "pruner",
+    "spool",
+    "self-heartbeat",
+    "boot",
+    "job-metrics",
+)
 """Kinds of threads; their counters begin at 0."""
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 
@@ -95,6 +106,10 @@ class ExporterTelemetry(Instruments, Telemetry):
         for name in names:
             for reason in RejectReason:
                 self._instruments["heartbeats_rejected"].labels(name, reason.value)
+
+    @counter("job_metric_pushes", "Number of pushes of job metrics, by outcome.", "outcome", known=PushOutcome)
+    def pushed(self, metric: Counter, outcome: PushOutcome) -> None:
+        metric.labels(outcome.value).inc()
 
     @counter("refusals_delayed", "Number of delayed responses to wrong credentials.")
     def refusal_delayed(self, metric: Counter) -> None:

@@ -503,6 +503,7 @@ def _definition(monitor: Monitor, digest: bytes, provisioned: bool, revision: in
         "description": monitor.description,
         "runbook_url": monitor.runbook_url,
         "details": monitor.details,
+        "keep_job_metrics": monitor.keep_job_metrics,
         "labels": json.dumps(monitor.labels),
         "paused": monitor.paused,
         "digest": digest,

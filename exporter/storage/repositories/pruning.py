@@ -9,6 +9,7 @@ from peewee import fn
 
 from exporter.core.clock import Clock
 from exporter.storage.database import Bulk, Database, param
+from exporter.storage.job_metrics import DELETED_FOR
 from exporter.storage.rows import CHUNK
 
 ROWS = 1000
@@ -36,7 +37,7 @@ class Pruner:
         windows = self._db.tables.maintenances
         once_over = windows.rule.is_null() & (windows.starts_at + windows.duration < horizon)
         deleted += self._delete(windows, (windows.ended_at < horizon) | (once_over & ~windows.provisioned))
-        return deleted + self._prune_removed(horizon)
+        return deleted + self._prune_job_metrics() + self._prune_removed(horizon)
 
     def _prune_logs(self, kept: int) -> int:
         """Looks for what goes without the lock, so that heartbeats wait for the deletions alone."""
@@ -123,10 +124,23 @@ class Pruner:
                 newest = table.select(fn.MAX(table.id))
                 deleted += self._delete(table, (table.monitor_id == monitor_id) & (table.id < newest))
             with self._db.write("prune"):
-                for table in (tables.states, tables.runs, tables.runtimes):
+                for table in (tables.states, tables.runs, tables.runtimes, tables.job_metrics):
                     table.delete().where(table.monitor_id == monitor_id).execute()
                 tables.monitors.delete().where(tables.monitors.id == monitor_id).execute()
         return deleted + len(ids)
+
+    def _prune_job_metrics(self) -> int:
+        """What is left of groups that were deleted, once every process has seen it."""
+        groups, horizon, deleted = self._db.tables.job_metrics, self._clock.now() - DELETED_FOR, 0
+        with self._db.read("prune"):
+            over = groups.select(groups.monitor_id, groups.digest).where(groups.deleted_at < horizon).limit(ROWS)
+            keys = list(over.tuples())
+        for start in range(0, len(keys), CHUNK):
+            with self._db.write("prune"):
+                for monitor_id, digest in keys[start : start + CHUNK]:
+                    key = (groups.monitor_id == monitor_id) & (groups.digest == digest)
+                    deleted += groups.delete().where(key & (groups.deleted_at < horizon)).execute()
+        return deleted
 
     def _delete_these(self, table: Any, ids: Sequence[int]) -> int:
         with self._db.write("prune"):

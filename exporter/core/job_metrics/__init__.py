@@ -1,0 +1,1 @@
+"""Metrics that jobs push: read, checked, merged and rendered."""
