@@ -70,6 +70,7 @@ class Plan:
         lines = [
             f"after_outage: {'strict' if self.strict else 'forgive'}",
             f"storage: {{heartbeats_kept: 10000{f', spool: {spool}' if self.spool else ''}}}",
+            "ingest_guard: off",  # monitors die together here, and each alarm has its moment
             f"alerts: [{{name: {RULE.name}, notify: [ops]}}]",
             f'notifiers: [{{name: ops, type: webhook, group_wait: 0s, timeout: 2s, url: "{webhook}/hook"}}]',
             "monitors:",
