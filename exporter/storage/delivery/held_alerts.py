@@ -190,12 +190,19 @@ class HeldAlerts:
         table = self._db.tables.held_alerts
         table.update(**{"until": table.until + by, "set_at": table.set_at + by}).execute()
 
+    def read_of_alerts(self, alert_ids: Sequence[int]) -> Mapping[int, tuple[AlertHold, ...]]:
+        """As `of_alerts`, inside a reading: that of another one would end it."""
+        return self._read(self._db.tables.held_alerts.alert_id, alert_ids)
+
     def _select(self, column: Any, values: Sequence[Any]) -> Mapping[int, tuple[AlertHold, ...]]:
+        with self._db.read("read held alerts"):
+            return self._read(column, values)
+
+    def _read(self, column: Any, values: Sequence[Any]) -> Mapping[int, tuple[AlertHold, ...]]:
         table = self._db.tables.held_alerts
         holds: defaultdict[int, list[AlertHold]] = defaultdict(list)
         query = table.select(*(getattr(table, name) for name in _READ)).order_by(table.id)
-        with self._db.read("read held alerts"):
-            for chunk in chunks(values):
-                for alert_id, kind, *rest in query.where(column.in_(chunk)).tuples():
-                    holds[int(alert_id)].append(AlertHold(HoldKind(kind), *rest))
+        for chunk in chunks(values):
+            for alert_id, kind, *rest in query.where(column.in_(chunk)).tuples():
+                holds[int(alert_id)].append(AlertHold(HoldKind(kind), *rest))
         return {alert_id: tuple(some) for alert_id, some in holds.items()}

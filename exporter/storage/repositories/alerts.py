@@ -256,7 +256,7 @@ class Alerts:
         query = alerts.select(alerts.id, *(getattr(alerts, column) for column in ALERT_COLUMNS)).where(condition)
         query = query.order_by(alerts.id.desc())
         alerts_read = [_alert(row) for row in (query if limit is None else query.limit(limit)).tuples()]
-        holds = self._held.of_alerts([alert.id for alert in alerts_read if alert.step is AlertState.TRIGGERED])
+        holds = self._held.read_of_alerts([alert.id for alert in alerts_read if alert.step is AlertState.TRIGGERED])
         if not holds:
             return alerts_read
         return [replace(alert, holds=holds[alert.id]) if alert.id in holds else alert for alert in alerts_read]
