@@ -100,6 +100,8 @@ def of_alert(facts: AlertSnapshot, message: Message) -> dict[str, Any]:
         "monitor_name": name,
         "monitor_group": shorten(one_line(facts.group), MAX_NAME),
         "monitor_labels": Labels({key: shorten(one_line(value), MAX_NAME) for key, value in facts.labels.items()}),
+        "monitor_description": shorten(readable(facts.about).strip(), MAX_DESCRIPTION),
+        "monitor_runbook_url": facts.runbook_url,
         "monitor_schedule": facts.schedule or "",
         "monitor_timezone": facts.timezone,
         "monitor_url": message.site.monitor_url(facts.tag),

@@ -153,6 +153,7 @@ def _spoiled(text: str) -> dict[str, Any]:
     line = text[:250]
     return {
         "rule": line,
+        "about": text,
         "name": line,
         "description": text[:2_500],
         "group": line,

@@ -23,6 +23,7 @@ DETAILED = 3
 LISTED = 20
 """Alerts that get a line; of the others only the number is shown."""
 MAX_NAME = 200
+MAX_ABOUT = 300
 MAX_DESCRIPTION = 2_000
 MAX_OUTPUT, MAX_OUTPUT_LINES = 1_500, 15
 """Characters and lines of a job's output."""
@@ -203,6 +204,10 @@ def lines(facts: AlertSnapshot, message: Message) -> list[Line]:
     if facts.labels and not message.is_resolved:
         labels = ", ".join(f"{key}={one_line(value)}" for key, value in facts.labels.items())
         rows.append(Line("Labels", shorten(labels, MAX_NAME)))
+    if facts.about and not message.is_resolved:
+        rows.append(Line("About", shorten(one_line(facts.about), MAX_ABOUT)))
+    if facts.runbook_url and not message.is_resolved:
+        rows.append(Line("Runbook", facts.runbook_url))
     rows.append(Line("Alert", f"{shorten(one_line(facts.rule), MAX_NAME)} ({facts.severity.value})"))
     return rows
 

@@ -58,6 +58,9 @@ class AlertSnapshot:
     """The monitor's, for people."""
     group: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    about: str = ""
+    """The monitor's description."""
+    runbook_url: str = ""
     schedule: str | None = None
     every: int | None = None
     """The interval, where there is no schedule."""

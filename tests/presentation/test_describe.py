@@ -36,6 +36,17 @@ def about(event: Event = Event.TRIGGERED, **changes: object) -> Message:
     return Message("k", event, (facts,), SAMPLE_SITE, SAMPLE_AT)
 
 
+def test_what_the_monitor_is_about_and_its_runbook_are_in_an_alarm() -> None:
+    more = {"about": "Copies the database\nto the other site", "runbook_url": "https://wiki.example.org/backup#1"}
+    text = plain_text(about(**more))
+    assert "\nAbout: Copies the database to the other site\nRunbook: https://wiki.example.org/backup#1\n" in text
+    over = plain_text(about(Event.RESOLVED, **OVER, **more))
+    assert "Runbook" not in over
+    assert "About" not in over
+    assert "Runbook" not in plain_text(about())
+    assert len(plain_text(about(about="x" * 5000))) < 1000
+
+
 OVER = {"resolved_at": SAMPLE_AT + 47 * MINUTE, "at": SAMPLE_AT + 47 * MINUTE}
 
 

@@ -13,7 +13,8 @@ from exporter.presentation.message import AlertSnapshot
 
 WRITTEN = (
     '{"alert_id":"1","rule":"down","severity":"critical","description":"Grüße","failure_threshold":1,'
-    '"success_threshold":2,"tag":"job","name":"Job","group":"","labels":{"team":"ops"},"schedule":null,'
+    '"success_threshold":2,"tag":"job","name":"Job","group":"","labels":{"team":"ops"},"about":"",'
+    '"runbook_url":"","schedule":null,'
     '"every":null,"timezone":"UTC","status":"DOWN","reason":"failed","at":5,"triggered_at":3,"resolved_at":5,'
     '"ending":"recovered","last_success_at":null,"due_at":null,"since":null,"exit_code":1,'
     '"failures":null,"failure_tolerance":null,"took":null,"min_runtime":null,"output":"a\\n",'
@@ -53,7 +54,7 @@ def test_rows_of_other_versions_are_read() -> None:
     assert isinstance(facts.reason, Reason)
     assert facts.to_json() == json.dumps(json.loads(WRITTEN), separators=(",", ":"))
     members = json.loads(WRITTEN)
-    for later in ("every", "failures", "failure_tolerance", "took", "min_runtime"):
+    for later in ("about", "runbook_url", "every", "failures", "failure_tolerance", "took", "min_runtime"):
         del members[later]
     assert AlertSnapshot.from_json(json.dumps(members)) == facts
     assert AlertSnapshot.from_json(WRITTEN.replace("{", '{"of_a_later_version":1,', 1)) == facts
