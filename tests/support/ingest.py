@@ -204,7 +204,7 @@ async def _send(
     recorder = FakeRecorder(waiters, fate, refusal)
     credentials = Credentials(fleet, KEY)
     credentials.use(keys)
-    view: Any = SimpleNamespace(full=full)
+    view: Any = SimpleNamespace(admits=lambda id, push: not full)
     intake = Intake(credentials, recorder, waiters, newcomers, creation, job_metrics=view)  # type: ignore[arg-type]
     observed: list[tuple[str, str, int]] = []
     sent: list[Any] = []
