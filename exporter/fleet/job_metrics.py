@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from exporter.core.clock import Clock
 from exporter.core.fleet import Fleet, FleetMonitor
-from exporter.core.job_metrics.model import count_of
+from exporter.core.job_metrics.model import Push, count_of, group_id
 from exporter.core.job_metrics.rendering import RenderedFamily, label_text, rendered_families
 from exporter.core.process.pause import Pause
 from exporter.core.status import Reason, Status
@@ -61,10 +61,14 @@ class JobMetricsView:
         self.size = 0
         """Bytes."""
 
-    @property
-    def full(self) -> bool:
-        """Whether no more metrics can be kept."""
-        return self.samples >= MAX_TOTAL_SAMPLES or self.size >= MAX_TOTAL_BYTES
+    def admits(self, monitor_id: int | None, push: Push) -> bool:
+        """Whether these metrics of a monitor, or of one that does not exist yet, can be kept: once there are as many as
+        can be, only those that take the place of as many.
+        """
+        if self.samples < MAX_TOTAL_SAMPLES and self.size < MAX_TOTAL_BYTES:
+            return True
+        group = self._groups.get(monitor_id or 0, {}).get(group_id(push.labels))
+        return group is not None and group.deleted_at is None and count_of(push.families) <= group.samples
 
     def apply(self, changes: Iterable[GroupChange]) -> None:
         """What was committed."""

@@ -174,13 +174,19 @@ class Ingest:
         if push is not None:
             self._settle(push)
 
+    def admit(self, monitor: FleetMonitor | None, push: Push) -> None:
+        """Raises IngestError if no more metrics can be kept, of all jobs together; for a monitor that does not exist
+        yet, ask before it is created.
+        """
+        view = self._intake.job_metrics
+        if view is not None and not view.admits(monitor.id if monitor is not None else None, push):
+            raise IngestError(RejectReason.OVERLOADED, "too many job metrics", FULL, 503)
+
     async def push(self, monitor: FleetMonitor, push: Push) -> None:
         """Returns once the metrics are committed, with the success that they bring unless they come `alone`. Raises
         IngestError, with the reason as its hint, for what cannot be kept, and NotStored.
         """
         intake = self._intake
-        if not push.alone and intake.job_metrics is not None and intake.job_metrics.full:
-            raise IngestError(RejectReason.OVERLOADED, "too many job metrics", FULL, 503)
         pending = Pending(monitor, Heartbeat(Kind.SUCCESS, self._received_at), None, push)
         wait = intake.waiters.wait_for(pending)
         if not intake.recorder.record(pending):
@@ -205,15 +211,14 @@ class Ingest:
 
     async def _with_metrics(self, request: Request, beat: Beat) -> tuple[Push | None, Sequence[Beat]]:
         """The metrics beside a heartbeat, if there are any, and the heartbeat."""
-        body, view = request.body_if_read, self._intake.job_metrics
+        body = request.body_if_read
         if body is None or not request.holds_metrics:
             return None, (beat,)
         try:
-            if view is not None and view.full:
-                raise PushRefused(FULL)
             push = Push(PushMode.REPLACE, (), await self.families(request))
-        except PushRefused as error:
-            push = Push(PushMode.FAILED, reason=str(error))
+            self.admit(beat.monitor, push)
+        except (PushRefused, IngestError) as error:
+            push = Push(PushMode.FAILED, reason=FULL if isinstance(error, IngestError) else str(error))
         packed = request.header("Content-Encoding") is not None
         if beat.output == body.output and (packed or push.mode is not PushMode.FAILED):
             beat = beat._replace(output="")

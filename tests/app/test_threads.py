@@ -20,6 +20,7 @@ from exporter.core.heartbeat import Heartbeat, Kind
 from exporter.evaluation.evaluator import Evaluator
 from exporter.evaluation.runtimes import RuntimeTracker
 from exporter.fleet.follower import Follower
+from exporter.fleet.job_metrics import JobMetricsView
 from exporter.notify.notifiers import OptionModels
 from exporter.notify.self_heartbeat import SelfHeartbeat
 from exporter.notify.worker import DeliveryWorker
@@ -37,6 +38,7 @@ WORK = {
     "notifier": (DeliveryWorker, "work"),
     "pruner": (Pruner, "prune"),
     "runtimes": (RuntimeTracker, "update"),
+    "job-metrics": (JobMetricsView, "tidy"),
     "spool": (Recorder, "look_around"),
     "self-heartbeat": (SelfHeartbeat, "beat"),
     "boot": (Service, "_open"),
@@ -54,6 +56,7 @@ class Running:
         monkeypatch.setattr("exporter.core.process.threads.MAX_PAUSE", 0.01)
         monkeypatch.setattr(threads, "FOLLOW_EVERY", 0.05)
         monkeypatch.setattr(threads, "PRUNE_EVERY", 0.05)
+        monkeypatch.setattr(threads, "TIDY_EVERY", 0.05)
         self.killed: list[tuple[int, int]] = []
         self.last_resort: list[float] = []
         monkeypatch.setattr(os, "kill", lambda *call: self.killed.append(call))

@@ -260,3 +260,16 @@ def test_other_dialects_bring_metrics_too() -> None:
     assert (outcome.recorded[0][1].output, [push.mode for push in outcome.pushes]) == ("", [PushMode.REPLACE])
     outcome = ping(HealthchecksDialect(), f"/ping/{TOKEN}", "", b"up 1\n", {"Content-Type": TEXT})
     assert (outcome.status, outcome.body) == (200, b"OK")
+
+
+def test_where_no_more_metrics_can_be_kept() -> None:
+    outcome = ask(full=True)
+    assert (outcome.status, outcome.headers["retry-after"], outcome.recorded) == (503, "5", [])
+    assert outcome.body == b"the exporter keeps as many job metrics as it can\n"
+    creation = FakeCreation(fleet_of())
+    assert ask(path="/metrics/job/new", key=MAKER, creation=creation, full=True).status == 503
+    assert creation.asked == []
+    assert ask(b"", method="DELETE", full=True).status == 202
+    outcome = beat(b"size 1\n", {"Content-Type": TEXT}, full=True)
+    assert (outcome.status, len(outcome.recorded)) == (200, 1)
+    assert "as many job metrics as it can" in json.loads(outcome.body)["warning"]

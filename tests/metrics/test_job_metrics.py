@@ -202,3 +202,25 @@ def test_what_is_exposed_is_counted(replica: Replica) -> None:
     shown = generate_latest(replica.container.registry).decode()
     assert f"{PREFIX}job_metric_groups 1.0\n" in shown
     assert f"{PREFIX}job_metric_samples 2.0\n" in shown
+
+
+def test_what_takes_the_place_of_as_much_is_kept_even_if_there_is_no_room(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica.add("a")
+    view, id = replica.container.job_metrics, replica.fleet.get("a").id  # type: ignore[union-attr]
+    labels = (("job", "a"),)
+    push(replica, "a", "x 1\ny 2", labels)
+
+    def admitted(body: str, id: int | None = id, labels: Labels = labels) -> bool:
+        return view.admits(id, Push(PushMode.REPLACE, labels, parse_text(body)))
+
+    assert admitted("x 1\ny 1\nz 1")
+    for bound in ("MAX_TOTAL_SAMPLES", "MAX_TOTAL_BYTES"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"exporter.fleet.job_metrics.{bound}", 2)
+            assert admitted("x 1\nz 1")
+            assert not admitted("x 1\ny 1\nz 1")
+            assert not admitted("x 1", labels=())
+            assert not admitted("x 1", id=None)
+            assert not admitted("x 1", id=id + 1)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from exporter.core.alerts.alert_rule import Selector
@@ -176,10 +177,11 @@ def send(
     switched_off: Sequence[str] = (),
     creation: FakeCreation | None = None,
     refusal: str | None = None,
+    full: bool = False,
 ) -> Outcome:
-    """What comes of one request."""
+    """What comes of one request. `refusal`: why the recorder does not keep metrics; `full`: there are too many."""
     return asyncio.run(
-        _send(asked, dialects, fleet, fate, keys, newcomers, management, switched_off, creation, refusal)
+        _send(asked, dialects, fleet, fate, keys, newcomers, management, switched_off, creation, refusal, full)
     )
 
 
@@ -194,6 +196,7 @@ async def _send(
     switched_off: Sequence[str],
     creation: FakeCreation | None,
     refusal: str | None,
+    full: bool,
 ) -> Outcome:
     clock, telemetry, guesses = ManualClock(), Counts(), DoctorContext()
     refusals = Refusals(clock, guesses)
@@ -201,7 +204,8 @@ async def _send(
     recorder = FakeRecorder(waiters, fate, refusal)
     credentials = Credentials(fleet, KEY)
     credentials.use(keys)
-    intake = Intake(credentials, recorder, waiters, newcomers, creation)  # type: ignore[arg-type]
+    view: Any = SimpleNamespace(admits=lambda id, push: not full)
+    intake = Intake(credentials, recorder, waiters, newcomers, creation, job_metrics=view)  # type: ignore[arg-type]
     observed: list[tuple[str, str, int]] = []
     sent: list[Any] = []
     passed_on = False

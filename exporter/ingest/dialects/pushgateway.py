@@ -63,10 +63,12 @@ class PushgatewayDialect:
         except PushRefused as error:
             await _note_failure(ingest, grant, target)
             raise _refused(error) from None
+        push = Push(_MODES[request.method], target.labels, families, required=True)
         monitor = grant.watched
+        ingest.admit(monitor, push)
         if monitor is None:
             monitor = (await ingest.ensure(grant, _expectations(grant))).monitor
-        await ingest.push(monitor, Push(_MODES[request.method], target.labels, families, required=True))
+        await ingest.push(monitor, push)
         return _PUSHED
 
     def error(self, problem: IngestError) -> Response:
