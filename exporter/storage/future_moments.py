@@ -58,6 +58,7 @@ HANDLED: Mapping[str, Sequence[str]] = {
     "notifications": (*BECOME_NOW["notifications"], "next_attempt_at", "expires_at"),
     "notifier_holds": ("since", "until"),
     "held_alerts": ("since", "until", "set_at"),
+    "suppressions": ("since", "unplanned_since", "release_at"),
     "ingest_suspicions": ("since", "counted_from", "last_received_at", "until", "returned_at", "ended_at"),
 }
 """Every column of a moment that is moved when a clock that was ahead is right again. A test compares this with the

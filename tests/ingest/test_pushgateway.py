@@ -11,7 +11,7 @@ from exporter.core.errors import StorageUnavailable
 from exporter.core.heartbeat import Kind
 from exporter.core.job_metrics.model import PushMode
 from exporter.core.telemetry import RejectReason
-from exporter.ingest.dialects.healthchecks import HealthchecksDialect
+from exporter.ingest.dialects.healthchecks.dialect import HealthchecksDialect
 from exporter.ingest.dialects.native import NativeDialect
 from exporter.ingest.dialects.pushgateway import PushgatewayDialect, target_of
 from exporter.ingest.errors import IngestError

@@ -19,7 +19,8 @@ NOT_MOVED = {
 }
 NO_MOMENTS = {
     "monitors": {"degraded_after", "down_after", "max_runtime", "revision", "generation", "every", "early"}
-    | {"failure_tolerance", "min_runtime"},
+    | {"failure_tolerance", "min_runtime", "release_after"},
+    "job_metrics": {"samples", "size", "revision"},
     "states": {"received", "failures", "starts", "last_exit_code", "last_duration", "consecutive_failures"}
     | {"outcome_duration"},
     "heartbeats": {"exit_code", "duration"},
