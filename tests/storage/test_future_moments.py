@@ -38,9 +38,13 @@ NO_MOMENTS = {
     "ingest_suspicions": {"late", "sample"},
 }
 """Counts, durations and the like."""
-FLAGS = {"triggered", "sealed", "replaced", "provisioned", "paused", "paused_by_hand", "late", "settled"}
+FLAGS = {"triggered", "sealed", "replaced", "provisioned", "paused", "paused_by_hand", "late", "settled"} | {
+    "restarted",
+    "released",
+}
 """SQLite has no type for them."""
 PLANS = {
+    ("suppressions", "release_at"),
     ("states", "next_evaluation_at"),
     ("alert_progress", "next_at"),
     ("alerts", "next_repeat_at"),
