@@ -234,3 +234,37 @@ def test_what_no_version_wrote_is_left_out(replica: Replica) -> None:
         assert commit(replica, pushed(replica, "b 1", ONE, PushMode.MERGE)) == [None]
     assert commit(replica, pushed(replica, "c 1")) == [None]
     assert series(replica)[-1] == 'c{tag="job"} 1'
+
+
+def test_two_processes_push_for_the_same_monitors_at_once(replica: Replica, other: Replica) -> None:
+    tags = ["a", "b", "c"]
+    for tag in tags:
+        replica.add(tag)
+    other.refresh()
+    errors: list[BaseException] = []
+
+    def send(one: Replica, order: list[str]) -> None:
+        try:
+            for number in range(20):
+                labels = (("instance", one.name),)
+                commit(one, *(pushed(one, f"x {number}", labels, tag=tag) for tag in order))
+                commit(one, pushed(one, f"y {number}", (("instance", "shared"),), PushMode.MERGE, tag=order[0]))
+        except BaseException as error:  # noqa: BLE001 - the test fails with it
+            errors.append(error)
+        finally:
+            one.db.close()
+
+    threads = [
+        threading.Thread(target=send, args=(replica, tags)),
+        threading.Thread(target=send, args=(other, tags[::-1])),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert errors == []
+    assert [received(replica, tag) for tag in tags] == [60, 40, 60]
+    wanted = {f'x{{instance="{name}",tag="{tag}"}} 19' for name in ("one", "two") for tag in tags}
+    for one in (replica, other):
+        assert {line for line in series(one) if line.startswith("x")} == wanted
+        assert sum(line.startswith("y") for line in series(one)) == 2
