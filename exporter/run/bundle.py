@@ -16,6 +16,7 @@ MODULES = (
     "client",
     "sender",
     "lock",
+    "metrics",
     "wrapper",
 )
 """Each imports only those before it."""

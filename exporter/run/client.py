@@ -68,7 +68,7 @@ class ServiceClient:
             data=report.body,
             headers={
                 "Authorization": f"Bearer {destination.secret}",
-                "Content-Type": "text/plain; charset=utf-8",
+                "Content-Type": report.content_type,
                 "User-Agent": f"heartbeat-run/{VERSION}",
             },
         )

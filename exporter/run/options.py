@@ -51,6 +51,9 @@ Files hold lines like HEARTBEAT_URL=https://heartbeats.example.org. The secret i
 the monitor's own or a ping key. HEARTBEAT_URL may be the monitor's whole ping
 URL. Neither is accepted on the command line, where every user can read it.
 
+HEARTBEAT_METRICS may name a file that the job writes: its samples, as Prometheus
+reads them, become the job's metrics.
+
 Exit codes:
   that of the job, 128 + N if signal N killed it
   75   skipped, because the run before has not ended (--lock)

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+OUTPUT_TYPE = "text/plain; charset=utf-8"
 LONG_AGO = 5.0
 """Seconds after which a report says when it happened, because it did not happen now."""
 MAX_SPOOLED = 1_000
@@ -23,13 +24,20 @@ class RunReport:
     """One heartbeat: what its URL says, and its body."""
 
     def __init__(
-        self, suffix: str, rid: str, body: bytes, settings: Mapping[str, str], at: float | None = None
+        self,
+        suffix: str,
+        rid: str,
+        body: bytes,
+        settings: Mapping[str, str],
+        at: float | None = None,
+        content_type: str = OUTPUT_TYPE,
     ) -> None:
         self.suffix = suffix
         """`start`, `log`, `fail` or an exit code."""
         self.rid = rid
         self.body = body
         self.settings = dict(settings)
+        self.content_type = content_type
         self.at = time.time() if at is None else at
         """Unix time at which it happened."""
         self.dated = False
@@ -66,6 +74,7 @@ class ReportSpool:
             "rid": report.rid,
             "at": report.at,
             "settings": report.settings,
+            "type": report.content_type,
             "body": base64.b64encode(report.body).decode(),
         }
         name = f"{round(report.at * 1000):015d}-{report.rid}-{report.suffix}.json"
@@ -121,6 +130,7 @@ class ReportSpool:
                 content = json.load(file)
             body = base64.b64decode(content["body"])
             settings = {str(name): str(value) for name, value in content["settings"].items()}
-            return RunReport(str(content["suffix"]), str(content["rid"]), body, settings, float(content["at"]))
+            kind = str(content.get("type", OUTPUT_TYPE))
+            return RunReport(str(content["suffix"]), str(content["rid"]), body, settings, float(content["at"]), kind)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

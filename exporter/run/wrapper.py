@@ -10,6 +10,7 @@ import time
 from exporter.run.daemons import FORWARDED
 from exporter.run.job import JobEnd, JobProcess, drain
 from exporter.run.lock import RunLock
+from exporter.run.metrics import METRICS_TYPE, written_metrics
 from exporter.run.notices import notice
 from exporter.run.options import SKIPPED, USAGE, VERSION, RunOptions, UsageProblem, help_text
 from exporter.run.output import HeldOutput
@@ -98,7 +99,7 @@ class Wrapper:
             return SKIPPED
         held = HeldOutput() if options.quiet else None
         pipes = not options.no_output or options.quiet
-        attempt = 0
+        attempt, begun_at = 0, time.time()
         while True:
             attempt += 1
             job = self._job = JobProcess(options.command, held, pipes)
@@ -128,6 +129,9 @@ class Wrapper:
         failed = end.code != 0 or short
         if held is not None and failed:
             held.print()
+        samples = written_metrics(begun_at)
+        if samples:  # before the end, so that they are there when the run is seen to have ended
+            self._sender.put(RunReport("log", rid, samples, {}, content_type=METRICS_TYPE))
         line = end.describe(self._remarks(end, short, attempt))
         body = line.encode() if options.no_output else job.kept.body(line)
         self._report("fail" if short else str(end.code), rid, body, end.code, failed)
