@@ -15,13 +15,13 @@ import pytest
 from tests.live.conftest import SECRET as LIVE_SECRET
 from tests.live.conftest import Starter, eventually, monitors, start
 from tests.live.test_ingest import rows
+from tests.support.ports import free_port
 from tests.support.receivers import (
     DRIPPING_BODY,
     DRIPPING_HEAD,
     Behaviour,
     Receiver,
     answer,
-    free_port,
     garbage,
     reset,
     self_signed,

@@ -11,7 +11,8 @@ import pytest
 from exporter.run.options import OPTIONS, RunOptions, UsageProblem, help_text, seconds_of
 from exporter.run.output import KeptOutput
 from tests.live.conftest import eventually
-from tests.support.receivers import Receiver, answer, free_port, silence
+from tests.support.ports import free_port
+from tests.support.receivers import Receiver, answer, silence
 from tests.support.runner import Runner, sent, suffixes
 
 pytestmark = pytest.mark.live

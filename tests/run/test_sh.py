@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.live.conftest import eventually
-from tests.support.receivers import Receiver, answer, free_port, silence
+from tests.support.ports import free_port
+from tests.support.receivers import Receiver, answer, silence
 from tests.support.runner import SECRET, sent, suffixes
 from tests.support.tools import need_tool
 
