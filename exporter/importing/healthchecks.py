@@ -8,11 +8,12 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+from exporter.config.fields import MAX_DESCRIPTION
 from exporter.importing.tables import ForeignTables, Row, integer, need, true
 from exporter.importing.takeover import Entry, ImportFailed, Takeover, duration, monitor, secret_of
 
 _HOUR, _DAY = 3600, 86_400
-_LONGEST_TAGS = 500
+_LONGEST_TAGS = 200
 _ISO = re.compile(r"P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?")
 _CLOCK = re.compile(r"(?:(\d+)(?: days?)?,? ?)?(?:(\d+):(\d+):(\d+)(?:\.\d+)?)?")
 _OPSGENIE_EU = "https://api.eu.opsgenie.com"
@@ -75,7 +76,7 @@ def _check(check: Row, timeout: Any, grace: Any, takeover: Takeover) -> str | No
     if slug and tag != slug:
         takeover.remark(subject, f"its tag is {tag!r}, because another check has the slug {slug!r}: change the URLs")
     for field, text in (
-        ("manual_resume", "it resumes by itself here, with the next heartbeat"),
+        ("manual_resume", "a paused monitor stays paused here until somebody resumes it"),
         ("methods", "all methods are taken here, not only POST"),
         ("filter_body", "its filters by content were not taken over"),
         ("filter_subject", "its filters by content were not taken over"),
@@ -94,6 +95,7 @@ def _check(check: Row, timeout: Any, grace: Any, takeover: Takeover) -> str | No
         timezone=None if simple else str(check.get("tz") or "UTC"),
         degraded_after="0s",
         down_after=duration(integer(grace, _HOUR)),
+        description=str(check.get("desc") or "")[:MAX_DESCRIPTION],
         labels=labels if labels["tags"] else None,
         paused=check.get("status") == "paused",
         tokens=[code],

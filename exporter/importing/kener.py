@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from exporter.config.fields import MAX_DESCRIPTION
 from exporter.core.durations import format_duration
 from exporter.core.errors import InvalidValue
 from exporter.importing.mustache import jinja_of
@@ -66,6 +67,7 @@ def _monitors(rows: Sequence[Row], takeover: Takeover) -> None:
                 secret,
                 name=str(row.get("name") or ""),
                 group=str(row.get("category_name") or ""),
+                description=str(row.get("description") or "")[:MAX_DESCRIPTION],
                 # In Kener 4 it says when the status is worked out, and plays no part in lateness.
                 evaluation_cron=cron if " ".join(cron.split()) != _EVERY_MINUTE else None,
                 degraded_after=_minutes(options.get("degradedRemainingMinutes"), _DEGRADED),

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from exporter.config.fields import MAX_DESCRIPTION
 from exporter.importing.tables import ForeignTables, Row, integer, need, true
 from exporter.importing.takeover import Entry, Takeover, duration, monitor, secret_of
 
@@ -56,6 +57,7 @@ def _monitor(row: Row, names: Mapping[Any, str], takeover: Takeover) -> str | No
         secret_of(token),
         name=name if name != tag else "",
         group=names.get(row.get("parent"), ""),
+        description=str(row.get("description") or "")[:MAX_DESCRIPTION],
         every=duration(interval),
         # There it is DOWN an interval after the last beat, and the retries after that.
         degraded_after="0s",

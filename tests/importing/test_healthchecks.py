@@ -39,7 +39,15 @@ def check(id: int, code: str, **values: Any) -> dict[str, Any]:
 TABLES = {
     "accounts_project": [{"id": 1, "name": "Ops", "ping_key": "ping-key-of-ops-1234"}],
     "api_check": [
-        check(1, A, name="Nightly Backup", slug="nightly-backup", tags="prod  www", timeout=93_600_000_000),
+        check(
+            1,
+            A,
+            name="Nightly Backup",
+            slug="nightly-backup",
+            tags="prod  www",
+            desc="Copies all\nto tape",
+            timeout=93_600_000_000,
+        ),
         check(2, B, name="Cron", slug="cron", kind="cron", schedule="0 3 * * *", tz="Europe/Rome", status="paused"),
         check(3, C, grace=60_000_000, manual_resume=1, filter_body=1, methods="POST"),
         check(4, A.replace("a", "d"), name="Cal", slug="cal", kind="oncalendar", schedule="*-*-* 03:00"),
@@ -86,6 +94,7 @@ def test_its_sqlite_database(take: Takes, tmp_path: Path) -> None:
     nightly, cron, nameless = settings.monitors
     assert nightly.monitor.tag == "nightly-backup"
     assert [token.reveal() for token in nightly.tokens] == [A]
+    assert nightly.monitor.description == "Copies all\nto tape"
     assert (nightly.monitor.every, nightly.monitor.degraded_after) == (DAY + 2 * HOUR, 0)
     assert (nightly.monitor.down_after, nightly.monitor.labels) == (HOUR, (("tags", "prod www"),))
     assert (cron.monitor.schedule, cron.monitor.timezone, cron.monitor.paused) == ("0 3 * * *", "Europe/Rome", True)
@@ -106,7 +115,7 @@ def test_its_sqlite_database(take: Takes, tmp_path: Path) -> None:
     for line in (
         "check Cal: not taken over: its schedule is an OnCalendar expression",
         "check Twin: not taken over: another monitor has the same token",
-        "it resumes by itself here",
+        "a paused monitor stays paused here",
         "integration Hook: not taken over: its URL holds placeholders",
         "integration Mail: not taken over: its mail server is not in the database",
         "integration Bad: not taken over: its settings cannot be read",
