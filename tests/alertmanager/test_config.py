@@ -233,9 +233,9 @@ def test_the_examples_of_the_documents_are_good(tmp_path: Path) -> None:
     (monitor,) = settings.monitors
     assert monitor.monitor.tag == CONFIG["receivers"][1]["webhook_configs"][0]["url"].rpartition("/")[2]
     assert monitor.monitor.degraded_after > 2 * MINUTE, "one post may be missed"
-    (block,) = blocks(PROMETHEUS_DOCS, "yaml")
-    (tmp_path / "prometheus.yml").write_text(block)
-    run_tool("promtool", "check", "config", "--syntax-only", str(tmp_path / "prometheus.yml"))
+    for block in blocks(PROMETHEUS_DOCS, "yaml"):
+        (tmp_path / "prometheus.yml").write_text(block)
+        run_tool("promtool", "check", "config", "--syntax-only", str(tmp_path / "prometheus.yml"))
     queries = [line for line in "".join(blocks(PROMETHEUS_DOCS, "promql")).splitlines() if line and line[0] != "#"]
     rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
     (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "docs", "rules": rules}]}))

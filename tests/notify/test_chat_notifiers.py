@@ -62,7 +62,7 @@ def test_the_default_body_is_flat_and_complete(receiver: Receiver) -> None:
     body = receiver.received[0].json
     assert body == json.loads(json.dumps(variables(message)))
     flat = {name for name, value in body.items() if isinstance(value, dict | list)}
-    assert flat == {"alerts", "monitor_labels"}
+    assert flat == {"alerts", "dependent_names", "monitor_labels"}
     assert [alert["monitor_tag"] for alert in body["alerts"]] == ["nightly-backup", "job-001"]
 
 

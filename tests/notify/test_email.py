@@ -45,7 +45,7 @@ def test_no_value_breaks_out_of_its_place(message: Message) -> None:
         *(("In-Reply-To", "References") if message.answers else ()),
         *("Auto-Submitted", "X-Auto-Response-Suppress", "MIME-Version", "Content-Type"),
     ]
-    assert len(read["Subject"]) <= 250
+    assert len(" ".join(read["Subject"].split())) <= 250, "folding may double a space"
     assert not re.search("[\x00-\x1f\x7f-\x9f]", read["Subject"])
     text, html = (part.get_content() for part in read.iter_parts())
     assert "\x1b" not in text + html
