@@ -306,7 +306,7 @@ def test_quiet(runner: Runner, service: Receiver) -> None:
 
 
 def test_quiet_holds_much_back_without_memory(runner: Runner) -> None:
-    done = runner.run("--quiet", "job", "--", "sh", "-c", "head -c 20000000 /dev/urandom | tee "$HOME/sum" >&2; exit 0")
+    done = runner.run("--quiet", "job", "--", "sh", "-c", "head -c 20000000 /dev/urandom | tee $HOME/sum >&2; exit 0")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     done = runner.run("--quiet", "job", "--", "sh", "-c", "yes 0123456789 | head -c 20000000; exit 1")
     assert done.stdout == (b"0123456789\n" * 2_000_000)[:20_000_000]
