@@ -22,7 +22,7 @@ monitors:
   - {{tag: up, name: 'Up "and" running', secret: {SECRET}, labels: {{team: a}}, group: g}}
   - {{tag: nightly, secret: {SECRET}, schedule: "0 {FAR_HOUR} * * *", timezone: Europe/Rome}}
   - {{tag: failed, secret: {SECRET}}}
-  - {{tag: late, secret: {SECRET}, degraded_after: 1s, down_after: 1h}}
+  - {{tag: late, secret: {SECRET}, degraded_after: 1s, down_after: 1h, depends_on: [missed]}}
   - {{tag: missed, secret: {SECRET}, degraded_after: 500ms, down_after: 1500ms}}
   - {{tag: overrun, secret: {SECRET}, max_runtime: 1s}}
   - {{tag: new, secret: {SECRET}}}
