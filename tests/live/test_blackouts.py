@@ -121,8 +121,7 @@ def test_strict_alarms_at_once(start: Starter) -> None:
 
 def test_a_database_that_was_locked_for_long(start: Starter) -> None:
     service = start(FAST)
-    service.ping("job")
-    eventually(lambda: service.status("job") == "UP")
+    eventually(lambda: service.ping("job").status == 200 and service.status("job") == "UP")
     with closing(sqlite3.connect(service.storage.removeprefix("sqlite:///"), isolation_level=None)) as held:
         held.execute("BEGIN EXCLUSIVE")
         let_pass(AWAY)
@@ -141,8 +140,7 @@ def lease_ends(service: Service, seconds: int) -> None:
 
 def test_a_reload_changes_after_outage(start: Starter) -> None:
     service = start(FAST)
-    service.ping("job")
-    eventually(lambda: service.status("job") == "UP")
+    eventually(lambda: service.ping("job").status == 200 and service.status("job") == "UP")
     service.kill()
     let_pass(AWAY)
     lease_ends(service, 15)  # nothing is evaluated before the reload
