@@ -126,7 +126,9 @@ class IngestGuard:
         if not self._loaded or (policy is not None and not self._on):
             self._load(policy, now)
         self._on = policy is not None
-        stored = self._stored
+        stored, current = self._stored, self.suspicion
+        if stored is not None and current is not None:  # its figures do not shrink as monitors return one by one
+            stored = self._stored = replace(stored, suspicion=current)
         if stored is not None:
             self._follow(stored, policy, now, gate, caught_up)
         elif policy is not None:
