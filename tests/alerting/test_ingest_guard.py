@@ -196,6 +196,10 @@ def test_thirty_minutes_are_all_alarms_once_in_one_message(fleet_of_each: Fleet)
     assert figures is not None
     assert figures.last_received_at is not None
     assert abs(figures.last_received_at - (START + 5 * MINUTE)) <= 2 * STEP
+    over = fleet.sent[1][1].first.ingest
+    assert over is not None
+    assert over.late >= figures.late
+    assert over.sample >= figures.sample
 
 
 def test_a_second_silence_is_suspect_again(fleet: Fleet) -> None:
